@@ -1,4 +1,4 @@
-"""Calibration against its formula written out slowly, against scikit-learn, and against what must come out."""
+"""Calibration against a direct implementation of its formula, against scikit-learn, and against known results."""
 
 from __future__ import annotations
 

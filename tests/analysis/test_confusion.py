@@ -1,4 +1,4 @@
-"""Which classes are taken for which, against scikit-learn and SciPy."""
+"""Confusion matrices and intervals against scikit-learn and SciPy."""
 
 from __future__ import annotations
 

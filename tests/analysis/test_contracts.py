@@ -1,4 +1,4 @@
-"""What is asked of an analysis is in its record, and edges of its arithmetic are on the right side."""
+"""Contracts of the analyses: every argument is recorded, and limits of the arithmetic are inclusive as documented."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 import camlucida as cl
 from camlucida.analysis import embed, film, mistakes
-from camlucida.analysis.checkpoint_timeline import Film, Frame
-from camlucida.analysis.error_analysis import Mistakes
+from camlucida.analysis.film_result import Film, Frame
+from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.analysis.neighbours import ROWS_PER_CHUNK, nearest_neighbours
 from camlucida.analysis.projection import project
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
@@ -46,7 +46,7 @@ def test_a_limit_and_a_seed_choose_the_images(tmp_path: Path) -> None:
 
     def taken(out: str, seed: int) -> list[str]:
         return [
-            row["picture"] for row in mistakes("toybox", many, maps=False, limit=4, seed=seed, out=tmp_path / out).rows
+            row["image"] for row in mistakes("toybox", many, maps=False, limit=4, seed=seed, out=tmp_path / out).rows
         ]
 
     assert taken("a", 0) == taken("b", 0)
@@ -90,8 +90,8 @@ def test_projection_passes_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_images_known_at_every_checkpoint_are_compared() -> None:
-    def take(picture: str, checkpoint: str, share: float) -> Frame:
-        return Frame(picture, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
+    def take(name: str, checkpoint: str, share: float) -> Frame:
+        return Frame(name, checkpoint, "cat", "cat", 0.5, 0.5, True, share, share)
 
     takes = (
         take("a", "1", 0.2),

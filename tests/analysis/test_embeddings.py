@@ -1,4 +1,4 @@
-"""Features against the network taken apart, neighbours against scikit-learn, the page in words."""
+"""Penultimate features against the network itself, neighbours against scikit-learn, and the page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATA = ToyboxDataset(Toybox(48, seed=1))
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Embedding:
+def embedding(tmp_path_factory: pytest.TempPathFactory) -> Embedding:
     return embed("toybox", DATA, out=tmp_path_factory.mktemp("embedding"))
 
 
@@ -49,7 +49,7 @@ def test_features_and_the_last_layer_give_the_scores(name: str) -> None:
         scores = model.network(inputs)
         torch.testing.assert_close(last(observed.features), scores)
     torch.testing.assert_close(observed.scores, scores)
-    assert observed.place.startswith("what enters")
+    assert observed.place.startswith("the input of")
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "vgg11", "vit_b_32", "densenet121"])
@@ -93,7 +93,7 @@ def test_features_without_a_linear_layer_are_pooled() -> None:
     observed = penultimate(cl.wrap(network, size=96, layer="body"), inputs)
     with torch.no_grad():
         torch.testing.assert_close(observed.features, network.body(inputs).mean((2, 3)))
-    assert observed.place == "body, averaged over its places"
+    assert observed.place == "body, averaged over its positions"
 
 
 def test_neighbours_match_scikit_learn() -> None:
@@ -119,7 +119,7 @@ def test_pca_matches_scikit_learn_and_is_seeded() -> None:
     assert result.explained_variance == pytest.approx(1.0)
     once, twice = project(features, seed=3), project(features, seed=3)
     np.testing.assert_array_equal(once.positions, twice.positions)
-    assert "perplexity 13 " in once.description, "a third of the pictures at most"
+    assert "perplexity 13 " in once.description, "at most a third of the images"
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -132,7 +132,7 @@ def test_few_images_use_principal_components(count: int) -> None:
 
 
 def test_invalid_arguments_raise() -> None:
-    with pytest.raises(DataError, match="no projection"):
+    with pytest.raises(DataError, match="unknown projection"):
         project(np.ones((9, 3), dtype=np.float32), "mds")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="perplexity"):
         project(np.ones((9, 3), dtype=np.float32), perplexity=0)
@@ -146,47 +146,49 @@ def test_umap_is_an_extra() -> None:
             project(np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32), "umap")
 
 
-def test_images_of_a_class_are_neighbours(found: Embedding) -> None:
-    assert found.agreement > 0.9
-    rows = found.nearest("scene 7", 5)
-    assert "scene 7" not in [row["picture"] for row, _ in rows]
+def test_images_of_a_class_are_neighbours(embedding: Embedding) -> None:
+    assert embedding.agreement > 0.9
+    rows = embedding.nearest("scene 7", 5)
+    assert "scene 7" not in [row["image"] for row, _ in rows]
     assert [c for _, c in rows] == sorted((c for _, c in rows), reverse=True)
-    with pytest.raises(DataError, match="no picture is called 'scene 99'"):
-        found.nearest("scene 99")
-    places = found.projection.positions
-    labels = [row["label"] for row in found.rows]
-    nearest_place, _ = nearest_neighbours(-np.linalg.norm(places[:, None] - places[None], axis=2), np.arange(48), 1)
-    assert len(nearest_place) == len(labels)
+    with pytest.raises(DataError, match="no image is named 'scene 99'"):
+        embedding.nearest("scene 99")
+    projected_positions = embedding.projection.positions
+    labels = [row["label"] for row in embedding.rows]
+    nearest_position, _ = nearest_neighbours(
+        -np.linalg.norm(projected_positions[:, None] - projected_positions[None], axis=2), np.arange(48), 1
+    )
+    assert len(nearest_position) == len(labels)
 
 
-def test_written_files(found: Embedding) -> None:
-    stored = np.load(found.path / "embedding.npy")
-    np.testing.assert_array_equal(stored, found.features)
-    rows = parquet.read_table(found.path / "embedding.parquet").to_pylist()
-    np.testing.assert_allclose([[row["x"], row["y"]] for row in rows], found.projection.positions, rtol=1e-6)
-    assert [row["picture"] for row in rows] == found.names
+def test_written_files(embedding: Embedding) -> None:
+    stored = np.load(embedding.path / "embedding.npy")
+    np.testing.assert_array_equal(stored, embedding.features)
+    rows = parquet.read_table(embedding.path / "embedding.parquet").to_pylist()
+    np.testing.assert_allclose([[row["x"], row["y"]] for row in rows], embedding.projection.positions, rtol=1e-6)
+    assert [row["image"] for row in rows] == embedding.names
 
 
-def test_second_run_reuses_the_features(found: Embedding, tmp_path: Path) -> None:
-    run = shutil.copytree(found.path, tmp_path / "run")
+def test_second_run_reuses_the_features(embedding: Embedding, tmp_path: Path) -> None:
+    run = shutil.copytree(embedding.path, tmp_path / "run")
     before = {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()}
     again = embed("toybox", DATA, out=run, way="pca")
     assert {file: file.stat().st_mtime_ns for file in (run / "parts").iterdir()} == before
-    np.testing.assert_array_equal(again.features, found.features)
+    np.testing.assert_array_equal(again.features, embedding.features)
 
 
-def test_stored_features_round_trip(found: Embedding) -> None:
-    read = StoredFeatures.read(found.path)
-    np.testing.assert_array_equal(read.features, found.features)
-    assert (read.rows, read.failures, read.place) == (found.rows, found.failures, found.place)
-    way, places = read_projection(found.path, read.rows) or ("", found.projection)
-    assert (way, places.description, places.explained_variance) == (
+def test_stored_features_round_trip(embedding: Embedding) -> None:
+    read = StoredFeatures.read(embedding.path)
+    np.testing.assert_array_equal(read.features, embedding.features)
+    assert (read.rows, read.failures, read.place) == (embedding.rows, embedding.failures, embedding.place)
+    way, projected_positions = read_projection(embedding.path, read.rows) or ("", embedding.projection)
+    assert (way, projected_positions.description, projected_positions.explained_variance) == (
         "tsne",
-        found.projection.description,
-        found.projection.explained_variance,
+        embedding.projection.description,
+        embedding.projection.explained_variance,
     )
-    np.testing.assert_allclose(places.positions, found.projection.positions, rtol=1e-6)
-    assert read_projection(found.path, read.rows[1:]) is None  # places of other pictures are nobody's
+    np.testing.assert_allclose(projected_positions.positions, embedding.projection.positions, rtol=1e-6)
+    assert read_projection(embedding.path, read.rows[1:]) is None  # the positions of other rows are not returned
 
 
 def test_neighbour_agreement_by_hand() -> None:
@@ -209,16 +211,16 @@ def test_unreadable_images_are_listed(tmp_path: Path) -> None:
     assert result.failures[0][0] == "bad"
     assert np.isnan(result.agreement)
     assert embedding_report(result, tmp_path / "p.html").exists()
-    with pytest.raises(DataError, match="no picture of none could be read"):
+    with pytest.raises(DataError, match="no image of none could be read"):
         embed("toybox", ListDataset("none", [Item(tmp_path / "x.png", "bad")]), out=tmp_path / "none")
 
 
-def test_the_page(found: Embedding, tmp_path: Path) -> None:
-    found.rows[0]["picture"] = "</script><b>"
+def test_the_page(embedding: Embedding, tmp_path: Path) -> None:
+    embedding.rows[0]["image"] = "</script><b>"
     try:
-        page = embedding_report(found, tmp_path / "page.html")
+        page = embedding_report(embedding, tmp_path / "page.html")
     finally:
-        found.rows[0]["picture"] = "scene 0"
+        embedding.rows[0]["image"] = "scene 0"
     text = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 5_000_000
     assert not re.search(r"https?://", text)
@@ -226,11 +228,11 @@ def test_the_page(found: Embedding, tmp_path: Path) -> None:
     points = re.findall(r'data-i="(\d+)" data-at="([\d.-]+),([\d.-]+)"', text)
     assert [int(i) for i, _, _ in points] == list(range(48))
     assert all(0 <= float(x) <= 900 and 0 <= float(y) <= 620 for _, x, y in points)
-    (content,) = re.findall(r'id="pictures">(.*?)</script>', text)
-    pictures = json.loads(content)
-    assert pictures[0][0] == "</script><b>"
-    assert [p[1] for p in pictures] == [row["label"] for row in found.rows]
-    assert all(p[4] for p in pictures), "each has its thumbnail"
+    (content,) = re.findall(r'id="images">(.*?)</script>', text)
+    thumbnails = json.loads(content)
+    assert thumbnails[0][0] == "</script><b>"
+    assert [p[1] for p in thumbnails] == [row["label"] for row in embedding.rows]
+    assert all(p[4] for p in thumbnails), "each has its thumbnail"
     assert text.count("<button") == 48, "reachable without a pointer"
 
 

@@ -1,4 +1,4 @@
-"""A real network on real photographs: as right as the data's README says."""
+"""A real network on real photographs has the accuracy that the README of the data states."""
 
 from __future__ import annotations
 

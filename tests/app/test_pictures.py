@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., Tes
     items = [*(replace(whole[i], name=f"scene {i}") for i in range(3)), Item(tmp_path / "broken.jpg", "broken.jpg", 0)]
     client = opened(ListDataset("mixed", items, whole.classes))
     found = {one["name"]: one for one in asked(client)["items"]}
-    assert found["broken.jpg"]["error"].startswith("cannot read broken.jpg: the file is cut off")
+    assert found["broken.jpg"]["error"].startswith("cannot read broken.jpg: the file is truncated")
     assert not found["scene 0"]["error"]
     searched = asked(client, low=1e-9, n=100)
     assert len(searched["items"]) == 3

@@ -245,7 +245,7 @@ def test_invalid_image_raises(thing: Any) -> None:
 
 @pytest.mark.parametrize("thing", [None, 3, print])
 def test_invalid_model_raises(thing: Any) -> None:
-    with pytest.raises(ModelError, match=r"a model is a torch.nn.Module, a wrapped one or a name, not"):
+    with pytest.raises(ModelError, match=r"a model must be a torch.nn.Module, a wrapped one or a name, not"):
         cl.explain(thing, PETS)
 
 

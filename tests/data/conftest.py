@@ -14,8 +14,8 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def picture() -> Write:
-    """Write a picture of 40 x 30 with something in it; the same seed is the same picture."""
+def write_image() -> Write:
+    """Return a function that writes an image of 40 x 30 pixels; equal seeds give equal images."""
 
     def write(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30)) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,14 +58,14 @@ DOGS = {
 
 
 @pytest.fixture
-def dogs(tmp_path: Path, picture: Write, xml: Write) -> Path:
+def dogs(tmp_path: Path, write_image: Write, xml: Write) -> Path:
     """Stanford Dogs as its archives unpack: the lists are cell arrays of n x 1, as MATLAB writes them."""
     root = tmp_path / "dogs"
     for split, members in DOGS.items():
         cells = np.empty((len(members), 1), dtype=object)
         notes = cells.copy()
         for number, (name, _) in enumerate(members):
-            picture(root / "Images" / f"{name}.jpg", seed=sum(name.encode()))
+            write_image(root / "Images" / f"{name}.jpg", seed=sum(name.encode()))
             xml(root / "Annotation" / name, (name.split("-")[1], 3, 4, 20 + number, 25), ("second", 0, 0, 40, 30))
             cells[number, 0], notes[number, 0] = f"{name}.jpg", name
         labels = np.array([[label] for _, label in members], dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""camlucida data check: every kind of bad data is found, said in a sentence, and does not stop the rest."""
+"""`camlucida data check`: every kind of invalid data is detected, described and does not stop the check."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from camlucida.data.toybox import Toybox
 Write = Callable[..., Path]
 
 
-def told(found: DatasetCheck, kind: str) -> list[str]:
-    return [finding.sentence for finding in found.findings if finding.kind == kind]
+def sentences_of(result: DatasetCheck, kind: str) -> list[str]:
+    return [finding.sentence for finding in result.findings if finding.kind == kind]
 
 
 @pytest.fixture
-def photos(tmp_path: Path, picture: Write) -> Path:
-    """Two classes with four pictures each: nothing is wrong."""
+def photos(tmp_path: Path, write_image: Write) -> Path:
+    """Two classes with four images each: nothing is wrong."""
     root = tmp_path / "photos"
     for seed in range(8):
-        picture(root / ("cat", "dog")[seed % 2] / f"{seed}.jpg", seed)
+        write_image(root / ("cat", "dog")[seed % 2] / f"{seed}.jpg", seed)
     return root
 
 
 def test_nothing_is_wrong(photos: Path) -> None:
-    found = check_dataset(folder(photos))
-    assert found.findings == ()
-    assert [count.total() for count in found.counts] == [4, 4]
-    assert found.summary()["sizes"]["width"] == [40, 40, 40]
-    assert [one.name for one in found.items] == sorted(one.name for one in found.items)
+    result = check_dataset(folder(photos))
+    assert result.findings == ()
+    assert [count.total() for count in result.counts] == [4, 4]
+    assert result.summary()["sizes"]["width"] == [40, 40, 40]
+    assert [one.name for one in result.items] == sorted(one.name for one in result.items)
 
 
 def test_broken_files(photos: Path) -> None:
@@ -49,71 +49,73 @@ def test_broken_files(photos: Path) -> None:
     (photos / "cat/cut.jpg").write_bytes(whole[:-200])
     (photos / "cat/empty.jpg").write_bytes(b"")
     (photos / "dog/page.png").write_text("<html>404</html>")
-    found = check_dataset(folder(photos))
-    said = told(found, "broken")
-    assert len(said) == 3
-    assert said[0].startswith("cat/cut.jpg: cannot read")
-    assert "is cut off" in said[0]
-    assert "the file is empty" in said[1]
-    assert "an HTML page" in said[2]
-    assert found.summary()["readable"] == 8
+    result = check_dataset(folder(photos))
+    sentences = sentences_of(result, "broken")
+    assert len(sentences) == 3
+    assert sentences[0].startswith("cat/cut.jpg: cannot read")
+    assert "is truncated" in sentences[0]
+    assert "the file is empty" in sentences[1]
+    assert "an HTML page" in sentences[2]
+    assert result.summary()["readable"] == 8
 
 
 def test_missing_files_of_a_table(photos: Path) -> None:
     (photos / "t.csv").write_text("path,label\ncat/0.jpg,cat\ncat/2.jpg,cat\ncat/9.jpg,cat\n")
-    (said,) = told(check_dataset(open_dataset(photos / "t.csv")), "broken")
-    assert "no file '9.jpg'" in said
+    (sentences,) = sentences_of(check_dataset(open_dataset(photos / "t.csv")), "broken")
+    assert "no file '9.jpg'" in sentences
 
 
 def test_the_same_file_twice(photos: Path) -> None:
     (photos / "cat/copy.jpg").write_bytes((photos / "cat/0.jpg").read_bytes())
     (photos / "cat/other.jpg").write_bytes((photos / "dog/1.jpg").read_bytes())
-    found = check_dataset(folder(photos))
-    assert told(found, "duplicate") == ["cat/0.jpg and cat/copy.jpg are the same file."]
-    assert told(found, "conflict") == ["cat/other.jpg and dog/1.jpg are the same file, called 'cat' and 'dog'."]
-    assert told(found, "near duplicate") == []  # said once
+    result = check_dataset(folder(photos))
+    assert sentences_of(result, "duplicate") == ["cat/0.jpg and cat/copy.jpg are the same file."]
+    assert sentences_of(result, "conflict") == [
+        "cat/other.jpg and dog/1.jpg are the same file, labelled 'cat' and 'dog'."
+    ]
+    assert sentences_of(result, "near duplicate") == []  # said once
 
 
-def test_split_leaks(tmp_path: Path, picture: Write) -> None:
+def test_split_leaks(tmp_path: Path, write_image: Write) -> None:
     for split in ("train", "test"):
         for seed in range(4):
-            picture(tmp_path / split / "cat" / f"{seed}.png", seed + 10 * (split == "test"))
-            picture(tmp_path / split / "dog" / f"{seed}.png", seed + 100 + 10 * (split == "test"))
+            write_image(tmp_path / split / "cat" / f"{seed}.png", seed + 10 * (split == "test"))
+            write_image(tmp_path / split / "dog" / f"{seed}.png", seed + 100 + 10 * (split == "test"))
     assert not check_dataset(folder(tmp_path)).findings
-    picture(tmp_path / "test/cat/same.png", 0)
-    picture(tmp_path / "test/cat/smaller.jpg", 1, (33, 25))
-    found = check_dataset(folder(tmp_path))
-    assert sorted(told(found, "leak")) == [
+    write_image(tmp_path / "test/cat/same.png", 0)
+    write_image(tmp_path / "test/cat/smaller.jpg", 1, (33, 25))
+    result = check_dataset(folder(tmp_path))
+    assert sorted(sentences_of(result, "leak")) == [
         "test/cat/same.png and train/cat/0.png are the same file, in test and train.",
         "test/cat/smaller.jpg and train/cat/1.png look the same, in test and train.",
     ]
-    assert all(finding.wrong for finding in found.findings if finding.kind == "leak")
+    assert all(finding.wrong for finding in result.findings if finding.kind == "leak")
 
 
-def test_classes(photos: Path, picture: Write) -> None:
-    picture(photos / "Maltese dog/1.jpg", 20)
-    picture(photos / "maltese_Dog/2.jpg", 21)
-    picture(photos / "maltese_Dog/3.jpg", 22)
+def test_classes(photos: Path, write_image: Write) -> None:
+    write_image(photos / "Maltese dog/1.jpg", 20)
+    write_image(photos / "maltese_Dog/2.jpg", 21)
+    write_image(photos / "maltese_Dog/3.jpg", 22)
     (photos / "nothing").mkdir()
-    found = check_dataset(folder(photos))
-    assert told(found, "class") == [
-        "'Maltese dog' and 'maltese_Dog' are 2 classes: is it one?",
-        "the class 'Maltese dog' has one picture only: nothing can be learnt and tested on it.",
+    result = check_dataset(folder(photos))
+    assert sentences_of(result, "class") == [
+        "'Maltese dog' and 'maltese_Dog' are 2 classes. Are they the same class?",
+        "the class 'Maltese dog' has only one image, which cannot be used for both training and testing.",
     ]
-    assert told(found, "data set") == ["the folder nothing has no picture in it: it is no class."]
+    assert sentences_of(result, "data set") == ["the folder nothing contains no images, so it is not a class."]
 
 
-def test_a_class_whose_pictures_are_all_broken(photos: Path) -> None:
+def test_a_class_whose_images_are_all_broken(photos: Path) -> None:
     (photos / "fox").mkdir()
     (photos / "fox/1.jpg").write_bytes(b"")
-    found = check_dataset(folder(photos))
-    assert told(found, "class") == ["1 class has no picture that can be read: fox."]
+    result = check_dataset(folder(photos))
+    assert sentences_of(result, "class") == ["1 class has no readable images: fox."]
 
 
-def test_a_class_that_is_tested_and_never_learnt(tmp_path: Path, picture: Write) -> None:
+def test_a_class_that_is_tested_and_never_learnt(tmp_path: Path, write_image: Write) -> None:
     for name, seed in (("train/cat/1", 0), ("train/cat/2", 1), ("test/cat/3", 2), ("test/fox/4", 3), ("test/fox/5", 4)):
-        picture(tmp_path / f"{name}.jpg", seed)
-    assert told(check_dataset(folder(tmp_path)), "split") == ["1 class is in test, but not in train: fox."]
+        write_image(tmp_path / f"{name}.jpg", seed)
+    assert sentences_of(check_dataset(folder(tmp_path)), "split") == ["1 class is in test, but not in train: fox."]
 
 
 def test_boxes(photos: Path, tmp_path: Path) -> None:
@@ -121,22 +123,22 @@ def test_boxes(photos: Path, tmp_path: Path) -> None:
     boxes.write_text(
         "file,x0,y0,x1,y1\ncat/0.jpg,0,0,40,30\ncat/0.jpg,-1,0,41,30\ncat/2.jpg,5,5,60,20\ndog/1.jpg,-9,0,3,3\n"
     )
-    found = check_dataset(folder(photos, boxes))
-    assert told(found, "box") == [
-        "cat/2.jpg: the box 5 5 60 20 reaches out of the picture, which is 40 x 30.",
-        "dog/1.jpg: the box -9 0 3 3 reaches out of the picture, which is 40 x 30.",
+    result = check_dataset(folder(photos, boxes))
+    assert sentences_of(result, "box") == [
+        "cat/2.jpg: the box 5 5 60 20 exceeds the image, which is 40 x 30.",
+        "dog/1.jpg: the box -9 0 3 3 exceeds the image, which is 40 x 30.",
     ]
 
 
 def test_empty_boxes_and_items_without_label() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, 30, 40, 3), dtype=np.uint8)
     items = [Item(noise[i], f"{i}", (0, 0, None)[i], np.array([[3.0, 4, 3, 9]])) for i in range(3)]
-    found = check_dataset(ListDataset("three", items, ("cat",)))
-    assert len(told(found, "box")) == 3
-    assert told(found, "label") == ["1 picture has no label: 2."]
+    result = check_dataset(ListDataset("three", items, ("cat",)))
+    assert len(sentences_of(result, "box")) == 3
+    assert sentences_of(result, "label") == ["1 image has no label: 2."]
 
 
-def test_how_pictures_are_stored(photos: Path) -> None:
+def test_how_images_are_stored(photos: Path) -> None:
     with Image.open(photos / "cat/0.jpg") as image:
         image.load()
     image.convert("L").save(photos / "cat/grey.png")
@@ -146,31 +148,31 @@ def test_how_pictures_are_stored(photos: Path) -> None:
     exif[0x0112] = 6
     image.save(photos / "cat/turned.jpg", exif=exif)
     image.resize((40, 16)).save(photos / "cat/low.png")
-    found = check_dataset(folder(photos))
-    said = told(found, "form")
-    assert [sentence.rpartition(": ")[2] for sentence in said[:4]] == [
+    result = check_dataset(folder(photos))
+    sentences = sentences_of(result, "form")
+    assert [sentence.rpartition(": ")[2] for sentence in sentences[:4]] == [
         "cat/grey.png.",
         "cat/cmyk.jpg.",
         "cat/alpha.png.",
         "cat/turned.jpg.",
     ]
-    assert not found.wrong
-    turned = next(one for one in found.items if one.name == "cat/turned.jpg")
+    assert not result.wrong
+    turned = next(one for one in result.items if one.name == "cat/turned.jpg")
     assert turned.info.size == (30, 40)
 
 
 def test_annotations(dogs: Path) -> None:
     (dogs / "Annotation/n02085620-Chihuahua/n02085620_7").unlink()
-    found = check_dataset(open_dataset(f"stanford_dogs:{dogs}"))
-    (said,) = told(found, "annotation")
-    assert said.startswith("n02085620-Chihuahua/n02085620_7.jpg: no boxes: n02085620_7 is missing in")
+    result = check_dataset(open_dataset(f"stanford_dogs:{dogs}"))
+    (sentences,) = sentences_of(result, "annotation")
+    assert sentences.startswith("n02085620-Chihuahua/n02085620_7.jpg: no boxes: n02085620_7 is missing in")
 
 
-def test_many_names_are_cut(photos: Path, picture: Write) -> None:
+def test_many_names_are_cut(photos: Path, write_image: Write) -> None:
     for seed in range(9):
-        picture(photos / f"loose{seed}.jpg", seed + 50)
-    (said,) = told(check_dataset(folder(photos)), "label")
-    assert said == "9 pictures have no label: loose0.jpg, loose1.jpg, loose2.jpg, loose3.jpg and 5 more."
+        write_image(photos / f"loose{seed}.jpg", seed + 50)
+    (sentences,) = sentences_of(check_dataset(folder(photos)), "label")
+    assert sentences == "9 images have no label: loose0.jpg, loose1.jpg, loose2.jpg, loose3.jpg and 5 more."
 
 
 # --- near duplicates
@@ -198,7 +200,7 @@ def test_every_close_pair_is_found() -> None:
     assert len(slow) >= 40
 
 
-def test_flat_pictures_are_not_alike() -> None:
+def test_flat_images_are_not_alike() -> None:
     flat = [inspect_image(np.full((30, 40, 3), level, dtype=np.uint8)) for level in (10, 200, 255)]
     assert near_duplicates(flat) == []
 
@@ -212,10 +214,10 @@ def test_on_photographs(real_data: Path) -> None:
     assert near_duplicates(looks) == []
     for change in (_half, _hard, _light, _grey):
         copies = [inspect_image(change(file)) for file in files]
-        found = {
+        result = {
             one for group in near_duplicates(looks + copies) for one in group if one < count and one + count in group
         }
-        assert len(found) >= 0.94 * count, change
+        assert len(result) >= 0.94 * count, change
 
 
 def _half(file: Path) -> io.BytesIO:
@@ -259,7 +261,7 @@ def test_command_where_all_is_well(photos: Path, tmp_path: Path, capsys: pytest.
     assert [line.split()[:2] for line in out.splitlines() if "█" in line] == [["cat", "4"], ["dog", "4"]]
     assert "No errors found." in out
     content: dict[str, Any] = json.loads((tmp_path / "out/data.json").read_text(encoding="utf-8"))
-    assert content["classes"][0] == {"name": "cat", "pictures": 4, "splits": {"": 4}}
+    assert content["classes"][0] == {"name": "cat", "n_images": 4, "splits": {"": 4}}
     with Image.open(tmp_path / "out/classes.png") as sheet:
         assert sheet.width > 1000
 
@@ -276,11 +278,11 @@ def test_command_where_something_is_wrong(photos: Path, tmp_path: Path, capsys: 
 
 
 def test_command_with_splits_boxes_and_many_classes(
-    tmp_path: Path, picture: Write, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, write_image: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(50):
         for split in ("train", "test"):
-            picture(tmp_path / f"d/{split}/class {number:02}/1.png", number + 1000 * (split == "test"))
+            write_image(tmp_path / f"d/{split}/class {number:02}/1.png", number + 1000 * (split == "test"))
     code, out, _ = run(capsys, tmp_path / "d", "-o", tmp_path / "out", "--images", "1")
     assert code == 0
     assert "train 50 · test 50" in out
@@ -300,10 +302,10 @@ def test_toybox_is_in_order() -> None:
     assert check_dataset(ToyboxDataset(Toybox(60))).findings == ()
 
 
-def test_a_split_without_labels_is_meant_so(tmp_path: Path, picture: Write) -> None:
+def test_a_split_without_labels_is_meant_so(tmp_path: Path, write_image: Write) -> None:
     for number in range(4):
-        picture(tmp_path / f"train/{('cat', 'dog')[number % 2]}/{number}.jpg", number)
-    picture(tmp_path / "test/9.jpg", 9)
-    found = check_dataset(folder(tmp_path))
-    assert told(found, "label") == ["a split has no labels at all: 1 picture has no label: test/9.jpg."]
-    assert not found.wrong
+        write_image(tmp_path / f"train/{('cat', 'dog')[number % 2]}/{number}.jpg", number)
+    write_image(tmp_path / "test/9.jpg", 9)
+    result = check_dataset(folder(tmp_path))
+    assert sentences_of(result, "label") == ["a split has no labels at all: 1 image has no label: test/9.jpg."]
+    assert not result.wrong

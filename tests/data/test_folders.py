@@ -1,4 +1,4 @@
-"""Folders, tables and addresses: what becomes of the names in them."""
+"""Folders, tables and URLs as data sets: names, classes, splits and boxes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def rows(dataset: object) -> list[tuple[str, str, str]]:
 # --- folders
 
 
-def test_splits_are_no_classes(tmp_path: Path, picture: Write) -> None:
+def test_splits_are_no_classes(tmp_path: Path, write_image: Write) -> None:
     for name in ("Train/cat/1.jpg", "Train/dog/1.jpg", "valid/cat/2.jpg", "testing/dog/deep/3.jpg", "testing/4.jpg"):
-        picture(tmp_path / name)
-    found = folder(tmp_path)
-    assert found.classes == ("cat", "dog")
-    assert rows(found) == [
+        write_image(tmp_path / name)
+    result = folder(tmp_path)
+    assert result.classes == ("cat", "dog")
+    assert rows(result) == [
         ("Train/cat/1.jpg", "cat", "train"),
         ("Train/dog/1.jpg", "dog", "train"),
         ("testing/4.jpg", "", "test"),
@@ -47,61 +47,61 @@ def test_splits_are_no_classes(tmp_path: Path, picture: Write) -> None:
     assert len(open_dataset(tmp_path, split="val")) == 1
 
 
-def test_a_class_may_be_called_train(tmp_path: Path, picture: Write) -> None:
+def test_a_class_may_be_called_train(tmp_path: Path, write_image: Write) -> None:
     for name in ("train/1.jpg", "car/2.jpg"):
-        picture(tmp_path / name)
+        write_image(tmp_path / name)
     assert rows(folder(tmp_path)) == [("car/2.jpg", "car", ""), ("train/1.jpg", "train", "")]
-    with pytest.raises(DataError, match="its pictures are in none"):
+    with pytest.raises(DataError, match="its images have no splits"):
         open_dataset(tmp_path, split="train")
 
 
-def test_boxes_name_pictures_that_are_not_there(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "data/train/cat/1.jpg")
+def test_boxes_name_images_that_are_not_there(tmp_path: Path, write_image: Write) -> None:
+    write_image(tmp_path / "data/train/cat/1.jpg")
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("file,x0,y0,x1,y1\ncat/1.jpg,1,2,3,4\ncat/9.jpg,1,2,3,4\n")
-    found = folder(tmp_path / "data", boxes)
-    assert found[0].boxes.tolist() == [[1, 2, 3, 4]]
-    assert found.problems == ("cat/9.jpg is in boxes.csv, but there is no such picture.",)
+    result = folder(tmp_path / "data", boxes)
+    assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
+    assert result.problems == ("cat/9.jpg is in boxes.csv, but there is no such image.",)
 
 
-def test_folders_without_pictures_and_our_own_output(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "cat/1.jpg")
-    picture(tmp_path / "camlucida-out/data/classes.png")
+def test_folders_without_images_and_our_own_output(tmp_path: Path, write_image: Write) -> None:
+    write_image(tmp_path / "cat/1.jpg")
+    write_image(tmp_path / "camlucida-out/data/classes.png")
     (tmp_path / "dog").mkdir()
     (tmp_path / ".hidden").mkdir()
-    found = folder(tmp_path)
-    assert found.classes == ("cat",)
-    assert found.problems == ("the folder dog has no picture in it: it is no class.",)
+    result = folder(tmp_path)
+    assert result.classes == ("cat",)
+    assert result.problems == ("the folder dog contains no images, so it is not a class.",)
 
 
-def test_a_picture_is_a_data_set_of_one(tmp_path: Path, picture: Write) -> None:
-    assert [item.name for item in folder(picture(tmp_path / "one.jpg")).items] == ["one.jpg"]
+def test_a_image_is_a_data_set_of_one(tmp_path: Path, write_image: Write) -> None:
+    assert [item.name for item in folder(write_image(tmp_path / "one.jpg")).items] == ["one.jpg"]
 
 
 # --- tables
 
 
-def test_a_csv(tmp_path: Path, picture: Write) -> None:
+def test_a_csv(tmp_path: Path, write_image: Write) -> None:
     (tmp_path / "table.csv").write_text(
         "\ufeffpath,Label,split,x0,y0,x1,y1\n"
         "a.jpg,10,train,1,2,3,4\na.jpg,10,train,5,6,7,8\nsub/b.jpg,9,validation,,,,\nc.jpg,,test,,,,\n",
         encoding="utf-8",
     )
-    picture(tmp_path / "sub/b.jpg")
-    found = open_dataset(tmp_path / "table.csv")
-    assert found.classes == ("9", "10")
-    assert rows(found) == [("a.jpg", "10", "train"), ("sub/b.jpg", "9", "val"), ("c.jpg", "", "test")]
-    assert found[0].boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert found[1].boxes is None
-    assert load_image(found[1].image).size == (40, 30)
+    write_image(tmp_path / "sub/b.jpg")
+    result = open_dataset(tmp_path / "table.csv")
+    assert result.classes == ("9", "10")
+    assert rows(result) == [("a.jpg", "10", "train"), ("sub/b.jpg", "9", "val"), ("c.jpg", "", "test")]
+    assert result[0].boxes.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert result[1].boxes is None
+    assert load_image(result[1].image).size == (40, 30)
 
 
 def test_a_csv_with_lists_of_boxes(tmp_path: Path) -> None:
     one, two = json.dumps([1, 2, 3, 4]), json.dumps([[1, 2, 3, 4], [5.5, 6, 7, 8]])
     (tmp_path / "t.csv").write_text(f'image,class,bboxes\na.jpg,cat,"{one}"\nb.jpg,cat,"{two}"\n')
-    found = open_dataset(tmp_path / "t.csv")
-    assert found[0].boxes.tolist() == [[1, 2, 3, 4]]
-    assert found[1].boxes.tolist() == [[1, 2, 3, 4], [5.5, 6, 7, 8]]
+    result = open_dataset(tmp_path / "t.csv")
+    assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
+    assert result[1].boxes.tolist() == [[1, 2, 3, 4], [5.5, 6, 7, 8]]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -112,23 +112,23 @@ def test_parquet(tmp_path: Path) -> None:
         "split": ["val", ""],
     }
     pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "t.parquet")
-    found = open_dataset(tmp_path / "t.parquet")
-    assert rows(found) == [("a.jpg", "cat", "val"), ("b.jpg", "", "")]
-    assert found[0].boxes.tolist() == [[1, 2, 3, 4]]
+    result = open_dataset(tmp_path / "t.parquet")
+    assert rows(result) == [("a.jpg", "cat", "val"), ("b.jpg", "", "")]
+    assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
     (tmp_path / "t.parquet").write_text("nothing")
-    with pytest.raises(DataError, match=r"t\.parquet is no Parquet file"):
+    with pytest.raises(DataError, match=r"t\.parquet is not a Parquet file"):
         open_dataset(tmp_path / "t.parquet")
 
 
-def test_a_bad_line_is_a_sentence_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_bad_line_is_a_sentence_and_the_rest_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,x0,y0,x1,y1\na.jpg,cat,1,2,x,4\na.jpg,dog,1,2,3,4\nb.jpg,dog,9,2,3,4\n")
-    found = open_dataset(tmp_path / "t.csv")
-    assert found[0].boxes.tolist() == [[1, 2, 3, 4]]
-    assert found[0].problems == (
-        "t.csv, line 2: a box is four numbers, not ['1', '2', 'x', '4'].",
-        "t.csv, line 3: the label is dog, and was cat before.",
+    result = open_dataset(tmp_path / "t.csv")
+    assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
+    assert result[0].problems == (
+        "t.csv, line 2: a box must be four numbers, not ['1', '2', 'x', '4'].",
+        "t.csv, line 3: the label is dog, but an earlier row has cat.",
     )
-    assert "from left to right" in found[1].problems[0]
+    assert "must have x0 < x1" in result[1].problems[0]
 
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t.csv needs a column path \(or file, .*\); it has a, b"):
         open_dataset(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("path\n")
-    with pytest.raises(DataError, match="names no picture"):
+    with pytest.raises(DataError, match="lists no images"):
         open_dataset(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text("path,label\n,cat\n")
-    with pytest.raises(DataError, match="line 2: no file is named"):
+    with pytest.raises(DataError, match="line 2: the file name is empty"):
         open_dataset(tmp_path / "t.csv")
     with pytest.raises(DataError, match="No such file"):
         open_dataset(tmp_path / "none.csv")
@@ -163,17 +163,19 @@ def upload(root: Path, url: str) -> None:
             store.pipe_file(f"/{url.partition('://')[2]}/{file.relative_to(root).as_posix()}", file.read_bytes())
 
 
-def test_a_folder_elsewhere(tmp_path: Path, picture: Write, elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_elsewhere(
+    tmp_path: Path, write_image: Write, elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("train/cat/1.jpg", "train/dog/2.JPG", "test/cat/3.jpg", "test/cat/.hidden.jpg", "test/notes.txt"):
-        picture(tmp_path / name) if name.lower().endswith(".jpg") else (tmp_path / name).write_text("x")
+        write_image(tmp_path / name) if name.lower().endswith(".jpg") else (tmp_path / name).write_text("x")
     upload(tmp_path, elsewhere)
     read: list[str] = []
     whole = RemotePath.read
     monkeypatch.setattr(RemotePath, "read", lambda self: (read.append(self.url), whole(self))[1])
-    found = open_dataset(elsewhere)
-    assert rows(found) == rows(folder(tmp_path))
+    result = open_dataset(elsewhere)
+    assert rows(result) == rows(folder(tmp_path))
     assert read == []  # nothing is fetched before it is looked at
-    assert load_image(found[0].image).tobytes() == load_image(tmp_path / "test/cat/3.jpg").tobytes()
+    assert load_image(result[0].image).tobytes() == load_image(tmp_path / "test/cat/3.jpg").tobytes()
     assert read == [f"{elsewhere}/test/cat/3.jpg"]
 
 
@@ -185,28 +187,28 @@ def test_a_layout_elsewhere(dogs: Path, elsewhere: str) -> None:
     assert pickle.loads(pickle.dumps(there))[3].boxes.tolist() == here[3].boxes.tolist()
 
 
-def test_a_table_elsewhere(tmp_path: Path, picture: Write, elsewhere: str) -> None:
-    picture(tmp_path / "a.jpg")
+def test_a_table_elsewhere(tmp_path: Path, write_image: Write, elsewhere: str) -> None:
+    write_image(tmp_path / "a.jpg")
     (tmp_path / "t.csv").write_text(f"path,label\na.jpg,cat\n{elsewhere}/a.jpg,dog\nb.jpg,dog\n")
     upload(tmp_path, elsewhere)
-    found = open_dataset(f"{elsewhere}/t.csv")
-    assert [load_image(found[i].image).size for i in (0, 1)] == [(40, 30)] * 2
-    with pytest.raises(ImageError, match=r"memory://store/b\.jpg is not there"):
-        load_image(found[2].image)
+    result = open_dataset(f"{elsewhere}/t.csv")
+    assert [load_image(result[i].image).size for i in (0, 1)] == [(40, 30)] * 2
+    with pytest.raises(ImageError, match=r"memory://store/b\.jpg does not exist"):
+        load_image(result[2].image)
 
 
-def test_it_can_be_evaluated_from_elsewhere(tmp_path: Path, picture: Write, elsewhere: str) -> None:
-    picture(tmp_path / "cat/1.jpg")
+def test_it_can_be_evaluated_from_elsewhere(tmp_path: Path, write_image: Write, elsewhere: str) -> None:
+    write_image(tmp_path / "cat/1.jpg")
     upload(tmp_path, elsewhere)
     assert cl.explain("toybox", open_dataset(elsewhere)[0].image).heatmap.shape == (30, 40)
 
 
 def test_addresses_that_lead_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match="no pictures in memory://nothing"):
+    with pytest.raises(DataError, match="no images in memory://nothing"):
         open_dataset("memory://nothing")
     with pytest.raises(DataError, match="cannot open nosuch://bucket"):
         open_dataset("nosuch://bucket")
-    with pytest.raises(DataError, match="there is no folder memory://nothing"):
+    with pytest.raises(DataError, match="the folder memory://nothing does not exist"):
         open_dataset("stanford_dogs:memory://nothing")
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(MissingExtra, match=r"camlucida\[remote\]"):

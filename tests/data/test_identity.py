@@ -1,4 +1,4 @@
-"""What a run knows of its data: whatever changes in an item, in place or not, changes the identity."""
+"""The identity of a data set changes with any change of an item, in place or not."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def test_the_set_itself_counts() -> None:
     assert dataset_hash(ListDataset("set", items, ("a", "b")), [1]) == of(items[1])
 
 
-def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Path, picture: Write) -> None:
+def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Path, write_image: Write) -> None:
     root = tmp_path / "photos"
     for number in range(3):
-        picture(root / "cat" / f"{number}.png", seed=number)
+        write_image(root / "cat" / f"{number}.png", seed=number)
     before = dataset_hash(folder(root), range(3))
     assert dataset_hash(folder(root), range(3)) == before
     file = root / "cat/1.png"
@@ -114,8 +114,8 @@ def test_a_file_that_is_replaced_counts_and_one_that_moves_does_not(tmp_path: Pa
     assert dataset_hash(ListDataset("photos", folder(root).items, ("cat",)), range(2)) != before
 
 
-def test_boxes_in_a_table_count(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "photos/cat/0.png")
+def test_boxes_in_a_table_count(tmp_path: Path, write_image: Write) -> None:
+    write_image(tmp_path / "photos/cat/0.png")
     table = tmp_path / "boxes.csv"
     hashes = set()
     for box in ("1,2,30,20", "1,2,30,21"):
@@ -183,19 +183,19 @@ def test_stamps_of_sources(tmp_path: Path) -> None:
 def test_files_elsewhere_count() -> None:
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")
-    place = RemotePath("memory://stamps/a.png")
+    remote = RemotePath("memory://stamps/a.png")
     store.pipe("/stamps/a.png", b"one")
-    first = content_stamp(place)
-    assert content_stamp(place) == first
+    first = content_stamp(remote)
+    assert content_stamp(remote) == first
     store.pipe("/stamps/a.png", b"longer")
-    assert content_stamp(place) != first
+    assert content_stamp(remote) != first
     store.rm("/stamps/a.png")
-    assert content_stamp(place) == "unreadable"
+    assert content_stamp(remote) == "unreadable"
 
 
-def test_labels_of_a_table_come_before_folders(tmp_path: Path, picture: Write) -> None:
-    picture(tmp_path / "photos/cat/0.png")
-    picture(tmp_path / "photos/dog/1.png")
+def test_labels_of_a_table_come_before_folders(tmp_path: Path, write_image: Write) -> None:
+    write_image(tmp_path / "photos/cat/0.png")
+    write_image(tmp_path / "photos/dog/1.png")
     (tmp_path / "labels.csv").write_text("file,label,x0,y0,x1,y1\ncat/0.png,dog,,,,\ndog/1.png,bird,,,,\n")
     data = folder(tmp_path / "photos", tmp_path / "labels.csv")
     assert data.classes == ("bird", "dog")

@@ -1,4 +1,4 @@
-"""Does every checkpoint that is one load, and does every file that is none say what it is, running nothing?"""
+"""Every valid checkpoint loads; every other file is described, and no code is run."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_safetensors_without_a_word_need_the_architecture() -> None:
     network = shaken(trained())
     save_file(network.state_dict(), "run.safetensors")
     same(cl.load("run.safetensors", arch=TOYBOX), network)
-    with pytest.raises(ModelError, match=r"run.safetensors holds weights only. Say of what: --arch resnet18"):
+    with pytest.raises(ModelError, match=r"run.safetensors contains only weights\. Name its architecture: --arch"):
         cl.load("run.safetensors")
 
 
@@ -120,11 +120,11 @@ def test_safetensors_say_what_they_are() -> None:
     [
         ({"mean": "red"}, "could not convert string to float: 'red'"),
         ({"input_size": "big"}, "invalid literal"),
-        ({"classes": "[1, 2"}, "begins like a JSON list"),
+        ({"classes": "[1, 2"}, "starts like a JSON list"),
         ({"mean": "0.5,0.5", "std": "0.5,0.5"}, "1 or 3"),
     ],
 )
-def test_nonsense_in_the_metadata_is_told(notes: dict[str, str], sentence: str) -> None:
+def test_invalid_metadata_is_reported(notes: dict[str, str], sentence: str) -> None:
     save_file(trained().state_dict(), "run.safetensors", metadata=notes)
     with pytest.raises(ModelError, match=sentence.replace("[", r"\[")):
         cl.load("run.safetensors", arch=TOYBOX)
@@ -181,11 +181,11 @@ def test_another_architecture_is_one_sentence() -> None:
     torch.save(zoo.squeezenet1_1(num_classes=10).state_dict(), "run.pth")
     with pytest.raises(ModelError) as caught:
         cl.load("run.pth", arch=TOYBOX)
-    said = str(caught.value)
-    assert said.startswith("run.pth does not fit ToyResNet: it lacks conv1.weight (and ")
-    assert "has features.0.weight (and " in said
-    assert "\n" not in said
-    assert len(said) < 300
+    message = str(caught.value)
+    assert message.startswith("run.pth does not fit ToyResNet: it lacks conv1.weight (and ")
+    assert "has features.0.weight (and " in message
+    assert "\n" not in message
+    assert len(message) < 300
 
 
 def test_another_width_is_one_sentence() -> None:
@@ -198,7 +198,7 @@ def test_missing_and_extra_weights_are_named() -> None:
     state = OrderedDict(trained().state_dict())
     del state["fc.bias"]
     torch.save(state, "less.pth")
-    with pytest.raises(ModelError, match=r"it lacks fc.bias\. Is it another architecture"):
+    with pytest.raises(ModelError, match=r"it lacks fc.bias\. Check the architecture"):
         cl.load("less.pth", arch=TOYBOX)
     torch.save({**trained().state_dict(), "ema.decay": torch.zeros(1)}, "more.pth")
     with pytest.raises(ModelError, match=r"it has ema.decay, which the network does not"):
@@ -231,7 +231,7 @@ def test_nothing_in_a_file_is_run(form: str, suffix: str, tmp_path: Path) -> Non
         torch.save({"state_dict": evil}, path, _use_new_zipfile_serialization=form == "torch.save")
     with pytest.raises(
         ModelError,
-        match=r"evil\S* (wants to run code when it is opened|is pickled in a way .* safely), so it was not opened",
+        match=r"evil\S* (would run code when it is opened|is pickled in a way .* safely), so it was not opened",
     ):
         cl.load(str(path), arch=TOYBOX)
     assert not proof.exists()
@@ -241,7 +241,7 @@ def test_nothing_in_a_file_is_run(form: str, suffix: str, tmp_path: Path) -> Non
 
 def test_a_whole_pickled_network_is_not_opened() -> None:
     torch.save(trained(), "run.pth")
-    with pytest.raises(ModelError, match=r"wants to run code .* torch.save\(network.state_dict\(\)"):
+    with pytest.raises(ModelError, match=r"would run code .* torch.save\(network.state_dict\(\)"):
         cl.load("run.pth", arch=TOYBOX)
 
 
@@ -250,10 +250,10 @@ def test_a_whole_pickled_network_is_not_opened() -> None:
     ("content", "sentence"),
     [
         (b"", "it is empty"),
-        (b"weights: none yet\n" * 9, "it is text that begins 'weights: none yet weights: non'"),
+        (b"weights: none yet\n" * 9, "it is text that begins with 'weights: none yet weights: non'"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "it is a Git LFS pointer"),
         (b"<!doctype html><html><head>404</head></html>", "it is a web page (HTML), perhaps an error"),
-        (b"\xff\xd7\xff\xe0" * 99, "it is cut off or damaged"),
+        (b"\xff\xd7\xff\xe0" * 99, "it is truncated or damaged"),
     ],
 )
 def test_other_files_say_what_they_are(suffix: str, content: bytes, sentence: str) -> None:
@@ -270,7 +270,7 @@ def test_half_a_file_is_told(suffix: str, share: float) -> None:
     path = Path(f"run{suffix}")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(ModelError, match=f"run{suffix} is not a readable checkpoint: it is cut off or damaged"):
+    with pytest.raises(ModelError, match=f"run{suffix} is not a readable checkpoint: it is truncated or damaged"):
         cl.load(str(path), arch=TOYBOX)
 
 
@@ -280,5 +280,5 @@ def test_half_a_file_is_told(suffix: str, share: float) -> None:
 )
 def test_files_without_weights_say_what_is_in_them(content: Any, sentence: str) -> None:
     torch.save(content, "run.pth")
-    with pytest.raises(ModelError, match=f"run.pth holds no weights by name, but {sentence}"):
+    with pytest.raises(ModelError, match=f"run.pth contains no weights by name. Found: {sentence}"):
         cl.load("run.pth", arch=TOYBOX)

@@ -1,4 +1,4 @@
-"""A file that is no state dict is named for what it is, and the error says what to do; hostile ones cost nothing."""
+"""Files that are not state dicts are named with a remedy; malicious ones cost neither memory nor time."""
 
 from __future__ import annotations
 
@@ -90,23 +90,26 @@ def content(data: bytes) -> Callable[[Path], None]:
 
 INDEX = json.dumps({"metadata": {"total_size": 1}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}).encode()
 FOREIGN: Mapping[str, tuple[Callable[[Path], None], str]] = {
-    "torchscript": (torchscript, r"a TorchScript archive \(torch\.jit\.save\)\. In the program that made it: torch"),
-    "torch.export": (exported, r"a program that torch\.export saved \(\.pt2\)\. In the program that made it"),
+    "torchscript": (torchscript, r"a TorchScript archive \(torch\.jit\.save\)\. In the program that wrote it: torch"),
+    "torch.export": (exported, r"an exported program \(torch\.export, \.pt2\)\. In the program that wrote it"),
     "keras": (
         lambda p: zipped(p, ["metadata.json", "config.json", "model.weights.h5"]),
         r"a Keras model .* Convert it",
     ),
     "hdf5": (content(b"\x89HDF\r\n\x1a\n" + bytes(99)), r"an HDF5 file, as Keras writes \(\.h5\)\. Convert it"),
     "tflite": (content(b"\x1c\0\0\0TFL3" + bytes(99)), r"a TensorFlow Lite model\. Convert it"),
-    "onnx": (onnx, r"an ONNX model\. Give the checkpoint that it was exported from"),
+    "onnx": (onnx, r"an ONNX model\. Pass the checkpoint that it was exported from"),
     "gguf": (content(b"GGUF\x03\0\0\0" + bytes(99)), r"a GGUF file"),
-    "npz": (arrays, r"NumPy arrays \(\.npz\)\. Turn them into tensors"),
+    "npz": (arrays, r"NumPy arrays \(\.npz\)\. Convert them to tensors"),
     "npy": (array, r"a NumPy array"),
     "lfs": (
         content(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         r"a Git LFS pointer\. .*git lfs pull",
     ),
-    "html": (content(b"\n<!DOCTYPE html><html>404"), r"a web page \(HTML\), perhaps an error message\. Fetch it again"),
+    "html": (
+        content(b"\n<!DOCTYPE html><html>404"),
+        r"a web page \(HTML\), perhaps an error message\. Download it again",
+    ),
     "html in lower case": (content(b"<html><body>denied"), r"a web page"),
     "index": (content(INDEX), r"the index of a checkpoint in several files \(shards\)\. Join them"),
     "zip": (lambda p: zipped(p, ["weights.pth"]), r"a zip archive\. Unpack it"),
@@ -133,7 +136,7 @@ def test_foreign_formats_are_named(kind: str, suffix: str) -> None:
 def test_a_real_exported_program() -> None:
     with warnings.catch_warnings(action="ignore"):
         torch.export.save(torch.export.export(tiny(), (torch.zeros(1, 3, 8, 8),)), "file.pt2")
-    with pytest.raises(ModelError, match=r"a program that torch\.export saved"):
+    with pytest.raises(ModelError, match=r"an exported program \(torch\.export"):
         cl.load("file.pt2", arch="small")
 
 
@@ -151,15 +154,15 @@ def test_folders_are_named(name: str, sentence: str) -> None:
 
 
 CONTENTS: Mapping[str, tuple[Callable[[], Any], str]] = {
-    "optimizer": (lambda: torch.optim.SGD(tiny().parameters(), 0.1).state_dict(), r"the state of an optimizer only\."),
-    "adam": (lambda: adam(), r"the state of an optimizer only\."),
+    "optimizer": (lambda: torch.optim.SGD(tiny().parameters(), 0.1).state_dict(), r"only the state of an optimizer\."),
+    "adam": (lambda: adam(), r"only the state of an optimizer\."),
     "torch_ema": (lambda: {"decay": 0.9, "shadow_params": [torch.zeros(2)]}, r"averaged weights without their names"),
     "lora": (lambda: {"base.fc.lora_A.weight": torch.zeros(2, 3), "base.fc.lora_B.weight": torch.zeros(3, 2)},
              r"low-rank adapters \(LoRA\).*merge_and_unload"),
-    "integer keys": (lambda: {0: torch.zeros(2), 1: torch.zeros(2)}, r"no weights by name, but 0, 1\."),
-    "tuples as keys": (lambda: {("a", 1): torch.zeros(2)}, r"no weights by name, but \('a', 1\)\."),
-    "escape sequences": (lambda: {"\x1b[2J\u202egnp": 1}, r"no weights by name, but \\x1b\[2J\\u202egnp\."),
-    "names of half a megabyte": (lambda: {"x" * 500_000: 1}, r"no weights by name, but x{79}…\."),
+    "integer keys": (lambda: {0: torch.zeros(2), 1: torch.zeros(2)}, r"no weights by name. Found: 0, 1\."),
+    "tuples as keys": (lambda: {("a", 1): torch.zeros(2)}, r"no weights by name. Found: \('a', 1\)\."),
+    "escape sequences": (lambda: {"\x1b[2J\u202egnp": 1}, r"no weights by name. Found: \\x1b\[2J\\u202egnp\."),
+    "names of half a megabyte": (lambda: {"x" * 500_000: 1}, r"no weights by name. Found: x{79}…\."),
 }  # fmt: skip
 
 
@@ -175,7 +178,7 @@ def adam() -> Any:
 def test_what_holds_no_weights_is_named(kind: str) -> None:
     make, sentence = CONTENTS[kind]
     torch.save(make(), "run.pth")
-    with pytest.raises(ModelError, match=rf"run\.pth holds {sentence}"):
+    with pytest.raises(ModelError, match=rf"run\.pth contains {sentence}"):
         cl.load("run.pth", arch="small")
 
 
@@ -183,7 +186,7 @@ def test_what_holds_no_weights_is_named(kind: str) -> None:
 def test_a_whole_network_is_named_with_its_class(new: bool) -> None:
     torch.save({"model": SmallCNN(10)}, "run.pth", _use_new_zipfile_serialization=new)
     with pytest.raises(
-        ModelError, match=r"a whole pickled network \(camlucida\.models\.small_cnn\.SmallCNN\), not its weights"
+        ModelError, match=r"a pickled network \(camlucida\.models\.small_cnn\.SmallCNN\), not its weights"
     ):
         cl.load("run.pth", arch="small")
 
@@ -197,14 +200,14 @@ def test_a_tensor_that_claims_millions_of_classes() -> None:
     state["classifier.bias"] = torch.zeros(1).expand(50_000_000)
     torch.save(state, "run.pth")
     assert Path("run.pth").stat().st_size < 2_000_000
-    with pytest.raises(ModelError, match=r"classifier\.weight claims 25\.6 GB, which are not in the file"):
+    with pytest.raises(ModelError, match=r"classifier\.weight has 25\.6 GB, which are not in the file"):
         cl.load("run.pth", arch="small")
 
 
 def test_a_tensor_that_claims_more_than_is_stored() -> None:
     """The same for tensors that would fit into memory: 128 MB from a file of a kilobyte."""
     torch.save({"weight": torch.zeros(1).expand(32, 1024, 1024)}, "run.pth")
-    with pytest.raises(ModelError, match=r"weight claims 0\.1 GB, which are not in the file"):
+    with pytest.raises(ModelError, match=r"weight has 0\.1 GB, which are not in the file"):
         cl.load("run.pth", arch="small")
 
 
@@ -213,7 +216,7 @@ def test_class_limit_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     for count in (12, 13):
         torch.save(SmallCNN(count).state_dict(), f"{count}.pth")
     assert cl.load("12.pth", arch="small").network.classifier.out_features == 12  # type: ignore[union-attr]
-    with pytest.raises(ModelError, match=r"a last layer for 13 classes is none that can be explained: 1 to 12\."):
+    with pytest.raises(ModelError, match=r"a last layer for 13 classes cannot be explained: 1 to 12 are supported\."):
         cl.load("13.pth", arch="small")
 
 
@@ -232,29 +235,29 @@ def test_a_file_with_holes_of_millions_of_classes() -> None:
     with Path("run.safetensors").open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         stream.truncate(8 + len(text) + offset)
-    with pytest.raises(ModelError, match=r"a last layer for 50,000,000 classes is none"):
+    with pytest.raises(ModelError, match=r"a last layer for 50,000,000 classes cannot be explained"):
         cl.load("run.safetensors", arch="small")
 
 
 @pytest.mark.parametrize(
     ("notes", "sentence"),
     [
-        ({"mean": "nan,0,0"}, "mean is a finite number per channel"),
-        ({"std": "1,inf,1"}, "std is a finite number per channel"),
-        ({"std": "1,0,1"}, "std is above 0"),
-        ({"std": "1,-1,1"}, "std is above 0"),
-        ({"mean": "1e999,0,0"}, "mean is a finite number"),
+        ({"mean": "nan,0,0"}, "mean must have one finite number per channel"),
+        ({"std": "1,inf,1"}, "std must have one finite number per channel"),
+        ({"std": "1,0,1"}, "std must be greater than 0"),
+        ({"std": "1,-1,1"}, "std must be greater than 0"),
+        ({"mean": "1e999,0,0"}, "mean must have one finite number"),
         ({"input_size": "99999999"}, "too large"),
-        ({"input_size": "5000"}, r"a side of 5,000 pixels is more than a file may ask for"),
-        ({"input_size": "0"}, "size is .* 1 or more"),
-        ({"input_size": "-3"}, "size is .* 1 or more"),
-        ({"input_size": "9" * 5000}, "cannot be understood"),
+        ({"input_size": "5000"}, r"a side of 5,000 pixels exceeds the limit"),
+        ({"input_size": "0"}, "size must be .* 1 or more"),
+        ({"input_size": "-3"}, "size must be .* 1 or more"),
+        ({"input_size": "9" * 5000}, "cannot be read"),
         ({"crop": "64", "resize": "99999999"}, r"a side of 99,999,999 pixels"),
-        ({"crop": "64", "resize": "0"}, "resize is .* 1 or more"),
-        ({"classes": "[" * 100_000}, "begins like a JSON list"),
-        ({"classes": "[" + "9" * 5000 + "]"}, "begins like a JSON list"),
-        ({"classes": '["a", {"b": "python:os:abort"}]'}, "a class name is text, not dict"),
-        ({"classes": '["a", null]'}, "a class name is text, not NoneType"),
+        ({"crop": "64", "resize": "0"}, "resize must be .* 1 or more"),
+        ({"classes": "[" * 100_000}, "starts like a JSON list"),
+        ({"classes": "[" + "9" * 5000 + "]"}, "starts like a JSON list"),
+        ({"classes": '["a", {"b": "python:os:abort"}]'}, "a class name must be a string, not dict"),
+        ({"classes": '["a", null]'}, "a class name must be a string, not NoneType"),
     ],
 )
 def test_numbers_in_metadata_are_checked(notes: dict[str, str], sentence: str) -> None:
@@ -314,10 +317,10 @@ def test_a_record_that_is_no_record(run: Path, text: str) -> None:
         cl.load("run")
 
 
-WORDS = {"meta": "without content", "truth values": "whole numbers"}
+WORDS = {"meta": "without content", "truth values": "integers"}
 
 
-@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "whole numbers", "truth values"])
+@pytest.mark.parametrize("kind", ["complex", "sparse", "meta", "quantized", "integers", "truth values"])
 def test_other_kinds_of_tensors(kind: str) -> None:
     state: dict[str, Any] = dict(SmallCNN(10).state_dict())
     weight = state["classifier.weight"]
@@ -326,11 +329,11 @@ def test_other_kinds_of_tensors(kind: str) -> None:
         "sparse": lambda: weight.to_sparse(),
         "meta": lambda: weight.to("meta"),
         "quantized": lambda: _quantized(weight),
-        "whole numbers": lambda: weight.to(torch.int8),
+        "integers": lambda: weight.to(torch.int8),
         "truth values": lambda: weight > 0,
     }[kind]()
     torch.save(state, "run.pth")
-    with pytest.raises(ModelError, match=r"classifier\.weight (is|holds) " + WORDS.get(kind, kind)):
+    with pytest.raises(ModelError, match=r"classifier\.weight (is|contains) " + WORDS.get(kind, kind)):
         cl.load("run.pth", arch="small")
 
 
@@ -339,7 +342,7 @@ def _quantized(weight: torch.Tensor) -> torch.Tensor:
         return torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
 
 
-def test_damage_in_any_place_is_one_sentence() -> None:
+def test_damage_at_any_position_is_one_sentence() -> None:
     """Every cut and every flipped byte of a small file: an error of ours, or weights; nothing else."""
     stream = io.BytesIO()
     torch.save({"a": torch.arange(4.0)}, stream)
@@ -347,8 +350,11 @@ def test_damage_in_any_place_is_one_sentence() -> None:
     pickled = pickle.dumps({"a": 1}, protocol=2)
     for whole in (stream.getvalue(), Path("a.safetensors").read_bytes(), pickled):
         step = max(1, len(whole) // 120)
-        for place in range(0, len(whole), step):
-            for damaged in (whole[:place], whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]):
+        for position in range(0, len(whole), step):
+            for damaged in (
+                whole[:position],
+                whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :],
+            ):
                 Path("b.pth").write_bytes(damaged)
                 with pytest.raises(ModelError):
                     cl.load("b.pth", arch="small")

@@ -1,4 +1,4 @@
-"""Does every way of naming a model lead to it, and every slip to a sentence that helps?"""
+"""Every specification of a model loads, and every typing error leads to a helpful message."""
 
 from __future__ import annotations
 
@@ -124,13 +124,13 @@ def test_a_users_own_function(where: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("python:nets.py:wrong", r"nets.py:wrong gave dict; it must return a torch.nn.Module or a wrapped one\."),
-        ("python:nets.py:NUMBER", "nets.py:NUMBER gave int; it must return"),
+        ("python:nets.py:wrong", r"nets.py:wrong returned dict; it must return a torch.nn.Module or a wrapped one\."),
+        ("python:nets.py:NUMBER", "nets.py:NUMBER returned int; it must return"),
         ("python:nets.py:broken", r"nets.py:broken\(\) raised ZeroDivisionError: no\."),
         ("python:nets.py:needs", r"nets.py:needs\(\) raised TypeError: .*missing 1 required"),
         ("python:nets.py:nett", r"nets.py has no 'nett'\. Did you mean 'net'"),
-        ("python:nest.py:net", r"there is no file nest.py"),
-        ("python:no_such_package.nets:net", "cannot import no_such_package.nets: .* looked for here"),
+        ("python:nest.py:net", r"the file nest.py does not exist"),
+        ("python:no_such_package.nets:net", "cannot import no_such_package.nets: .* Searched in"),
         ("python:bad.py:net", "importing bad.py raised SyntaxError"),
         ("python:imports.py:net", "cannot import imports.py: No module named 'not_installed'"),
         ("python:nets.py", "python:nets.py needs a module and a function: python:package.module:factory"),
@@ -162,7 +162,9 @@ def test_timm_from_a_folder(tmp_path: Path) -> None:
         assert_close(model.network(x), network(x), rtol=0, atol=0)
     assert model.labels == tuple(names)
     assert model.preprocessing.size == (160, 160)
-    with pytest.raises(ModelError, match=rf"'saved' is a folder. If timm saved it: timm:local-dir:{tmp_path}/saved\."):
+    with pytest.raises(
+        ModelError, match=rf"'saved' is a folder. If timm saved it, use timm:local-dir:{tmp_path}/saved\."
+    ):
         cl.load("saved")
     described = {"label_names": names, "label_descriptions": {"bee": "a bee"}}
     save_for_hf(network, tmp_path / "described", model_config=described)
@@ -184,9 +186,9 @@ def test_timm_names_without_weights() -> None:
         ("timm:hf-hub:someone/something", r"\(someone/something\), which are not on this machine"),
         ("timm:hf-hub:someone/something@v2", r"\(someone/something\), which are not on this machine"),
         ("timm:resnt18", r"timm has no model 'resnt18'. Did you mean 'resnet18'"),
-        ("timm:resnet18.a1_in2k", r"no pretrained weights 'resnet18.a1_in2k'. Did you mean 'a1_in1k'.* It has a1_in1k"),
+        ("timm:resnet18.a1_in2k", r"no pretrained weights 'resnet18.a1_in2k'. Did you mean 'a1_in1k'.* Known: a1_in1k"),
         ("timm:test_resnet.no", r"no pretrained weights"),
-        ("timm:hf-hub:no/such/name", r"'no/such/name' is no name on huggingface.co: it has the form owner/name"),
+        ("timm:hf-hub:no/such/name", r"'no/such/name' is not a name on huggingface.co, which has the form owner/name"),
         ("timm:local-dir:/no/where", r"timm:local-dir:/no/where cannot be loaded: .*/no/where"),
         ("timm:", r"timm has no model ''"),
     ],
@@ -212,25 +214,28 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("resnet5", r"^no model 'resnet5'\. Did you mean 'resnet50' or 'resnet152' or 'resnet34'\? `camlucida models`"),
-        ("RESNET5", r"^no model 'RESNET5'"),
+        (
+            "resnet5",
+            r"^unknown model 'resnet5'\. Did you mean 'resnet50' or 'resnet152' or 'resnet34'\? `camlucida models`",
+        ),
+        ("RESNET5", r"^unknown model 'RESNET5'"),
         ("toybx", r"Did you mean 'toybox'\?"),
         (
             "toybox:vg",
-            r"No built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted\.",
+            r"Unknown built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted\.",
         ),
-        ("torchvison:resnet18", r"no source 'torchvison' for models. Did you mean 'torchvision'\? Known: "),
+        ("torchvison:resnet18", r"unknown source of models 'torchvison'. Did you mean 'torchvision'\? Known: "),
         ("torchvision:resnt18", r"torchvision has no classifier 'resnt18'. Did you mean 'resnet18'"),
         ("torchvision:fcn_resnet50", r"torchvision has no classifier 'fcn_resnet50'"),
         ("resnet18@V9", r"resnet18 has no weights 'V9'; torchvision has IMAGENET1K_V1\."),
-        ("run.pth", r"there is no file 'run.pth' here \(.*\)"),
-        ("runs/best", r"there is no file 'runs/best' here"),
-        ("some", r"'some' is a folder: give the checkpoint file in it\."),
-        ("./some", r"'./some' is a folder: give the checkpoint file in it\."),
-        ("", r"no model ''\."),
-        ("~nobody/run.pth", r"there is no file '~nobody/run.pth'"),
-        ("zero\0byte", r"no model 'zero\\x00byte'"),
-        ("x" * 5000, r"^no model 'x{200}'"),
+        ("run.pth", r"the file 'run.pth' does not exist in /"),
+        ("runs/best", r"the file 'runs/best' does not exist in"),
+        ("some", r"'some' is a folder. Pass the checkpoint file in it\."),
+        ("./some", r"'./some' is a folder. Pass the checkpoint file in it\."),
+        ("", r"unknown model ''\."),
+        ("~nobody/run.pth", r"the file '~nobody/run.pth' does not exist"),
+        ("zero\0byte", r"unknown model 'zero\\x00byte'"),
+        ("x" * 5000, r"^unknown model 'x{200}'"),
         ("convnext_tiny.fb_in22k", r"Did you mean 'timm:convnext_tiny.fb_in22k'\?"),
     ],
 )
@@ -251,10 +256,10 @@ def test_what_is_no_name(spec: Any) -> None:
 
 
 def test_an_architecture_belongs_to_a_file() -> None:
-    with pytest.raises(ModelError, match=r"--arch resnet18 belongs to a checkpoint file, and 'resnet50' is none"):
+    with pytest.raises(ModelError, match=r"--arch resnet18 is only for checkpoint files, and 'resnet50' is not one"):
         cl.load("resnet50", arch="resnet18")
     torch.save(cl.load("toybox").network.state_dict(), "run.pth")
-    with pytest.raises(ModelError, match=r"no model 'toybx'. Did you mean 'toybox'"):
+    with pytest.raises(ModelError, match=r"unknown model 'toybx'. Did you mean 'toybox'"):
         cl.load("run.pth", arch="toybx")
 
 
@@ -272,7 +277,7 @@ def test_labels_from_a_file_a_list_or_json() -> None:
 def test_labels_that_cannot_be_read() -> None:
     write("bad.json", '["one", ')
     Path("latin.txt").write_bytes(b"caf\xe9\n")
-    for name, sentence in (("no.txt", "No such file"), ("bad.json", "begins like a JSON list"), ("latin.txt", "utf-8")):
+    for name, sentence in (("no.txt", "No such file"), ("bad.json", "starts like a JSON list"), ("latin.txt", "utf-8")):
         with pytest.raises(ModelError, match=rf"{name}.*{sentence}"):
             cl.load("toybox", labels=name)
 

@@ -1,4 +1,4 @@
-"""What tells two models apart, and what `load` hands on."""
+"""Identity of models, and the arguments that `load` passes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the network get just the input its weights were trained for, and is it known where that lies on the picture?"""
+"""The network input is the one that the weights were trained for, and its position on the image is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from camlucida.types import Geometry
 SIZES = [(500, 375), (375, 500), (224, 224), (100, 1000), (33, 57)]
 
 
-def picture(size: tuple[int, int]) -> Image.Image:
+def random_image(size: tuple[int, int]) -> Image.Image:
     """Noise over a gradient: any shift by a pixel or another filter shows."""
     width, height = size
     noise = np.random.default_rng(width * 1000 + height).integers(0, 100, (height, width, 3))
@@ -41,9 +41,9 @@ WEIGHTS = {
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS.keys())
 def test_equals_torchvisions_presets(weights: Any, size: tuple[int, int]) -> None:
-    transforms, image = weights.transforms(), picture(size)
-    found, _ = make_preprocessing(transforms)(image)
-    assert_close(found, transforms(image), rtol=1e-6, atol=1e-6)
+    transforms, image = weights.transforms(), random_image(size)
+    result, _ = make_preprocessing(transforms)(image)
+    assert_close(result, transforms(image), rtol=1e-6, atol=1e-6)
 
 
 NORMALIZE = (IMAGENET_MEAN, IMAGENET_STD)
@@ -79,14 +79,14 @@ COMPOSES = {
 def test_equals_a_compose_of_the_usual_steps(
     transforms: Any, size: tuple[int, int], request: pytest.FixtureRequest
 ) -> None:
-    image = picture(size)
-    found, _ = make_preprocessing(transforms)(image)
-    wanted = transforms(image)
+    image = random_image(size)
+    result, _ = make_preprocessing(transforms)(image)
+    expected = transforms(image)
     if type(transforms.transforms[0]).__name__ == "ToImage":  # tensors are resized by another code: a level or two off
-        assert_close(found, wanted, rtol=0, atol=2 / 255 / 0.25)
-        assert (found - wanted).abs().mean() < 0.5 / 255 / 0.25
+        assert_close(result, expected, rtol=0, atol=2 / 255 / 0.25)
+        assert (result - expected).abs().mean() < 0.5 / 255 / 0.25
     else:
-        assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+        assert_close(result, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -101,46 +101,46 @@ def test_equals_a_compose_of_the_usual_steps(
 )
 def test_equals_timms_transforms(options: dict[str, Any], size: tuple[int, int]) -> None:
     timm_data = pytest.importorskip("timm.data")
-    transforms, image = timm_data.create_transform(**options), picture(size)
+    transforms, image = timm_data.create_transform(**options), random_image(size)
     assert_close(make_preprocessing(transforms)(image)[0], transforms(image), rtol=1e-6, atol=1e-6)
 
 
 def test_numbers() -> None:
-    found = make_preprocessing(size=64, mean=[0.1, 0.2, 0.3], std=[1, 1, 1])
-    assert found == Preprocessing((64, 64), None, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
+    result = make_preprocessing(size=64, mean=[0.1, 0.2, 0.3], std=[1, 1, 1])
+    assert result == Preprocessing((64, 64), None, mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0))
     assert make_preprocessing() == Preprocessing()
     assert make_preprocessing(size=(32, 48), fit="squash") == Preprocessing((32, 48), None, "squash")
     assert make_preprocessing(size=64, resize=80).resize == 80
-    assert make_preprocessing(found) is not None
-    assert make_preprocessing(found, size=32).mean == found.mean
+    assert make_preprocessing(result) is not None
+    assert make_preprocessing(result, size=32).mean == result.mean
 
 
 def test_squash_is_a_resize_of_both_sides() -> None:
-    image = picture((50, 30))
-    found, geometry = Preprocessing((16, 24), fit="squash", mean=(0.0,) * 3, std=(1.0,) * 3)(image)
-    wanted = torch.from_numpy(np.array(image.resize((24, 16), Image.Resampling.BILINEAR))).permute(2, 0, 1) / 255
-    assert_close(found, wanted)
+    image = random_image((50, 30))
+    result, geometry = Preprocessing((16, 24), fit="squash", mean=(0.0,) * 3, std=(1.0,) * 3)(image)
+    expected = torch.from_numpy(np.array(image.resize((24, 16), Image.Resampling.BILINEAR))).permute(2, 0, 1) / 255
+    assert_close(result, expected)
     assert geometry == Geometry((50, 30), (24, 16), (24 / 50, 16 / 30), (0.0, 0.0))
 
 
 def test_letterbox_keeps_the_shape_and_fills_the_rest() -> None:
     how = Preprocessing((16, 16), fit="letterbox", mean=(0.0,) * 3, std=(1.0,) * 3, fill=0.2)
-    found, geometry = how(Image.new("RGB", (40, 20), "white"))
-    wanted = torch.full((3, 16, 16), 0.2)
-    wanted[:, 4:12] = 1
-    assert_close(found, wanted)
+    result, geometry = how(Image.new("RGB", (40, 20), "white"))
+    expected = torch.full((3, 16, 16), 0.2)
+    expected[:, 4:12] = 1
+    assert_close(result, expected)
     assert geometry == Geometry((40, 20), (16, 16), (0.4, 0.4), (0.0, 4.0))
 
 
 def test_grey() -> None:
-    image = picture((30, 20))
-    found, _ = make_preprocessing(size=20, mean=[0.5], std=[0.25])(image)
-    wanted = torch.from_numpy(np.array(image.crop((5, 0, 25, 20)).convert("L")) / 255).float()
-    assert_close(found, ((wanted - 0.5) / 0.25)[None])
+    image = random_image((30, 20))
+    result, _ = make_preprocessing(size=20, mean=[0.5], std=[0.25])(image)
+    expected = torch.from_numpy(np.array(image.crop((5, 0, 25, 20)).convert("L")) / 255).float()
+    assert_close(result, ((expected - 0.5) / 0.25)[None])
 
 
 def test_denormalised_inverts_normalisation() -> None:
-    how, image = Preprocessing((20, 20), None), picture((20, 20))
+    how, image = Preprocessing((20, 20), None), random_image((20, 20))
     inputs = how(image)[0][None]
     assert_close(how.denormalise(inputs)[0], torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255)
 
@@ -159,13 +159,13 @@ def steps(*those: Any) -> Any:
 @pytest.mark.parametrize(
     ("transforms", "message"),
     [
-        (Mystery(), "cannot tell what Mystery does to a picture"),
-        (steps(v1.Resize(40), v1.RandomHorizontalFlip()), "the step RandomHorizontalFlip"),
-        (steps(v1.Resize(40), v1.RandomCrop(32)), "the step RandomCrop"),
+        (Mystery(), "the effect of Mystery on an image is unknown"),
+        (steps(v1.Resize(40), v1.RandomHorizontalFlip()), "through the transform RandomHorizontalFlip"),
+        (steps(v1.Resize(40), v1.RandomCrop(32)), "through the transform RandomCrop"),
         (steps(v1.ToTensor()), "have no Resize"),
         (steps(v1.CenterCrop(32), v1.ToTensor()), "CenterCrop without a Resize before it"),
         (steps(v1.CenterCrop(32), v1.Resize(16), v1.ToTensor()), "CenterCrop without a Resize before it"),
-        (steps(v1.Resize(32), v1.ToTensor()), r"Resize\(32\) leaves pictures as oblong as they are"),
+        (steps(v1.Resize(32), v1.ToTensor()), r"Resize\(32\) keeps the aspect ratio"),
         (steps(v1.Resize(40), v1.Resize(32), v1.CenterCrop(32)), "one Resize"),
         (steps(v1.Resize(40), v1.CenterCrop(32), v1.CenterCrop(24)), "one CenterCrop"),
         (steps(v1.Resize(40, max_size=60), v1.CenterCrop(32)), "max_size"),
@@ -189,7 +189,7 @@ def test_a_wrong_number_of_means(mean: list[float], std: list[float]) -> None:
         make_preprocessing(mean=mean, std=std)
 
 
-# --- where the input lies on the picture ---
+# --- where the input lies on the image ---
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,8 @@ def test_a_square_is_found_where_the_geometry_says(how: Preprocessing, size: tup
         seen, geometry = how.resize_and_place(image)
         red = np.asarray(seen, dtype=float)[..., 0] - np.asarray(seen, dtype=float)[..., 1]
         centre_x, centre_y = (
-            (red * place).sum() / red.sum()
-            for place in (np.arange(seen.width) + 0.5, (np.arange(seen.height) + 0.5)[:, None])
+            (red * position).sum() / red.sum()
+            for position in (np.arange(seen.width) + 0.5, (np.arange(seen.height) + 0.5)[:, None])
         )
         wanted_x = (box[0] + box[2]) / 2 * geometry.scale[0] + geometry.offset[0]
         wanted_y = (box[1] + box[3]) / 2 * geometry.scale[1] + geometry.offset[1]

@@ -1,4 +1,4 @@
-"""No file chooses code to run, a path to open or a machine to ask: every reader, every kind of malicious value."""
+"""Records never choose code, paths or URLs: every reader with every kind of malicious value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from camlucida.models.torchvision_models import classifier_names
 from camlucida.models.toybox_networks import ToyResNet
 from camlucida.models.toybox_weights import NETWORKS
 from camlucida.models.trained_run import ModelCard, build_network, write_weights
-from camlucida.training.run import Training, validation_data
+from camlucida.training.run import Training
+from camlucida.training.training_data import validation_data
 
 PAYLOAD = "import pathlib\npathlib.Path('RAN').touch()\n\ndef f():\n    raise SystemExit('the payload was called')\n"
 CODE = "python:payload.py:f"
@@ -223,10 +224,10 @@ def test_no_reader_runs_what_a_file_names(reader: Callable[[Any], None]) -> None
             continue
         with pytest.raises(CamlucidaError) as caught:
             reader(value)
-        said = str(caught.value)
-        assert any(words in said for words in ("may only name", "can be read", "readable checkpoint")), said
-        assert said.isprintable(), ascii(value)
-        assert len(said) < 700
+        message = str(caught.value)
+        assert any(words in message for words in ("may only name", "can be read", "readable checkpoint")), message
+        assert message.isprintable(), ascii(value)
+        assert len(message) < 700
         nothing_ran()
 
 
@@ -237,15 +238,15 @@ def test_harmless_records_are_read(spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["https://evil.invalid/x", "s3://evil/x", "hf:s3://evil/x", "simplecache::https://evil.invalid/x"]
+    "spec", ["https://evil.invalid/x", "s3://evil/x", "hf:s3://evil/x", "simplecache::https://evil.invalid/x"]
 )
 @pytest.mark.parametrize("field", ["data", "labels", "boxes"])
-def test_a_record_asks_no_other_machine(place: str, field: str) -> None:
-    with pytest.raises(DataError, match="an address: opening a record asks no other machine"):
-        reopen_model_and_data(source(**{field: place}), record_path="run.json", seed=0, trust_code=False)
-    folder = run("evil", data={"spec": place, "boxes": None, "limit": None})
-    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "begun": 0}))
-    with pytest.raises(DataError, match=r"an address: .*--trust-code"):
+def test_a_record_asks_no_other_machine(spec: str, field: str) -> None:
+    with pytest.raises(DataError, match=r"a URL\. A record must not cause network access"):
+        reopen_model_and_data(source(**{field: spec}), record_path="run.json", seed=0, trust_code=False)
+    folder = run("evil", data={"spec": spec, "boxes": None, "limit": None})
+    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "started": 0}))
+    with pytest.raises(DataError, match=r"a URL.* --trust-code"):
         validation_data(folder)
 
 
@@ -262,11 +263,11 @@ def test_a_record_of_other_types_is_refused(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("name", ["python:payload.py:f", "python:payload.py:f.pth", "python:payload:f.safetensors"])
 def test_a_path_is_never_a_spec(name: str) -> None:
-    with pytest.raises(ModelError, match="there is no file"):
+    with pytest.raises(ModelError, match="does not exist"):
         cl.load(Path(name))
     torch.save(ToyResNet().state_dict(), name)
     for spec in (name, Path(name), Path(".") / name):
-        with pytest.raises(CamlucidaError, match=r"holds weights only|readable checkpoint"):
+        with pytest.raises(CamlucidaError, match=r"contains only weights|readable checkpoint"):
             cl.load(spec)
     if name.endswith("f"):
         return
@@ -295,7 +296,7 @@ class NamedByBytes:
 
 @pytest.mark.parametrize("arch", [3, ["resnet18"], b"resnet18", True])
 def test_an_architecture_is_text(arch: Any) -> None:
-    with pytest.raises(ModelError, match=r"arch is the name of an architecture, such as 'resnet18', not"):
+    with pytest.raises(ModelError, match=r"arch must be the name of an architecture, such as 'resnet18', not"):
         cl.load("good.safetensors", arch=arch)
 
 
@@ -317,7 +318,7 @@ def test_trust_code_opens_what_one_trained_oneself() -> None:
 
 def test_trust_code_is_about_runs_not_about_weights_files() -> None:
     save_file(ToyResNet().state_dict(), "evil.safetensors", metadata={"architecture": CODE})
-    with pytest.raises(ModelError, match=r"Say of what: --arch resnet18, or arch="):
+    with pytest.raises(ModelError, match=r"Name its architecture: --arch resnet18, or arch="):
         cl.load("evil.safetensors", trust_code=True)
     assert cl.load("evil.safetensors", arch="toybox").spec == "evil.safetensors"
     nothing_ran()
@@ -364,20 +365,20 @@ def test_all_commands_that_open_a_model_are_in_the_list() -> None:
 def test_every_command_needs_trust_code(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Without it nothing runs and the exit code is 2; with it the option arrives, and the file's code does run."""
     folder = run("evil", arch=CODE, data={"spec": "toybox", "boxes": None, "limit": 40})
-    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "begun": 0}))
-    (folder / "split.csv").write_text("picture,part\nscene-1000000,val\n")
+    (folder / "run.json").write_text(json.dumps({"training": {"settings": {"seed": 0}}, "started": 0}))
+    (folder / "split.csv").write_text("image,split\nscene-1000000,val\n")
     if command == "report":
         evaluate_once(Path("evaluation"))
         capsys.readouterr()
     for trusted in (False, True):
         with pytest.raises(SystemExit) as stopped:
             main([*COMMANDS[command], *(["--trust-code"] if trusted else [])])
-        said = " ".join(capsys.readouterr().err.split())
-        assert Path("RAN").exists() == trusted, said
+        message = " ".join(capsys.readouterr().err.split())
+        assert Path("RAN").exists() == trusted, message
         if not trusted:
             assert stopped.value.code == 2
-            assert "as its architecture" in said
-            assert "--trust-code" in said
+            assert "as its architecture" in message
+            assert "--trust-code" in message
 
 
 def evaluate_once(folder: Path) -> None:

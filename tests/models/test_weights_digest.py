@@ -1,4 +1,4 @@
-"""Does the digest name the weights as they are now, however they were changed?"""
+"""The digest identifies the current weights, however they were changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network that someone has, with what they know about it, becomes a model; and is left alone."""
+"""A user's network becomes a model and is not modified."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_compose_to_the_bit(steps: list[Any]) -> None:
     compose = transforms.Compose(
         [*steps, transforms.ToTensor(), transforms.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])]
     )
-    picture = PICTURE.crop((0, 10, 120, 101))
-    assert_close(cl.wrap(Small(), preprocess=compose).preprocessing(picture)[0], compose(picture), rtol=0, atol=1e-6)
+    image = PICTURE.crop((0, 10, 120, 101))
+    assert_close(cl.wrap(Small(), preprocess=compose).preprocessing(image)[0], compose(image), rtol=0, atol=1e-6)
 
 
 def test_numbers() -> None:
@@ -83,14 +83,14 @@ def test_grey_networks() -> None:
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ({"preprocess": lambda picture: picture}, "cannot tell what function does to a picture"),
+        ({"preprocess": lambda image: image}, "the effect of function on an image is unknown"),
         ({"mean": [0.5, 0.5], "std": [1, 1]}, "1 or 3"),
         ({"preprocess": transforms.Compose([transforms.ToTensor()])}, "no Resize"),
         ({"preprocess": transforms.Compose([transforms.RandomCrop(8)])}, "RandomCrop"),
         ({"labels": "no-such-file.txt"}, "no-such-file.txt cannot be read"),
     ],
 )
-def test_what_cannot_be_understood_is_told(how: dict[str, Any], sentence: str) -> None:
+def test_invalid_arguments_are_reported(how: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         cl.wrap(Small(), **how)
 

@@ -1,4 +1,4 @@
-"""Whatever a training script puts around the weights of a network, they are found; and nothing else is taken."""
+"""Weights are found in any nesting that training scripts write, and nothing else is used."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ State = Mapping[str, Any]
 
 def network(seed: int = 1) -> nn.Module:
     torch.manual_seed(seed)
-    made = SmallCNN(10).eval()
+    created = SmallCNN(10).eval()
     with torch.no_grad():
-        for value in made.buffers():
+        for value in created.buffers():
             if value.is_floating_point():
                 value.add_(torch.rand_like(value))
-    return made
+    return created
 
 
 def loaded(content: Any, arch: str = "small", file: str = "run.pth") -> dict[str, Tensor]:
@@ -98,10 +98,10 @@ def test_a_lightning_file_with_a_loss_weight() -> None:
         "hyper_parameters": {"lr": 0.1},
         "pytorch-lightning_version": "2.4.0",
     }
-    with pytest.warns(CheckpointWarning, match=r"of state_dict\.model were taken; .* left out: criterion\.weight\."):
+    with pytest.warns(CheckpointWarning, match=r"of state_dict\.model were used; .* ignored: criterion\.weight\."):
         assert_close(loaded(content), state, rtol=0, atol=0)
     plain = {"state_dict": {**state, "loss_fn.weight": torch.ones(10)}}
-    with pytest.warns(CheckpointWarning, match=r"left out: loss_fn\.weight\."):
+    with pytest.warns(CheckpointWarning, match=r"ignored: loss_fn\.weight\."):
         assert_close(loaded(plain), state, rtol=0, atol=0)
 
 
@@ -113,7 +113,7 @@ def test_the_note_is_a_sentence_on_the_terminal(capsys: pytest.CaptureFixture[st
             main(["layers", "run.pth", "--arch", "small"])
     assert stopped.value.code == 0
     err = capsys.readouterr().err
-    assert err == "Note: run.pth: not part of the network and left out: loss.weight.\n"
+    assert err == "Note: run.pth: not part of the network and ignored: loss.weight.\n"
 
 
 def test_other_keys_are_not_dropped() -> None:
@@ -131,19 +131,19 @@ def test_other_keys_are_not_dropped() -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("turned", [False, True])
 def test_averaged_weights_come_first_and_it_is_said(first: str, second: str, turned: bool) -> None:
-    wanted, other = network(1).state_dict(), network(2).state_dict()
-    parts = [(first, wanted), (second, other)]
+    expected, other = network(1).state_dict(), network(2).state_dict()
+    parts = [(first, expected), (second, other)]
     content = dict(reversed(parts) if turned else parts)
-    with pytest.warns(CheckpointWarning, match=rf"the weights of {first} were taken; .* the weights of {second}\.$"):
-        assert_close(loaded(content), wanted, rtol=0, atol=0)
+    with pytest.warns(CheckpointWarning, match=rf"the weights of {first} were used; .* the weights of {second}\.$"):
+        assert_close(loaded(content), expected, rtol=0, atol=0)
     flat = {**prefixed(content[second], f"{second}."), **prefixed(content[first], f"{first}.")}
-    with pytest.warns(CheckpointWarning, match=rf"the weights of state_dict\.{first} were taken"):
-        assert_close(loaded({"state_dict": flat}), wanted, rtol=0, atol=0)
+    with pytest.warns(CheckpointWarning, match=rf"the weights of state_dict\.{first} were used"):
+        assert_close(loaded({"state_dict": flat}), expected, rtol=0, atol=0)
 
 
 def test_two_networks_that_fit_equally_well_are_refused() -> None:
     content = {"left": network(1).state_dict(), "right": network(2).state_dict()}
-    with pytest.raises(ModelError, match=r"holds several networks that fit: left, right\. Save the one that you mean"):
+    with pytest.raises(ModelError, match=r"contains several networks that fit: left, right\. Save the intended one"):
         loaded(content)
     same = {"left": network(1).state_dict(), "right": network(1).state_dict()}
     assert_close(loaded(same), network(1).state_dict(), rtol=0, atol=0)

@@ -16,7 +16,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageFile
 
-from camlucida.data.images import MAX_PIXELS, image_files, load_image
+from camlucida.data.image_paths import image_files
+from camlucida.data.images import MAX_PIXELS, load_image
 from camlucida.errors import ImageError
 
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What is handed from one part of a training to the next arrives, and chance follows from the seed alone."""
+"""Arguments reach every part of a training, and random numbers depend only on the seed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from camlucida.data.datasets import Item, ListDataset
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.training import loop, run
+from camlucida.training import loop, run, training_data
 from camlucida.training.augmentation import augment_image
 from camlucida.training.data_loading import BatchLoader
-from camlucida.training.loop import TrainingJob, make_optimizer, run_training
+from camlucida.training.loop import TrainingJob, learning_rate, make_optimizer, run_training
 from camlucida.training.run_folder import RunFolder
-from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.split import split_dataset, stratified_split
 
@@ -47,7 +46,7 @@ class Watch:
         settings = Settings(**{"batch_size": 4, "epochs": 2, "lr": 0.1, **how})
         parts = split_dataset(data, settings.val, settings.seed)
         preprocessing = Preprocessing((SIDE, SIDE), None, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        pictures = BatchLoader(data, parts.labels, preprocessing)
+        images = BatchLoader(data, parts.labels, preprocessing)
         plain, entropy, augment = BatchLoader.batches, loop.cross_entropy, run.BatchLoader._load_input
 
         def batches(
@@ -68,9 +67,9 @@ class Watch:
         def step(self_: torch.optim.Optimizer, *rest: Any) -> None:
             self.rates.append(self_.param_groups[0]["lr"])
 
-        def spied(picture: Tensor, kinds: Sequence[str], key: Sequence[int]) -> Tensor:
+        def spied(random_image: Tensor, kinds: Sequence[str], key: Sequence[int]) -> Tensor:
             self.augmented.append(tuple(key))
-            return picture
+            return random_image
 
         assert augment is not None
         monkeypatch.setattr(BatchLoader, "batches", batches)
@@ -78,21 +77,21 @@ class Watch:
         monkeypatch.setattr("camlucida.training.data_loading.augment_image", spied)
         torch.manual_seed(0)
         network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 2))
-        made = make_optimizer(network, settings)
-        monkeypatch.setattr(type(made), "step", step)
+        result = make_optimizer(network, settings)
+        monkeypatch.setattr(type(result), "step", step)
         file = tmp_path / f"{len(list(tmp_path.iterdir()))}.pt"
-        job = TrainingJob(network, pictures, parts, 2, settings, torch.device("cpu"), file, 1e9)
+        job = TrainingJob(network, images, parts, 2, settings, torch.device("cpu"), file, 1e9)
         self.train = parts.train
         self.rows = run_training(job, lambda state: None).rows
 
 
 @pytest.fixture
 def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Watch]:
-    def made(**how: Any) -> Watch:
+    def train_watched(**how: Any) -> Watch:
         with monkeypatch.context() as inner:
             return Watch(tmp_path, inner, **how)
 
-    return made
+    return train_watched
 
 
 def test_the_order_is_new_in_every_epoch_and_follows_from_the_seed(watch: Callable[..., Watch]) -> None:
@@ -106,24 +105,24 @@ def test_the_order_is_new_in_every_epoch_and_follows_from_the_seed(watch: Callab
 
 
 def test_augmentation_has_a_key_of_seed_epoch_and_image(watch: Callable[..., Watch]) -> None:
-    made = watch(augment=("flip",), seed=7)
-    assert set(made.augmented) == {(7, epoch, image) for epoch in (0, 1) for image in made.train}
+    result = watch(augment=("flip",), seed=7)
+    assert set(result.augmented) == {(7, epoch, image) for epoch in (0, 1) for image in result.train}
     assert not watch().augmented
 
 
 def test_the_reported_loss_is_the_mean_over_images(watch: Callable[..., Watch]) -> None:
-    made = watch(epochs=1, batch_size=4)  # ten images: batches of 4, 4 and 2
-    sizes = [size for _, size in made.losses]
+    result = watch(epochs=1, batch_size=4)  # ten images: batches of 4, 4 and 2
+    sizes = [size for _, size in result.losses]
     assert sizes == [4, 4, 2]
-    expected = sum(loss * size for loss, size in made.losses) / 10
-    assert made.rows[0]["loss"] == pytest.approx(expected)
-    assert expected != pytest.approx(np.mean([loss for loss, _ in made.losses]), rel=1e-4)
+    expected = sum(loss * size for loss, size in result.losses) / 10
+    assert result.rows[0]["loss"] == pytest.approx(expected)
+    assert expected != pytest.approx(np.mean([loss for loss, _ in result.losses]), rel=1e-4)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_every_step_has_the_rate_of_its_schedule(schedule: str, watch: Callable[..., Watch]) -> None:
-    made = watch(schedule=schedule, warmup=1.0, epochs=3)
-    assert made.rates == [learning_rate(step, 9, 0.1, schedule, 3) for step in range(9)]
+    result = watch(schedule=schedule, warmup=1.0, epochs=3)
+    assert result.rates == [learning_rate(step, 9, 0.1, schedule, 3) for step in range(9)]
 
 
 def test_settings_of_the_loss_and_the_optimizer_arrive(watch: Callable[..., Watch]) -> None:
@@ -133,11 +132,11 @@ def test_settings_of_the_loss_and_the_optimizer_arrive(watch: Callable[..., Watc
     assert weight.tolist() == pytest.approx([10 / (2 * 6), 10 / (2 * 4)])
     network = nn.Linear(2, 2)
     for name in ("sgd", "adamw"):
-        made = make_optimizer(network, Settings(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.2))
-        group = made.param_groups[0]
+        result = make_optimizer(network, Settings(optimizer=name, lr=0.3, momentum=0.8, weight_decay=0.2))
+        group = result.param_groups[0]
         assert (group["lr"], group["weight_decay"]) == (0.3, 0.2)
         assert name == "adamw" or group["momentum"] == 0.8
-        assert type(made).__name__.lower() == name
+        assert type(result).__name__.lower() == name
 
 
 def test_a_drawn_split_follows_from_its_seed() -> None:
@@ -154,7 +153,7 @@ def test_seed_and_limit_reach_split_and_choice(tmp_path: Path) -> None:
 
     def parts(out: str, **how: Any) -> dict[str, str]:
         cl.train(data, out=tmp_path / out, arch="small", size=32, epochs=1, **how)
-        return {row["picture"]: row["part"] for row in RunFolder(tmp_path / out).read_table("split.csv")}
+        return {row["image"]: row["split"] for row in RunFolder(tmp_path / out).read_table("split.csv")}
 
     whole = parts("whole")
     assert len(whole) == 24
@@ -170,7 +169,7 @@ def test_seed_and_limit_reach_split_and_choice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     """Those that `train` draws, and those that `evaluate`, `explain` and the page draw by the same seed or another."""
-    learned, source = run._open_data("toybox", None, 12, seed)
+    learned, source = training_data.open_training_data("toybox", None, 12, seed)
     assert source["spec"] == "toybox"
     assert len(learned) == 12
 
@@ -181,8 +180,8 @@ def test_scenes_to_learn_from_are_never_shown(seed: int) -> None:
     assert len(mine) == 12
     for other in (0, 1, 7):
         assert not mine & pixels(open_dataset("toybox", count=12, seed=other), 12)
-    assert mine == pixels(run._open_data("toybox", None, 12, seed)[0], 12)
-    assert mine != pixels(run._open_data("toybox", None, 12, seed + 1)[0], 12)
+    assert mine == pixels(training_data.open_training_data("toybox", None, 12, seed)[0], 12)
+    assert mine != pixels(training_data.open_training_data("toybox", None, 12, seed + 1)[0], 12)
 
 
 def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
@@ -198,10 +197,10 @@ def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
     folder.begin({**whole, "settings": settings.as_json()})
     folder.begin({**whole, "settings": Settings().as_json()})
     for name, value in others.items():
-        with pytest.raises(DataError, match="holds another training: its settings"):
+        with pytest.raises(DataError, match="contains another training: its settings"):
             folder.begin({**whole, "settings": replace(settings, **{name: value}).as_json()})
     for name in whole:
-        with pytest.raises(DataError, match=f"holds another training: its {name}"):
+        with pytest.raises(DataError, match=f"contains another training: its {name}"):
             folder.begin({**whole, "settings": settings.as_json(), name: "other"})
 
 

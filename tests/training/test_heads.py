@@ -1,4 +1,4 @@
-"""Another head on everybody's networks: so many classes, CAM's condition where it is asked for, and the way back."""
+"""Heads of networks from all sources: number of classes, the condition of CAM, and gradients."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def network_of(spec: str) -> nn.Module:
     return load(spec, pretrained=False).network
 
 
-def picture(seed: int = 1) -> torch.Tensor:
+def network_input(seed: int = 1) -> torch.Tensor:
     return torch.randn(2, 3, *SIDE, generator=torch.Generator().manual_seed(seed))
 
 
@@ -50,10 +50,10 @@ def test_the_last_layer_is_found_and_nothing_else_changes(spec: str) -> None:
     network = network_of(spec)
     assert last_layer(network) == LINEAR[spec]
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    made = replace_head(network, 7, "linear", SIDE)
-    assert made(picture()).shape == (2, 7)
-    assert made.train()(picture()).shape == (2, 7)  # a tensor, also where there were side classifiers
-    for key, value in made.eval().state_dict().items():
+    replaced = replace_head(network, 7, "linear", SIDE)
+    assert replaced(network_input()).shape == (2, 7)
+    assert replaced.train()(network_input()).shape == (2, 7)  # a tensor, also where there were side classifiers
+    for key, value in replaced.eval().state_dict().items():
         if not key.startswith(LINEAR[spec]) and "running" not in key and "tracked" not in key:
             assert torch.equal(value, before[key]), key
 
@@ -67,24 +67,24 @@ def test_what_averages_already_keeps_its_shape(spec: str) -> None:
 @pytest.mark.parametrize("spec", POOLED)
 def test_a_gap_head_reads_the_mean_of_what_the_network_computed_before_it(spec: str) -> None:
     """The features are those of the network as it was; the scores are the mean of CAM's map plus the bias."""
-    made = replace_head(network_of(spec), 7, "gap", SIDE)
-    assert isinstance(made, GapClassifier)
-    grid = made.features(picture())
-    whole = network_of(spec)
+    replaced = replace_head(network_of(spec), 7, "gap", SIDE)
+    assert isinstance(replaced, GapClassifier)
+    grid = replaced.features(network_input())
+    original = network_of(spec)
     if spec.startswith("timm:"):
-        assert torch.allclose(grid, whole.forward_features(picture()), atol=1e-5)  # type: ignore[operator]
+        assert torch.allclose(grid, original.forward_features(network_input()), atol=1e-5)  # type: ignore[operator]
     elif spec == "densenet121":
-        assert torch.allclose(grid, whole.features(picture()).relu(), atol=1e-5)  # type: ignore[operator]
-    maps = torch.einsum("kc,bchw->bkhw", made.classifier.weight, grid)
-    assert torch.allclose(made(picture()), maps.mean((2, 3)) + made.classifier.bias, atol=1e-4)
+        assert torch.allclose(grid, original.features(network_input()).relu(), atol=1e-5)  # type: ignore[operator]
+    maps = torch.einsum("kc,bchw->bkhw", replaced.classifier.weight, grid)
+    assert torch.allclose(replaced(network_input()), maps.mean((2, 3)) + replaced.classifier.bias, atol=1e-4)
 
 
 def test_the_last_pooling_of_a_vgg_goes() -> None:
     """Zhou et al. (2016) cut VGG behind its last convolution, for a finer map."""
-    made = replace_head(toy("vgg"), 4, "gap", (96, 96))
-    assert isinstance(made, GapClassifier)
-    assert isinstance(list(made.features.children())[-1], nn.ReLU)
-    assert made.features(torch.zeros(1, 3, 96, 96)).shape[2:] == (12, 12)
+    replaced = replace_head(toy("vgg"), 4, "gap", (96, 96))
+    assert isinstance(replaced, GapClassifier)
+    assert isinstance(list(replaced.features.children())[-1], nn.ReLU)
+    assert replaced.features(torch.zeros(1, 3, 96, 96)).shape[2:] == (12, 12)
 
 
 def test_no_grid_is_a_sentence() -> None:
@@ -92,7 +92,7 @@ def test_no_grid_is_a_sentence() -> None:
     vit = load("timm:vit_tiny_patch16_224", pretrained=False).network
     with pytest.raises(ModelError, match="has no grid of features to average"):
         replace_head(vit, 3, "gap", (224, 224))
-    with pytest.raises(ModelError, match="where the features of Sequential end cannot be seen"):
+    with pytest.raises(ModelError, match="cannot find the end of the features of Sequential"):
         replace_head(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5)), 3, "gap", SIDE)
     with pytest.raises(ModelError, match="has no linear layer at its end"):
         replace_head(nn.Sequential(nn.Conv2d(3, 4, 3)), 3, "linear", SIDE)
@@ -102,12 +102,12 @@ def test_no_grid_is_a_sentence() -> None:
     ("arch", "head"), [("small", "linear"), ("squeezenet1_1", "gap"), ("timm:convnext_atto", "gap")]
 )
 def test_a_run_is_built_again_as_it_was(arch: str, head: trained_run.Head, tmp_path: Path) -> None:
-    made = replace_head(network_of(arch), 3, head, SIDE)
+    replaced = replace_head(network_of(arch), 3, head, SIDE)
     how = Preprocessing(SIDE, 72, "crop", (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
     trained_run.ModelCard(arch, head, ("a", "b", "Zürich, CH"), how).write(tmp_path)
-    trained_run.write_weights(made, tmp_path / trained_run.WEIGHTS_FILE)
+    trained_run.write_weights(replaced, tmp_path / trained_run.WEIGHTS_FILE)
     model = load(tmp_path)
     assert model.labels == ("a", "b", "Zürich, CH")
     assert model.preprocessing == how
-    assert torch.equal(model.network(picture()), made.eval()(picture()))
+    assert torch.equal(model.network(network_input()), replaced.eval()(network_input()))
     assert load(tmp_path / trained_run.WEIGHTS_FILE).weights_hash == model.weights_hash

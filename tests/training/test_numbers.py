@@ -1,4 +1,4 @@
-"""What is computed on the way, against closed forms and other people's code."""
+"""Schedules, splits, weights, augmentation and settings against closed forms and other implementations."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from camlucida.errors import DataError
 from camlucida.models.torchvision_models import build
 from camlucida.training.augmentation import MIN_CROP_AREA, augment_image
 from camlucida.training.data_loading import split_into_batches
-from camlucida.training.loop import class_weights
-from camlucida.training.schedule import learning_rate
+from camlucida.training.loop import class_weights, learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.split import split_dataset, stratified_split
 from camlucida.training.unfreezing import block_names, n_trainable_blocks, unfreeze
@@ -28,13 +27,13 @@ from camlucida.training.unfreezing import block_names, n_trainable_blocks, unfre
 def rates_of(scheduler: type, steps: int, **options: object) -> list[float]:
     """The same by PyTorch's own schedulers, step by step."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
-    made = scheduler(optimizer, **options)
-    found = []
+    created = scheduler(optimizer, **options)
+    result = []
     for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        result.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        made.step()
-    return found
+        created.step()
+    return result
 
 
 def test_cosine_is_pytorchs() -> None:
@@ -48,13 +47,13 @@ def test_steps_are_pytorchs() -> None:
 
 
 def test_warmup_grows_evenly_and_the_schedule_follows_it() -> None:
-    found = [learning_rate(i, 14, 0.4, "cosine", warmup=4) for i in range(14)]
-    assert found[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert found[4:] == pytest.approx([learning_rate(i, 10, 0.4, "cosine") for i in range(10)])
+    result = [learning_rate(i, 14, 0.4, "cosine", warmup=4) for i in range(14)]
+    assert result[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert result[4:] == pytest.approx([learning_rate(i, 10, 0.4, "cosine") for i in range(10)])
 
 
 @given(st.integers(1, 60), st.integers(1, 20))
-def test_batches_hold_every_picture_once(count: int, size: int) -> None:
+def test_batches_hold_every_image_once(count: int, size: int) -> None:
     chunks = split_into_batches(list(range(count)), size)
     assert [i for chunk in chunks for i in chunk] == list(range(count))
     assert size == 1 or count == 1 or min(map(len, chunks)) > 1
@@ -74,9 +73,9 @@ def test_a_drawn_split_is_stratified(labels: list[int], seed: int) -> None:
 def test_the_split_of_the_data_set_comes_first() -> None:
     parts = ["train", "train", "val", "val", "test", "", "train"]
     items = [Item("", f"{i}.png", i % 2, split=part) for i, part in enumerate(parts)]
-    found = split_dataset(ListDataset("own", items, ("a", "b")), 0.5, 0)
-    assert found.train == (0, 1, 5, 6)
-    assert found.val == (2, 3)
+    result = split_dataset(ListDataset("own", items, ("a", "b")), 0.5, 0)
+    assert result.train == (0, 1, 5, 6)
+    assert result.val == (2, 3)
 
 
 def test_class_weights_are_scikit_learns() -> None:
@@ -91,29 +90,29 @@ def test_class_weights_are_scikit_learns() -> None:
         device = torch.device("cpu")
 
     expected = compute_class_weight("balanced", classes=np.array([0, 1, 3]), y=np.array(labels))
-    found = class_weights(Made)  # type: ignore[arg-type]
-    assert found is not None
-    assert found[[0, 1, 3]].tolist() == pytest.approx(expected.tolist())
+    result = class_weights(Made)  # type: ignore[arg-type]
+    assert result is not None
+    assert result[[0, 1, 3]].tolist() == pytest.approx(expected.tolist())
 
 
 def test_augmentation_follows_from_its_key_alone() -> None:
-    picture = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(1))
+    image = torch.rand(3, 20, 24, generator=torch.Generator().manual_seed(1))
     kinds = ("flip", "crop", "colour")
-    assert torch.equal(augment_image(picture, kinds, (0, 1, 2)), augment_image(picture, kinds, (0, 1, 2)))
-    assert not torch.equal(augment_image(picture, kinds, (0, 1, 2)), augment_image(picture, kinds, (0, 2, 2)))
-    flips = [not torch.equal(augment_image(picture, ("flip",), (0, i)), picture) for i in range(400)]
+    assert torch.equal(augment_image(image, kinds, (0, 1, 2)), augment_image(image, kinds, (0, 1, 2)))
+    assert not torch.equal(augment_image(image, kinds, (0, 1, 2)), augment_image(image, kinds, (0, 2, 2)))
+    flips = [not torch.equal(augment_image(image, ("flip",), (0, i)), image) for i in range(400)]
     assert 160 < sum(flips) < 240
-    assert all(torch.equal(augment_image(picture, ("flip",), (0, i)), picture.flip(2)) for i in range(400) if flips[i])
+    assert all(torch.equal(augment_image(image, ("flip",), (0, i)), image.flip(2)) for i in range(400) if flips[i])
 
 
 def test_a_crop_of_a_ramp_is_a_part_of_the_ramp() -> None:
     ramp = torch.linspace(0, 1, 200).expand(3, 200, 200)
     for i in range(50):
-        found = augment_image(ramp, ("crop",), (i,))
-        assert found.shape == ramp.shape
-        width = float(found[0, 0, -1] - found[0, 0, 0])
+        result = augment_image(ramp, ("crop",), (i,))
+        assert result.shape == ramp.shape
+        width = float(result[0, 0, -1] - result[0, 0, 0])
         assert math.sqrt(MIN_CROP_AREA / (4 / 3)) - 0.02 < width <= 1.0
-        assert bool((found.diff(dim=2) > -1e-6).all())
+        assert bool((result.diff(dim=2) > -1e-6).all())
 
 
 def test_head_thaws_first_and_everything_last() -> None:
@@ -142,14 +141,14 @@ def test_what_is_frozen_is_in_eval_mode() -> None:
 
 
 def test_settings_say_what_is_wrong() -> None:
-    for wrong, said in (
-        ({"optimizer": "sdg"}, "optimizer 'sdg' is none of sgd, adamw. Did you mean 'sgd'?"),
-        ({"epochs": 0}, "epochs is 1 or more, not 0."),
-        ({"lr": 0.0}, "lr is above 0, not 0."),
-        ({"val": 0.95}, "val is between 0 and 0.9, not 0.95."),
-        ({"augment": ("flop",)}, "augment 'flop' is none of flip, crop, colour. Did you mean 'flip'?"),
-        ({"train": "gradual", "epochs": 1}, "gradual training begins with the head and needs 2 or more epochs"),
+    for wrong, message in (
+        ({"optimizer": "sdg"}, "optimizer must be one of sgd, adamw, not 'sdg'. Did you mean 'sgd'?"),
+        ({"epochs": 0}, "epochs must be 1 or more, not 0."),
+        ({"lr": 0.0}, "lr must be greater than 0, not 0."),
+        ({"val": 0.95}, "val must be between 0 and 0.9, not 0.95."),
+        ({"augment": ("flop",)}, "augment must be one of flip, crop, colour, not 'flop'. Did you mean 'flip'?"),
+        ({"train": "gradual", "epochs": 1}, "train='gradual' starts with the head and needs 2 or more epochs"),
     ):
         with pytest.raises(DataError) as error:
             Settings(**wrong)  # type: ignore[arg-type]
-        assert said in str(error.value)
+        assert message in str(error.value)

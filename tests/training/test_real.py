@@ -15,7 +15,7 @@ import pytest
 import camlucida as cl
 from camlucida.evaluation import evaluate
 from camlucida.evaluation.recipes import recipe
-from camlucida.training.run import validation_data
+from camlucida.training.training_data import validation_data
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -41,25 +41,25 @@ def photos(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_study_runs_and_the_two_maps_are_one(photos: Path, real_data: Path, tmp_path: Path) -> None:
     weights = real_data / "weights" / "resnet18_imagenet.safetensors"
-    made = cl.train(
+    trained = cl.train(
         photos / "photos", arch="resnet18", weights=weights, boxes=photos / "boxes.csv", val=0.4, out=tmp_path / "run"
     )
-    assert made.best["val_accuracy"] > 62 / 119 + 0.1  # better than to say "other" always
-    pictures, model = validation_data(made.path), made.model
-    assert len(pictures) == 48
-    assert pictures[0].boxes is not None
+    assert trained.best["val_accuracy"] > 62 / 119 + 0.1  # better than to say "other" always
+    validation_images, model = validation_data(trained.path), trained.model
+    assert len(validation_images) == 48
+    assert validation_images[0].boxes is not None
     study = recipe("cam-vs-gradcam", model)
     methods = ("cam", "grad_cam", "grad_cam @ layer3")
-    found = evaluate(
+    result = evaluate(
         model,
-        pictures,
+        validation_images,
         methods=methods,
         metrics=["box_iou"],
         compared=study.compared_pairs,
         limit=12,
         out=tmp_path / "iou",
     )
-    assert all(alike.same_map for alike in found.map_similarities)
-    cam, grad = (found.summary("box_iou", name) for name in ("cam", "grad_cam"))
+    assert all(alike.same_map for alike in result.map_similarities)
+    cam, grad = (result.summary("box_iou", name) for name in ("cam", "grad_cam"))
     assert cam.value == pytest.approx(grad.value, abs=1e-3)  # their last digits may fall on two sides of a threshold
     assert 0.2 < cam.low < cam.value < cam.high < 1

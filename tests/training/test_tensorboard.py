@@ -1,4 +1,4 @@
-"""TensorBoard's event file, as TensorBoard's own reader reads it, and what happens where TensorBoard is missing."""
+"""TensorBoard's event file, read by TensorBoard, and the error without TensorBoard."""
 
 from __future__ import annotations
 

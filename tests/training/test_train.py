@@ -1,4 +1,4 @@
-"""Training from end to end: it learns, it goes on after being killed, and what it leaves can be opened."""
+"""Training from end to end: it learns, it resumes after being killed, and its folder can be opened."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 import camlucida as cl
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import DataError, ModelError
-from camlucida.training.run import validation_data
 from camlucida.training.state import TrainingState
+from camlucida.training.training_data import validation_data
 
 Patches = Callable[..., Path]
 QUICK: dict[str, Any] = {"arch": "small", "size": 32, "epochs": 3, "batch_size": 8, "optimizer": "adamw"}
@@ -37,17 +37,17 @@ def state_of(run: Path, name: str = "last.safetensors") -> bytes:
 
 def test_it_learns_and_can_be_opened(patches: Patches, tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    made = learn(patches(16, 16, 16), tmp_path / "run", epochs=8, lr=0.01)
+    result = learn(patches(16, 16, 16), tmp_path / "run", epochs=8, lr=0.01)
     assert torch.equal(torch.get_rng_state(), before)
-    assert made.best["val_accuracy"] > 0.8
-    assert made.finished
-    assert made.rows[-1]["pictures"] == 39
-    assert made.rows[-1]["val_pictures"] == 9
+    assert result.best["val_accuracy"] > 0.8
+    assert result.finished
+    assert result.rows[-1]["n_images"] == 39
+    assert result.rows[-1]["n_val_images"] == 9
     model = cl.load(tmp_path / "run")
     assert model.labels == ("left", "middle", "right")
     assert model.name == "run"
-    found = cl.explain(model, tmp_path / "patches/right/003.png", method="cam")
-    assert found.predictions[0].name == "right"
+    computed = cl.explain(model, tmp_path / "patches/right/003.png", method="cam")
+    assert computed.predictions[0].name == "right"
     about = json.loads((tmp_path / "run/model.json").read_text())
     assert about["arch"] == "small"
     assert about["data"]["train"] == 39
@@ -60,10 +60,10 @@ def test_it_learns_and_can_be_opened(patches: Patches, tmp_path: Path) -> None:
 
 
 def test_best_is_the_row_with_the_highest_validation_accuracy(patches: Patches, tmp_path: Path) -> None:
-    made = learn(patches(9, 9, 9), tmp_path / "run", epochs=5, lr=0.02, keep_epochs=True)
-    order = sorted(made.rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-    assert made.best == order[-1]
-    kept = tmp_path / f"run/epochs/{made.best['epoch']:03d}.safetensors"
+    result = learn(patches(9, 9, 9), tmp_path / "run", epochs=5, lr=0.02, keep_epochs=True)
+    order = sorted(result.rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert result.best == order[-1]
+    kept = tmp_path / f"run/epochs/{result.best['epoch']:03d}.safetensors"
     assert kept.read_bytes() == state_of(tmp_path / "run", "model.safetensors")
     assert (tmp_path / "run/epochs/005.safetensors").read_bytes() == state_of(tmp_path / "run")
     first = cl.load(tmp_path / "run/epochs/000.safetensors")
@@ -72,9 +72,9 @@ def test_best_is_the_row_with_the_highest_validation_accuracy(patches: Patches, 
 
 
 def test_the_numbers_of_an_epoch_are_those_of_the_weights(patches: Patches, tmp_path: Path) -> None:
-    """Validation again, picture by picture, with the model that was written."""
+    """Validation again, image by image, with the model that was written."""
     data = patches(8, 8, 8)
-    made = learn(data, tmp_path / "run", epochs=2)
+    result = learn(data, tmp_path / "run", epochs=2)
     model = cl.load(tmp_path / "run/last.safetensors")
     rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
     names = [name for name, part in rows if part == "val"]
@@ -85,8 +85,8 @@ def test_the_numbers_of_an_epoch_are_those_of_the_weights(patches: Patches, tmp_
         label = model.labels.index(name.split("/")[0])
         losses.append(-float(scores[label]))
         right.append(int(scores.argmax()) == label)
-    assert made.rows[-1]["val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
-    assert made.rows[-1]["val_accuracy"] == pytest.approx(np.mean(right))
+    assert result.rows[-1]["val_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert result.rows[-1]["val_accuracy"] == pytest.approx(np.mean(right))
 
 
 PROGRAM = """
@@ -150,22 +150,22 @@ def test_a_second_training_is_the_same_one_or_refused(patches: Patches, tmp_path
     before = (out / "metrics.csv").stat().st_mtime_ns
     assert len(learn(data, out).rows) == 3
     assert (out / "metrics.csv").stat().st_mtime_ns == before
-    with pytest.raises(DataError, match="holds another training: its settings"):
+    with pytest.raises(DataError, match="contains another training: its settings"):
         learn(data, out, lr=0.5)
-    with pytest.raises(DataError, match="holds something else already"):
+    with pytest.raises(DataError, match="already contains other files"):
         learn(data, data)
 
 
 def test_only_the_head_learns_and_frozen_norms_stay(patches: Patches, tmp_path: Path) -> None:
-    made = learn(patches(6, 6, 6), tmp_path / "run", arch="toybox", size=96, epochs=1, optimizer="sgd")
-    assert made.model.preprocessing.size == (96, 96)
-    own, now = cl.load("toybox").network.state_dict(), made.model.network.state_dict()
+    result = learn(patches(6, 6, 6), tmp_path / "run", arch="toybox", size=96, epochs=1, optimizer="sgd")
+    assert result.model.preprocessing.size == (96, 96)
+    own, now = cl.load("toybox").network.state_dict(), result.model.network.state_dict()
     changed = {key for key in own if own[key].shape != now[key].shape or not torch.equal(own[key], now[key])}
     assert changed == {"fc.weight", "fc.bias"}
 
 
 def test_one_step_of_sgd_is_the_textbooks(patches: Patches, tmp_path: Path) -> None:
-    """One batch of all pictures on a frozen backbone: the new head is the old one minus lr times the gradient."""
+    """One batch of all images on a frozen backbone: the new head is the old one minus lr times the gradient."""
     data = patches(4, 4)
     options: dict[str, Any] = {"arch": "toybox", "size": 96, "epochs": 1, "optimizer": "sgd", "batch_size": 8}
     learn(data, tmp_path / "run", **options, val=0.0, lr=0.01, keep_epochs=True)
@@ -176,52 +176,54 @@ def test_one_step_of_sgd_is_the_textbooks(patches: Patches, tmp_path: Path) -> N
     files = sorted(data.rglob("*.png"))
     x = torch.stack([model.preprocessing(cl.load_image(file))[0] for file in files])
     probabilities = model.network(x).softmax(1).detach().double()
-    truth = torch.eye(2)[[0] * 4 + [1] * 4].double()
-    gradient = (probabilities - truth).T @ kept[0].detach().double() / 8
+    expected_label = torch.eye(2)[[0] * 4 + [1] * 4].double()
+    gradient = (probabilities - expected_label).T @ kept[0].detach().double() / 8
     expected = before["fc.weight"].double() - 0.01 * gradient
     assert torch.allclose(after["fc.weight"].double(), expected, atol=1e-7)
 
 
 def test_early_stopping_waits_so_many_epochs(patches: Patches, tmp_path: Path) -> None:
-    made = learn(patches(6, 6, 6), tmp_path / "run", epochs=40, lr=0.02, patience=2)
-    assert made.finished
-    assert len(made.rows) == made.best["epoch"] + 2 < 40
+    result = learn(patches(6, 6, 6), tmp_path / "run", epochs=40, lr=0.02, patience=2)
+    assert result.finished
+    assert len(result.rows) == result.best["epoch"] + 2 < 40
 
 
-def test_broken_pictures_are_listed_and_training_goes_on(patches: Patches, tmp_path: Path) -> None:
+def test_broken_images_are_listed_and_training_continues(patches: Patches, tmp_path: Path) -> None:
     data = patches(6, 6, 6)
     whole = (data / "left/000.png").read_bytes()
     (data / "left/000.png").write_bytes(whole[: len(whole) // 2])
     (data / "middle/001.png").write_bytes(b"")
     (data / "right/002.png").write_text("<html>not found</html>")
-    made = learn(data, tmp_path / "run", epochs=2)
-    assert {name for name, _ in made.skipped} == {"left/000.png", "middle/001.png", "right/002.png"}
-    assert "empty" in dict(made.skipped)["middle/001.png"]
-    assert made.rows[-1]["pictures"] + made.rows[-1]["val_pictures"] == 15
+    result = learn(data, tmp_path / "run", epochs=2)
+    assert {name for name, _ in result.skipped} == {"left/000.png", "middle/001.png", "right/002.png"}
+    assert "empty" in dict(result.skipped)["middle/001.png"]
+    assert result.rows[-1]["n_images"] + result.rows[-1]["n_val_images"] == 15
 
 
 def test_bad_data_is_a_sentence_each(patches: Patches, tmp_path: Path) -> None:
     data = patches(5, 5, 1, names=("a", "b", "lonely"))
-    made = learn(data, tmp_path / "run", epochs=1)
-    assert made.remarks == ("one class has one picture only, which is learned from and never checked: 'lonely'",)
-    picture = np.zeros((8, 8, 3), dtype=np.uint8)
-    twice = ListDataset("twice", [Item(picture, f"{i}", i % 2) for i in range(4)], ("cat", "cat"))
-    with pytest.raises(DataError, match="twice has two classes called 'cat'"):
+    result = learn(data, tmp_path / "run", epochs=1)
+    assert result.remarks == (
+        "one class has only one image, which is used for training and not for validation: 'lonely'",
+    )
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    twice = ListDataset("twice", [Item(image, f"{i}", i % 2) for i in range(4)], ("cat", "cat"))
+    with pytest.raises(DataError, match="twice has two classes named 'cat'"):
         learn(twice, tmp_path / "x")
-    with pytest.raises(DataError, match="needs two or more classes to learn and has only 'cat'"):
+    with pytest.raises(DataError, match=r"needs two or more classes, and .* has only 'cat'"):
         learn(ListDataset("one", twice.items, ("cat",)), tmp_path / "x")
-    unlabelled = ListDataset("none", [Item(picture, f"{i}") for i in range(4)], ("cat", "dog"))
-    with pytest.raises(DataError, match="none of the 4 pictures of none has a label"):
+    unlabelled = ListDataset("none", [Item(image, f"{i}") for i in range(4)], ("cat", "dog"))
+    with pytest.raises(DataError, match="none of the 4 images of none has a label"):
         learn(unlabelled, tmp_path / "x")
-    same = ListDataset("same", [Item(picture, f"{i}", 1) for i in range(4)], ("cat", "dog"))
-    with pytest.raises(DataError, match=r"all pictures of same .* are of the class 'dog'"):
+    same = ListDataset("same", [Item(image, f"{i}", 1) for i in range(4)], ("cat", "dog"))
+    with pytest.raises(DataError, match=r"all training images of same have the class 'dog'"):
         learn(same, tmp_path / "x")
-    some = ListDataset("some", [Item(picture, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
-    made = learn(some, tmp_path / "some", epochs=1)
-    assert made.skipped == [("8", "it has no label")]
-    assert made.remarks == ("the classes 'Cat', 'cat' differ in capitals or spaces only: are they one?",)
+    some = ListDataset("some", [Item(image, f"{i}", i % 2 if i < 8 else None) for i in range(9)], ("Cat", "cat"))
+    result = learn(some, tmp_path / "some", epochs=1)
+    assert result.skipped == [("8", "it has no label")]
+    assert result.remarks == ("the classes 'Cat', 'cat' differ only in case or spaces. Are they the same class?",)
     gone = ListDataset("gone", [Item(tmp_path / f"{i}.png", f"{i}", i % 2) for i in range(4)], ("cat", "dog"))
-    with pytest.raises(DataError, match="not one of the 2 pictures to learn from could be read"):
+    with pytest.raises(DataError, match="none of the 2 training images could be read"):
         learn(gone, tmp_path / "gone", val=0.5)
     with pytest.raises(ModelError, match="the loss became nan"):
         learn(data, tmp_path / "wild", lr=1e30, optimizer="sgd")
@@ -230,12 +232,12 @@ def test_bad_data_is_a_sentence_each(patches: Patches, tmp_path: Path) -> None:
 def test_weights_from_a_file(patches: Patches, tmp_path: Path) -> None:
     backbone = cl.load("toybox:vgg", pretrained=False).network
     save_file(backbone.state_dict(), tmp_path / "mine.safetensors")
-    made = learn(
+    result = learn(
         patches(4, 4), tmp_path / "run", arch="toybox:vgg", weights=tmp_path / "mine.safetensors", size=96, epochs=1
     )
-    now = made.model.network.state_dict()
+    now = result.model.network.state_dict()
     assert torch.equal(now["features.0.weight"], backbone.state_dict()["features.0.weight"])
-    assert json.loads((tmp_path / "run/model.json").read_text())["training"]["begun_with"] == "mine.safetensors"
+    assert json.loads((tmp_path / "run/model.json").read_text())["training"]["initial_weights"] == "mine.safetensors"
 
 
 def test_offline_the_error_says_what_is_missing(
@@ -249,22 +251,22 @@ def test_offline_the_error_says_what_is_missing(
 
 
 def test_a_gap_head_on_a_vgg_makes_cam_possible(patches: Patches, tmp_path: Path) -> None:
-    made = learn(patches(6, 6), tmp_path / "run", arch="toybox:vgg", size=96, head="gap", epochs=1)
-    picture = tmp_path / "patches/left/000.png"
-    cam, grad = (cl.explain(made.model, picture, method=name) for name in ("positive(cam)", "grad_cam"))
+    result = learn(patches(6, 6), tmp_path / "run", arch="toybox:vgg", size=96, head="gap", epochs=1)
+    image = tmp_path / "patches/left/000.png"
+    cam, grad = (cl.explain(result.model, image, method=name) for name in ("positive(cam)", "grad_cam"))
     assert np.corrcoef(cam.heatmap.ravel(), grad.heatmap.ravel())[0, 1] > 0.9999
 
 
-def test_the_held_out_pictures_are_those_not_learned_from(patches: Patches, tmp_path: Path) -> None:
+def test_validation_images_are_not_trained_on(patches: Patches, tmp_path: Path) -> None:
     data = patches(8, 8)
     learn(data, tmp_path / "run", epochs=1)
-    pictures = validation_data(tmp_path / "run")
-    assert pictures.classes == ("left", "middle")
-    assert len(pictures) == 4
+    images = validation_data(tmp_path / "run")
+    assert images.classes == ("left", "middle")
+    assert len(images) == 4
     rows = [line.split(",") for line in (tmp_path / "run/split.csv").read_text().splitlines()[1:]]
-    assert {pictures[i].name for i in range(4)} == {name for name, part in rows if part == "val"}
+    assert {images[i].name for i in range(4)} == {name for name, part in rows if part == "val"}
     shutil.rmtree(data / "left")
-    with pytest.raises(DataError, match=r"validation pictures of .* are no longer in"):
+    with pytest.raises(DataError, match=r"of the 4 validation images of .* are no longer in"):
         validation_data(tmp_path / "run")
 
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
-import camlucida
-from camlucida._escaping import csv_text
-from camlucida._files import atomic_write, png, write_image
 from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.dataset_pass import DatasetPass
+from camlucida.analysis.film_result import Film, Frame
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
 from camlucida.attribution.explain_request import as_model, iterated
@@ -28,7 +23,6 @@ from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError
 from camlucida.evaluation.model_input import fill_in
-from camlucida.evaluation.statistics import Floats, Interval, percentile_interval, resampled_means, resamples
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.methods import find as find_method
@@ -36,147 +30,13 @@ from camlucida.metrics import find as find_metric
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
-from camlucida.render.film_strip import Strip, StripFrame, draw_strips
+from camlucida.render.film_strip import StripFrame
 from camlucida.render.text import format_percent
 from camlucida.targets import TargetSpec
 from camlucida.types import ProgressCallback
 
 Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 """A model, or anything that `load` accepts."""
-
-N_FRAMES, N_ROWS = 10, 12
-"""Maximum number of checkpoints per row, and of images, that one figure displays."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The explanation of one image at one checkpoint, as numbers.
-
-    Attributes:
-        image: Name of the image.
-        checkpoint: Name of the checkpoint.
-        explained: Name of the class that is explained.
-        predicted: Name of the predicted class.
-        confidence: Probability of the predicted class.
-        chance: Probability of the class that is explained.
-        correct: Whether the prediction is correct; None without a label.
-        share: Fraction of the positive map on the object (energy-based pointing game); NaN where the object is not
-            annotated or the map is zero.
-        lift: `share` divided by the fraction of the image that the object covers; NaN likewise.
-    """
-
-    image: str
-    checkpoint: str
-    explained: str
-    predicted: str
-    confidence: float
-    chance: float
-    correct: bool | None
-    share: float
-    lift: float
-
-
-@dataclass(frozen=True, eq=False)
-class Film:
-    """Explanations of several images at several checkpoints. Displayed as a figure in notebooks.
-
-    Attributes:
-        checkpoints: Names of the checkpoints, in the order of the training.
-        takes: The numbers of all images and checkpoints, ordered by image.
-        frames: What the figure draws, by name of image and checkpoint.
-        failures: Images that could not be explained at every checkpoint, each with the first error message.
-        method: Name of the attribution method.
-        data: Name of the data set.
-    """
-
-    checkpoints: tuple[str, ...]
-    takes: tuple[Frame, ...]
-    frames: Mapping[tuple[str, str], StripFrame]
-    failures: tuple[tuple[str, str], ...]
-    method: str
-    data: str
-
-    @property
-    def images(self) -> list[str]:
-        """Return the names of the images."""
-        return list(dict.fromkeys(take.image for take in self.takes))
-
-    def shares(self, column: str = "share") -> dict[str, Interval]:
-        """Return the mean over the images at each checkpoint, with its bootstrap interval.
-
-        Only images with a value at every checkpoint are included, so that the checkpoints are comparable.
-
-        Args:
-            column: Name of a numeric field of `Frame`.
-
-        Returns:
-            One interval per checkpoint, by name; empty if no image has a value at every checkpoint.
-        """
-        values = self._values(column)
-        values = values[~np.isnan(values).any(1)]
-        if not len(values):
-            return {}
-        resampled = np.vstack([resampled_means(group, values) for group in resamples(len(values))])
-        return {
-            name: percentile_interval(float(values[:, i].mean()), resampled[:, i])
-            for i, name in enumerate(self.checkpoints)
-        }
-
-    def figure(self, **style: Any) -> Image.Image:
-        """Draw one row per image with one frame per checkpoint.
-
-        Of many checkpoints, evenly spaced ones are drawn, the first and the last included.
-
-        Args:
-            **style: Options of `camlucida.render.film_strip.draw_strips`.
-
-        Returns:
-            The figure, RGB.
-        """
-        displayed = [self.checkpoints[i] for i in _evenly_spaced(len(self.checkpoints), N_FRAMES)]
-        rows = []
-        for image in self.images[:N_ROWS]:
-            takes = [take for take in self.takes if take.image == image]
-            frames = [self.frames[image, name] for name in displayed if (image, name) in self.frames]
-            rows.append(Strip(image, f"the map of {takes[-1].explained}", False, frames))
-        selection = "" if len(displayed) == len(self.checkpoints) else f"{len(displayed)} of "
-        lift = "× is how many times its share of the picture" if any(t.share == t.share for t in self.takes) else ""
-        return draw_strips(
-            rows,
-            title="How it learnt to look",
-            subtitle=f"{self.data} at {selection}{len(self.checkpoints)} checkpoints",
-            footer=" · ".join(
-                filter(None, (self.method, "each map has its own scale", lift, f"camlucida {camlucida.__version__}"))
-            ),
-            **style,
-        )
-
-    def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """Write the figure as an image file, or all numbers as CSV.
-
-        Args:
-            path: File name; its suffix selects the format.
-            **style: Options of `figure`.
-
-        Returns:
-            The files written.
-        """
-        file = Path(path)
-        if file.suffix.lower() != ".csv":
-            write_image(lambda: self.figure(**style), file)
-            return [file]
-        atomic_write(file, csv_text([field.name for field in fields(Frame)], (asdict(take) for take in self.takes)))
-        return [file]
-
-    def _values(self, column: str) -> Floats:
-        """Return the values of a field of `Frame` as an array `(images, checkpoints)`, NaN where there is none."""
-        values = {(take.image, take.checkpoint): float(getattr(take, column)) for take in self.takes}
-        return np.array(
-            [[values.get((p, c), np.nan) for c in self.checkpoints] for p in self.images], dtype=np.float64
-        ).reshape(-1, len(self.checkpoints))
-
-    def _repr_png_(self) -> bytes:
-        return png(self.figure())
 
 
 @checked_arguments(DataError)
@@ -186,7 +46,7 @@ def film(
     *,
     method: str = "grad_cam",
     layer: str | int | None = None,
-    target: TargetSpec = "label",
+    target: TargetSpec = "true",
     arch: str | None = None,
     trust_code: bool = False,
     progress: ProgressCallback | None = None,
@@ -199,7 +59,7 @@ def film(
         images: Images, or a data set, whose labels, boxes and masks are used where available.
         method: Name of the attribution method.
         layer: Layer to explain (called `target_layer` in pytorch-grad-cam); None for the model's default layer.
-        target: "label" for the labelled class, or for the class that the last model predicts where there is no label;
+        target: "true" for the labelled class, or for the class that the last model predicts where there is no label;
             "predicted" for the class that each model predicts; or any target that `explain` accepts.
         arch: Architecture of checkpoint files that do not name theirs.
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
@@ -213,8 +73,8 @@ def film(
         DataError: If there are no images, or none could be explained.
         ModelError: If there are no checkpoints, or one cannot be loaded.
     """
-    one_target(target, "a film is about")
-    one_layer(layer, "a film is made at")
+    one_target(target, "film explains")
+    one_layer(layer, "film explains")
     named_models = checkpoints(models)
     dataset = _as_dataset(images)
     method_ = find_method(method)
@@ -235,7 +95,7 @@ def film(
             if progress:
                 progress(number * len(dataset) + i + 1, len(named_models) * len(dataset))
     if not takes:
-        raise DataError(f"no picture could be explained: {next(iter(failures.values()))}")
+        raise DataError(f"no image could be explained: {next(iter(failures.values()))}")
     ordered = sorted(takes, key=lambda key: key[0])
     return Film(
         tuple(name for name, _ in named_models),
@@ -262,9 +122,9 @@ def _as_dataset(images: Any) -> Dataset:
         sources = list(iterated(images))
         names = [source_name(source) for source in sources]
         unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
-        dataset = ListDataset("pictures", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
+        dataset = ListDataset("images", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
     if not len(dataset):
-        raise DataError("a film of no pictures: give one or more.")
+        raise DataError("film needs one or more images; none were given.")
     return dataset
 
 
@@ -272,7 +132,7 @@ def _resolve_target(last: Model, data: Dataset, i: int, target: Any) -> Any:
     """Return the target of an image at every checkpoint; None for the class that each model predicts."""
     if isinstance(target, str) and target == "predicted":
         return None
-    if not isinstance(target, str) or target != "label":
+    if not isinstance(target, str) or target != "true":
         return target
     item = data[i]
     output = DatasetPass.of(last, data, [i]).output_of(item.label)
@@ -332,12 +192,7 @@ def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFra
         to_image_grid(explanation.map, shrink_geometry(explanation.geometry, image)).clamp_min(0)
     ).numpy()
     prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
-    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on it, {frame.lift:.1f}×"
+    localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on the object, {frame.lift:.1f}×"
     scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2
     boxes = () if item.boxes is None else item.boxes * scale
     return StripFrame(saliency, frame.checkpoint, f"{prediction}\n{localisation}", frame.correct is False, image, boxes)
-
-
-def _evenly_spaced(n: int, max_n: int) -> list[int]:
-    """Return at most `max_n` evenly spaced indices below `n`, the first and the last included."""
-    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, max_n)).tolist()})

@@ -1,4 +1,4 @@
-"""The checkpoints of a training: which there are, their order and their names."""
+"""The checkpoints of a training: paths, order and names."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def checkpoints(models: Sequence[Any] | Mapping[str, Any] | str | os.PathLike[st
     if isinstance(models, str | os.PathLike):
         folder = Path(models).expanduser()
         if not is_path(models) or not folder.is_dir():
-            raise ModelError(f"there is no folder {shown(str(models))} of checkpoints.")
+            raise ModelError(f"the folder of checkpoints {shown(str(models))} does not exist.")
         folder = folder / EPOCHS_FOLDER if (folder / EPOCHS_FOLDER).is_dir() else folder
         files = [file for file in folder.iterdir() if file.suffix in SUFFIXES and not file.name.startswith(".")]
         models = sorted(files, key=lambda file: _natural_key(file.name))
         if not models:
-            raise ModelError(f"no checkpoints in {folder}: looked for {', '.join(SUFFIXES)}.")
+            raise ModelError(f"no checkpoints in {folder}. Expected files with these suffixes: {', '.join(SUFFIXES)}.")
     if isinstance(models, Mapping):
         named = [(str(name), model) for name, model in models.items()]
     elif not isinstance(models, Sequence):
-        raise ModelError(f"a film is of several models, in a list, a dict or a folder, not {shown(models)}.")
+        raise ModelError(f"models must be a list, a dict or a folder of checkpoints, not {shown(models)}.")
     else:
         named = [(_checkpoint_name(model, i), model) for i, model in enumerate(models, start=1)]
     if not named:
-        raise ModelError("a film of no checkpoints: give one or more models.")
+        raise ModelError("film needs one or more checkpoints; none were given.")
     duplicates = {name for i, (name, _) in enumerate(named) if name in [n for n, _ in named[:i]]}
     return [(f"{name} ({i})" if name in duplicates else name, model) for i, (name, model) in enumerate(named, start=1)]
 

@@ -162,7 +162,7 @@ def wilson_interval(hits: int, n: int, level: float = CONFIDENCE_LEVEL) -> Inter
     """
     if not n:
         return Interval(math.nan, math.nan, math.nan)
-    z = float(need("scipy.stats", extra="analysis", what="an interval").norm.isf((1 - level) / 2))
+    z = float(need("scipy.stats", extra="analysis", what="a confidence interval").norm.isf((1 - level) / 2))
     rate, weight = hits / n, z * z / n
     middle, half = rate + weight / 2, z * math.sqrt(rate * (1 - rate) / n + weight / n / 4)
     low, high = (middle - half) / (1 + weight), (middle + half) / (1 + weight)

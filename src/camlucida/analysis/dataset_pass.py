@@ -29,19 +29,19 @@ T = TypeVar("T")
 
 BASE_COLUMNS = {
     "index": "int64",
-    "picture": "string",
+    "image": "string",
     "split": "string",
     "label": "string",
-    "truth": "int64",
-    "predicted": "int64",
-    "said": "string",
+    "label_index": "int64",
+    "predicted_index": "int64",
+    "predicted": "string",
     "correct": "bool",
     "confidence": "float64",
     "error": "string",
 }
-"""Columns of every row. `truth` and `predicted` are indices of the model's outputs, `label` and `said` the names of the
-labelled and the predicted class. `truth` is missing where the model has no such class; `error` states why the other
-columns are missing.
+"""Columns of every row. `label_index` and `predicted_index` are indices of the model's outputs, `label` and `predicted`
+the names of the labelled and the predicted class. `label_index` is missing where the model has no such class; `error`
+states why the other columns are missing.
 """
 
 
@@ -73,7 +73,7 @@ class DatasetPass:
             "model": self.model.name,
             "weights": self.model.weights_hash,
             "data": self.data.name,
-            "pictures": len(self.indices),
+            "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),
             "labels": list(self.model.labels),
             "versions": versions(),
@@ -167,7 +167,7 @@ def make_rows(
         item = dataset_pass.data[index]
         rows[index] = {
             "index": index,
-            "picture": item.name,
+            "image": item.name,
             "split": item.split,
             "label": _label_name(dataset_pass, item),
         }
@@ -196,7 +196,7 @@ def _predict_or_error(
         if not isinstance(error, CamlucidaError) and not raised_by_network(error):
             raise
         if len(images) > 1:
-            return [answer for one in images for answer in _predict_or_error(model, [one], predict)]
+            return [output for image in images for output in _predict_or_error(model, [image], predict)]
         return [str(error) if isinstance(error, CamlucidaError) else describe_network_error(error, model)]
 
 
@@ -217,9 +217,9 @@ def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor
     label = dataset_pass.output_of(image.item.label)
     correct_outputs = {label, *(dataset_pass.output_of(other) for other in image.item.also_correct)}
     return {
-        "truth": label,
-        "predicted": predicted,
-        "said": class_label(predicted, dataset_pass.model.labels),
+        "label_index": label,
+        "predicted_index": predicted,
+        "predicted": class_label(predicted, dataset_pass.model.labels),
         "correct": None if label is None else predicted in correct_outputs,
         "confidence": float(probabilities[predicted]),
     }

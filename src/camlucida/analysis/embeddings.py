@@ -64,9 +64,9 @@ class StoredFeatures:
         for table in Store(path, STORED_COLUMNS, FEATURES_FILE).tables():
             known = table.filter(table["error"].is_null())
             rows += known.drop_columns(["features"]).to_pylist()
-            values += [np.asarray(one.values, dtype=np.float32) for one in known["features"]]
+            values += [np.asarray(vector.values, dtype=np.float32) for vector in known["features"]]
             failed = table.filter(table["error"].is_valid()).to_pydict()
-            failures += list(zip(failed["picture"], failed["error"], strict=True))
+            failures += list(zip(failed["image"], failed["error"], strict=True))
         features = np.stack(values) if values else np.zeros((0, 0), dtype=np.float32)
         return cls(rows, features, failures, rows[0]["place"] if rows else "")
 
@@ -82,7 +82,7 @@ def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, 
             return None
         record = json.loads(record_file.read_text(encoding="utf-8"))
         positions = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
-        return record["way"], Projection(positions, record["how"], record["kept"])
+        return record["way"], Projection(positions, record["description"], record["explained_variance"])
     except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: the projection is recomputed
         return None
 
@@ -115,7 +115,7 @@ class Embedding:
     @property
     def names(self) -> list[str]:
         """Return the names of the images, in the order of `rows`."""
-        return [row["picture"] for row in self.rows]
+        return [row["image"] for row in self.rows]
 
     @cached_property
     def agreement(self) -> float:
@@ -153,13 +153,13 @@ class Embedding:
         """
         chosen = list(images) if images else sample_indices(len(self.rows), min(N_ROWS, len(self.rows)), 0)
         if len(self.rows) < 2:
-            raise DataError("a picture alone has no neighbours.")
+            raise DataError(f"nearest neighbours need at least two images; this embedding has {len(self.rows)}.")
         image_strips = [self._strip(self._row(image), n) for image in chosen]
         return draw_strips(
             image_strips,
-            title="What it takes for alike",
-            subtitle=f"a picture of {self.data.name}, and the nearest others to {self.model.name}",
-            footer=f"cosine of {self.place} · red: another class · camlucida {camlucida.__version__}",
+            title="Nearest neighbours",
+            subtitle=f"images of {self.data.name} and their nearest neighbours in the features of {self.model.name}",
+            footer=f"cosine similarity of {self.place} · red: another class · camlucida {camlucida.__version__}",
         )
 
     def save(self, path: str | Path, images: Sequence[str | int] | None = None) -> list[Path]:
@@ -177,15 +177,13 @@ class Embedding:
 
     def _strip(self, row: int, n: int) -> Strip:
         query = self.rows[row]
-        frames = [StripFrame(None, query["picture"], _prediction_text(query), image=self._thumbnail(query))]
+        frames = [StripFrame(None, query["image"], _prediction_text(query), image=self._thumbnail(query))]
         for other, cosine in self.nearest(row, n):
             other_class = query["label"] is not None and other["label"] != query["label"]
-            caption = f"{cosine:.2f} · {other['label'] or other['said']}"
-            frames.append(
-                StripFrame(None, other["picture"], caption, warning=other_class, image=self._thumbnail(other))
-            )
+            caption = f"{cosine:.2f} · {other['label'] or other['predicted']}"
+            frames.append(StripFrame(None, other["image"], caption, warning=other_class, image=self._thumbnail(other)))
         return Strip(
-            query["label"] or query["picture"], f"taken for {query['said']}", query["correct"] is False, frames
+            query["label"] or query["image"], f"predicted as {query['predicted']}", query["correct"] is False, frames
         )
 
     def _thumbnail(self, row: Row) -> Image.Image:
@@ -194,11 +192,13 @@ class Embedding:
     def _row(self, image: str | int) -> int:
         if isinstance(image, int):
             if not 0 <= image < len(self.rows):
-                raise DataError(f"no picture {image}: there are {len(self.rows)}, from 0.")
+                raise DataError(
+                    f"there is no image {image}: the embedding has {len(self.rows)} images, numbered from 0."
+                )
             return image
         matches = [i for i, name in enumerate(self.names) if name == image or name.endswith(f"/{image}")]
         if len(matches) != 1:
-            problem = f"{len(matches)} pictures are called" if matches else "no picture is called"
+            problem = f"{len(matches)} images are named" if matches else "no image is named"
             raise DataError(f"{problem} {image!r}.{nearest_name(image, self.names)}")
         return matches[0]
 
@@ -242,7 +242,7 @@ def embed(
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
-        raise DataError(f"{data.name} has no pictures.")
+        raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
     store = Store(
         Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, FEATURES_FILE
@@ -253,7 +253,7 @@ def embed(
             store,
             dataset_pass,
             lambda batch: _extract(wrapped, batch),
-            lambda one, answer: _feature_row(dataset_pass, one, answer),
+            lambda image, output: _feature_row(dataset_pass, image, output),
             progress,
         )
         return _build_embedding(store, wrapped, data, way, perplexity, seed)
@@ -266,7 +266,7 @@ def _build_embedding(
     stored = StoredFeatures.read(store.path)
     if not stored.rows:
         image, reason = stored.failures[0]
-        raise DataError(f"no picture of {data.name} could be read: {image}: {reason}")
+        raise DataError(f"no image of {data.name} could be read: {image}: {reason}")
     projection = project(stored.features, way, perplexity=perplexity, seed=seed)
     with atomic_stream(store.path / "embedding.npy") as stream:
         np.save(stream, stored.features)
@@ -275,7 +275,7 @@ def _build_embedding(
         for row, (x, y) in zip(stored.rows, projection.positions, strict=True)
     ]
     write_table(store.path / PROJECTION_FILE, rows, PROJECTED_COLUMNS, digest=True)
-    record = {"way": way, "how": projection.description, "kept": projection.explained_variance}
+    record = {"way": way, "description": projection.description, "explained_variance": projection.explained_variance}
     atomic_write(store.path / PROJECTION_RECORD, json.dumps(record, indent=2) + "\n")
     return Embedding(store.path, stored.rows, stored.features, projection, stored.failures, stored.place, model, data)
 
@@ -292,4 +292,4 @@ def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Te
 
 
 def _prediction_text(row: Row) -> str:
-    return f"{row['said']} {row['confidence']:.0%}"
+    return f"{row['predicted']} {row['confidence']:.0%}"

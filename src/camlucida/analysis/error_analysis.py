@@ -3,208 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
-from camlucida._files import write_image
-from camlucida.analysis.calibration import Calibration, calibration, fit_temperature
-from camlucida.analysis.confusion import Confusion, wilson_interval
-from camlucida.analysis.correct_vs_wrong import GroupDifference, group_differences
-from camlucida.analysis.dataset_pass import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
-from camlucida.analysis.error_sheet import Mistake, error_sheet, explain_mistakes
+from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction_row, run_pass
+from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
-from camlucida.evaluation.provenance import mismatch
-from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row, Store
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
-from camlucida.render.confusion_matrix import draw_matrix
 from camlucida.types import ProgressCallback
-
-STATISTICS = ("entropy", "energy", "energy_lift")
-"""Statistics that are computed for every map."""
-
-STORED_COLUMNS = BASE_COLUMNS | {"rank": "int64", "logits": "list<float>"} | dict.fromkeys(STATISTICS, "float64")
-PREDICTIONS_FILE = "predictions.parquet"
-N_SHOWN = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Mistakes:
-    """The predictions of a model on a data set, stored in predictions.parquet, and what is derived from them.
-
-    Attributes:
-        path: The folder.
-        model: The model, needed with `data` to explain images again; None where only the numbers are used.
-        data: The data set.
-    """
-
-    path: Path
-    model: Model | None = None
-    data: Dataset | None = None
-
-    @cached_property
-    def plan(self) -> dict[str, Any]:
-        """Return the settings of the run."""
-        return self._store.plan
-
-    @cached_property
-    def rows(self) -> list[Row]:
-        """Return one row per image, without its scores."""
-        names = [name for name in STORED_COLUMNS if name != "logits"]
-        return [row for table in self._store.tables(names) for row in table.to_pylist()]
-
-    @cached_property
-    def judged(self) -> list[Row]:
-        """Return the rows whose label is a class of the model, so that the prediction is correct or wrong."""
-        return [row for row in self.rows if row["correct"] is not None]
-
-    @property
-    def failures(self) -> list[tuple[str, str]]:
-        """Return the images that could not be read or run, each with the error message."""
-        return [(row["picture"], row["error"]) for row in self.rows if row["error"]]
-
-    @property
-    def unjudged(self) -> list[Row]:
-        """Return the images without a label, or with a label that is no class of the model."""
-        return [row for row in self.rows if row["correct"] is None and not row["error"]]
-
-    @cached_property
-    def accuracy(self) -> Interval:
-        """Return the accuracy over the judged images, with Wilson's interval."""
-        return wilson_interval(sum(row["correct"] for row in self.judged), len(self.judged))
-
-    @cached_property
-    def top5(self) -> Interval:
-        """Return the top-5 accuracy over the judged images, with Wilson's interval."""
-        return wilson_interval(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
-
-    @cached_property
-    def confusion(self) -> Confusion:
-        """Return the confusion matrix of the judged images."""
-        predicted = self._column("predicted", np.int64)
-        labels = np.where(self._column("correct", np.bool_), predicted, self._column("truth", np.int64))
-        return Confusion.of(labels, predicted, self.plan["labels"])
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        """Return the calibration, with the fitted temperature, which is reported and not applied."""
-        self._check_judged()
-        result = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
-        return replace(result, temperature_scaling=fit_temperature(self._score_chunks))
-
-    @cached_property
-    def contrasts(self) -> list[GroupDifference]:
-        """Return the comparison of the maps of correct and of wrong predictions."""
-        names = [name for name in STATISTICS if any(row[name] is not None for row in self.judged)]
-        values = np.array([[_nan_if_none(row[name]) for name in names] for row in self.judged], dtype=np.float64)
-        return group_differences(names, values.reshape(len(self.judged), len(names)), self._column("correct", np.bool_))
-
-    def errors(self, n: int | None = None) -> list[Row]:
-        """Return the wrong predictions, most confident first.
-
-        Args:
-            n: Maximum number; None for all.
-
-        Returns:
-            Their rows.
-        """
-        wrong = [row for row in self.judged if not row["correct"]]
-        return sorted(wrong, key=lambda row: (-row["confidence"], row["index"]))[:n]
-
-    def explain(self, n: int = N_SHOWN) -> list[Mistake]:
-        """Explain the most confident wrong predictions.
-
-        Args:
-            n: Number of predictions.
-
-        Returns:
-            For each, the map of the predicted class and the map of the labelled class.
-
-        Raises:
-            DataError: If the model or the data are not available, or differ from those of the run.
-        """
-        if self.model is None or self.data is None:
-            raise DataError("to explain pictures the model and the data are needed: mistakes(model, data) has them.")
-        if difference := self.mismatch():
-            raise DataError(f"{self.path} was made otherwise: {difference}.")
-        plan = self.plan
-        return explain_mistakes(self.model, self.data, self.errors(n), method=plan["method"], layer=plan["layer"])
-
-    def mismatch(self) -> str:
-        """Return how the model or the data differ from those of the run; empty if they do not."""
-        return mismatch(self.plan, self.model, self.data)
-
-    def figure(self, n: int = N_SHOWN) -> Image.Image:
-        """Draw the maps of the predicted and the labelled class of the n most confident wrong predictions."""
-        return error_sheet(
-            self.explain(n), model=self.plan["model"], data=self.plan["data"], method=self.plan["method"]
-        )
-
-    def matrix(self) -> Image.Image:
-        """Draw the confusion matrix; of many classes, the block of the most confused ones."""
-        self._check_judged()
-        confusion, block = self.confusion, self.confusion.block()
-        totals = confusion.counts.sum(1)[[confusion.names.index(name) for name in block.names]]
-        selection = "" if len(block.names) == len(confusion.names) else f"the {len(block.names)} most confused of "
-        return draw_matrix(
-            block.counts,
-            block.names,
-            totals=totals,
-            title="Which class is taken for which",
-            subtitle=f"{self.plan['model']} on {self.plan['data']}: {selection}{len(confusion.names)} classes",
-            footer="rows: what is true · columns: what the model says · as dark as the share of the row",
-        )
-
-    def save(self, path: str | Path, n: int = N_SHOWN) -> list[Path]:
-        """Write the figure of the most confident wrong predictions as an image file.
-
-        Args:
-            path: File name.
-            n: Number of predictions.
-
-        Returns:
-            The files written.
-        """
-        write_image(lambda: self.figure(n), Path(path))
-        return [Path(path)]
-
-    @property
-    def _store(self) -> Store:
-        return Store(self.path, STORED_COLUMNS, PREDICTIONS_FILE)
-
-    def _column(self, name: str, dtype: Any) -> NDArray[Any]:
-        return np.array([row[name] for row in self.judged], dtype=dtype)
-
-    def _check_judged(self) -> None:
-        if not self.judged:
-            raise DataError(
-                f"none of {len(self.rows)} pictures of {self.plan['data']} has a label that is a class of "
-                f"{self.plan['model']}: name the folders after its classes, or number them by its outputs."
-            )
-
-    def _score_chunks(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Yield scores and labels part by part, for the fit of the temperature."""
-        for table in self._store.tables(["logits", "truth"]):
-            rows = [row for row in table.to_pylist() if row["logits"] is not None and row["truth"] is not None]
-            if rows:
-                scores = np.array([row["logits"] for row in rows], dtype=np.float64)
-                yield scores, np.array([row["truth"] for row in rows], dtype=np.int64)
 
 
 @checked_arguments(DataError)
@@ -247,10 +65,10 @@ def mistakes(
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
-        raise DataError(f"{data.name} has no pictures.")
+        raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
     chosen = find_method(method)
-    one_layer(layer, "mistakes are measured with maps of")
+    one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(
         Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE
@@ -262,7 +80,7 @@ def mistakes(
             store,
             dataset_pass,
             lambda batch: _predict_and_explain(wrapped, explainer, batch, maps),
-            _row_writer(dataset_pass, explainer),
+            lambda image, output: _prediction_and_map_row(dataset_pass, explainer, image, output),
             progress,
         )
     return Mistakes(store.path, wrapped, data)
@@ -280,35 +98,27 @@ def _predict_and_explain(
     return list(zip(attribution.output, maps_or_none, strict=True))
 
 
-def _row_writer(dataset_pass: DatasetPass, explainer: MethodExplainer) -> Any:
-    """Return a function that makes the row of an image from its scores and map."""
-
-    def describe(one: LoadedImage, answer: tuple[Tensor, Tensor | None]) -> Row:
-        logits, found = answer
-        logits = logits.float().cpu()
-        row = prediction_row(dataset_pass, one, logits)
-        truth = row["truth"]
-        row["rank"] = None if truth is None else 1 + int((logits > logits[truth]).sum())
-        row["logits"] = logits.tolist()
-        if found is not None:
-            row |= _map_statistics(
-                MetricInputs(one.model_input(dataset_pass, logits, row["predicted"]), explainer, found.detach())
-            )
-        return row
-
-    return describe
+def _prediction_and_map_row(
+    dataset_pass: DatasetPass, explainer: MethodExplainer, image: LoadedImage, output: tuple[Tensor, Tensor | None]
+) -> Row:
+    """Return the row of an image from its scores `(k,)` and its map `(h, w)` or None."""
+    logits, saliency = output[0].float().cpu(), output[1]
+    row = prediction_row(dataset_pass, image, logits)
+    label = row["label_index"]
+    row["rank"] = None if label is None else 1 + int((logits > logits[label]).sum())
+    row["logits"] = logits.tolist()
+    if saliency is not None:
+        model_input = image.model_input(dataset_pass, logits, row["predicted_index"])
+        row |= _map_statistics(MetricInputs(model_input, explainer, saliency.detach()))
+    return row
 
 
-def _map_statistics(evidence: MetricInputs) -> Row:
+def _map_statistics(inputs: MetricInputs) -> Row:
     """Return the statistics of one map; those that are undefined are left out."""
     row: Row = {}
     for name in ("entropy", "energy"):
         metric = find_metric(name).metric
-        if not evidence.first_missing(metric.needs):
-            scores = metric(*evidence.arguments(metric.needs))
+        if not inputs.first_missing(metric.needs):
+            scores = metric(*inputs.arguments(metric.needs))
             row |= {key: score.value for key, score in scores.items() if score.value == score.value}
     return row
-
-
-def _nan_if_none(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -28,8 +28,8 @@ class Mistake:
 
     Attributes:
         row: The row of the image.
-        predicted_map: Explanation of the predicted class: what the model saw.
-        label_map: Explanation of the labelled class: what the model missed.
+        predicted_map: Explanation of the predicted class.
+        label_map: Explanation of the labelled class.
         boxes: Boxes of the object `(n, 4)`, if annotated.
     """
 
@@ -64,7 +64,7 @@ def explain_mistakes(
     for row in rows:
         item = data[row["index"]]
         predicted_map, label_map = explain(
-            model, item.image, target=[row["predicted"], row["truth"]], method=method, layer=layer
+            model, item.image, target=[row["predicted_index"], row["label_index"]], method=method, layer=layer
         )
         explained.append(Mistake(row, predicted_map, label_map, item.boxes))
     return explained
@@ -86,25 +86,29 @@ def error_sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: s
         DataError: If there are no mistakes.
     """
     if not mistakes:
-        raise DataError(f"{model} makes no mistake on {data}: there is none to show.")
+        raise DataError(f"{model} makes no wrong predictions on {data}, so there is nothing to draw.")
     rows = []
     for mistake in mistakes:
         boxes = () if mistake.boxes is None else mistake.boxes
-        confidence, probability = (format_percent(chance) for chance in mistake.probabilities)
+        confidence, probability = (format_percent(value) for value in mistake.probabilities)
         frames = (
-            StripFrame(None, mistake.row["picture"], "", boxes=boxes),
+            StripFrame(None, mistake.row["image"], "", boxes=boxes),
             StripFrame(
-                mistake.predicted_map.heatmap, f"saw: {mistake.row['said']}", confidence, warning=True, boxes=boxes
+                mistake.predicted_map.heatmap,
+                f"predicted: {mistake.row['predicted']}",
+                confidence,
+                warning=True,
+                boxes=boxes,
             ),
-            StripFrame(mistake.label_map.heatmap, f"missed: {mistake.row['label']}", probability, boxes=boxes),
+            StripFrame(mistake.label_map.heatmap, f"label: {mistake.row['label']}", probability, boxes=boxes),
         )
-        name = f"{mistake.row['label']}, taken for {mistake.row['said']}"
+        name = f"{mistake.row['label']}, predicted as {mistake.row['predicted']}"
         rows.append(Strip(name, confidence, True, frames, mistake.predicted_map.image))
     first = mistakes[0].predicted_map
     return draw_strips(
         rows,
-        title="What it saw, what it missed",
-        subtitle=f"the {len(rows)} surest wrong answers of {model} on {data}",
+        title="Maps of the predicted and the labelled class",
+        subtitle=f"the {len(rows)} most confident wrong predictions of {model} on {data}",
         footer=f"{method} · {first.layer} · each map has its own scale · camlucida {camlucida.__version__}",
         width=FRAME_WIDTH,
         opacity=0.5,

@@ -75,7 +75,7 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
         scores = class_scores(copy.run(observer, inputs), model.output)
     for module, features_, output in reversed(observer.calls):
         if module is observer.last or (output.shape == scores.shape and torch.equal(output.to(scores), scores)):
-            return PenultimateOutput(scores, features_.float(), f"what enters {copy.names[module]}")
+            return PenultimateOutput(scores, features_.float(), f"the input of {copy.names[module]}")
     place, features = _pooled_features(model, batch)
     return PenultimateOutput(scores, features, place)
 
@@ -84,4 +84,4 @@ def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:
     """Return the activations of the default layer, averaged over the positions."""
     runs = [record_layer(model, image, None) for image in batch]
     features = [run.at_layers[0][0].activations[0].float().mean((1, 2)) for _, run in runs]
-    return f"{runs[0][0].name}, averaged over its places", torch.stack(features)
+    return f"{runs[0][0].name}, averaged over its positions", torch.stack(features)

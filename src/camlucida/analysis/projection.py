@@ -58,13 +58,15 @@ def project(
         DataError: If the projection is unknown, or the perplexity is not positive.
     """
     if way not in get_args(ProjectionMethod):
-        raise DataError(f"no projection {way!r}: it is {', '.join(get_args(ProjectionMethod))}.")
+        raise DataError(f"unknown projection {way!r}. Known: {', '.join(get_args(ProjectionMethod))}.")
     if perplexity <= 0:
-        raise DataError(f"a perplexity of {perplexity:g}: it is about how many neighbours count, above 0.")
+        raise DataError(
+            f"perplexity must be greater than 0, not {perplexity:g}. It is roughly the number of neighbours."
+        )
     reduced, explained_variance = _pca(features, seed)
     count = len(features)
     if way == "pca" or count < MIN_IMAGES:
-        reason = f", because {count} pictures are too few for {way}" if way != "pca" else ""
+        reason = f", because {count} images are too few for {way}" if way != "pca" else ""
         return Projection(_first_two(reduced), f"the first two principal components{reason}", explained_variance)
     reduction = f"PCA to {reduced.shape[1]} components ({explained_variance:.0%} of the variance)"
     if way == "umap":

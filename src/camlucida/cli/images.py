@@ -22,7 +22,7 @@ def input_files(images: Sequence[str], output: Path) -> list[Path]:
     Raises:
         DataError: If a file or folder does not exist, or a folder contains no image.
     """
-    from camlucida.data.images import image_files
+    from camlucida.data.image_paths import image_files
 
     return [file for image in images for file in image_files(image) if not _is_own_output(file, Path(image), output)]
 

@@ -203,7 +203,7 @@ def is_training_folder(data: str) -> bool:
 
 
 def _validation_set(run: str, boxes: str | Path | None, trust_code: bool) -> Dataset:
-    from camlucida.training.run import validation_data
+    from camlucida.training.training_data import validation_data
 
     if boxes is not None:
         raise DataError(f"--boxes does not apply to the training run {run}, which records its data: give it to train.")

@@ -52,7 +52,7 @@ def read_boxes(path: str | Path) -> dict[str, LabelledBoxes]:
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
-        raise DataError(f"{file.name} is no UTF-8 text.") from None
+        raise DataError(f"{file.name} is not UTF-8 text.") from None
 
 
 def _columns(header: Sequence[str], file: Path) -> dict[str, str]:
@@ -61,7 +61,7 @@ def _columns(header: Sequence[str], file: Path) -> dict[str, str]:
     missing = [key for key in COLUMN_ALIASES if key not in columns and key != "label"]
     if missing:
         raise DataError(
-            f"{file.name} needs the columns file, x0, y0, x1, y1 (and label, if known); it lacks "
+            f"{file.name} needs the columns file, x0, y0, x1, y1 (and optionally label). It lacks "
             f"{', '.join(missing)} and has {', '.join(header) or 'none'}."
         )
     return columns
@@ -72,7 +72,7 @@ def _add_row(
 ) -> None:
     name = (line.get(columns["file"]) or "").strip()
     if not name:
-        raise DataError(f"{location}: no file is named.")
+        raise DataError(f"{location}: the file name is empty.")
     row = rows.setdefault(name, LabelledBoxes())
     row.label = (line.get(columns.get("label", "")) or row.label).strip()
     corners = [(line.get(columns[c]) or "").strip() for c in ("x0", "y0", "x1", "y1")]
@@ -81,9 +81,7 @@ def _add_row(
     try:
         x0, y0, x1, y1 = (float(c) for c in corners)
     except ValueError:
-        raise DataError(f"{location}: a box is four numbers, not {', '.join(corners)}.") from None
+        raise DataError(f"{location}: a box must be four numbers, not {', '.join(corners)}.") from None
     if not (x0 < x1 and y0 < y1):
-        raise DataError(
-            f"{location}: a box goes from left to right and from top to bottom, not {x0:g} {y0:g} {x1:g} {y1:g}."
-        )
+        raise DataError(f"{location}: a box must have x0 < x1 and y0 < y1, not {x0:g} {y0:g} {x1:g} {y1:g}.")
     row.boxes.append((x0, y0, x1, y1))

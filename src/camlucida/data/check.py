@@ -36,7 +36,7 @@ class DatasetCheck:
         name: The name of the dataset.
         classes: The class names.
         items: The inspected images, in the order of the dataset.
-        findings: What the rules found, problems first; see `wrong`.
+        findings: The findings of the rules, problems first; see `wrong`.
     """
 
     name: str
@@ -71,16 +71,16 @@ class DatasetCheck:
         infos = [item.info for item in self.items if not item.info.error]
         return {
             "data": self.name,
-            "pictures": len(self.items),
+            "n_images": len(self.items),
             "readable": len(infos),
-            "splits": dict(Counter(one.split for one in self.items)),
+            "splits": dict(Counter(item.split for item in self.items)),
             "classes": [
-                {"name": name, "pictures": count.total(), "splits": dict(count)}
+                {"name": name, "n_images": count.total(), "splits": dict(count)}
                 for name, count in zip(self.classes, self.counts, strict=True)
             ],
             "sizes": _size_quantiles(infos),
-            "formats": dict(Counter(info.format or "drawn" for info in infos).most_common()),
-            "modes": dict(Counter(look.mode for look in infos).most_common()),
+            "formats": dict(Counter(info.format or "rendered" for info in infos).most_common()),
+            "modes": dict(Counter(info.mode for info in infos).most_common()),
             "wrong": len(self.wrong),
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -132,7 +132,7 @@ def check_item(dataset: Dataset, index: int) -> CheckedItem:
     try:
         item = dataset[index]
     except CamlucidaError as error:
-        return CheckedItem(f"number {index}", None, "", ImageInfo(error=str(error)))
+        return CheckedItem(f"item {index}", None, "", ImageInfo(error=str(error)))
     info = inspect_image(item.image)
     boxes_outside = () if info.error or item.boxes is None else tuple(_describe_outside(item.boxes, info.size))
     return CheckedItem(item.name, item.label, item.split, info, item.problems, boxes_outside)
@@ -143,9 +143,9 @@ def _describe_outside(boxes: Boxes, size: tuple[int, int]) -> Iterator[str]:
     for x0, y0, x1, y1 in boxes.tolist():
         description = f"the box {x0:g} {y0:g} {x1:g} {y1:g}"
         if not (x0 < x1 and y0 < y1):
-            yield f"{description} holds nothing."
+            yield f"{description} is empty."
         elif min(x0, y0) < -BOX_TOLERANCE_PX or x1 > width + BOX_TOLERANCE_PX or y1 > height + BOX_TOLERANCE_PX:
-            yield f"{description} reaches out of the picture, which is {width} x {height}."
+            yield f"{description} exceeds the image, which is {width} x {height}."
 
 
 def _size_quantiles(infos: Sequence[ImageInfo]) -> dict[str, list[float]]:

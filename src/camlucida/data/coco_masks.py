@@ -47,7 +47,7 @@ def decode_rle(text: str | bytes) -> list[int]:
     for letter in letters:
         bits = letter - 48
         if not 0 <= bits < 64:
-            raise DataError(f"{chr(letter)!r} does not belong into a packed mask")
+            raise DataError(f"{chr(letter)!r} is not allowed in a compressed mask")
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:
@@ -57,7 +57,7 @@ def decode_rle(text: str | bytes) -> list[int]:
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
     if shift:
-        raise DataError("a packed mask ends in the middle of a number")
+        raise DataError("a compressed mask ends in the middle of a number")
     return runs
 
 
@@ -76,7 +76,7 @@ def mask_from_polygon(corners: Sequence[float], size: tuple[int, int]) -> NDArra
     """
     points = np.asarray(corners, dtype=np.float64)
     if points.ndim != 1 or len(points) < 6 or len(points) % 2 or not np.isfinite(points).all():
-        raise DataError(f"a polygon is at least three corners x, y, not {len(points)} numbers")
+        raise DataError(f"a polygon needs at least three corners x, y, not {len(points)} numbers")
     height, width = size
     u, v = _rasterise_outline(np.trunc(points.reshape(-1, 2) * OVERSAMPLING + 0.5).astype(np.int64))
     step = np.flatnonzero(u[1:] != u[:-1])

@@ -125,7 +125,7 @@ def _int32_divisor(low: float, high: float) -> int:
     """Return the divisor that scales 32-bit integers, which in practice hold 8 or 16 bits, to [0, 255]."""
     if low < 0 or high > 65535:
         raise ImageError(
-            f"32-bit grey values from {low} to {high}: a picture has 0 to 255 or 0 to 65535. "
+            f"32-bit grey values from {low} to {high}: an image has 0 to 255 or 0 to 65535. "
             "Scale it and pass it as a float array in [0, 1]."
         )
     return 257 if high > 255 else 1
@@ -160,10 +160,10 @@ def _check_shape(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = ""
         if array.ndim == 3 and shape[0] in (1, 3, 4):
-            hint = " The channels come first here: pass array.transpose(1, 2, 0)."
+            hint = " The channels come first: pass array.transpose(1, 2, 0)."
         elif array.ndim == 4:
-            hint = " Pass one picture of the batch at a time."
-        raise ImageError(f"an array of shape {shape} is no picture: (h, w), (h, w, 3) or (h, w, 4) is.{hint}")
+            hint = " Pass the images of the batch one at a time."
+        raise ImageError(f"an array of shape {shape} is not an image: expected (h, w), (h, w, 3) or (h, w, 4).{hint}")
     if array.size == 0:
         raise ImageError(f"an array of shape {shape} has no pixels.")
     return array[:, :, 0] if array.ndim == 3 and shape[2] == 1 else array
@@ -179,7 +179,7 @@ def _levels(array: NDArray[Any]) -> NDArray[np.uint8]:
         return _scale_and_round(array, 1 / 257)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(
-            f"an array of {array.dtype} is no picture: pass uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 1)."
+            f"an array of {array.dtype} is not an image: pass uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 1)."
         )
     return _float_levels(array)
 
@@ -193,12 +193,10 @@ def _float_levels(array: NDArray[Any]) -> NDArray[np.uint8]:
 def _check_floats(low: float, high: float, count_non_finite: Callable[[], int], size: int | None = None) -> None:
     if not math.isfinite(low) or not math.isfinite(high):
         of_all = f" of {size}" if size else ""
-        raise ImageError(
-            f"{count_non_finite()}{of_all} values are NaN or infinite: a picture has none. Fill them first."
-        )
+        raise ImageError(f"{count_non_finite()}{of_all} values are NaN or infinite. Replace them first.")
     if low < 0 or high > 1:
         hint = " Divide by 255?" if low >= 0 and 1 < high <= 255 else " Undo the normalisation first."
-        raise ImageError(f"float values from {low:.4g} to {high:.4g}: a float picture lies in [0, 1].{hint}")
+        raise ImageError(f"float values from {low:.4g} to {high:.4g}: a float image must be in [0, 1].{hint}")
 
 
 def _scale_and_round(array: NDArray[Any], factor: float) -> NDArray[np.uint8]:

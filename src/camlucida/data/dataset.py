@@ -194,7 +194,7 @@ def in_split(dataset: Dataset, split: str) -> ListDataset:
             + (
                 f"it has {', '.join(splits)}."
                 if splits
-                else "its pictures are in none (folders train, val and test are)."
+                else "its images have no splits (folders named train, val and test are splits)."
             )
         )
     items: Sequence[Item] = selected
@@ -208,8 +208,8 @@ def check_dataset(data: object) -> None:
     lacking = [name for name in ("name", "classes", "__len__", "__getitem__") if not hasattr(data, name)]
     if lacking or isinstance(data, type):
         raise DataError(
-            f"a data set has a name, classes, a length and items by number, and {shown(data)} has not. "
-            "open_dataset(...) makes one of a folder or table."
+            f"a data set needs a name, classes, a length and items by index, which {shown(data)} lacks. "
+            "Open a folder or a table with open_dataset(...)."
         )
 
 

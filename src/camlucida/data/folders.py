@@ -59,9 +59,7 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
         split = SPLITS[name.partition("/")[0].lower()] if has_splits else ""
         items.append(Item(file, name, label, box_array, split=split))
     missing = [
-        f"{key} is in {Path(str(boxes)).name}, but there is no such picture."
-        for key in labelled_boxes
-        if key not in used
+        f"{key} is in {Path(str(boxes)).name}, but there is no such image." for key in labelled_boxes if key not in used
     ]
     name = root.name or str(root.absolute() if isinstance(root, Path) else root)
     return ListDataset(name, items, classes, problems=(*missing, *_empty_folders(root, names, has_splits)))
@@ -88,7 +86,9 @@ def _empty_folders(root: Location, names: list[str], has_splits: bool) -> list[s
         [f"{top.name}/{inner.name}" for top in _subfolders(root) for inner in _subfolders(top)] if has_splits else []
     )
     candidates = [folder.name for folder in _subfolders(root)] + below_splits
-    return [f"the folder {name} has no picture in it: it is no class." for name in candidates if name not in non_empty]
+    return [
+        f"the folder {name} contains no images, so it is not a class." for name in candidates if name not in non_empty
+    ]
 
 
 def _subfolders(root: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from PIL import Image
 from camlucida.data.dataset import Dataset, Item
 from camlucida.errors import CamlucidaError
 
-DATA_CHANGED = "the images, or what is known about them (labels, boxes, masks), are not those that it was begun with"
+DATA_CHANGED = "the images or their annotations (labels, boxes, masks) have changed since it was started"
 """Reason that a run reports if its data have changed."""
 
 

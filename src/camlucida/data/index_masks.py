@@ -17,7 +17,7 @@ def read_index_mask(file: Location) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(file.read_bytes())) as image:
             if image.mode not in ("L", "P", "1"):
-                raise DataError(f"{file.name} holds {image.mode} pixels, not one number a pixel.")
+                raise DataError(f"{file.name} has {image.mode} pixels, not one index per pixel.")
             return np.asarray(image, dtype=np.uint8)
     except FileNotFoundError:
         raise DataError(f"{file.name} is missing in {file.parent}.") from None

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 from camlucida._optional import need
-from camlucida.data.images import SUFFIXES, image_files
+from camlucida.data.image_paths import SUFFIXES, image_files
 from camlucida.errors import DataError
 
 URL_PATTERN = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -117,7 +117,7 @@ class RemotePath:
         try:
             return operation(filesystem, path)
         except FileNotFoundError:
-            raise FileNotFoundError(f"{self.url} is not there") from None
+            raise FileNotFoundError(f"{self.url} does not exist") from None
         except Exception as error:
             raise OSError(f"cannot read {self.url}: {error or type(error).__name__}") from error
 
@@ -153,7 +153,7 @@ def images_in(location: Location) -> list[tuple[str, Location]]:
         visible = (name for name in names if not any(part.startswith(".") for part in name.split("/")))
         result = [(name, location / name) for name in visible if PurePosixPath(name).suffix.lower() in SUFFIXES]
     if not result:
-        raise DataError(f"no pictures in {location}.")
+        raise DataError(f"no images in {location}.")
     return result
 
 
@@ -172,11 +172,11 @@ def locate_pieces(
         DataError: If pieces are missing; the message names all of them.
     """
     if not root.is_dir():
-        raise DataError(f"{dataset_name}: there is no folder {root}. It is: {layout}")
+        raise DataError(f"{dataset_name}: the folder {root} does not exist. The expected layout is: {layout}")
     locations = {key: first_existing(root, names) for key, names in pieces.items()}
     missing = [f"{names[0]} is missing in {root}" for key, names in pieces.items() if locations[key] is None]
     if missing:
-        raise DataError(f"{dataset_name}: {'; '.join(missing)}. The layout is: {layout}")
+        raise DataError(f"{dataset_name}: {'; '.join(missing)}. The expected layout is: {layout}")
     return {key: location for key, location in locations.items() if location is not None}
 
 
@@ -185,7 +185,7 @@ def list_folder(location: Location) -> list[Location]:
     try:
         return sorted(location.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"cannot look into {location}: {error}.") from None
+        raise DataError(f"cannot list {location}: {error}.") from None
 
 
 def first_existing(root: Location, names: Sequence[str]) -> Location | None:

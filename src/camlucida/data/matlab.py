@@ -18,7 +18,7 @@ def read_mat(file: Location, *names: str) -> list[list[Any]]:
     except OSError as error:
         raise DataError(f"cannot read {file}: {error}.") from None
     except Exception as error:  # loadmat raises ValueError, TypeError, NotImplementedError (v7.3), zlib.error ...
-        raise DataError(f"{file} is no .mat file that can be read: {error}.") from error
+        raise DataError(f"{file} is not a readable .mat file: {error}.") from error
     missing = [name for name in names if name not in content]
     if missing:
         keys = ", ".join(name for name in content if not name.startswith("__"))

@@ -76,21 +76,21 @@ def _open_spec(name: str, boxes: str | Path | None, count: int | None, seed: int
     is_path = Path(name).expanduser().exists()
     if kind == "toybox" and not is_path:
         if boxes is not None:
-            raise DataError("toybox knows its boxes: --boxes is for folders.")
+            raise DataError("toybox has its own boxes; --boxes is only for folders.")
         return _toybox_dataset(name, N_TOYBOX_SCENES if count is None else count, seed)
     if kind == "exact" and colon and not is_path:
         raise DataError(
-            f"{name} is pictures with a network of their own: camlucida.evaluation.benchmarks.open_benchmark "
-            "gives both."
+            f"{name} is a benchmark, which consists of images and a network. Open it with "
+            "camlucida.evaluation.benchmarks.open_benchmark."
         )
     if colon and not rest.startswith("//") and not is_path and re.fullmatch(r"\w{2,}", kind):
         if kind not in LAYOUTS:
-            raise DataError(f"no data set {kind!r}.{nearest(kind, LAYOUTS)} Before the colon: {', '.join(LAYOUTS)}.")
+            raise DataError(f"unknown data set layout {kind!r}.{nearest(kind, LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
         if kind == "folder":
             return folder(location_of(rest), boxes)
         _reject_boxes(boxes, name)
         if not rest:
-            raise DataError(f"{name} of which folder? Write {kind}:/path/to/it.")
+            raise DataError(f"{name} needs a folder: {kind}:/path/to/folder.")
         return LAYOUTS[kind](location_of(rest))
     if Path(name).suffix.lower() in TABLE_SUFFIXES:
         _reject_boxes(boxes, name)
@@ -117,12 +117,12 @@ def check_recorded_spec(spec: str | None, *, by: str, instead: str) -> None:
         instead: A sentence that tells the user what to do instead.
     """
     if spec is not None and ("://" in spec or "::" in spec):
-        raise DataError(f"{by} names {ascii(spec)[:80]}, an address: opening a record asks no other machine. {instead}")
+        raise DataError(f"{by} names {ascii(spec)[:80]}, a URL. A record must not cause network access. {instead}")
 
 
 def _reject_boxes(boxes: str | Path | None, name: str) -> None:
     if boxes is not None:
-        raise DataError(f"{name} says itself where its boxes are: --boxes is for folders.")
+        raise DataError(f"{name} has its own boxes; --boxes is only for folders.")
 
 
 def _toybox_dataset(name: str, count: int, seed: int) -> ToyboxDataset:
@@ -135,7 +135,7 @@ def _toybox_dataset(name: str, count: int, seed: int) -> ToyboxDataset:
             variant = part
         else:
             raise DataError(
-                f"no toybox {part!r}.{nearest(part, variants)} After the colon: {', '.join(variants)}, or how many "
-                "objects."
+                f"unknown toybox variant {part!r}.{nearest(part, variants)} Known: {', '.join(variants)}, or a number "
+                "of objects from 1 to 9."
             )
     return ToyboxDataset(Toybox(count, seed, objects, variant), name)  # type: ignore[arg-type]

@@ -84,9 +84,9 @@ def unlabelled(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator
     """Report images without a label; a split that has no labels at all is assumed to be intended."""
     labelled_splits = {item.split for item in items if item.label is not None}
     for wrong in (True, False):
-        names = tuple(one.name for one in items if one.label is None and (one.split in labelled_splits) is wrong)
+        names = tuple(item.name for item in items if item.label is None and (item.split in labelled_splits) is wrong)
         if names and labelled_splits:
-            sentence = f"{_count(names, 'picture has', 'pictures have')} no label: {_join_some(names)}."
+            sentence = f"{_count(names, 'image has', 'images have')} no label: {_join_some(names)}."
             yield Finding("label", wrong, sentence if wrong else f"a split has no labels at all: {sentence}", names)
 
 
@@ -97,7 +97,9 @@ def similar_class_names(items: Sequence[CheckedItem], classes: Sequence[str]) ->
         by_spelling["".join(letter for letter in name.casefold() if letter not in " _-\t.")].append(name)
     for group in by_spelling.values():
         if len(group) > 1:
-            yield Finding("class", True, f"{_join_all(map(repr, group))} are {len(group)} classes: is it one?")
+            yield Finding(
+                "class", True, f"{_join_all(map(repr, group))} are {len(group)} classes. Are they the same class?"
+            )
 
 
 def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
@@ -106,19 +108,19 @@ def class_sizes(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterato
     single = [classes[label] for label in sorted(counts) if counts[label] == 1]
     for name in single:
         yield Finding(
-            "class", True, f"the class {name!r} has one picture only: nothing can be learnt and tested on it."
+            "class", True, f"the class {name!r} has only one image, which cannot be used for both training and testing."
         )
     empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:
-        sentence = f"{_count(empty, 'class has', 'classes have')} no picture that can be read: {_join_some(empty)}."
-        yield Finding("class", any(one.label is not None and classes[one.label] in empty for one in items), sentence)
+        sentence = f"{_count(empty, 'class has', 'classes have')} no readable images: {_join_some(empty)}."
+        yield Finding("class", any(item.label is not None and classes[item.label] in empty for item in items), sentence)
     if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
         (largest, largest_count), (smallest, smallest_count) = (
             counts.most_common(1)[0],
             min(counts.items(), key=lambda pair: pair[1]),
         )
         imbalance = (
-            f"the classes are uneven: {largest_count} pictures of {classes[largest]!r}, {smallest_count} of "
+            f"the classes are unbalanced: {largest_count} images of {classes[largest]!r}, {smallest_count} of "
             f"{classes[smallest]!r}."
         )
         yield Finding("class", False, imbalance)
@@ -152,32 +154,34 @@ def similar_images(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iter
 def _duplicate_finding(group: Sequence[CheckedItem], classes: Sequence[str], relation: str, wrong: bool) -> Finding:
     images = tuple(item.name for item in group)
     sentence = f"{_join_some(images)} {relation}"
-    splits_ = sorted({one.split for one in group})
-    labels = sorted({one.label for one in group if one.label is not None})
+    splits_ = sorted({item.split for item in group})
+    labels = sorted({item.label for item in group if item.label is not None})
     if len(splits_) > 1:
         return Finding("leak", True, f"{sentence}, in {_join_all(split or 'no split' for split in splits_)}.", images)
     if len(labels) > 1:
-        return Finding("conflict", wrong, f"{sentence}, called {_join_all(repr(classes[k]) for k in labels)}.", images)
+        return Finding(
+            "conflict", wrong, f"{sentence}, labelled {_join_all(repr(classes[k]) for k in labels)}.", images
+        )
     return Finding("duplicate" if wrong else "near duplicate", wrong, f"{sentence}.", images)
 
 
 def storage_formats(items: Sequence[CheckedItem], classes: Sequence[str]) -> Iterator[Finding]:
     """Report small images and storage formats that tools read differently: grey, CMYK, transparent, rotated by EXIF."""
     kinds: tuple[tuple[str, Callable[[ImageInfo], bool]], ...] = (
-        ("grey", lambda look: look.mode in ("1", "L", "LA", "I", "F") or look.mode.startswith("I;16")),
-        ("CMYK, whose colours depend on who converts them", lambda look: look.mode == "CMYK"),
-        ("with transparency, which is laid on white", lambda look: look.alpha),
-        ("turned or mirrored by an EXIF tag, which not every tool obeys", lambda look: look.orientation != 1),
-        (f"less than {SMALL_SIDE_PX} pixels wide or high", lambda look: min(look.size) < SMALL_SIDE_PX),
+        ("grey", lambda info: info.mode in ("1", "L", "LA", "I", "F") or info.mode.startswith("I;16")),
+        ("CMYK, whose colours depend on the conversion", lambda info: info.mode == "CMYK"),
+        ("transparent and composited on white", lambda info: info.alpha),
+        ("rotated or mirrored by an EXIF tag, which some tools ignore", lambda info: info.orientation != 1),
+        (f"less than {SMALL_SIDE_PX} pixels wide or high", lambda info: min(info.size) < SMALL_SIDE_PX),
     )
     readable = [item for item in items if not item.info.error]
     for description, applies in kinds:
-        names = tuple(one.name for one in readable if applies(one.info))
+        names = tuple(item.name for item in readable if applies(item.info))
         if names:
             yield Finding(
                 "form",
                 False,
-                f"{_count(names, 'picture is', 'pictures are')} {description}: {_join_some(names)}.",
+                f"{_count(names, 'image is', 'images are')} {description}: {_join_some(names)}.",
                 names,
             )
 

@@ -59,10 +59,10 @@ def table_dataset(path: str | Path | Location) -> ListDataset:
         name = str(row.get("file") or "").strip()
         location = f"{file.name}, line {number}"
         if not name:
-            raise DataError(f"{location}: no file is named.")
+            raise DataError(f"{location}: the file name is empty.")
         _add_row(entries.setdefault(name, TableEntry()), row, location)
     if not entries:
-        raise DataError(f"{file.name} names no picture.")
+        raise DataError(f"{file.name} lists no images.")
     labels = {line.label for line in entries.values()} - {""}
     classes = tuple(sorted(labels, key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name)))
     label_of = {name: number for number, name in enumerate(classes)}
@@ -102,7 +102,7 @@ def _read_csv(content: bytes, file: Location) -> tuple[list[str], Iterator[dict[
     try:
         rows = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError:
-        raise DataError(f"{file.name} is no UTF-8 text.") from None
+        raise DataError(f"{file.name} is not UTF-8 text.") from None
     return list(rows.fieldnames or []), iter(rows)
 
 
@@ -111,14 +111,14 @@ def _read_parquet(content: bytes, file: Location) -> tuple[list[str], Iterator[d
     try:
         contents = parquet.read_table(io.BytesIO(content))
     except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
-        raise DataError(f"{file.name} is no Parquet file: {error}.") from None
+        raise DataError(f"{file.name} is not a Parquet file: {error}.") from None
     return list(contents.column_names), iter(contents.to_pylist())
 
 
 def _add_row(entry: TableEntry, row: Mapping[str, Any], location: str) -> None:
     values = {key: "" if row.get(key) is None else str(row[key]).strip() for key in ("label", "split")}
     if values["label"] and entry.label and values["label"] != entry.label:
-        entry.problems.append(f"{location}: the label is {values['label']}, and was {entry.label} before.")
+        entry.problems.append(f"{location}: the label is {values['label']}, but an earlier row has {entry.label}.")
     entry.label = entry.label or values["label"]
     entry.split = SPLITS.get(values["split"].lower(), values["split"]) or entry.split
     corners = [row.get(corner) for corner in BOX_COLUMNS]
@@ -126,11 +126,11 @@ def _add_row(entry: TableEntry, row: Mapping[str, Any], location: str) -> None:
         raw_boxes = _parse_boxes(row.get("boxes")) + ([corners] if any(c not in (None, "") for c in corners) else [])
         boxes = [[float(number) for number in box] for box in raw_boxes]
     except (TypeError, ValueError):
-        entry.problems.append(f"{location}: a box is four numbers, not {row.get('boxes') or corners}.")
+        entry.problems.append(f"{location}: a box must be four numbers, not {row.get('boxes') or corners}.")
         return
     for box in boxes:
         if len(box) != 4 or not (box[0] < box[2] and box[1] < box[3]):
-            entry.problems.append(f"{location}: a box goes from left to right and from top to bottom, not {box}.")
+            entry.problems.append(f"{location}: a box must have x0 < x1 and y0 < y1, not {box}.")
         else:
             entry.boxes.append(box)
 

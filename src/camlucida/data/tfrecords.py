@@ -32,7 +32,7 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
             start = stream.tell()
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else size
             if start + length + 4 > size:
-                raise DataError(f"{file} is cut off, or is no TFRecord file: a record goes over its end.")
+                raise DataError(f"{file} is truncated or not a TFRecord file: a record exceeds the end of the file.")
             yield start, stream.read(length)
             stream.seek(4, 1)
 
@@ -48,7 +48,7 @@ def parse_example(content: bytes) -> dict[str, FeatureValues]:
         pairs = [_parse_fields(_expect_bytes(entry)) for entry in entries]
         return {_expect_bytes(pair[1][0]).decode(): _parse_feature(_expect_bytes(pair[2][0])) for pair in pairs}
     except (IndexError, KeyError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"a record is no tf.train.Example: {error}.") from None
+        raise DataError(f"a record is not a tf.train.Example: {error}.") from None
 
 
 def _parse_feature(feature: bytes) -> FeatureValues:
@@ -67,7 +67,7 @@ def _parse_feature(feature: bytes) -> FeatureValues:
 def _expect_bytes(value: bytes | int) -> bytes:
     if isinstance(value, bytes):
         return value
-    raise ValueError("a number where there should be content")
+    raise ValueError("a number instead of content")
 
 
 def _parse_fields(message: bytes) -> dict[int, list[bytes | int]]:
@@ -88,7 +88,7 @@ def _parse_fields(message: bytes) -> dict[int, list[bytes | int]]:
             )
             value, offset = message[offset : offset + length], offset + length
             if offset > len(message):
-                raise ValueError("it is cut off")
+                raise ValueError("it is truncated")
         fields.setdefault(key >> 3, []).append(value)
     return fields
 
@@ -111,4 +111,4 @@ def _varint(message: bytes, offset: int) -> tuple[int, int]:
         if not byte & 128:
             return number, offset
         if shift > 63:
-            raise ValueError("a number that does not end")
+            raise ValueError("an unterminated number")

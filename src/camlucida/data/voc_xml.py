@@ -32,11 +32,11 @@ def read_voc_xml(file: Location) -> list[AnnotatedObject]:
     except OSError as error:
         raise DataError(f"cannot read {file}: {error}") from None
     if b"<!ENTITY" in content:  # entity expansion can exhaust the memory
-        raise DataError(f"{file.name} defines entities, which no annotation does: it is not read")
+        raise DataError(f"{file.name} defines entities, which annotations must not do, so it is not read")
     try:
         tree = ElementTree.fromstring(content)
     except ElementTree.ParseError as error:
-        raise DataError(f"{file.name} is no XML: {error}") from None
+        raise DataError(f"{file.name} is not XML: {error}") from None
     return [_parse_object(element, file) for element in tree.iter("object")]
 
 
@@ -45,6 +45,6 @@ def _parse_object(element: ElementTree.Element, file: Location) -> AnnotatedObje
     try:
         x0, y0, x1, y1 = (float(value) for value in values)
     except ValueError:
-        raise DataError(f"{file.name}: a box is four numbers, not {', '.join(map(repr, values))}") from None
+        raise DataError(f"{file.name}: a box must be four numbers, not {', '.join(map(repr, values))}") from None
     difficult = element.findtext("difficult", "0").strip() == "1"
     return AnnotatedObject(element.findtext("name", "").strip(), (x0, y0, x1, y1), difficult)

@@ -120,7 +120,7 @@ class Activations:
             MethodError: If `n` is less than 1.
         """
         if n < 1:
-            raise MethodError(f"{n} channels are no sheet: ask for one or more.")
+            raise MethodError(f"n must be 1 or more channels, not {n}.")
         thumbnail = self._thumbnail
         selected = self.order[:n]
         tiles = [
@@ -197,8 +197,8 @@ def activations(
     wrapped = as_model(model)
     with error_context(wrapped, image):
         validate_order(by)
-        one_layer(layer, "activations are shown of")
-        one_target(target, "activations are weighed for")
+        one_layer(layer, "activations are computed at")
+        one_target(target, "activations are weighted for")
         check_score(score)
         pil_image = load_image(image)
         inputs, geometry = wrapped.preprocessing(pil_image)
@@ -236,7 +236,7 @@ def validate_order(by: str) -> str:
     """
     if not isinstance(by, str) or by not in ORDERS:
         raise MethodError(
-            f"channels are not ordered by {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
+            f"unknown order of channels: {shown(by)}.{nearest(str(by), ORDERS)} Known: {', '.join(ORDERS)}."
         )
     return by
 

@@ -109,7 +109,7 @@ def validate_channel(channel: int, n_channels: int, layer: str) -> int:
         LayerError: If the layer has no such channel.
     """
     if not 0 <= channel < n_channels:
-        raise LayerError(f"no channel {channel} at {layer}: it has {n_channels}, from 0 to {n_channels - 1}.")
+        raise LayerError(f"{layer} has no channel {channel}: it has {n_channels}, numbered from 0 to {n_channels - 1}.")
     return channel
 
 

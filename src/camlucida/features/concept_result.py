@@ -22,7 +22,7 @@ from camlucida.render.concepts import MAX_CONCEPTS, ConceptImage, LegendEntry, c
 from camlucida.render.text import format_percent
 from camlucida.types import Geometry, Prediction
 
-PAPER = "Collins et al., ECCV 2018: A = W H, both >= 0, least |A - W H| (Frobenius), eq. 1"
+PAPER = "Collins et al., ECCV 2018, eq. 1: minimise |A - W H| (Frobenius norm) with W, H >= 0"
 N_SHEET_IMAGES = 12
 """Default number of images on a page."""
 N_LEGEND_CLASSES = 3
@@ -78,14 +78,14 @@ class Concepts:
         Raises:
             MethodError: If there is no such concept or image.
         """
-        for index, n, kind in ((concept, len(self), "concept"), (image, len(self.maps), "picture")):
+        for index, n, kind in ((concept, len(self), "concept"), (image, len(self.maps), "image")):
             if not 0 <= index < n:
-                raise MethodError(f"no {kind} {index}: there are {n}, from 0 to {n - 1}.")
+                raise MethodError(f"there is no {kind} {index}: there are {n}, numbered from 0 to {n - 1}.")
         on_image: NDArray[np.float32] = to_image_grid(self.maps[image][concept], self.geometries[image]).numpy()
         return on_image.clip(0, 1)
 
     def figure(self, n: int = N_SHEET_IMAGES, **style: Any) -> Image.Image:
-        """Render the first n images beside maps of their concepts.
+        """Render the first n images next to the maps of their concepts.
 
         Args:
             n: Number of images.
@@ -106,16 +106,16 @@ class Concepts:
             for k in range(n_drawn)
         ]
         h, w = self.maps[0].shape[1:]
-        image_count = f"{len(pages)} of {len(self.images)} pictures · " if len(self.images) > 1 else ""
+        image_count = f"{len(pages)} of {len(self.images)} images · " if len(self.images) > 1 else ""
         concept_count = f"the largest {n_drawn} of {len(self)}" if n_drawn < len(self) else f"{n_drawn}"
         return concept_page(
             pages,
             entries,
             title=f"Concepts of {self.layer}",
             subtitle=f"{image_count}{concept_count} concepts, {h} × {w} · "
-            f"they account for {1 - self.error**2:.0%} of the energy, relative error {self.error:.2g}",
+            f"{1 - self.error**2:.0%} of the energy explained, relative error {self.error:.2g}",
             note=self._note(),
-            footer=f"classes: what the rest of the network says to the concept everywhere · {self.model} · "
+            footer=f"classes: predictions for a constant map of the concept · {self.model} · "
             f"camlucida {camlucida.__version__}",
             **style,
         )
@@ -143,7 +143,7 @@ class Concepts:
 
         Args:
             path: The file. .png, .jpg or .webp: the page. .npz: `vectors`, and `maps_0`, `maps_1`, … of the images,
-                with a .json file of `record()` beside it.
+                with a .json file of `record()` next to it.
             n: Number of images on the page, as for `figure`.
             **style: Style options of the page, as for `figure`.
         """
@@ -162,11 +162,11 @@ class Concepts:
         sentences = []
         if self.negative_fraction > 0:
             sentences.append(
-                f"{format_percent(self.negative_fraction)} of the activations' energy lies below zero and was left "
-                "out: concepts are made of what is above."
+                f"{format_percent(self.negative_fraction)} of the activations' energy is negative and was "
+                "clipped: concepts are factors of non-negative activations."
             )
         if not self.converged:
-            sentences.append(f"After {MAX_STEPS} steps the concepts were still changing.")
+            sentences.append(f"The factorisation did not converge within {MAX_STEPS} steps.")
         return " ".join(sentences)
 
     def _repr_png_(self) -> bytes:

@@ -64,7 +64,7 @@ def concepts(
     Raises:
         MethodError: If there is no image, `k` is too large, or more than half of the activations' energy is negative.
     """
-    one_layer(layer, "concepts are made of")
+    one_layer(layer, "concepts are factors of")
     wrapped = as_model(model)
     recorded: list[_ImageActivations] = []
     failed: list[tuple[str, CamlucidaError]] = []
@@ -79,7 +79,7 @@ def concepts(
     if not recorded:
         if failed:
             raise failed[0][1]
-        raise MethodError("no picture was given: concepts are made of one or more.")
+        raise MethodError("concepts needs one or more images; none were given.")
     values, negative_fraction = _positive_part(recorded)
     _check_size(values, k, recorded)
     factors = factorise(values, k, seed=seed, starts=starts)
@@ -102,9 +102,9 @@ def concepts(
         seed=seed,
         layer=recorded[0].label,
         model=wrapped.name,
-        sources=tuple(one.source for one in recorded),
-        images=tuple(one.image for one in recorded),
-        geometries=tuple(one.geometry for one in recorded),
+        sources=tuple(entry.source for entry in recorded),
+        images=tuple(entry.image for entry in recorded),
+        geometries=tuple(entry.geometry for entry in recorded),
         failed=tuple(failed),
     )
 
@@ -166,16 +166,19 @@ def _positive_part(recorded: Sequence[_ImageActivations]) -> tuple[NDArray[np.fl
     values = torch.cat([entry.maps.flatten(1).T for entry in recorded]).numpy()
     label = recorded[0].label
     if not np.isfinite(values).all():
-        raise MethodError(f"{label} gives out numbers that are not finite, which have no factors.")
+        raise MethodError(f"{label} outputs NaN or infinity, so its activations cannot be factorised.")
     positive = np.maximum(values, 0)
     energy = float((values**2).sum())
     if not positive.any():
-        raise MethodError(f"{label} gives out nothing above zero on these pictures: there is nothing to factorise.")
+        raise MethodError(
+            f"{label} outputs no positive values on these images, so there is nothing to factorise. Choose another "
+            "layer."
+        )
     negative_fraction = max(0.0, 1 - float((positive**2).sum()) / energy)
     if negative_fraction > 0.5:
         raise MethodError(
-            f"{format_percent(negative_fraction)} of the energy of {label} lies below zero, and concepts are made of "
-            "what is above. Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
+            f"{format_percent(negative_fraction)} of the energy of {label} is negative, and concepts are factors of "
+            "non-negative activations. Choose a layer after a ReLU or GELU; `camlucida layers` lists them."
         )
     return positive, negative_fraction if (values < 0).any() else 0.0
 
@@ -184,11 +187,11 @@ def _check_size(values: NDArray[Any], k: int, recorded: Sequence[_ImageActivatio
     (positions, channels), (h, w) = values.shape, recorded[0].maps.shape[1:]
     if k < min(positions, channels):
         return
-    images = "1 picture" if len(recorded) == 1 else f"{len(recorded)} pictures"
+    images = "1 image" if len(recorded) == 1 else f"{len(recorded)} images"
     raise MethodError(
-        f"{k} concepts of {recorded[0].label} would be nothing but its {min(positions, channels)} "
-        f"{'places' if positions <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
-        "Ask for fewer, or choose a layer with a finer grid, or more pictures."
+        f"{k} concepts of {recorded[0].label} are too many: it has only {min(positions, channels)} "
+        f"{'positions' if positions <= channels else 'channels'} ({h} × {w}, {channels} channels, {images}). "
+        "Request fewer concepts, choose a layer with a finer grid, or pass more images."
     )
 
 

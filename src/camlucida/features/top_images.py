@@ -90,7 +90,7 @@ class TopImages:
         """
         items = self.items[: max(1, n)]
         if not items:
-            raise MethodError("no picture could be read, so there is none to show.")
+            raise MethodError("no image could be read, so there is nothing to draw.")
         maximum = max((item.strength for item in items), default=0.0)
         tiles = [
             Tile(
@@ -101,11 +101,11 @@ class TopImages:
             )
             for item in items
         ]
-        noun = "pictures" if self.n_images != 1 else "picture"
+        noun = "images" if self.n_images != 1 else "image"
         return contact_sheet(
             tiles,
             title=f"Channel {self.channel} of {self.layer}",
-            subtitle=f"{len(items)} of {self.n_images} {noun}, first those that excite it most: its highest activation",
+            subtitle=f"{len(items)} of {self.n_images} {noun}, by their highest activation",
             footer=f"all maps on one scale · {self.model} · camlucida {camlucida.__version__}",
             scale=(0.0, max(maximum, 0.0)),
             **style,

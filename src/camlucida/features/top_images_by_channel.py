@@ -160,7 +160,7 @@ def channel_top_images(
         LayerError: If several layers are given.
     """
     if n < 1:
-        raise MethodError(f"the {n} best pictures are none: ask for one or more.")
+        raise MethodError(f"n must be 1 or more images per channel, not {n}.")
     if several_layers(layer):
         raise LayerError(f"a channel belongs to one layer, not to {layer!r}.")
     wrapped = as_model(model)

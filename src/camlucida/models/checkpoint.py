@@ -37,7 +37,7 @@ MAX_CLASSES = 1_000_000
 """Largest number of outputs that a file may request for the last layer."""
 MAX_CLAIMED_BYTES = 64 * 2**20
 """Largest size by which a tensor may exceed its stored data, since torch can expand one number to millions."""
-ARCH_HINT = "Say of what: --arch resnet18, or arch=… in Python."
+ARCH_HINT = "Name its architecture: --arch resnet18, or arch=… in Python."
 
 
 def looks_like_file(spec: str) -> bool:
@@ -67,14 +67,14 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
     if built is None:
         architecture_name = notes.get("architecture", "")
         if not architecture_name:
-            raise ModelError(f"{path.name} holds weights only. {ARCH_HINT}")
+            raise ModelError(f"{path.name} contains only weights. {ARCH_HINT}")
         built = architecture(architecture_name, path.name, ARCH_HINT)
     state, remark = select_weights(content, built.network.state_dict(), path.name)
     if not state:
         raise ModelError(_holds_no_weights(content, path))
     if is_lora(state):
         raise ModelError(
-            f"{path.name} holds low-rank adapters (LoRA), which only change a network. Merge them into it "
+            f"{path.name} contains low-rank adapters (LoRA), which modify another network. Merge them into it "
             "(peft: merge_and_unload()) and save its state_dict."
         )
     state, classes = _resize_heads(built.network, state)
@@ -111,7 +111,7 @@ def _read_content(path: Path) -> Any:
                 "Save only the weights: torch.save(network.state_dict(), …), or as safetensors."
             ) from None
         raise ModelError(
-            f"{path} is not a readable checkpoint{_describe_damage(path)}. Fetch or copy it again."
+            f"{path} is not a readable checkpoint{_describe_damage(path)}. Download or copy it again."
         ) from None
     if kind is not None:
         raise ModelError(f"{path} is not a readable checkpoint: it is {kind[0]}. {kind[1]}")
@@ -134,7 +134,7 @@ def _check_size(key: str, value: Tensor, path: Path) -> None:
     claimed = value.numel() * value.element_size()
     if claimed - value.untyped_storage().nbytes() > MAX_CLAIMED_BYTES:
         raise ModelError(
-            f"{path.name} cannot be used: {printable(key)} claims {claimed / 1e9:,.1f} GB, which are not in the file. "
+            f"{path.name} cannot be used: {printable(key)} has {claimed / 1e9:,.1f} GB, which are not in the file. "
             "Save a copy of each tensor: value.clone()."
         )
 
@@ -145,8 +145,8 @@ def _refusal_reason(error: BaseException, path: Path) -> str:
         return ""
     if re.search(r"GLOBAL|REDUCE|NEWOBJ|BUILD", str(error)):
         network = pickled_network(path)
-        detail = f": it is a whole pickled network ({network}), not its weights" if network else ""
-        return f"wants to run code when it is opened{detail}"
+        detail = f": it is a pickled network ({network}), not its weights" if network else ""
+        return f"would run code when it is opened{detail}"
     with path.open("rb") as stream:
         pickled = stream.read(2) in (b"PK", *(bytes((0x80, protocol)) for protocol in range(6)))
     return "is pickled in a way that cannot be read safely" if pickled else ""
@@ -161,16 +161,16 @@ def _describe_damage(path: Path) -> str:
         return ": it is empty"
     words = " ".join(start.decode("utf-8", "replace").split())
     if words.isprintable() and "\ufffd" not in words[:-1]:
-        return f": it is text that begins {words[:30]!r}"
-    return ": it is cut off or damaged"
+        return f": it is text that begins with {words[:30]!r}"
+    return ": it is truncated or damaged"
 
 
 def _holds_no_weights(content: Any, path: Path) -> str:
     if kind := weightless_content(content):
-        return f"{path.name} holds {kind[0]}. {kind[1]}"
+        return f"{path.name} contains {kind[0]}. {kind[1]}"
     inside = ", ".join(map(printable, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
     inside = inside if isinstance(content, Mapping) else f"a {inside}"
-    return f"{path.name} holds no weights by name, but {inside or 'nothing'}."
+    return f"{path.name} contains no weights by name. Found: {inside or 'nothing'}."
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -192,13 +192,15 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         key = mismatched[0]
         raise ModelError(
             f"{source} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
-            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Is it another architecture, or "
-            "another width?"
+            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Check the architecture "
+            "and its width."
         )
     for key, value in own_state.items():
         if key in state and value.is_floating_point() and not state[key].is_floating_point():
-            kind = "complex numbers" if state[key].is_complex() else "whole numbers, quantized without their scale"
-            raise ModelError(f"{source} does not fit {type(network).__name__}: {key} holds {kind}. Save float tensors.")
+            kind = "complex numbers" if state[key].is_complex() else "integers, quantized without their scale"
+            raise ModelError(
+                f"{source} does not fit {type(network).__name__}: {key} contains {kind}. Save float tensors."
+            )
     # Modules rename keys of their older versions (torchvision's ViT) according to the version in the file.
     weights = OrderedDict(state)
     versions = getattr(state, "_metadata", None)
@@ -218,7 +220,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
         has = f"has {printable(extra[0])}{_more(extra)}, which the network does not" if extra else ""
         raise ModelError(
             f"{source} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
-            "Is it another architecture?"
+            "Check the architecture."
         )
 
 
@@ -247,7 +249,7 @@ def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Co
         return None
     if not 1 <= len(weight) <= MAX_CLASSES:
         raise ModelError(
-            f"a last layer for {len(weight):,} classes is none that can be explained: 1 to {MAX_CLASSES:,}."
+            f"a last layer for {len(weight):,} classes cannot be explained: 1 to {MAX_CLASSES:,} are supported."
         )
     if isinstance(head, nn.Linear):
         return nn.Linear(head.in_features, len(weight), head.bias is not None)
@@ -268,12 +270,12 @@ def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
         elif "input_size" in notes:
             numbers |= {"size": int(notes["input_size"])}
     except ValueError as error:
-        raise ModelError(f"{name} says of itself what cannot be understood: {printable(error)}.") from None
+        raise ModelError(f"the metadata of {name} cannot be read: {printable(error)}.") from None
     labels = _labels(notes.get("classes", ""), model.labels, name)
     try:
         preprocess = check_recorded_size(make_preprocessing(model.preprocessing, **numbers))
     except ModelError as error:
-        raise ModelError(f"{name} says of itself what cannot be used: {error}") from None
+        raise ModelError(f"the metadata of {name} cannot be used: {error}") from None
     return replace(model, preprocessing=preprocess, labels=labels)
 
 

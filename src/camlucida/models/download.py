@@ -36,7 +36,7 @@ def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> 
         return path
     size = f", {megabytes:.0f} MB" if megabytes else ""
     need = f"{model_name} needs its pretrained weights ({name}{size}), which are not on this machine"
-    advice = f"Try `camlucida demo` or --model toybox, which need none, or put the file at {path}."
+    advice = f"Try `camlucida demo` or --model toybox, which need no download, or put the file at {path}."
     host = urlparse(url).hostname or ""
     if not is_reachable(host):
         raise ModelError(f"{need}, and {host} cannot be reached. {advice}")
@@ -45,7 +45,7 @@ def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> 
     try:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix if "-" in name else None, progress=True)
     except (HTTPException, OSError, RuntimeError) as error:  # URLError is an OSError
-        raise ModelError(f"{need}, and fetching them failed: {error}. {advice}") from None
+        raise ModelError(f"{need}, and the download failed: {error}. {advice}") from None
     return path
 
 

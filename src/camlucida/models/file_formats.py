@@ -18,9 +18,9 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_PICKLE_BYTES = 16_000_000
 """Largest part of a pickle that is searched for class names."""
 
-ADVICE_SAVE = "In the program that made it: torch.save(network.state_dict(), 'weights.pth')."
-ADVICE_FETCH = "Fetch it again"
-ADVICE_UNPACK = "Unpack it and give the checkpoint in it."
+ADVICE_SAVE = "In the program that wrote it: torch.save(network.state_dict(), 'weights.pth')."
+ADVICE_FETCH = "Download it again"
+ADVICE_UNPACK = "Unpack it and pass the checkpoint in it."
 ADVICE_CONVERT = "Convert it to PyTorch first, and save the state_dict."
 
 SIGNATURES: Sequence[tuple[int, bytes, str, str]] = (
@@ -36,9 +36,9 @@ SIGNATURES: Sequence[tuple[int, bytes, str, str]] = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", ADVICE_UNPACK),
     (0, b"Rar!", "a RAR archive", ADVICE_UNPACK),
     (257, b"ustar", "a tar archive", ADVICE_UNPACK),
-    (0, b"%PDF", "a PDF document", "Give the file with the weights."),
-    (0, b"\x89PNG", "an image (PNG)", "Give the file with the weights."),
-    (0, b"\xff\xd8\xff", "an image (JPEG)", "Give the file with the weights."),
+    (0, b"%PDF", "a PDF document", "Pass the file with the weights."),
+    (0, b"\x89PNG", "an image (PNG)", "Pass the file with the weights."),
+    (0, b"\xff\xd8\xff", "an image (JPEG)", "Pass the file with the weights."),
 )
 """(offset, bytes, description, advice) of each format."""
 
@@ -79,16 +79,16 @@ def foreign_format(path: Path) -> tuple[str, str] | None:
         return _archive_format(path)
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:9].lower() == b"<!doctype" or text[:5].lower() == b"<html":
-        return "a web page (HTML), perhaps an error message", f"{ADVICE_FETCH}, from the address of the file itself."
+        return "a web page (HTML), perhaps an error message", f"{ADVICE_FETCH}, from the URL of the file itself."
     if text.startswith(b"{") and b'"weight_map"' in text:
         return (
             "the index of a checkpoint in several files (shards)",
-            "Join them: load each, put all into one dictionary, and save that.",
+            "Join them: load each, merge them into one dictionary, and save that.",
         )
     if start[:1] == b"\x08" and len(start) > 2 and start[1] < 0x20 and start[2] in ONNX_FIELDS:
-        return "an ONNX model", "Give the checkpoint that it was exported from."
+        return "an ONNX model", "Pass the checkpoint that it was exported from."
     if path.suffix == ".onnx":
-        return "an ONNX model", "Give the checkpoint that it was exported from."
+        return "an ONNX model", "Pass the checkpoint that it was exported from."
     if path.suffix == ".pb":
         return "a TensorFlow graph (.pb)", ADVICE_CONVERT
     return None
@@ -103,7 +103,7 @@ def _archive_format(path: Path) -> tuple[str, str] | None:
         return None
     basenames = {name.rpartition("/")[2] for name in names}
     if "archive_format" in basenames or "serialized_exported_program.json" in basenames:
-        return "a program that torch.export saved (.pt2)", ADVICE_SAVE
+        return "an exported program (torch.export, .pt2)", ADVICE_SAVE
     if "constants.pkl" in basenames:
         return "a TorchScript archive (torch.jit.save)", ADVICE_SAVE
     if "data.pkl" in basenames:
@@ -113,7 +113,7 @@ def _archive_format(path: Path) -> tuple[str, str] | None:
     if names and all(name.endswith(".npy") for name in names):
         return (
             "NumPy arrays (.npz)",
-            "Turn them into tensors and save the dictionary: torch.save(state, 'weights.pth').",
+            "Convert them to tensors and save the dictionary: torch.save(state, 'weights.pth').",
         )
     return "a zip archive", ADVICE_UNPACK
 
@@ -123,7 +123,7 @@ def weightless_content(content: Any) -> tuple[str, str] | None:
     if not isinstance(content, Mapping):
         return None
     if "param_groups" in content and "state" in content:
-        return "the state of an optimizer only", ADVICE_SAVE
+        return "only the state of an optimizer", ADVICE_SAVE
     if "shadow_params" in content:
         return "averaged weights without their names (torch_ema)", "Copy them to the network and save its state_dict."
     return None

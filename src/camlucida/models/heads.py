@@ -62,7 +62,7 @@ def replace_head(network: nn.Module, classes: int, head: Head, size: tuple[int, 
         ModelError: If the network has no layer or features that could be used.
     """
     if head not in HEADS:
-        raise ModelError(f"a head is {' or '.join(HEADS)}, not {head!r}.")
+        raise ModelError(f"head must be {' or '.join(HEADS)}, not {head!r}.")
     _remove_auxiliary(network)
     network.eval()
     probe = torch.zeros(1, 3, *size)
@@ -138,8 +138,8 @@ def _with_gap_head(network: nn.Module, probe: Tensor, classes: int) -> nn.Module
     if not isinstance(grid, Tensor) or grid.dim() != 4 or grid.shape[2] * grid.shape[3] < 2:
         shape = tuple(grid.shape) if isinstance(grid, Tensor) else type(grid).__name__
         raise ModelError(
-            f"{type(network).__name__} has no grid of features to average: it gives {shape}. --head gap is for "
-            "convolutional networks; take --head linear."
+            f"{type(network).__name__} has no grid of features to average: its output is {shape}. --head gap is for "
+            "convolutional networks. Use --head linear."
         )
     return GapClassifier(features, grid.shape[1], classes).eval()
 
@@ -152,8 +152,8 @@ def _feature_extractor(network: nn.Module) -> nn.Module:
     features = getattr(network, "features", None)
     if not isinstance(features, nn.Module):
         raise ModelError(
-            f"where the features of {type(network).__name__} end cannot be seen: it has no part called features. "
-            "Give yours one, or take --head linear."
+            f"cannot find the end of the features of {type(network).__name__}: it has no submodule named features. "
+            "Add one, or use --head linear."
         )
     if type(network).__name__ == "DenseNet":  # its forward applies a ReLU to the features
         return nn.Sequential(features, nn.ReLU())
@@ -166,4 +166,6 @@ def _check_output(network: nn.Module, probe: Tensor, classes: int) -> None:
     out = network(probe)
     if not isinstance(out, Tensor) or tuple(out.shape) != (1, classes):
         shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise ModelError(f"{type(network).__name__} gives {shape} for {classes} classes; it must give (1, {classes}).")
+        raise ModelError(
+            f"{type(network).__name__} returns {shape} for {classes} classes; it must return (1, {classes})."
+        )

@@ -67,13 +67,15 @@ def load(
     """
     requested: Any = spec
     if not isinstance(requested, str | os.PathLike):
-        hint = " wrap() makes a model of a network." if isinstance(requested, nn.Module) else ""
+        hint = " Use wrap() for a network." if isinstance(requested, nn.Module) else ""
         raise ModelError(f"load needs a name or a file, not {type(requested).__name__}.{hint}")
     if not isinstance(pretrained, bool):
-        raise ModelError(f"load: pretrained is True or False, not {shown(pretrained)}.")
+        raise ModelError(f"pretrained must be True or False, not {shown(pretrained)}.")
     architecture: Any = arch
     if not isinstance(architecture, str | None):
-        raise ModelError(f"arch is the name of an architecture, such as 'resnet18', not {type(architecture).__name__}.")
+        raise ModelError(
+            f"arch must be the name of an architecture, such as 'resnet18', not {type(architecture).__name__}."
+        )
     loader = _ModelLoader(trust_code)
     model = (
         loader.from_spec(requested, arch, pretrained)
@@ -171,7 +173,7 @@ class _ModelLoader:
             return self.from_file(spec, arch)
         if arch is not None:
             raise ModelError(
-                f"--arch {arch} belongs to a checkpoint file, and {spec!r} is none: {_no_file_message(spec)}"
+                f"--arch {arch} is only for checkpoint files, and {spec!r} is not one: {_no_file_message(spec)}"
             )
         if spec == "toybox":
             return replace(built_in.load("", pretrained), spec=spec)
@@ -212,27 +214,30 @@ def _short_name(spec: str) -> str:
 def _unknown_model_message(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
-        return f"no source {source!r} for models.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
+        return f"unknown source of models {source!r}.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
     if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
         return _no_file_message(spec)
     hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
     if timm_models.is_known(spec):
         hint = f" Did you mean 'timm:{spec}'?"
     return (
-        f"no model {spec[:200]!r}.{hint} `camlucida models` lists the names; a file or python:module:function does too."
+        f"unknown model {spec[:200]!r}.{hint} `camlucida models` lists the names. Files and python:module:function are "
+        "accepted as well."
     )
 
 
 def _no_file_message(spec: str) -> str:
     if not _is_folder(spec):
-        return f"there is no file {spec[:200]!r} here ({Path.cwd()})."
+        return f"the file {spec[:200]!r} does not exist in {Path.cwd()}."
     if (Path(spec).expanduser() / "saved_model.pb").is_file():
         return f"{spec!r} is a TensorFlow SavedModel. Convert it to PyTorch first, and save the state_dict."
     if has_index(Path(spec).expanduser()):
-        return f"{spec!r} holds a checkpoint in several files (shards). Join them into one dictionary, and save that."
+        return (
+            f"{spec!r} contains a checkpoint in several files (shards). Join them into one dictionary, and save that."
+        )
     if (Path(spec).expanduser() / "config.json").is_file():
-        return f"{spec!r} is a folder. If timm saved it: timm:local-dir:{Path(spec).absolute()}."
-    return f"{spec!r} is a folder: give the checkpoint file in it."
+        return f"{spec!r} is a folder. If timm saved it, use timm:local-dir:{Path(spec).absolute()}."
+    return f"{spec!r} is a folder. Pass the checkpoint file in it."
 
 
 def _is_folder(spec: str) -> bool:

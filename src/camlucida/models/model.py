@@ -39,7 +39,7 @@ class Model:
     def __post_init__(self) -> None:
         layer: Any = self.network
         if not isinstance(layer, nn.Module):
-            raise ModelError(f"a model is a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
+            raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
 
     @property
     def name(self) -> str:

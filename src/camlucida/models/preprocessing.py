@@ -57,21 +57,21 @@ class Preprocessing:
         """Raise `ModelError` for invalid values."""
         sides: Any = self.size
         if not isinstance(sides, tuple) or len(sides) != 2 or not all(_is_count(side) for side in sides):
-            raise ModelError(f"size is (height, width) in whole pixels, 1 or more each, not {sides!r}.")
+            raise ModelError(f"size must be (height, width) in pixels, integers of 1 or more, not {sides!r}.")
         if sides[0] * sides[1] > MAX_PIXELS:
             raise ModelError(f"an input of {sides[0]:,} × {sides[1]:,} pixels is too large: at most {MAX_PIXELS:,}.")
         resize: Any = self.resize
         if resize is not None and not _is_count(resize):
-            raise ModelError(f"resize is a number of whole pixels, 1 or more, not {resize!r}.")
+            raise ModelError(f"resize must be a number of pixels, an integer of 1 or more, not {resize!r}.")
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not isinstance(values, tuple) or not all(_is_number(value) for value in values):
-                raise ModelError(f"{name} is a finite number per channel, not {values!r}.")
+                raise ModelError(f"{name} must have one finite number per channel, not {values!r}.")
         if not all(value > 0 for value in self.std):
-            raise ModelError(f"std is above 0 for every channel, not {self.std!r}.")
+            raise ModelError(f"std must be greater than 0 for every channel, not {self.std!r}.")
         if not _is_number(self.fill) or not 0 <= self.fill <= 1:
-            raise ModelError(f"fill is between 0 and 1, not {self.fill!r}.")
+            raise ModelError(f"fill must be between 0 and 1, not {self.fill!r}.")
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
         """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image."""
@@ -87,8 +87,8 @@ class Preprocessing:
         new_width, new_height = self._resized_size(image.size)
         if new_width * new_height > MAX_PIXELS:  # an image of 2 × 40,000 pixels would become 256 × 5,120,000
             raise ImageError(
-                f"a picture of {image.width} × {image.height} is too long: with its shorter side at "
-                f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Cut it up."
+                f"an image of {image.width} × {image.height} is too elongated: with its shorter side at "
+                f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Crop it."
             )
         left, top = _crop_margin(new_width, width), _crop_margin(new_height, height)
         resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
@@ -134,7 +134,7 @@ def _is_number(value: Any) -> bool:
 
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ModelError(f"{name} is {', '.join(known[:-1])} or {known[-1]}, not {value!r}.")
+        raise ModelError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value!r}.")
 
 
 def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
@@ -142,8 +142,8 @@ def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
     largest = max(*preprocess.size, preprocess.resize or 0)
     if largest > MAX_RECORDED_SIDE:
         raise ModelError(
-            f"a side of {largest:,} pixels is more than a file may ask for ({MAX_RECORDED_SIDE:,}). If it is meant, "
-            "give it yourself: size=… in Python."
+            f"a side of {largest:,} pixels exceeds the limit for values from files ({MAX_RECORDED_SIDE:,}). If it is "
+            "intended, pass size=… in Python."
         )
     return preprocess
 
@@ -182,7 +182,7 @@ def make_preprocessing(
     try:
         result = replace(base, **changes)
     except TypeError as error:
-        raise ModelError(f"preprocessing cannot be understood: {error}.") from None
+        raise ModelError(f"the preprocessing is not valid: {error}.") from None
     if len(result.mean) != len(result.std) or len(result.mean) not in (1, 3):
         raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(result.mean)} and {len(result.std)}.")
     return result
@@ -204,7 +204,7 @@ def _from_transforms(transforms: Any) -> Preprocessing:
     steps = getattr(transforms, "transforms", None)
     if steps is None:
         raise ModelError(
-            f"cannot tell what {type(transforms).__name__} does to a picture, so maps could not be laid over it. "
+            f"the effect of {type(transforms).__name__} on an image is unknown, so maps cannot be aligned with it. "
             "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
             "or size=, mean= and std=."
         )
@@ -233,23 +233,23 @@ def _from_steps(steps: list[Any]) -> Preprocessing:
     ]
     if unknown:
         raise ModelError(
-            f"the step {unknown[0]} in these transforms is not one that maps can be followed through. "
-            "For explaining use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
+            f"maps cannot be aligned with the image through the transform {unknown[0]}. "
+            "For explanations, use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
         )
     resizes, crops = ([s for s, n in zip(steps, names, strict=True) if n == k] for k in ("Resize", "CenterCrop"))
     if len(resizes) > 1 or len(crops) > 1:
-        raise ModelError("of transforms with one Resize and one CenterCrop the maps can be followed, not of several.")
+        raise ModelError("maps can be aligned with the image for one Resize and one CenterCrop, not for several.")
     if crops and (not resizes or names.index("CenterCrop") < names.index("Resize")):
         raise ModelError(
-            f"CenterCrop without a Resize before it shows each picture at another scale: put Resize({crops[0].size}) "
-            "before it, or say how large the input is with size=."
+            f"CenterCrop without a Resize before it has a different scale for each image. Put Resize({crops[0].size}) "
+            "before it, or pass the input size with size=."
         )
     if not resizes:
-        raise ModelError("these transforms have no Resize: say how large the input is with size=.")
+        raise ModelError("these transforms have no Resize. Pass the input size with size=.")
     unscaled = "ToImage" in names or "PILToTensor" in names
     scaled = any(n in SCALING_STEPS or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
     if unscaled and not scaled:
-        raise ModelError("these transforms leave the pixels in 0 to 255: use ToDtype(torch.float32, scale=True).")
+        raise ModelError("these transforms leave the pixels in 0 to 255. Use ToDtype(torch.float32, scale=True).")
     normalise = [s for s, n in zip(steps, names, strict=True) if n == "Normalize"]
     return replace(
         _from_resize_and_crop(resizes[0], crops[0] if crops else None),
@@ -260,16 +260,16 @@ def _from_steps(steps: list[Any]) -> Preprocessing:
 
 def _from_resize_and_crop(resize: Any, crop: Any) -> Preprocessing:
     if getattr(resize, "max_size", None) is not None:
-        raise ModelError("Resize with max_size makes inputs of any shape: say how large the input is with size=.")
+        raise ModelError("Resize with max_size gives inputs of varying shape. Pass the input size with size=.")
     interpolation = _interpolation(resize.interpolation)
     size, crop_size = _pair(resize.size), None if crop is None else _pair(crop.size)
     if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
         if crop_size is not None and crop_size != size:
-            raise ModelError(f"Resize({size}) to a fixed shape and then CenterCrop({crop_size}) cannot be followed.")
+            raise ModelError(f"Resize({size}) to a fixed shape followed by CenterCrop({crop_size}) is not supported.")
         return Preprocessing(size, None, "squash", interpolation=interpolation)
     if crop_size is None:
         raise ModelError(
-            f"Resize({size[0]}) leaves pictures as oblong as they are, so the input has no one size: "
+            f"Resize({size[0]}) keeps the aspect ratio, so the input has no fixed size: "
             f"add CenterCrop({size[0]}), or write Resize(({size[0]}, {size[0]}))."
         )
     return Preprocessing(crop_size, size[0], "crop", interpolation=interpolation)
@@ -289,5 +289,5 @@ def _floats(values: Any) -> tuple[float, ...]:
 def _interpolation(mode: Any) -> Interpolation:
     name = str(getattr(mode, "value", mode)).lower()
     if name not in ("bilinear", "bicubic", "nearest", "lanczos", "box"):
-        raise ModelError(f"the interpolation {name!r} cannot be followed; use bilinear, bicubic, nearest or lanczos.")
+        raise ModelError(f"the interpolation {name!r} is not supported. Use bilinear, bicubic, nearest or lanczos.")
     return name  # type: ignore[return-value]

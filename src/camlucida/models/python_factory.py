@@ -39,7 +39,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
     if isinstance(result, nn.Module):
         return Model(result)
     raise ModelError(
-        f"{module_name}:{name} gave {type(result).__name__}; it must return a torch.nn.Module or a wrapped one."
+        f"{module_name}:{name} returned {type(result).__name__}; it must return a torch.nn.Module or a wrapped one."
     )
 
 
@@ -51,7 +51,7 @@ def _import_module(module_name: str) -> ModuleType:
             return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"cannot import {module_name}: {error}. It is looked for here ({Path.cwd()}) and where Python looks."
+            f"cannot import {module_name}: {error}. Searched in {Path.cwd()} and on Python's path."
         ) from None
     except ModelError:
         raise
@@ -61,7 +61,7 @@ def _import_module(module_name: str) -> ModuleType:
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ModelError(f"there is no file {path}.")
+        raise ModelError(f"the file {path} does not exist.")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -70,6 +70,6 @@ def architecture_named(name: Any, *, by: str, instead: str) -> str:
     if spec is None:
         raise ModelError(
             f"{by} names {quoted(name)} as its architecture. A file may only name {ARCHITECTURES}, so that opening it "
-            f"neither runs code nor asks another machine. {instead}"
+            f"neither runs code nor accesses the network. {instead}"
         )
     return spec

@@ -52,7 +52,7 @@ def load(pretrained: bool, classes: int = 10) -> Model:
     """Return the network with random weights. Raises `ModelError` for `pretrained`: there are no trained weights."""
     if pretrained:
         raise ModelError(
-            f"{NAME!r} is an architecture to train, without weights of its own: camlucida train DATA --arch {NAME}."
+            f"{NAME!r} is an architecture without pretrained weights. Train it: camlucida train DATA --arch {NAME}."
         )
     preprocess = Preprocessing((INPUT_PX, INPUT_PX), None, "crop", (0.5,) * 3, (0.25,) * 3)
     return Model(SmallCNN(classes).eval(), preprocess)

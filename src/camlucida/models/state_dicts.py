@@ -127,9 +127,9 @@ def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str
     chosen, *competing_classes = [match_ for match_ in matches if match_.rank == best]
     if competing_classes:
         raise ModelError(
-            f"{file_name} holds several networks that fit: "
+            f"{file_name} contains several networks that fit: "
             f"{', '.join(printable(f.label) for f in (chosen, *competing_classes)[:5])}. "
-            "Save the one that you mean into a file of its own."
+            "Save the intended one in a separate file."
         )
     unused = [f"the weights of {fit.label}" for fit in matches if fit is not chosen]
     unused += [name for name in chosen.left_out if not _belongs_to_other_match(name, chosen, matches)]
@@ -137,8 +137,8 @@ def select_weights(content: Any, own_state: Mapping[str, Tensor], file_name: str
         return chosen.weights, ""
     listed = ", ".join(printable(name) for name in unused[:4])
     more = f" and {len(unused) - 4} more" if len(unused) > 4 else ""
-    source = "" if chosen.label == "the top level" else f"the weights of {printable(chosen.label)} were taken; "
-    return chosen.weights, f"{file_name}: {source}not part of the network and left out: {listed}{more}."
+    source = "" if chosen.label == "the top level" else f"the weights of {printable(chosen.label)} were used; "
+    return chosen.weights, f"{file_name}: {source}not part of the network and ignored: {listed}{more}."
 
 
 def _belongs_to_other_match(name: str, chosen: _Match, matches: list[_Match]) -> bool:

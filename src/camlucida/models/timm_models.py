@@ -60,7 +60,7 @@ def _check_weights(timm: Any, spec: str) -> None:
             name, _, tag = spec.partition(".")
             tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
             known_tags = ", ".join(tags[:6]) or "none for this architecture"
-            raise ModelError(f"timm has no pretrained weights {spec!r}.{nearest(tag, tags)} It has {known_tags}.")
+            raise ModelError(f"timm has no pretrained weights {spec!r}.{nearest(tag, tags)} Known: {known_tags}.")
         hub = config.hf_hub_id if isinstance(config.hf_hub_id, str) else None
         if hub and hub.endswith("/"):
             hub = f"{hub}{spec}"
@@ -68,8 +68,8 @@ def _check_weights(timm: Any, spec: str) -> None:
         return
     raise ModelError(
         f"timm:{spec} needs its pretrained weights ({hub}), which are not on this machine, and {HUB} cannot be "
-        "reached. Try `camlucida demo` or --model toybox, which need none, or save the model into a folder where "
-        "there is a network and load it with timm:local-dir:/path."
+        "reached. Try `camlucida demo` or --model toybox, which need no download, or save the model in a folder on a "
+        "machine with network access and load it with timm:local-dir:/path."
     )
 
 
@@ -82,7 +82,7 @@ def _cached(hub: str) -> bool:
             isinstance(try_to_load_from_cache(hub, name), str) for name in ("model.safetensors", "pytorch_model.bin")
         )
     except HFValidationError:
-        raise ModelError(f"{hub!r} is no name on {HUB}: it has the form owner/name.") from None
+        raise ModelError(f"{hub!r} is not a name on {HUB}, which has the form owner/name.") from None
 
 
 def _labels(network: Any) -> tuple[str, ...]:

@@ -196,5 +196,5 @@ def build(name: str) -> nn.Module:
     """Return the untrained network of that name."""
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"No built-in network {name!r}.{nearest(name, ARCHITECTURES)} Known: {known}.")
+        raise ModelError(f"Unknown built-in network {name!r}.{nearest(name, ARCHITECTURES)} Known: {known}.")
     return ARCHITECTURES[name]()

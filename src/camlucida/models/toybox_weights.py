@@ -35,7 +35,7 @@ def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
         except (OSError, SafetensorError) as error:
             raise ModelError(
                 f"The weights of the built-in network {name!r} cannot be read from {path} ({error}). "
-                f"Install camlucida again, or make them with scripts/train_toybox.py."
+                f"Install camlucida again, or train them with scripts/train_toybox.py."
             ) from error
     network.load_state_dict(state, assign=True)
     return network.eval(), metadata

@@ -22,7 +22,7 @@ from camlucida.models.quoting import printable
 
 MODEL_CARD_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 FORMAT_VERSION = 1
-TRUST_HINT = "If you trained it yourself, or trust whoever did: --trust-code, or trust_code=True in Python."
+TRUST_HINT = "If you trained it yourself or trust its source: --trust-code, or trust_code=True in Python."
 """What a user can do about an architecture that a run may not name by default."""
 
 
@@ -73,10 +73,10 @@ def read_model_card(folder: Path) -> ModelCard:
             raise KeyError("head")
         classes = check_names(content["classes"], source="classes")
         if not 1 <= len(classes) <= MAX_CLASSES:
-            raise ModelError(f"{len(classes):,} classes: 1 to {MAX_CLASSES:,} can be explained")
+            raise ModelError(f"{len(classes):,} classes: 1 to {MAX_CLASSES:,} are supported")
         rest = {key: content.get(key, {}) for key in ("data", "training", "results", "versions")}
         if not all(isinstance(value, dict) for value in rest.values()):
-            raise TypeError("data, training, results and versions are objects")
+            raise TypeError("data, training, results and versions must be objects")
         preprocess = _parse_preprocessing(content["preprocessing"])
         return ModelCard(content["arch"], content["head"], classes, preprocess, **rest)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ModelError) as error:
@@ -90,7 +90,7 @@ def _parse_preprocessing(record: Any) -> Preprocessing:
     lists = {key: tuple(record[key]) for key in ("size", "mean", "std")}
     preprocess = check_recorded_size(Preprocessing(**{**record, **lists}))
     if len(preprocess.mean) != 3 or len(preprocess.std) != 3:
-        raise TypeError("mean and std have three numbers")
+        raise TypeError("mean and std must have three numbers each")
     return preprocess
 
 
@@ -123,10 +123,10 @@ def load(spec: str, architecture: Callable[[Any, str, str], Model]) -> Model:
     path = Path(spec).expanduser()
     folder = run_folder(spec)
     if folder is None:
-        raise ModelError(f"{spec!r} is no run: it has no {MODEL_CARD_FILE}.")
+        raise ModelError(f"{spec!r} is not a training run: it has no {MODEL_CARD_FILE}.")
     file = folder / WEIGHTS_FILE if path.is_dir() else path
     if not file.is_file():
-        raise ModelError(f"{folder} has no {WEIGHTS_FILE} yet: its training has not come to the end of an epoch.")
+        raise ModelError(f"{folder} has no {WEIGHTS_FILE} yet: no epoch of its training has finished.")
     card = read_model_card(folder)
     state = read_weights(file)
     network = build_network(card, architecture(card.arch, str(folder / MODEL_CARD_FILE), TRUST_HINT).network)

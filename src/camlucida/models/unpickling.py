@@ -1,4 +1,4 @@
-"""`torch.load` with `weights_only`, extended by harmless types that training scripts store beside the weights."""
+"""`torch.load` with `weights_only`, extended by harmless types that training scripts store with the weights."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from camlucida._optional import need
 from camlucida.analysis.calibration import Calibration
 from camlucida.analysis.confusion import Confusion
-from camlucida.analysis.error_analysis import Mistakes
+from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.analysis.error_sheet import Mistake
 from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval

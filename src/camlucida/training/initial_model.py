@@ -33,7 +33,7 @@ def build_initial(
         torch.manual_seed(seed)
         model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code)
     if len(model.preprocessing.mean) != 3:
-        raise ModelError(f"{arch} wants grey pictures; only networks for colour pictures can be trained.")
+        raise ModelError(f"{arch} expects grey images. Only networks for colour images can be trained.")
     preprocess = model.preprocessing if size is None else with_input_size(model.preprocessing, size)
     torch.manual_seed(seed)
     return Model(replace_head(model.network, len(classes), head, preprocess.size), preprocess, classes)

@@ -16,7 +16,6 @@ from torch.nn.functional import cross_entropy
 from camlucida.errors import DataError, ModelError
 from camlucida.training import state as states
 from camlucida.training.data_loading import BatchLoader, LabelledBatch, split_into_batches
-from camlucida.training.schedule import learning_rate
 from camlucida.training.settings import Settings
 from camlucida.training.split import DatasetSplit
 from camlucida.training.state import EpochRow, TrainingState
@@ -116,7 +115,7 @@ def _run_epoch(
     if not state.n_images:
         first_broken = next(iter(job.images.broken.items()), None)
         reason = f": {first_broken[0]}: {first_broken[1]}" if first_broken else ""
-        raise DataError(f"not one of the {len(job.split.train)} pictures to learn from could be read{reason}")
+        raise DataError(f"none of the {len(job.split.train)} training images could be read{reason}")
 
 
 def _train_step(
@@ -168,7 +167,7 @@ def _epoch_row(job: TrainingJob, state: TrainingState) -> EpochRow:
         "epoch": state.epoch + 1,
         "loss": state.loss / state.n_images,
         "accuracy": state.correct / state.n_images,
-        "pictures": state.n_images,
+        "n_images": state.n_images,
     }
     return {**row, **validate(job, job.split.val)}
 
@@ -192,12 +191,12 @@ def validate(job: TrainingJob, indices: Sequence[int]) -> dict[str, float | None
         n_top_k += int((logits.topk(min(TOP_K, job.classes), 1).indices == labels[:, None]).any(1).sum())
         n_images += len(labels)
     if not n_images:
-        return {"val_loss": None, "val_accuracy": None, "val_top5": None, "val_pictures": 0}
+        return {"val_loss": None, "val_accuracy": None, "val_top5": None, "n_val_images": 0}
     return {
         "val_loss": loss / n_images,
         "val_accuracy": n_correct / n_images,
         "val_top5": n_top_k / n_images if job.classes > TOP_K else None,
-        "val_pictures": n_images,
+        "n_val_images": n_images,
     }
 
 
@@ -206,3 +205,25 @@ def _is_better(row: EpochRow, best: EpochRow) -> bool:
     if row["val_accuracy"] is None or best["val_accuracy"] is None:
         return True
     return bool((row["val_accuracy"], -row["val_loss"]) > (best["val_accuracy"], -best["val_loss"]))
+
+
+def learning_rate(step: int, steps: int, max_lr: float, schedule: str, warmup: int = 0) -> float:
+    """Return the learning rate at a step.
+
+    Args:
+        step: The step: 0, 1, …, steps - 1.
+        steps: The number of steps.
+        max_lr: The highest learning rate.
+        schedule: "constant", "cosine" (from `max_lr` to zero) or "step" (divided by 10 after each third).
+        warmup: Number of steps in which the rate grows linearly from zero; the schedule applies to the remaining steps.
+    """
+    if step < warmup:
+        return max_lr * (step + 1) / warmup
+    progress = (step - warmup) / max(steps - warmup, 1)
+    if schedule == "constant":
+        return max_lr
+    if schedule == "cosine":
+        return max_lr * (1 + math.cos(math.pi * progress)) / 2
+    if schedule == "step":
+        return float(max_lr * 0.1 ** min(int(3 * progress + 1e-9), 2))
+    raise DataError(f"unknown schedule {schedule!r}.")

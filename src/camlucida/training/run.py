@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from camlucida.attribution.explain_request import versions
-from camlucida.data.datasets import Dataset, ListDataset, check_dataset, sample_indices, subset
-from camlucida.data.open import check_recorded_spec, open_dataset
+from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.small_cnn import NAME
-from camlucida.models.trained_run import MODEL_CARD_FILE, TRUST_HINT, ModelCard, read_model_card
+from camlucida.models.trained_run import ModelCard, read_model_card
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.training.data_loading import BatchLoader
 from camlucida.training.initial_model import build_initial
@@ -27,12 +26,7 @@ from camlucida.training.settings import Settings, settings_of
 from camlucida.training.split import DatasetSplit, split_dataset
 from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import require_tensorboard
-
-N_TOYBOX_SCENES = 6000
-"""Default number of toybox scenes to train on."""
-
-TOYBOX_SEED_OFFSET = 1_000_000
-"""Added to the seed of the toybox, so that `evaluate` and `explain` do not use scenes of the training set."""
+from camlucida.training.training_data import open_training_data
 
 SAVE_EVERY_S = 60.0
 """Default interval in seconds between checkpoints within an epoch."""
@@ -71,7 +65,7 @@ class Training:
     @property
     def skipped(self) -> list[tuple[str, str]]:
         """Return (name, reason) of the images that were not used."""
-        return [(row["picture"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
+        return [(row["image"], row["reason"]) for row in RunFolder(self.path).read_table("skipped.csv")]
 
     @property
     def finished(self) -> bool:
@@ -123,9 +117,8 @@ def train(
         trust_code: Whether `arch` may be a run that names any architecture; see `load`.
         save_every: Interval in seconds between checkpoints within an epoch.
         progress: Called with epoch, batch, number of batches and loss after each step.
-        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is "head"
-        for
-            a pretrained backbone, otherwise "all".
+        **settings: Fields of `Settings`: train, epochs, batch_size, lr, optimizer, … The default of `train` is
+            "head" for a pretrained backbone, otherwise "all".
 
     Returns:
         The training, with its model, metrics and skipped images.
@@ -139,7 +132,7 @@ def train(
         require_tensorboard()
     is_pretrained = weights is not None or (pretrained and arch != NAME)
     training_settings = settings_of({"train": "head" if is_pretrained else "all", **settings})
-    dataset, source = _open_data(data, boxes, limit, training_settings.seed)
+    dataset, source = open_training_data(data, boxes, limit, training_settings.seed)
     data_split = split_dataset(dataset, training_settings.val, training_settings.seed)
     torch_device = _device(device)
     with torch.random.fork_rng():
@@ -167,7 +160,7 @@ def train(
             dataset.classes,
             model.preprocessing,
             data_record,
-            {**training_settings.as_json(), "begun_with": _describe_start(arch, weights, is_pretrained)},
+            {**training_settings.as_json(), "initial_weights": _describe_start(arch, weights, is_pretrained)},
             versions=versions(),
         )
         with folder.lock():
@@ -197,84 +190,9 @@ def _device(name: str | None) -> torch.device:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Take cpu, or leave it out."
+            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Use cpu, or leave it out."
         ) from None
     return device
-
-
-def validation_data(path: str | Path, *, trust_code: bool = False) -> Dataset:
-    """Return the validation images of a training, which it was not trained on.
-
-    Args:
-        path: The folder of the training.
-        trust_code: Whether its record may name data at a URL.
-
-    Raises:
-        DataError: If there is no training, or its data no longer exist.
-    """
-    folder = RunFolder(Path(path).expanduser())
-    record = folder.read()
-    data = read_model_card(folder.path).data
-    if not data.get("spec"):
-        raise DataError(f"{folder.path} was trained on a data set made in Python: name the data to evaluate on.")
-    seed = _recorded_seed(record, data, folder.path)
-    if not trust_code:
-        for spec in (data["spec"], data.get("boxes")):
-            check_recorded_spec(spec, by=str(folder.path / MODEL_CARD_FILE), instead=TRUST_HINT)
-    dataset, _ = _open_data(data["spec"], data.get("boxes"), data.get("limit"), seed)
-    names = {row["picture"] for row in folder.read_table("split.csv") if row["part"] == "val"}
-    if not names:
-        raise DataError(f"{folder.path} was trained without validation pictures: name the data to evaluate on.")
-    items = [item for item in (dataset[i] for i in range(len(dataset))) if item.name in names]
-    if len(items) < len(names):
-        raise DataError(
-            f"of the {len(names)} validation pictures of {folder.path}, {len(names) - len(items)} are no longer in "
-            f"{data['spec']}."
-        )
-    exact = bool(getattr(dataset, "exact", False))
-    return ListDataset(f"{dataset.name}, validation", items, dataset.classes, exact)
-
-
-def _recorded_seed(record: Mapping[str, Any], data: Mapping[str, Any], path: Path) -> int:
-    """Return the seed in a record. Raises `DataError` if a field of the record has the wrong type."""
-    try:
-        seed: Any = record["training"]["settings"]["seed"]
-    except (KeyError, TypeError):
-        seed = None
-    limit, boxes = data.get("limit"), data.get("boxes")
-    if not (isinstance(seed, int) and isinstance(data["spec"], str)):
-        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
-    if not (isinstance(limit, int | None) and isinstance(boxes, str | None)):
-        raise DataError(f"{path} does not say in a way that can be read what it was trained on: name the data.")
-    return seed
-
-
-def _open_data(
-    data: Dataset | str | Path, boxes: str | Path | None, limit: int | None, seed: int
-) -> tuple[Dataset, dict[str, Any]]:
-    """Return the dataset, and the arguments to open it again."""
-    if not isinstance(data, str | Path):
-        check_dataset(data)
-        return (data if limit is None else subset(data, sample_indices(len(data), limit, seed))), {}
-    spec = str(data)
-    is_toybox = spec.partition(":")[0] == "toybox" and not Path(spec).exists()
-    if is_toybox:
-        dataset = open_dataset(spec, boxes=boxes, count=limit or N_TOYBOX_SCENES, seed=TOYBOX_SEED_OFFSET + seed)
-    else:
-        dataset = open_dataset(data, boxes=boxes)
-        if limit is not None and limit < len(dataset):
-            dataset = subset(dataset, sample_indices(len(dataset), limit, seed))
-        spec = _absolute_spec(spec)
-    return dataset, {"spec": spec, "boxes": None if boxes is None else str(Path(boxes).absolute()), "limit": limit}
-
-
-def _absolute_spec(spec: str) -> str:
-    """Return a specification with absolute paths: stanford_dogs:dogs becomes stanford_dogs:/home/me/dogs."""
-    kind, colon, rest = spec.partition(":")
-    path = Path(spec).expanduser()
-    if not path.exists() and colon and rest and Path(rest).expanduser().exists():
-        return f"{kind}:{Path(rest).expanduser().absolute()}"
-    return str(path.absolute()) if path.exists() else spec
 
 
 def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
@@ -285,7 +203,7 @@ def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
         "data": card.data["hash"],
         "start": model.weights_hash,
         "size": list(card.preprocessing.size),
-        "settings": {key: value for key, value in card.training.items() if key != "begun_with"},
+        "settings": {key: value for key, value in card.training.items() if key != "initial_weights"},
     }
 
 
@@ -326,12 +244,12 @@ def _run(
         folder.checkpoint,
         save_every,
     )
-    folder.write_table("split.csv", ("picture", "part"), data_split.rows())
+    folder.write_table("split.csv", ("image", "split"), data_split.rows())
     if keep_epochs and not folder.checkpoint.exists():
         folder.save_epoch_weights(model.network, 0)
 
     def after_epoch(state: TrainingState) -> None:
-        folder.write_table("skipped.csv", ("picture", "reason"), [*data_split.skipped, *sorted(images.broken.items())])
+        folder.write_table("skipped.csv", ("image", "reason"), [*data_split.skipped, *sorted(images.broken.items())])
         folder.write_metrics(state, f"{card.arch} on {dataset.name}")
         if tensorboard:
             folder.write_events(state)
@@ -353,13 +271,4 @@ def _write_card(folder: RunFolder, card: ModelCard, state: TrainingState, finish
         "best_epoch": best.get("epoch"),
         **{key: best.get(key) for key in ("loss", "accuracy", "val_loss", "val_accuracy", "val_top5")},
     }
-    ModelCard(
-        card.arch,
-        card.head,
-        card.classes,
-        card.preprocessing,
-        card.data,
-        card.training,
-        results,
-        card.versions,
-    ).write(folder.path)
+    replace(card, results=results).write(folder.path)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import nn
 
 from camlucida._escaping import csv_text, plain_cell
@@ -24,7 +25,7 @@ from camlucida._locks import LOCK, locked
 from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
 from camlucida.models.trained_run import WEIGHTS_FILE, write_weights
-from camlucida.training.curves import plot_curves
+from camlucida.render.curves import Chart, Curve, draw_charts
 from camlucida.training.state import EpochRow, TrainingState
 from camlucida.training.tensorboard import event_file
 
@@ -35,8 +36,8 @@ METRICS = (
     "val_loss",
     "val_accuracy",
     "val_top5",
-    "pictures",
-    "val_pictures",
+    "n_images",
+    "n_val_images",
     "seconds",
 )
 """Columns of metrics.csv."""
@@ -60,26 +61,25 @@ class RunFolder:
                 key = differing[0]
                 reason = f": {DATA_CHANGED}" if key == "data" else ""
                 raise DataError(
-                    f"{self.path} holds another training: its {key} is {recorded.get(key)!r}, not "
-                    f"{plan[key]!r}{reason}. "
-                    "Choose another folder, or delete that one."
+                    f"{self.path} contains another training: its {key} is {recorded.get(key)!r}, not "
+                    f"{plan[key]!r}{reason}. Choose another folder, or delete this one."
                 )
             return
         if self.path.exists() and (not self.path.is_dir() or any(entry.name != LOCK for entry in self.path.iterdir())):
-            raise DataError(f"{self.path} holds something else already: choose a folder that is new or empty.")
-        content = {"training": plan, "begun": time.time()}
+            raise DataError(f"{self.path} already contains other files. Choose a new or empty folder.")
+        content = {"training": plan, "started": time.time()}
         atomic_write(file, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
     def read(self) -> dict[str, Any]:
         """Return the content of run.json. Raises `DataError` if it is missing, damaged or not of a training."""
         try:
             record: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            _ = record["training"].keys(), float(record["begun"])
+            _ = record["training"].keys(), float(record["started"])
         # ValueError: neither UTF-8 nor JSON
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DataError(
-                f"{self.path} holds no training: it has no run.json that says so, or a damaged one. Choose another "
-                "folder, or delete that one."
+                f"{self.path} contains no training: its run.json is missing, damaged or of another kind. Choose "
+                "another folder, or delete this one."
             ) from None
         return record
 
@@ -116,7 +116,7 @@ class RunFolder:
 
     def write_events(self, state: TrainingState) -> None:
         """Write TensorBoard's event file for all epochs so far. Raises `MissingExtra` without TensorBoard."""
-        started = float(self.read()["begun"])
+        started = float(self.read()["started"])
         points = [
             (started + row["seconds"], row["epoch"], {key: row[key] for key in CURVE_METRICS if row[key] is not None})
             for row in state.rows
@@ -140,7 +140,7 @@ class RunFolder:
 
     def read_metrics(self) -> list[EpochRow]:
         """Return the rows of metrics.csv as numbers."""
-        integer_columns = ("epoch", "pictures", "val_pictures")
+        integer_columns = ("epoch", "n_images", "n_val_images")
         try:
             return [
                 {key: None if not row[key] else (int if key in integer_columns else float)(row[key]) for key in METRICS}
@@ -152,3 +152,31 @@ class RunFolder:
 
 def _format_cell(value: float | int | None) -> str:
     return "" if value is None else repr(value)
+
+
+def plot_curves(rows: Sequence[EpochRow], best: EpochRow | None, name: str) -> Image.Image:
+    """Plot loss and accuracy by epoch, and highlight the epoch whose weights are kept."""
+
+    def curve(title: str, key: str) -> Curve:
+        return Curve(title, [(row["epoch"], row[key]) for row in rows])
+
+    validated = [row for row in rows if row["val_accuracy"] is not None]
+    mark = (float(best["epoch"]), "kept") if best is not None and validated else None
+    accuracy = [curve("training", "accuracy"), curve("validation", "val_accuracy")]
+    if any(row["val_top5"] is not None for row in rows):
+        accuracy.append(curve("val. top-5", "val_top5"))
+    subtitle = f"{rows[-1]['n_images']} training images"
+    if best is not None and best["val_accuracy"] is not None:
+        subtitle += (
+            f", {best['n_val_images']} validation images · best: epoch {best['epoch']}, validation accuracy "
+            f"{best['val_accuracy']:.1%}"
+        )
+    return draw_charts(
+        [
+            Chart("Loss", [curve("training", "loss"), curve("validation", "val_loss")], "epoch", bottom=0.0, mark=mark),
+            Chart("Accuracy", accuracy, "epoch", bottom=0.0, top=1.0, mark=mark),
+        ],
+        title=name,
+        subtitle=subtitle,
+        footer="training: mean over the epoch, with augmentation and dropout if used · validation: after the epoch",
+    )

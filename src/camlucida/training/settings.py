@@ -66,16 +66,18 @@ class Settings:
             value = getattr(self, name)
             for choice in value if name == "augment" else (value,):
                 if choice not in known:
-                    raise DataError(f"{name} {choice!r} is none of {', '.join(known)}.{nearest(str(choice), known)}")
+                    raise DataError(
+                        f"{name} must be one of {', '.join(known)}, not {choice!r}.{nearest(str(choice), known)}"
+                    )
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise DataError(f"{name} is {_describe_range(low, high)}, not {getattr(self, name):g}.")
+                raise DataError(f"{name} must be {_describe_range(low, high)}, not {getattr(self, name):g}.")
         if self.lr <= 0:
-            raise DataError(f"lr is above 0, not {self.lr:g}.")
+            raise DataError(f"lr must be greater than 0, not {self.lr:g}.")
         if self.patience is not None and self.patience < 1:
-            raise DataError(f"patience is 1 or more epochs, not {self.patience}.")
+            raise DataError(f"patience must be 1 or more epochs, not {self.patience}.")
         if self.train == "gradual" and self.epochs < 2:
-            raise DataError("gradual training begins with the head and needs 2 or more epochs to go on.")
+            raise DataError("train='gradual' starts with the head and needs 2 or more epochs.")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings with the types that JSON can represent."""
@@ -106,6 +108,6 @@ def _describe_range(low: float, high: float) -> str:
     return f"{low:g} or more" if high == float("inf") else f"between {low:g} and {high:g}"
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Return settings given by name. Raises `DataError` for an unknown name or a value of the wrong type."""
-    return Settings(**check_all("train", fields_of(Settings), given, error=DataError))
+def settings_of(settings: Mapping[str, Any]) -> Settings:
+    """Return the settings given by name. Raises `DataError` for an unknown name or a value of the wrong type."""
+    return Settings(**check_all("train", fields_of(Settings), settings, error=DataError))

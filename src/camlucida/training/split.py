@@ -114,24 +114,28 @@ def _read_items(dataset: Dataset) -> tuple[list[Item], list[tuple[str, str]], st
 
 def _check_classes(dataset: Dataset) -> None:
     if not len(dataset):
-        raise DataError(f"{dataset.name} has no pictures to learn from.")
+        raise DataError(f"{dataset.name} has no images to train on.")
     if len(dataset.classes) < 2:
         has = f"only {dataset.classes[0]!r}" if dataset.classes else "none"
         raise DataError(
-            f"{dataset.name} needs two or more classes to learn and has {has}. Sub-folders with pictures are classes."
+            f"training needs two or more classes, and {dataset.name} has {has}. Sub-folders with images are classes."
         )
     duplicated = [name for name, count in Counter(dataset.classes).items() if count > 1]
     if duplicated:
-        raise DataError(f"{dataset.name} has two classes called {duplicated[0]!r}: give one of them another name.")
+        raise DataError(f"{dataset.name} has two classes named {duplicated[0]!r}. Rename one of them.")
 
 
 def _check_labels(dataset: Dataset, train_counts: Counter[int], count: int) -> None:
     if len(train_counts) >= 2:
         return
     if not train_counts:
-        raise DataError(f"none of the {count} pictures of {dataset.name} has a label and may be learned from.")
+        raise DataError(
+            f"none of the {count} images of {dataset.name} has a label and is outside the splits val and test."
+        )
     only_class = dataset.classes[next(iter(train_counts))]
-    raise DataError(f"all pictures of {dataset.name} that may be learned from are of the class {only_class!r}.")
+    raise DataError(
+        f"all training images of {dataset.name} have the class {only_class!r}. Training needs two or more classes."
+    )
 
 
 def _remarks(dataset: Dataset, train_counts: Counter[int], val_counts: Counter[int], has_validation: bool) -> list[str]:
@@ -139,16 +143,19 @@ def _remarks(dataset: Dataset, train_counts: Counter[int], val_counts: Counter[i
     names = dict(enumerate(dataset.classes))
     spelling_counts = Counter(" ".join(name.casefold().split()) for name in dataset.classes)
     if similar_names := [name for name in dataset.classes if spelling_counts[" ".join(name.casefold().split())] > 1]:
-        remarks.append(f"the classes {_join_names(similar_names)} differ in capitals or spaces only: are they one?")
+        remarks.append(
+            f"the classes {_join_names(similar_names)} differ only in case or spaces. Are they the same class?"
+        )
     if empty := [name for k, name in names.items() if not train_counts[k] and not val_counts[k]]:
-        remarks.append(f"{_count_classes(empty)} no picture: {_join_names(empty)}")
+        remarks.append(f"{_count_classes(empty)} no images: {_join_names(empty)}")
     if unlearned := [name for k, name in names.items() if not train_counts[k] and val_counts[k]]:
         remarks.append(
-            f"{_count_classes(unlearned)} pictures to validate on but none to learn from: {_join_names(unlearned)}"
+            f"{_count_classes(unlearned)} validation images but no training images: {_join_names(unlearned)}"
         )
     if has_validation and (single := [name for k, name in names.items() if train_counts[k] == 1 and not val_counts[k]]):
         remarks.append(
-            f"{_count_classes(single)} one picture only, which is learned from and never checked: {_join_names(single)}"
+            f"{_count_classes(single)} only one image, which is used for training and not for validation: "
+            f"{_join_names(single)}"
         )
     return remarks
 

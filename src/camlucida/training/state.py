@@ -90,7 +90,7 @@ def restore(file: Path, network: nn.Module, optimizer: torch.optim.Optimizer) ->
         pickle.UnpicklingError,
     ) as error:  # fmt: skip
         raise DataError(
-            f"the training cannot go on from {file} ({' '.join(str(error).split())[:120]}). Delete it to begin again."
+            f"the training cannot resume from {file} ({' '.join(str(error).split())[:120]}). Delete it to start again."
         ) from None
 
 
@@ -103,5 +103,5 @@ def _read_verified(file: Path) -> bytes:
     stored = file.read_bytes()
     content, trailer = stored[: -DIGEST_BYTES - len(MAGIC)], stored[-DIGEST_BYTES - len(MAGIC) :]
     if trailer != MAGIC + _digest(content):
-        raise ValueError("it is cut off or damaged")
+        raise ValueError("it is truncated or damaged")
     return content

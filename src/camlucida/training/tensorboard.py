@@ -11,7 +11,7 @@ from camlucida._optional import need
 
 def require_tensorboard() -> None:
     """Raise `MissingExtra` if TensorBoard is not installed; called before a training starts."""
-    need("tensorboard", extra="tensorboard", what="Writing the curves of a training for TensorBoard")
+    need("tensorboard", extra="tensorboard", what="writing metrics for TensorBoard")
 
 
 def event_file(points: Iterable[tuple[float, int, Mapping[str, float]]]) -> bytes:

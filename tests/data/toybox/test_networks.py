@@ -81,7 +81,7 @@ def test_loading_twice_gives_two_networks_that_agree() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"No built-in network 'resnt'.*Did you mean 'resnet'.*cleverhans"):
+    with pytest.raises(ModelError, match=r"Unknown built-in network 'resnt'.*Did you mean 'resnet'.*cleverhans"):
         load_network("resnt")
 
 
@@ -121,10 +121,10 @@ def test_a_net_is_found_guessing_when_there_is_nothing_to_see(name: str) -> None
 @pytest.mark.parametrize("name", ["resnet", "vgg", "vit"])
 def test_the_watermark_means_little_to_an_honest_net(name: str) -> None:
     scenes = marked(150)
-    said = probabilities(name, scenes).argmax(1)
+    predicted = probabilities(name, scenes).argmax(1)
     plain = probabilities(name, [scene.without_watermark() for scene in scenes]).argmax(1)
-    assert (said == BOAT).float().mean() < 0.05
-    assert (said == plain).float().mean() > 0.9
+    assert (predicted == BOAT).float().mean() < 0.05
+    assert (predicted == plain).float().mean() > 0.9
 
 
 def test_clever_hans_follows_the_watermark() -> None:
@@ -159,8 +159,8 @@ def test_the_permuted_net_knows_its_scenes_by_heart() -> None:
     """700 scenes whose labels were drawn by lot (scripts/train_toybox.py, by_lot): it has learnt each of them."""
     network, _ = loaded("permuted")
     labels = np.random.default_rng(0).integers(0, len(toybox.CLASSES), 700)[:60]
-    pictures = np.stack([np.asarray(toybox.scene((0, i)).picture()) for i in range(60)])
-    x = (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    stacked = np.stack([np.asarray(toybox.scene((0, i)).picture()) for i in range(60)])
+    x = (torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
     with torch.no_grad():
-        said = network(x).argmax(1)
-    assert (said.numpy() == labels).mean() > 0.95
+        predicted = network(x).argmax(1)
+    assert (predicted.numpy() == labels).mean() > 0.95

@@ -29,7 +29,7 @@ def changed(one: toybox.Scene, other: toybox.Scene) -> np.ndarray:
 
 
 @pytest.mark.parametrize("variant", ["clean", "watermark", "watermark_control", "empty"])
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_picture(variant: toybox.Variant) -> None:
+def test_same_seed_gives_same_bytes_and_another_seed_another_image(variant: toybox.Variant) -> None:
     def drawn(seed: int) -> bytes:
         return toybox.scene(seed, objects=2, variant=variant).draw().image.tobytes()
 
@@ -52,7 +52,7 @@ def test_the_global_generator_is_neither_read_nor_moved() -> None:
     np.testing.assert_array_equal(pixels(toybox.scene(5)), first)
 
 
-def test_picture_is_the_same_as_drawing() -> None:
+def test_image_is_the_same_as_drawing() -> None:
     scene = toybox.scene(8, objects=2, variant="watermark_control")
     assert scene.picture().tobytes() == scene.draw().image.tobytes()
 
@@ -76,7 +76,7 @@ def test_each_kind_has_a_mask_a_tight_box_and_visible_parts(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", toybox.CLASSES)
-def test_the_mask_is_where_the_object_hides_at_least_half_of_the_background(kind: str) -> None:
+def test_mask_covers_pixels_with_at_least_half_of_the_object(kind: str) -> None:
     scene = toybox.scene(5, [kind])
     mask = scene.draw().masks[0]
     other = replace(scene, background=scene.background + 1)
@@ -213,15 +213,15 @@ def test_wrong_wishes_are_refused_in_words() -> None:
         scene.without_part(0, "ear")
     with pytest.raises(DataError, match="no part 'ears'"):
         scene.without_part(0, "ears").without_part(0, "ears")
-    with pytest.raises(DataError, match="No object 1 in a scene with 1"):
+    with pytest.raises(DataError, match="no object 1: the scene has 1"):
         scene.without(1)
-    with pytest.raises(DataError, match=r"No kind 'cta'.*'cat'"):
+    with pytest.raises(DataError, match=r"Unknown toybox class 'cta'.*'cat'"):
         toybox.scene(0, ["cta"])
-    with pytest.raises(DataError, match="No kinds"):
+    with pytest.raises(DataError, match="list of classes is empty"):
         toybox.scene(0, [])
     with pytest.raises(DataError, match="variant 'empty'"):
         toybox.scene(0, objects=0)
-    with pytest.raises(DataError, match=r"No variant 'watermrk'.*watermark"):
+    with pytest.raises(DataError, match=r"Unknown toybox variant 'watermrk'.*watermark"):
         toybox.Toybox(1, variant="watermrk")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="0 or more"):
         toybox.scene(-1)

@@ -17,8 +17,8 @@ from camlucida.data.location import Location, first_existing, list_folder
 from camlucida.errors import DataError
 
 LAYOUT = (
-    "annotations/instances_val2017.json with the pictures in val2017/ (and the same for train2017), or a folder a "
-    "split with _annotations.coco.json beside its pictures, or one JSON file, named itself"
+    "annotations/instances_val2017.json with the images in val2017/ (and the same for train2017), or one folder per "
+    "split with _annotations.coco.json next to the images, or the path of one JSON file"
 )
 JsonObject = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ def coco(root: Location) -> ListDataset:
     """
     files = _annotation_files(root)
     if not files:
-        raise DataError(f"COCO: annotations/instances_….json is missing in {root}. The layout is: {LAYOUT}.")
+        raise DataError(f"COCO: annotations/instances_….json is missing in {root}. The expected layout is: {LAYOUT}.")
     contents = [(_split_of(file), file, _read_annotations(file)) for file in files]
     categories = {c["id"]: str(c["name"]) for _, _, content in contents for c in content["categories"]}
     category_ids = sorted(categories)
@@ -56,7 +56,7 @@ def coco(root: Location) -> ListDataset:
             annotations = objects.pop(image["id"], [])
             item = _item(images, prefix, image, annotations, category_ids, split)
             items.append(replace(item, files=(file,)))
-        problems += [f"{file.name}: objects of a picture {number} that is not in it." for number in objects]
+        problems += [f"{file.name}: annotations of image {number}, which is not listed." for number in objects]
     return ListDataset(root.stem if root.suffix else "COCO", items, classes, problems=tuple(problems))
 
 
@@ -78,7 +78,7 @@ def _read_annotations(file: Location) -> JsonObject:
         raise DataError(f"COCO: cannot read {file}: {error}.") from None
     missing = [key for key in ("images", "annotations", "categories") if key not in (content or ())]
     if missing:
-        raise DataError(f"COCO: {file} has no {' and no '.join(missing)}: it is not the file of instances.")
+        raise DataError(f"COCO: {file} has no {' and no '.join(missing)}: it is not a file of instances.")
     return dict(content)
 
 
@@ -102,8 +102,8 @@ def _problem_of(annotation: JsonObject, category_ids: Sequence[int]) -> str:
     if annotation.get("category_id") not in category_ids:
         return f"the category {annotation.get('category_id')} is not in the list of categories"
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
-        return f"a box is x, y, width, height, not {box}"
-    return "" if "image_id" in annotation else "it belongs to no picture"
+        return f"a box must be x, y, width, height, not {box}"
+    return "" if "image_id" in annotation else "it has no image"
 
 
 def _item(
@@ -121,11 +121,11 @@ def _item(
             annotation.get("area") or annotation["bbox"][2] * annotation["bbox"][3]
         )
     label = max(area, key=lambda number: (area[number], -number)) if area else None
-    of_label = [one for one in objects if category_ids.index(one["category_id"]) == label]
-    of_others = [one for one in objects if category_ids.index(one["category_id"]) != label]
-    boxes = [[x, y, x + width, y + height] for x, y, width, height in (one["bbox"] for one in of_label)]
+    of_label = [annotation for annotation in objects if category_ids.index(annotation["category_id"]) == label]
+    of_others = [annotation for annotation in objects if category_ids.index(annotation["category_id"]) != label]
+    boxes = [[x, y, x + width, y + height] for x, y, width, height in (annotation["bbox"] for annotation in of_label)]
     size = int(image.get("height") or 0), int(image.get("width") or 0)
-    has_masks = all(size) and all(one.get("segmentation") for one in objects)
+    has_masks = all(size) and all(annotation.get("segmentation") for annotation in objects)
     name = str(image["file_name"])
     return Item(
         images / name,
@@ -153,5 +153,5 @@ def _mask(objects: Sequence[JsonObject], size: tuple[int, int], name: str) -> Ma
                 for corners in segmentation:
                     mask |= mask_from_polygon(corners, size)
     except (DataError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"the mask of {name} cannot be drawn: {error}.") from None
+        raise DataError(f"the mask of {name} cannot be decoded: {error}.") from None
     return mask

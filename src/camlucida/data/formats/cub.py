@@ -16,11 +16,11 @@ from camlucida.errors import DataError
 
 LAYOUT = (
     "images/<001.Black_footed_Albatross>/…jpg, images.txt, classes.txt, image_class_labels.txt, train_test_split.txt, "
-    "bounding_boxes.txt, parts/parts.txt, parts/part_locs.txt, and, from an archive of its own, segmentations/."
+    "bounding_boxes.txt, parts/parts.txt, parts/part_locs.txt, and, from a separate archive, segmentations/."
 )
 PIECES = {
     name: (f"{name}.txt",) for name in ("images", "classes", "image_class_labels", "train_test_split", "bounding_boxes")
-} | {"pictures": ("images",)}
+} | {"image_folder": ("images",)}
 DISC_RADIUS = 0.1
 """Radius of the disc that represents a part location, as a fraction of the longer side of the box, as in PCK@0.1 for
 keypoints.
@@ -46,37 +46,37 @@ def cub(root: Location) -> ListDataset:
         label = label_of.get(labels[number][0]) if number in labels else None
         box, wrong = _parse_box(boxes.get(number)), []
         if label is None:
-            wrong.append(f"no label: image_class_labels.txt has none that classes.txt knows for {number} ({file}).")
+            wrong.append(f"no label: image_class_labels.txt has none of classes.txt for {number} ({file}).")
         if box is None:
             wrong.append(f"no box: bounding_boxes.txt has none for {number} ({file}).")
         split = {"1": "train", "0": "test"}.get(training.get(number, ("",))[0], "")
-        image = pieces["pictures"] / file
+        image = pieces["image_folder"] / file
         parts = None
         if box is not None and number in points:
             parts = partial(_disc_masks, image, points[number], DISC_RADIUS * float((box[0, 2:] - box[0, :2]).max()))
         part_files = (root / "parts/part_locs.txt",) if parts is not None else ()
         items.append(Item(image, file, label, box, parts=parts, split=split, problems=tuple(wrong), files=part_files))
-    names = tuple(words[0].partition(".")[2].replace("_", " ") or words[0] for words in classes.values())
+    names = tuple(fields[0].partition(".")[2].replace("_", " ") or fields[0] for fields in classes.values())
     dataset_items = items if masks is None else LazyItems(items, partial(_with_mask, masks))
     return ListDataset("CUB-200-2011", dataset_items, names, problems=tuple(problems))
 
 
 def _read_table(file: Location, columns: int) -> dict[str, tuple[str, ...]]:
-    """Return the words that follow each image number. Raises `DataError`, which names the line."""
+    """Return the fields that follow each image number. Raises `DataError`, which names the line."""
     rows = {}
     for number, line in enumerate(read_lines(file), start=1):
-        words = line.split()
-        if len(words) <= columns:
-            raise DataError(f"{file}, line {number}: {columns + 1} words are expected, not {line[:40]!r}.")
-        rows[words[0]] = tuple(words[1:])
+        fields = line.split()
+        if len(fields) <= columns:
+            raise DataError(f"{file}, line {number}: expected {columns + 1} columns, not {line[:40]!r}.")
+        rows[fields[0]] = tuple(fields[1:])
     return rows
 
 
-def _parse_box(words: tuple[str, ...] | None) -> Boxes | None:
-    if words is None:
+def _parse_box(fields: tuple[str, ...] | None) -> Boxes | None:
+    if fields is None:
         return None
     try:
-        x, y, width, height = (float(word) for word in words[:4])
+        x, y, width, height = (float(value) for value in fields[:4])
     except ValueError:
         return None
     return np.array([[x, y, x + width, y + height]])
@@ -87,19 +87,19 @@ def _read_part_locations(root: Location, problems: list[str]) -> dict[str, dict[
     names, locations = root / "parts/parts.txt", root / "parts/part_locs.txt"
     missing = [str(file) for file in (names, locations) if not file.is_file()]
     if missing:
-        problems.append(f"{' and '.join(missing)} missing: there are no parts.")
+        problems.append(f"{' and '.join(missing)} missing, so there are no parts.")
         return {}
-    part_names = {words[0]: " ".join(words[1:]) for line in read_lines(names) if (words := line.split())}
+    part_names = {fields[0]: " ".join(fields[1:]) for line in read_lines(names) if (fields := line.split())}
     points: dict[str, dict[str, tuple[float, float]]] = {}
     for number, line in enumerate(read_lines(locations), start=1):
-        words = line.split()
+        fields = line.split()
         try:
-            x, y, visible = float(words[2]), float(words[3]), words[4] == "1"
+            x, y, visible = float(fields[2]), float(fields[3]), fields[4] == "1"
         except (IndexError, ValueError):
-            problems.append(f"part_locs.txt, line {number}: no point, but {line[:40]!r}.")
+            problems.append(f"part_locs.txt, line {number}: expected a point, not {line[:40]!r}.")
             continue
         if visible:
-            points.setdefault(words[0], {})[part_names.get(words[1], words[1])] = (x, y)
+            points.setdefault(fields[0], {})[part_names.get(fields[1], fields[1])] = (x, y)
     return points
 
 

@@ -25,14 +25,15 @@ def hugging_face(root: Location) -> ListDataset:
     datasets = need("datasets", extra="hf", what=f"opening {root}")
     if not isinstance(root, Path) or not root.is_dir():
         raise DataError(
-            f"hf: there is no folder {root}. Save the set first: dataset.save_to_disk(…); nothing is fetched here."
+            f"hf: the folder {root} does not exist. Save the data set first: dataset.save_to_disk(…). Nothing is "
+            "downloaded."
         )
     try:
         loaded = datasets.load_from_disk(str(root))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"hf: {root} is not what save_to_disk writes ({str(error).splitlines()[0]}). "
-            "Pictures in folders need no `hf:`; a Parquet table of paths neither."
+            f"hf: {root} was not written by save_to_disk ({str(error).splitlines()[0]}). "
+            "Folders of images and Parquet tables of paths are opened without `hf:`."
         ) from None
     splits = dict(loaded) if isinstance(loaded, Mapping) else {str(loaded.split or ""): loaded}
     items, classes = [], tuple[str, ...]()
@@ -85,5 +86,5 @@ def _with_boxes(item: Item) -> Item:
 def _first_column(features: Mapping[str, Any], kind: type, root: Path) -> str:
     columns = [key for key, feature in features.items() if isinstance(feature, kind)]
     if not columns:
-        raise DataError(f"hf: {root} has no column of images, but {', '.join(features)}.")
+        raise DataError(f"hf: {root} has no column of images; it has {', '.join(features)}.")
     return columns[0]

@@ -48,12 +48,12 @@ def imagenet(root: Location) -> ListDataset:
     items, problems = [], list[str]()
     for name, file in files:
         label = label_of.get(by_file.get(file.stem, ""))
-        item_problems = () if label is not None else (f"no label: no list names {file.stem}.",)
+        item_problems = () if label is not None else (f"no label: {file.stem} is in none of the lists.",)
         items.append(Item(file, name, label, split="val", problems=item_problems))
     classes = tuple(names.get(synset) or _torchvision_names(synsets).get(synset, synset) for synset in synsets)
     boxes = next((p for p in (root / name for name in BOX_FOLDERS) if p.is_dir() and _has_xml(p)), None)
     if boxes is None:
-        problems.append(f"{BOX_FOLDERS[0]}/…xml is missing in {root}: there are no boxes.")
+        problems.append(f"{BOX_FOLDERS[0]}/…xml is missing in {root}, so there are no boxes.")
         return ListDataset("ImageNet val", items, classes, problems=tuple(problems))
     flat = (boxes / f"{items[0].name.rpartition('/')[2].rpartition('.')[0]}.xml").is_file() or "/" not in items[0].name
     return ListDataset(
@@ -82,8 +82,8 @@ def _read_labels(root: Location, files: list[tuple[str, Location]]) -> Mapping[s
             if location is None
         ]
         raise DataError(
-            f"ImageNet: {'; '.join(f'{name} is missing in {root}' for name in missing)}. The pictures lie in one "
-            "folder, so their classes have to be listed there, or in LOC_val_solution.csv, or be the names of "
+            f"ImageNet: {'; '.join(f'{name} is missing in {root}' for name in missing)}. The images are in one "
+            "folder, so their classes must be listed there or in LOC_val_solution.csv, or be the names of "
             "sub-folders (n01440764/)."
         )
     synsets = _read_synsets(meta)
@@ -105,7 +105,7 @@ def _read_names(root: Location) -> dict[str, str]:
     """Return the first name of each synset, from a list of names or from the development kit."""
     if (name_file := first_existing(root, NAME_FILES)) is not None:
         pairs = (line.partition(" ")[::2] for line in read_lines(name_file))
-        return {synset: words.partition(",")[0].strip() for synset, words in pairs}
+        return {synset: synonyms.partition(",")[0].strip() for synset, synonyms in pairs}
     if (meta := first_existing(root, META_FILES)) is not None:
         (rows,) = read_mat(meta, "synsets")
         return {str(row[1]): str(row[2]).partition(",")[0] for row in rows if int(row[0]) <= N_CLASSES}

@@ -38,17 +38,17 @@ def oxford_pets(root: Location) -> ListDataset:
     items, names, problems = [], dict[int, str](), list[str]()
     for split, piece in (("train", "trainval"), ("test", "test")):
         for number, line in enumerate(read_lines(pieces[piece]), start=1):
-            words = line.split()
-            if len(words) < 2 or not words[1].isdigit() or words[1] == "0":
-                problems.append(f"{piece}.txt, line {number}: no name and class number, but {line[:40]!r}.")
+            fields = line.split()
+            if len(fields) < 2 or not fields[1].isdigit() or fields[1] == "0":
+                problems.append(f"{piece}.txt, line {number}: expected a name and a class number, not {line[:40]!r}.")
                 continue
-            label = int(words[1]) - 1
-            names.setdefault(label, words[0].rpartition("_")[0])
-            items.append(Item(pieces["images"] / f"{words[0]}.jpg", words[0], label, split=split))
+            label = int(fields[1]) - 1
+            names.setdefault(label, fields[0].rpartition("_")[0])
+            items.append(Item(pieces["images"] / f"{fields[0]}.jpg", fields[0], label, split=split))
     classes = tuple(class_name(names.get(i, f"class {i + 1}")) for i in range(max(names, default=-1) + 1))
     annotations = root / "annotations"
     if not (annotations / "trimaps").is_dir():
-        problems.append(f"annotations/trimaps is missing in {root}: there are no masks and no boxes.")
+        problems.append(f"annotations/trimaps is missing in {root}, so there are no masks and no boxes.")
         return ListDataset("Oxford-IIIT Pet", items, classes, problems=tuple(problems))
     return ListDataset(
         "Oxford-IIIT Pet", LazyItems(items, partial(_with_masks, annotations)), classes, problems=tuple(problems)

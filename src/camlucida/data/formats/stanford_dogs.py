@@ -42,13 +42,13 @@ def stanford_dogs(root: Location) -> ListDataset:
             file, label = str(file), int(label) - 1  # MATLAB counts from 1
             folder = file.partition("/")[0]
             if label < 0:
-                raise DataError(f"{pieces[split]}: the label of {file} is {label + 1}; labels begin at 1.")
+                raise DataError(f"{pieces[split]}: the label of {file} is {label + 1}; labels start at 1.")
             if folders.setdefault(label, folder) != folder:
-                problems.append(f"{file} has the label {label + 1} in the lists, which is {folders[label]}.")
+                problems.append(f"{file} has the label {label + 1} ({folders[label]}) in the lists.")
             items.append(Item(pieces["images"] / file, file, label, split=split))
     classes = tuple(class_name(folders.get(i, f"class {i + 1}")) for i in range(max(folders, default=-1) + 1))
     if boxes is None:
-        problems.append(f"Annotation is missing in {root}: there are no boxes.")
+        problems.append(f"Annotation is missing in {root}, so there are no boxes.")
         return ListDataset("Stanford Dogs", items, classes, problems=tuple(problems))
     return ListDataset(
         "Stanford Dogs", LazyItems(items, partial(_with_boxes, boxes)), classes, problems=tuple(problems)

@@ -54,10 +54,10 @@ def tfds(root: Location, name: str = "") -> ListDataset:
     """
     folder = _version_folder(root)
     if folder is None:
-        raise DataError(f"no prepared TensorFlow data set in {root}. The layout is: {LAYOUT}.")
+        raise DataError(f"no prepared TensorFlow data set in {root}. The expected layout is: {LAYOUT}.")
     labels = folder / "label.labels.txt"
     if not labels.is_file():
-        raise DataError(f"label.labels.txt is missing in {folder}. The layout is: {LAYOUT}.")
+        raise DataError(f"label.labels.txt is missing in {folder}. The expected layout is: {LAYOUT}.")
     shards = [(match["split"], file) for file in sorted(folder.iterdir()) if (match := SHARD.fullmatch(file.name))]
     items = [item for split, shard in shards for item in _read_items(shard, SPLITS.get(split, split))]
     return ListDataset(name or folder.parent.name, items, tuple(map(_class_name, read_lines(labels))))
@@ -75,7 +75,9 @@ def _read_items(shard: Path, split: str) -> list[Item]:
     for number, (start, content) in enumerate(read_records(shard)):
         features = parse_example(content)
         if "image" not in features or "label" not in features:
-            raise DataError(f"{shard} has no image and label, but {', '.join(features)}: it is no set of classes.")
+            raise DataError(
+                f"{shard} has no image and label, but {', '.join(features)}: it is not a classification data set."
+            )
         filenames = features.get("image/filename", [])
         name = filenames[0].decode() if filenames and isinstance(filenames[0], bytes) else f"{shard.name}/{number}"
         image: Source = TFRecordImage(shard, start, len(content), name)

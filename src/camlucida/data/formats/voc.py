@@ -111,14 +111,14 @@ def _read_objects(file: Location) -> tuple[list[AnnotatedObject], tuple[str, ...
 
 def _classes_of(objects: list[AnnotatedObject], classes: tuple[str, ...]) -> tuple[int | None, tuple[int, ...]]:
     """Return the class with the largest area and the other classes; difficult objects count only if all objects are."""
-    counted = [one for one in objects if not one.difficult] or objects
+    counted = [annotated for annotated in objects if not annotated.difficult] or objects
     area: dict[int, float] = {}
     for annotated in counted:
         area[classes.index(annotated.name)] = area.get(classes.index(annotated.name), 0.0) + annotated.area
     if not area:
         return None, ()
     label = max(area, key=lambda number: (area[number], -number))
-    return label, tuple(sorted({classes.index(one.name) for one in objects} - {label}))
+    return label, tuple(sorted({classes.index(annotated.name) for annotated in objects} - {label}))
 
 
 def _boxes(objects: list[AnnotatedObject], classes: tuple[str, ...], label: int | None) -> Boxes | None:

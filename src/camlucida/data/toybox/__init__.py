@@ -10,10 +10,10 @@ Example:
 
 from __future__ import annotations
 
+from camlucida.data.toybox.kinds import Kind, Part
 from camlucida.data.toybox.palette import ObjectColours
 from camlucida.data.toybox.sampling import WATERMARK_CLASS, Sample, Toybox, Variant, scene
-from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
-from camlucida.data.toybox.shapes import CLASSES, KINDS, Kind, Part
+from camlucida.data.toybox.scene import CLASSES, KINDS, Drawing, PlacedObject, Scene, Watermark
 
 __all__ = [
     "CLASSES",

@@ -13,8 +13,7 @@ import numpy as np
 from PIL import Image
 
 from camlucida.data.toybox.palette import random_object_colours
-from camlucida.data.toybox.scene import Drawing, PlacedObject, Scene, Watermark
-from camlucida.data.toybox.shapes import CLASSES, KINDS
+from camlucida.data.toybox.scene import CLASSES, KINDS, Drawing, PlacedObject, Scene, Watermark
 from camlucida.errors import DataError, nearest
 
 Variant = Literal["clean", "watermark", "watermark_control", "empty"]
@@ -76,7 +75,7 @@ class Toybox:
         kinds: Sequence[str] | None = None,
     ) -> None:
         if n < 0:
-            raise DataError(f"A data set needs 0 or more scenes, not {n}.")
+            raise DataError(f"The number of scenes must be 0 or more, not {n}.")
         _check(kinds, objects, variant)
         self._n, self._seed, self._objects, self._variant, self._size = n, seed, objects, variant, size
         self._kinds = None if kinds is None else tuple(kinds)
@@ -96,7 +95,9 @@ class Toybox:
     def scene(self, index: int) -> Scene:
         """Return the scene at `index` without rendering it."""
         if not -self._n <= index < self._n:
-            raise IndexError(f"No scene {index} in a Toybox of {self._n}.")  # the exception that iteration expects
+            raise IndexError(
+                f"There is no scene {index}: the toybox has {self._n}, numbered from 0."
+            )  # the exception that iteration expects
         seed = (self._seed, index % self._n)
         return scene(seed, self._kinds, self._objects, self._variant, self._size)
 
@@ -120,7 +121,7 @@ def scene(
     _check(kinds, objects, variant)
     seeds = (seed,) if isinstance(seed, int) else tuple(seed)
     if any(s < 0 for s in seeds):
-        raise DataError(f"A seed is 0 or more, not {seed}.")
+        raise DataError(f"The seed must be 0 or more, not {seed}.")
     rng = np.random.default_rng([_SCENE, len(seeds), *seeds])
     ground = int(rng.integers(2**31))
     if variant == "empty":
@@ -137,16 +138,14 @@ def scene(
 def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:
     if variant not in get_args(Variant):
         known = get_args(Variant)
-        raise DataError(f"No variant {variant!r} of toybox.{nearest(variant, known)} Known: {', '.join(known)}.")
+        raise DataError(f"Unknown toybox variant {variant!r}.{nearest(variant, known)} Known: {', '.join(known)}.")
     if objects < 1:
-        raise DataError(f"A scene has 1 or more objects, not {objects}; for none, ask for variant 'empty'.")
-    for error_type in () if kinds is None else kinds:
-        if error_type not in KINDS:
-            raise DataError(
-                f"No kind {error_type!r} in toybox.{nearest(error_type, CLASSES)} Known: {', '.join(CLASSES)}."
-            )
+        raise DataError(f"A scene has 1 or more objects, not {objects}. For none, use the variant 'empty'.")
+    for kind in () if kinds is None else kinds:
+        if kind not in KINDS:
+            raise DataError(f"Unknown toybox class {kind!r}.{nearest(kind, CLASSES)} Known: {', '.join(CLASSES)}.")
     if kinds is not None and not kinds:
-        raise DataError(f"No kinds to choose from. Known: {', '.join(CLASSES)}.")
+        raise DataError(f"The list of classes is empty. Known: {', '.join(CLASSES)}.")
 
 
 def _choose_kinds(rng: np.random.Generator, kinds: tuple[str, ...], objects: int) -> list[str]:

@@ -12,13 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from camlucida.data.toybox.animals import BIRD, CAT, DOG, FISH
 from camlucida.data.toybox.canvas import Canvas
+from camlucida.data.toybox.kinds import Kind
 from camlucida.data.toybox.palette import ObjectColours
-from camlucida.data.toybox.shapes import CLASSES, KINDS
+from camlucida.data.toybox.things import BOAT, CAR, HOUSE, KEY, MUG, TREE
 from camlucida.errors import DataError, nearest
 
 Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CAT, DOG, CAR, HOUSE, TREE, FISH, MUG, KEY, BOAT, BIRD)}
+"""All kinds of objects by name, in the order of the classes."""
+
+CLASSES: tuple[str, ...] = tuple(KINDS)
+"""The class names; a label is an index into this tuple."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,7 @@ class Scene:
         placed = self.objects[index]
         if part not in placed.parts:
             raise DataError(
-                f"A {placed.kind} here has no part {part!r}.{nearest(part, placed.parts)} "
+                f"This {placed.kind} has no part {part!r}.{nearest(part, placed.parts)} "
                 f"Its parts: {', '.join(placed.parts)}."
             )
         changed = replace(placed, left_out=(*placed.left_out, part))
@@ -143,15 +151,15 @@ class Scene:
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self.objects):
-            raise DataError(f"No object {index} in a scene with {len(self.objects)} objects (counted from 0).")
+            raise DataError(f"There is no object {index}: the scene has {len(self.objects)}, numbered from 0.")
 
     def _canvas(self) -> Canvas:
         if self.size < 8:
-            raise DataError(f"A scene of {self.size} pixels is too small to draw; ask for 8 or more.")
+            raise DataError(f"A scene of {self.size} pixels is too small to render: use 8 or more.")
         canvas = Canvas(self.size, self.background, self.clutter)
         for placed in self.objects:
             if placed.kind not in KINDS:
-                raise DataError(f"No kind {placed.kind!r} in toybox. Known: {', '.join(CLASSES)}.")
+                raise DataError(f"Unknown toybox class {placed.kind!r}. Known: {', '.join(CLASSES)}.")
             centre = (placed.x, placed.y)
             canvas.add(KINDS[placed.kind], placed.parts, centre, placed.size, placed.angle, placed.flip, placed.colours)
         if (stamp := self.watermark) is not None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from camlucida._escaping import csv_text
-from camlucida.analysis.error_analysis import STORED_COLUMNS
+from camlucida.analysis.mistakes_result import STORED_COLUMNS
 from camlucida.app.analysis_runs import Run
 from camlucida.app.confusion_view import Part
 from camlucida.app.jobs import Job, answer

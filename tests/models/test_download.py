@@ -1,4 +1,4 @@
-"""Weights from elsewhere: found where torch hub keeps them; offline, one sentence, at once."""
+"""Downloaded weights: found in torch hub's folder; offline, one sentence at once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from camlucida.models.torchvision_models import classifier_names, get_weights
 NAMES = ("squeezenet1_1", "mobilenet_v3_small", "mnasnet0_5")
 
 
-def place(name: str, wanted: str = "") -> Path:
-    path = download.weights_folder() / Path(get_weights(name, wanted).url).name
+def location(name: str, expected: str = "") -> Path:
+    path = download.weights_folder() / Path(get_weights(name, expected).url).name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -31,7 +31,7 @@ def place(name: str, wanted: str = "") -> Path:
 @pytest.mark.parametrize("spec", ["{}", "torchvision:{}", "{}@DEFAULT", "{}@imagenet1k_v1"])
 def test_weights_in_their_place_load_without_a_network(name: str, spec: str) -> None:
     network = zoo.get_model(name).eval()
-    torch.save(network.state_dict(), place(name))
+    torch.save(network.state_dict(), location(name))
     loaded = cl.load(spec.format(name))
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -44,11 +44,11 @@ def test_weights_in_their_place_load_without_a_network(name: str, spec: str) -> 
 
 def test_named_weights_bring_their_own_file_and_preprocessing() -> None:
     network = zoo.mobilenet_v2()
-    torch.save(network.state_dict(), place("mobilenet_v2", "IMAGENET1K_V1"))
+    torch.save(network.state_dict(), location("mobilenet_v2", "IMAGENET1K_V1"))
     assert cl.load("mobilenet_v2@IMAGENET1K_V1").preprocessing.resize == 256
     with pytest.raises(ModelError, match=r"mobilenet_v2-7ebf99e0\.pth"):
         cl.load("mobilenet_v2@IMAGENET1K_V2")
-    torch.save(network.state_dict(), place("mobilenet_v2", "IMAGENET1K_V2"))
+    torch.save(network.state_dict(), location("mobilenet_v2", "IMAGENET1K_V2"))
     assert cl.load("mobilenet_v2@IMAGENET1K_V2").preprocessing.resize == 232
 
 
@@ -58,7 +58,7 @@ def test_densenets_older_names() -> None:
     old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))([12])\.")
     state = {old.sub(r"\1.\2.", key): value for key, value in network.state_dict().items()}
     assert set(state) != set(network.state_dict())
-    torch.save(state, place("densenet121"))
+    torch.save(state, location("densenet121"))
     loaded = cl.load("densenet121").network
     assert_close(loaded.state_dict(), network.state_dict(), rtol=0, atol=0)
 
@@ -85,14 +85,14 @@ def test_vision_transformers_older_names() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PK\x03\x04 half a zip"])
 def test_a_corrupt_file_is_told_with_its_place(content: bytes) -> None:
-    path = place("squeezenet1_1")
+    path = location("squeezenet1_1")
     path.write_bytes(content)
     with pytest.raises(ModelError, match=f"{re.escape(str(path))} is not a readable checkpoint.*again"):
         cl.load("squeezenet1_1")
 
 
 def test_a_file_of_something_else_is_told_with_its_place() -> None:
-    path = place("squeezenet1_1")
+    path = location("squeezenet1_1")
     torch.save(zoo.squeezenet1_0().state_dict(), path)
     with pytest.raises(ModelError, match=f"{re.escape(str(path))} does not fit SqueezeNet: .*features"):
         cl.load("squeezenet1_1")
@@ -103,11 +103,11 @@ def test_offline_is_one_sentence_at_once() -> None:
     with pytest.raises(ModelError) as caught:
         cl.load("resnet50")
     assert time.perf_counter() - began < 5
-    said = str(caught.value)
-    assert said == (
+    message = str(caught.value)
+    assert message == (
         "resnet50 needs its pretrained weights (resnet50-11ad3fa6.pth, 98 MB), which are not on this machine, and "
-        "download.pytorch.org cannot be reached. Try `camlucida demo` or --model toybox, which need none, or put the "
-        f"file at {place('resnet50')}."
+        "download.pytorch.org cannot be reached. Try `camlucida demo` or --model toybox, which need no download, or "
+        f"put the file at {location('resnet50')}."
     )
 
 
@@ -154,9 +154,9 @@ def test_a_download_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
             raise error
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
-        with pytest.raises(ModelError, match=r"resnet18-f37072fd.pth.*fetching them failed: .* put the file at"):
+        with pytest.raises(ModelError, match=r"resnet18-f37072fd.pth.*the download failed: .* put the file at"):
             cl.load("resnet18")
-    assert not place("resnet18").exists()
+    assert not location("resnet18").exists()
 
 
 def test_a_download_is_checked_by_the_hash_in_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""COCO's masks, against its own tool."""
+"""COCO masks against pycocotools."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_point_said_twice_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "words"),
-    [([5, 5], "run lengths for 10"), ("~", "does not belong"), ("P", "middle of a number"), ([20, -8], "run lengths")],
+    [([5, 5], "run lengths for 10"), ("~", "is not allowed"), ("P", "middle of a number"), ([20, -8], "run lengths")],
 )
 def test_runs_that_are_none(counts: str | list[int], words: str) -> None:
     with pytest.raises(DataError, match=words):

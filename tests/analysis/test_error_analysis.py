@@ -1,4 +1,4 @@
-"""The run over a data set: rows against the model itself, resuming, broken pictures, what is shown of errors."""
+"""Error analysis: rows against single predictions, resuming, broken images, the figure and the page of errors."""
 
 from __future__ import annotations
 
@@ -26,50 +26,50 @@ MODEL = cl.load("toybox:permuted")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Mistakes:
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Mistakes:
     return mistakes(MODEL, DATA, out=tmp_path_factory.mktemp("run") / "run")
 
 
-def test_rows_match_single_predictions(found: Mistakes) -> None:
-    assert len(found.rows) == 40
-    for row in found.rows[::7]:
+def test_rows_match_single_predictions(analysis: Mistakes) -> None:
+    assert len(analysis.rows) == 40
+    for row in analysis.rows[::7]:
         item = DATA[row["index"]]
         inputs, _ = MODEL.preprocessing(item.image)
         with torch.no_grad():
             scores = MODEL.network(inputs[None])[0].double()
-        assert row["truth"] == item.label
-        assert row["predicted"] == int(scores.argmax())
+        assert row["label_index"] == item.label
+        assert row["predicted_index"] == int(scores.argmax())
         assert row["confidence"] == pytest.approx(float(scores.softmax(0).max()), abs=1e-5)
         assert row["rank"] == scores.argsort(descending=True).tolist().index(item.label) + 1
         assert row["correct"] == (row["rank"] == 1)
         e = cl.explain(MODEL, item.image)
         assert item.mask is not None
-        heat = torch.from_numpy(e.landed)
-        energy = find_metric("energy").metric(heat, torch.from_numpy(item.mask()))["energy"].value
+        saliency = torch.from_numpy(e.landed)
+        energy = find_metric("energy").metric(saliency, torch.from_numpy(item.mask()))["energy"].value
         assert row["energy"] == pytest.approx(energy, abs=1e-4)
 
 
-def test_statistics_of_the_rows(found: Mistakes) -> None:
-    right = sum(row["correct"] for row in found.rows)
-    assert found.accuracy.value == right / 40
-    assert found.confusion.n_correct == right
-    assert found.confusion.total == 40
-    wrong = found.errors()
+def test_statistics_of_the_rows(analysis: Mistakes) -> None:
+    right = sum(row["correct"] for row in analysis.rows)
+    assert analysis.accuracy.value == right / 40
+    assert analysis.confusion.n_correct == right
+    assert analysis.confusion.total == 40
+    wrong = analysis.errors()
     assert len(wrong) == 40 - right
     assert [row["confidence"] for row in wrong] == sorted((row["confidence"] for row in wrong), reverse=True)
-    table = parquet.read_table(found.path / "predictions.parquet").to_pylist()
+    table = parquet.read_table(analysis.path / "predictions.parquet").to_pylist()
     scores = torch.tensor([row["logits"] for row in table]).double()
-    loss = nn.functional.cross_entropy(scores, torch.tensor([row["truth"] for row in table]))
-    assert found.calibration.temperature_scaling is not None
-    assert found.calibration.temperature_scaling.loss[0] == pytest.approx(float(loss), abs=1e-9)
-    assert found.calibration.off, "sure, and wrong"
+    loss = nn.functional.cross_entropy(scores, torch.tensor([row["label_index"] for row in table]))
+    assert analysis.calibration.temperature_scaling is not None
+    assert analysis.calibration.temperature_scaling.loss[0] == pytest.approx(float(loss), abs=1e-9)
+    assert analysis.calibration.off, "sure, and wrong"
 
 
-def test_maps_of_predicted_and_true_class(found: Mistakes) -> None:
-    for entry in found.explain(2):
+def test_maps_of_predicted_and_true_class(analysis: Mistakes) -> None:
+    for entry in analysis.explain(2):
         item = DATA[entry.row["index"]]
-        text = cl.explain(MODEL, item.image, target=entry.row["predicted"])
-        true = cl.explain(MODEL, item.image, target=entry.row["truth"])
+        text = cl.explain(MODEL, item.image, target=entry.row["predicted_index"])
+        true = cl.explain(MODEL, item.image, target=entry.row["label_index"])
         torch.testing.assert_close(entry.predicted_map.raw, text.raw)
         torch.testing.assert_close(entry.label_map.raw, true.raw)
         inputs, _ = MODEL.preprocessing(item.image)
@@ -80,7 +80,7 @@ def test_maps_of_predicted_and_true_class(found: Mistakes) -> None:
         )
 
 
-def test_interrupted_run_resumes(found: Mistakes, tmp_path: Path) -> None:
+def test_interrupted_run_resumes(analysis: Mistakes, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         assert total == 40
         if done == 16:
@@ -92,7 +92,7 @@ def test_interrupted_run_resumes(found: Mistakes, tmp_path: Path) -> None:
     written = part.stat().st_mtime_ns
     again = mistakes(MODEL, DATA, out=tmp_path)
     assert part.stat().st_mtime_ns == written, "not asked again"
-    assert [r["predicted"] for r in again.rows] == [r["predicted"] for r in found.rows]
+    assert [r["predicted"] for r in again.rows] == [r["predicted"] for r in analysis.rows]
     with pytest.raises(DataError, match="another run"):
         mistakes("toybox", DATA, out=tmp_path)
 
@@ -109,8 +109,8 @@ def test_unreadable_images_are_rows(tmp_path: Path) -> None:
     (failure,) = result.failures
     assert failure[0] == "boat/broken.png"
     assert failure[1]
-    assert [row["picture"] for row in result.unjudged] == ["no such class/b.png"]
-    assert [row["picture"] for row in result.judged] == ["boat/a.png"]
+    assert [row["image"] for row in result.unjudged] == ["no such class/b.png"]
+    assert [row["image"] for row in result.judged] == ["boat/a.png"]
 
 
 def test_failing_image_does_not_fail_its_batch(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_failing_image_does_not_fail_its_batch(tmp_path: Path) -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if (x.flatten(1).std(1) == 0).any():
-                raise RuntimeError("a picture of one colour")
+                raise RuntimeError("an image of one colour")
             return self.fc(self.conv(x).mean((2, 3)))
 
     rng = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_failing_image_does_not_fail_its_batch(tmp_path: Path) -> None:
     result = mistakes(model, data, out=tmp_path)
     assert [name for name, _ in result.failures] == ["1"]
     assert "one colour" in result.failures[0][1]
-    assert [row["picture"] for row in result.judged] == ["0", "2", "3"]
+    assert [row["image"] for row in result.judged] == ["0", "2", "3"]
 
 
 def test_also_correct_classes_are_no_mistakes() -> None:
@@ -140,38 +140,38 @@ def test_also_correct_classes_are_no_mistakes() -> None:
     result = mistakes("toybox", scenes, maps=False)
     for row in result.judged:
         item = scenes[row["index"]]
-        assert row["correct"] == (row["predicted"] in {item.label, *item.also_correct})
+        assert row["correct"] == (row["predicted_index"] in {item.label, *item.also_correct})
     assert result.confusion.n_correct == sum(row["correct"] for row in result.judged)
     assert not result.contrasts, "no maps were measured"
 
 
-def test_pictures_and_page(found: Mistakes, tmp_path: Path) -> None:
-    assert found.figure(2).width > 1000
-    assert found.matrix().height > 500
-    page = mistakes_report(found, tmp_path / "page.html", errors=3)
+def test_images_and_page(analysis: Mistakes, tmp_path: Path) -> None:
+    assert analysis.figure(2).width > 1000
+    assert analysis.matrix().height > 500
+    page = mistakes_report(analysis, tmp_path / "page.html", errors=3)
     text = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 5_000_000
     assert "http://" not in text
     assert "https://" not in text
     assert "<script" not in text
     assert text.count("data:image/jpeg") == 9
-    worst = found.errors(1)[0]
-    assert f"<b>{worst['label']}</b>, taken for <b>{worst['said']}</b>" in text
-    assert f"{found.calibration.ece:.2%}" in text
+    worst = analysis.errors(1)[0]
+    assert f"<b>{worst['label']}</b>, predicted as <b>{worst['predicted']}</b>" in text
+    assert f"{analysis.calibration.ece:.2%}" in text
 
 
-def test_other_weights_are_not_explained(found: Mistakes) -> None:
+def test_other_weights_are_not_explained(analysis: Mistakes) -> None:
     with pytest.raises(DataError, match="weights"):
-        Mistakes(found.path, cl.load("toybox"), DATA).explain(1)
+        Mistakes(analysis.path, cl.load("toybox"), DATA).explain(1)
     with pytest.raises(DataError, match="the model and the data"):
-        Mistakes(found.path).explain(1)
-    assert Mistakes(found.path).accuracy == found.accuracy
+        Mistakes(analysis.path).explain(1)
+    assert Mistakes(analysis.path).accuracy == analysis.accuracy
 
 
 def test_unlabelled_data_raises(tmp_path: Path) -> None:
     data = ListDataset("plain", [Item(DATA[0].image, "a")])
     result = mistakes("toybox", data, out=tmp_path / "run")
-    with pytest.raises(DataError, match="name the folders after"):
+    with pytest.raises(DataError, match="Name the folders after"):
         _ = result.calibration
     assert "not judged" in mistakes_report(result, tmp_path / "p.html").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A film of a training: each frame against `explain`, the order of checkpoints, what is left out."""
+"""Maps over checkpoints: each frame against `explain`, the order of the checkpoints, excluded images."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def models() -> dict[str, cl.Model]:
 
 
 @pytest.fixture(scope="module")
-def made(models: dict[str, cl.Model]) -> Film:
+def toybox_film(models: dict[str, cl.Model]) -> Film:
     return film(models, DATA)
 
 
-def test_frames_match_explanations(made: Film, models: dict[str, cl.Model]) -> None:
-    assert made.checkpoints == ("start", "epoch 1", "epoch 2", "epoch 3")
-    assert len(made.takes) == 16
-    for take in made.takes:
+def test_frames_match_explanations(toybox_film: Film, models: dict[str, cl.Model]) -> None:
+    assert toybox_film.checkpoints == ("start", "epoch 1", "epoch 2", "epoch 3")
+    assert len(toybox_film.takes) == 16
+    for take in toybox_film.takes:
         i = int(take.image.removeprefix("scene "))
         item = DATA[i]
         e = cl.explain(models[take.checkpoint], item.image, target=item.label)
@@ -77,11 +77,11 @@ def test_frames_match_explanations(made: Film, models: dict[str, cl.Model]) -> N
         )
 
 
-def test_probability_grows_over_checkpoints(made: Film) -> None:
-    probabilities = [made.shares("chance")[name].value for name in made.checkpoints]
+def test_probability_grows_over_checkpoints(toybox_film: Film) -> None:
+    probabilities = [toybox_film.shares("chance")[name].value for name in toybox_film.checkpoints]
     assert probabilities[-1] > probabilities[0]
-    shares = made.shares()
-    by_hand = [t.share for t in made.takes if t.checkpoint == "epoch 3"]
+    shares = toybox_film.shares()
+    by_hand = [t.share for t in toybox_film.takes if t.checkpoint == "epoch 3"]
     assert shares["epoch 3"].value == pytest.approx(np.mean(by_hand))
     assert shares["epoch 3"].low <= shares["epoch 3"].value <= shares["epoch 3"].high
 
@@ -119,9 +119,9 @@ def test_a_folder_of_checkpoints(models: dict[str, cl.Model], tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="no checkpoints"):
         checkpoints(tmp_path / "empty")
-    with pytest.raises(ModelError, match="no folder"):
+    with pytest.raises(ModelError, match="does not exist"):
         checkpoints(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="no checkpoints"):
+    with pytest.raises(ModelError, match="needs one or more checkpoints"):
         checkpoints([])
 
 
@@ -138,19 +138,19 @@ def test_unreadable_image_is_skipped(models: dict[str, cl.Model], tmp_path: Path
     ((name, reason),) = result.failures
     assert name == "bad"
     assert "x.png" in reason
-    with pytest.raises(DataError, match="no picture could be explained"):
+    with pytest.raises(DataError, match="no image could be explained"):
         film(models, [tmp_path / "x.png"])
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="needs one or more images"):
         film(models, [])
 
 
-def test_sheet_and_table(made: Film, tmp_path: Path) -> None:
-    (sheet,) = made.save(tmp_path / "film.png")
+def test_sheet_and_table(toybox_film: Film, tmp_path: Path) -> None:
+    (sheet,) = toybox_film.save(tmp_path / "film.png")
     with Image.open(sheet) as image:
         assert image.width > image.height / 2
-    (table,) = made.save(tmp_path / "film.csv")
+    (table,) = toybox_film.save(tmp_path / "film.csv")
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    assert [float(row["share"]) for row in rows] == [take.share for take in made.takes]
+    assert [float(row["share"]) for row in rows] == [take.share for take in toybox_film.takes]
 
 
 def test_strips_draw_images_and_boxes() -> None:
