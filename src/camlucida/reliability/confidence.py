@@ -69,7 +69,7 @@ def confidence(logits: Tensor) -> Confidence:
 
 @dataclass(frozen=True)
 class BorderTest:
-    """Drops in the target's log-probability when the border of the image is blurred, and when its middle is.
+    """Drops in the target's log-probability when the border or the middle of the image is blurred.
 
     Watermarks, captions and frames lie in the border; the subject of an image usually does not.
 
@@ -87,7 +87,7 @@ class BorderTest:
     def decides(self) -> bool:
         """Return whether the border matters more than the middle and the map highlights it.
 
-        Without the second condition an object that extends from the middle to the border would count as a watermark.
+        Without the second condition, an object that extends from the middle to the border would count as a watermark.
         """
         return self.edge > max(0.0, self.middle) and self.marked >= MIN_BORDER_FRACTION
 
@@ -110,12 +110,12 @@ def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTe
     masks = torch.stack([border, 1 - border]).to(model_input.inputs)[:, None]
     infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
 
-    def without(which: Tensor) -> Tensor:
-        share = masks[which.to(masks.device)]
-        return model_input.inputs * (1 - share) + infill * share
+    def blurred(indices: Tensor) -> Tensor:
+        weight = masks[indices.to(masks.device)]
+        return model_input.inputs * (1 - weight) + infill * weight
 
-    after = model_input.predict(without, 2).double().log_softmax(1)[:, model_input.target]
-    drop = model_input.logits.double().log_softmax(0)[model_input.target] - after
+    after = model_input.predict(blurred, 2).double().log_softmax(1)[:, model_input.target]
+    before = model_input.logits.double().log_softmax(0)[model_input.target]
+    border_drop, middle_drop = (before - after).tolist()
     border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0
-    outer, inner = drop.tolist()
-    return BorderTest(outer, inner, border_fraction)
+    return BorderTest(border_drop, middle_drop, border_fraction)
