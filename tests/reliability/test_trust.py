@@ -168,7 +168,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
     assert numbers["belief"] == "supported"
     assert len(numbers["place"]["falls"]) == 128
     assert len(numbers["classes"]) == len(numbers["noise"]) == len(numbers["shifts"]) == 4
-    assert str(good).splitlines()[0].endswith("supported")
+    assert str(good).splitlines()[0].endswith(": supported")
     assert good._repr_png_()[:4] == b"\x89PNG"
 
 
