@@ -56,8 +56,8 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     ticks = _ticks(bottom, top)
     top = max(top, ticks[-1])
 
-    def x(share: Floats) -> Floats:
-        return np.asarray(LEFT + share * (WIDTH_PX - LEFT - RIGHT))
+    def x(fraction: Floats) -> Floats:
+        return np.asarray(LEFT + fraction * (WIDTH_PX - LEFT - RIGHT))
 
     def y(value: Floats) -> Floats:
         return np.asarray(HEIGHT_PX - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT_PX - TOP - BOTTOM))
@@ -67,17 +67,15 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
         f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" '
         f'aria-label="{escape(f"{y_label} by {x_label}: {description}")}">',
     ]
-    for progress in ticks:
-        position = float(y(np.array(progress)))
+    for tick in ticks:
+        position = float(y(np.array(tick)))
         parts.append(f'<path class="grid" d="M{LEFT} {position:.1f}H{WIDTH_PX - RIGHT}"/>')
-        parts.append(
-            f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{progress:.4g}</text>'
-        )
-    for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
-        position = float(x(np.array(progress)))
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        position = float(x(np.array(tick)))
         parts.append(
             f'<text class="tick" x="{position:.1f}" y="{HEIGHT_PX - BOTTOM + 17}" '
-            f'text-anchor="middle">{progress:.4g}</text>'
+            f'text-anchor="middle">{tick:.4g}</text>'
         )
     parts.append(
         f'<text class="axis" x="{(LEFT + WIDTH_PX - RIGHT) / 2}" y="{HEIGHT_PX - 8}" text-anchor="middle">'

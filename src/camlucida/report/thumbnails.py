@@ -68,14 +68,14 @@ class ThumbnailRenderer:
         """Return the overlay of a method as a data URI, or "" if it is omitted."""
         forwards = self._costs.get((method, "explaining"), (0.0, 0.0))[0]
         if forwards > MAX_FORWARDS:
-            self.left_out[method] = f"a map takes {forwards:,.0f} forwards"
+            self.left_out[method] = f"a map takes {forwards:,.0f} forward passes"
             return ""
         return self._cached((index, method), lambda: self._explain(index, method))
 
     def _explain(self, index: int, method: str) -> Image.Image:
         item, request = self.data[index], self._requests[method]
         target = None
-        if self.evaluation.plan["target"] == "label" and item.label is not None:
+        if self.evaluation.plan["target"] == "true" and item.label is not None:
             target = self._labels[item.label]
         explanation = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
         if "@" not in method and explanation.layer != INPUT:
@@ -102,7 +102,7 @@ class ThumbnailRenderer:
                 self.left_out[key[1]] = str(error)
                 uri = ""
             if len(uri) > self.max_bytes:
-                self.left_out[key[1]] = "the page would become too large"
+                self.left_out[key[1]] = "the report would be too large"
                 uri = ""
             self.max_bytes -= len(uri)
             self._cache[key] = uri
