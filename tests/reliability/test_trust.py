@@ -165,8 +165,8 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
     with Image.open(panel) as rendered:
         assert rendered.width == 2064
     numbers = json.loads(record.read_text())
-    assert numbers["belief"] == "supported"
-    assert len(numbers["place"]["falls"]) == 128
+    assert numbers["level"] == "supported"
+    assert len(numbers["position_test"]["drops"]) == 128
     assert len(numbers["classes"]) == len(numbers["noise"]) == len(numbers["shifts"]) == 4
     assert str(good).splitlines()[0].endswith(": supported")
     assert good._repr_png_()[:4] == b"\x89PNG"

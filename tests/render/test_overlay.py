@@ -128,7 +128,7 @@ def test_contour_surrounds_high_values() -> None:
         (HEATMAP, {"opacity": float("nan")}, "opacity is nan"),
         (HEATMAP, {"blend": "unifrom"}, "Did you mean 'uniform'"),
         (HEATMAP, {"colormap": "yet"}, "Did you mean 'jet'"),
-        (HEATMAP * 9, {}, "Normalise the map first"),
+        (HEATMAP * 9, {}, "Normalise it first"),
     ],
 )
 def test_invalid_arguments(heatmap: np.ndarray, options: dict[str, object], message: str) -> None:

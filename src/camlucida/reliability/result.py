@@ -161,7 +161,7 @@ class Trust:
 
     def record(self) -> dict[str, Any]:
         """Return all numbers, ready for JSON; undefined ones are None."""
-        test = self.position_test
+        confidence, position, border = self.confidence, self.position_test, self.border_test
         return {
             "source": self.source,
             "model": self.model,
@@ -171,22 +171,33 @@ class Trust:
             "predicted": self.predicted,
             "probability": self.probability,
             "seed": self.seed,
-            "belief": self.verdict.level,
+            "level": self.verdict.level,
             "reasons": list(self.verdict.reasons),
-            "certainty": asdict(self.confidence)
-            | {"unsure": self.confidence.unsure, "guessing": self.confidence.guessing},
-            "place": test
-            and {
-                "p": test.p,
-                "fall": test.drop,
-                "elsewhere": test.mean_drop_elsewhere,
-                "falls": test.drops.tolist(),
+            "confidence": {
+                "probability": confidence.probability,
+                "margin": confidence.margin,
+                "perplexity": confidence.choices,
+                "classes": confidence.classes,
+                "normalized_entropy": confidence.unsure,
+                "guessing": confidence.guessing,
             },
-            "edge": asdict(self.border_test) | {"decides": self.border_test.decides},
+            "position_test": position
+            and {
+                "p": position.p,
+                "drop": position.drop,
+                "mean_drop_elsewhere": position.mean_drop_elsewhere,
+                "drops": position.drops.tolist(),
+            },
+            "border_test": {
+                "border": border.edge,
+                "middle": border.middle,
+                "map_fraction": border.marked,
+                "decides": border.decides,
+            },
             "classes": [_similarity_record(s) for s in self.classes],
             "noise": [_similarity_record(s) for s in self.noise],
             "shifts": [_similarity_record(s) for s in self.shifts],
-            "region": self.region and asdict(self.region) | {"beside": self.region.misses},
+            "region": self.region and asdict(self.region) | {"misses": self.region.misses},
         }
 
     def panel(self, **style: Any) -> Image.Image:
