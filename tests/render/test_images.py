@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from camlucida.data.image_paths import image_files
-from camlucida.data.images import load_image
+from camlucida.data.images import MAX_PIXELS, load_image
 from camlucida.errors import ImageError
 
 RNG = np.random.default_rng(0)
@@ -220,6 +220,10 @@ def test_first_frame_of_an_animation(kind: str) -> None:
 def test_extreme_sizes(shape: tuple[int, int, int]) -> None:
     array = RNG.integers(0, 256, shape, np.uint8)
     assert_array_equal(pixels(load_image(stored(Image.fromarray(array)))), array)
+
+
+def test_default_limit_is_at_most_that_of_pillow() -> None:
+    assert (Image.MAX_IMAGE_PIXELS or MAX_PIXELS) >= MAX_PIXELS
 
 
 # --- folders ---
