@@ -161,7 +161,7 @@ def test_failures_are_listed_with_reasons(tmp_path: Path) -> None:
 
 def test_images_of_other_data_or_weights_are_omitted(run: Evaluation, tmp_path: Path) -> None:
     other = report(run, tmp_path / "a.html", model=load("toybox"), data=ToyboxDataset(Toybox(12, seed=9)))
-    assert "No images are displayed: toybox has other" in Page(other.read_text("utf-8")).text
+    assert "No images are displayed: the images, labels, boxes or masks of toybox have changed" in Page(other.read_text("utf-8")).text
     model = load("toybox")
     with torch.no_grad():
         next(model.network.parameters()).mul_(1.5)
@@ -191,7 +191,7 @@ def test_report_from_the_command_line(
     with pytest.raises(SystemExit) as stop:
         main(["report", "nowhere"])
     assert stop.value.code == 2
-    assert "holds no run" in capsys.readouterr().err
+    assert "contains no run" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "toybox", "--recipe", "cam-vs-gradcam", "--method", "cam"])
     assert "leave --method out" in re.sub(r"\s+", " ", capsys.readouterr().err)
