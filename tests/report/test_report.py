@@ -161,7 +161,9 @@ def test_failures_are_listed_with_reasons(tmp_path: Path) -> None:
 
 def test_images_of_other_data_or_weights_are_omitted(run: Evaluation, tmp_path: Path) -> None:
     other = report(run, tmp_path / "a.html", model=load("toybox"), data=ToyboxDataset(Toybox(12, seed=9)))
-    assert "No images are displayed: the images, labels, boxes or masks of toybox have changed" in Page(other.read_text("utf-8")).text
+    assert (
+        "No images are displayed: the images, labels, boxes or masks of toybox" in Page(other.read_text("utf-8")).text
+    )
     model = load("toybox")
     with torch.no_grad():
         next(model.network.parameters()).mul_(1.5)
