@@ -138,7 +138,7 @@ def _calibration_sentence(calibration: Calibration) -> str:
 
 
 def _format_rate(interval: Interval) -> str:
-    return f"{format_percent(interval.value)} ({interval.low:.1%} to {interval.high:.1%})"
+    return f"{format_percent(interval.value)} ({format_percent(interval.low)} to {format_percent(interval.high)})"
 
 
 def _confusion_table(confusion: Confusion) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
     costs = evaluation.costs()
     methods = Table(
         "per image and method",
-        [("map", "forwards"), ("map", "seconds"), ("all metrics", "forwards"), ("all metrics", "seconds")],
+        [("map", "forward passes"), ("map", "seconds"), ("all metrics", "forward passes"), ("all metrics", "seconds")],
         [
             (m, m in evaluation.controls, _cost_cells(costs, m))
             for m in evaluation.methods
@@ -197,7 +197,9 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
                     [TableCell(format_number(float(np.mean(part)))) for part in zip(*metric_costs, strict=True)],
                 )
             )
-    metrics = Table("per image and metric, mean over methods", [("", "forwards"), ("", "seconds")], rows, "metric")
+    metrics = Table(
+        "per image and metric, mean over methods", [("", "forward passes"), ("", "seconds")], rows, "metric"
+    )
     return [methods, metrics]
 
 
