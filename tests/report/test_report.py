@@ -196,7 +196,7 @@ def test_report_from_the_command_line(
     assert "contains no run" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "toybox", "--recipe", "cam-vs-gradcam", "--method", "cam"])
-    assert "leave --method out" in re.sub(r"\s+", " ", capsys.readouterr().err)
+    assert "remove --method" in re.sub(r"\s+", " ", capsys.readouterr().err)
 
 
 def test_report_modules_are_imported_lazily() -> None:
