@@ -17,6 +17,8 @@ PHOTO = RNG.integers(0, 256, (20, 30, 3), np.uint8)
 IMAGE = Image.fromarray(PHOTO)
 HEATMAP = RNG.uniform(0, 1, (20, 30))
 HOLED = np.where(HEATMAP < 0.3, np.nan, HEATMAP)
+RAMP = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
+GREY = Image.new("RGB", (64, 48), (120, 120, 120))
 
 
 @pytest.mark.parametrize("blend", ["heat", "uniform"])
@@ -175,3 +177,16 @@ def test_contour_surrounds_both_signs() -> None:
     assert line[19, 10:30].all()
     assert line[19, 60:80].all()
     assert not line[:10].any()
+
+
+def test_small_map_is_enlarged_without_new_values() -> None:
+    """The filter depends on the size of the map, not on the size at which it is drawn."""
+    result = resize_heatmap(np.array([[0.0, 1.0]], dtype=np.float32), (200, 100))
+    assert set(np.unique(result)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("contour", [0.25, 0.75])
+def test_contour_lies_at_its_value(contour: float) -> None:
+    without, with_contour = (np.asarray(overlay(GREY, RAMP, contour=value), dtype=int) for value in (None, contour))
+    changed = np.flatnonzero(np.abs(with_contour - without).sum(2)[24])
+    assert abs(changed.mean() / 63 - contour) < 0.1

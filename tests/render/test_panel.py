@@ -26,6 +26,8 @@ BARS = (
     Bar("", 0.0),
 )
 SIZES = [(1, 1), (3, 1), (32, 32), (1200, 24), (24, 1200), (500, 375), (375, 500), (97, 97), (2600, 1000)]
+RAMP = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
+GREY = Image.new("RGB", (64, 48), (120, 120, 120))
 
 
 def margin_is_empty(page: Image.Image, density: float) -> bool:
@@ -136,6 +138,16 @@ def test_invalid_arguments_of_a_panel() -> None:
         draw_panel(image, np.zeros((40, 30)), title="t")
     with pytest.raises(MethodError, match="Did you mean 'turbo'"):
         draw_panel(image, np.zeros((30, 40)), title="t", colormap="trubo")
+
+
+def test_panel_draws_the_contour() -> None:
+    without, with_contour = (np.asarray(draw_panel(GREY, RAMP, title="", contour=value)) for value in (None, 0.5))
+    assert not np.array_equal(without, with_contour)
+
+
+def test_panel_prints_the_scale() -> None:
+    first, second = (np.asarray(draw_panel(GREY, RAMP, title="", scale=(0.0, top))) for top in (1.0, 5.0))
+    assert not np.array_equal(first, second)
 
 
 # --- grid ---

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camlucida.evaluation.model_input import ModelInput
-from camlucida.reliability.position_test import BLUR_SIGMA, blur_images
+from camlucida.reliability.position_test import blur_drops
 
 MAX_RELATIVE_ENTROPY = 0.5
 """Predictions with a normalised entropy of at least this value count as guesses. Measured by
@@ -107,15 +107,6 @@ def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTe
     down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)
     border = torch.ones(height, width)
     border[down : height - down, across : width - across] = 0
-    masks = torch.stack([border, 1 - border]).to(model_input.inputs)[:, None]
-    infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
-
-    def blurred(indices: Tensor) -> Tensor:
-        weight = masks[indices.to(masks.device)]
-        return model_input.inputs * (1 - weight) + infill * weight
-
-    after = model_input.predict(blurred, 2).double().log_softmax(1)[:, model_input.target]
-    before = model_input.logits.double().log_softmax(0)[model_input.target]
-    border_drop, middle_drop = (before - after).tolist()
+    border_drop, middle_drop = blur_drops(model_input, torch.stack([border, 1 - border]))[0].tolist()
     border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0
     return BorderTest(border_drop, middle_drop, border_fraction)

@@ -97,16 +97,35 @@ def position_test(
     height, width = values.shape
     highlighted = feather(top_pixels(pad_to_grid(values), model_input.random("place")))
     transformed = transform_group(highlighted, n_transforms)
-    masks = torch.stack([mask[:height, :width] for mask in transformed]).to(model_input.inputs)
-    infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
+    masks = torch.stack([mask[:height, :width] for mask in transformed])
+    drops, infill = blur_drops(model_input, masks, progress)
+    return PositionTest(drops, masks[0].to(infill.dtype), infill)
+
+
+def blur_drops(
+    model_input: ModelInput, masks: Tensor, progress: ProgressCallback | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute the drops in the target's log-probability when regions of the network input are blurred.
+
+    Args:
+        model_input: The network input and its target.
+        masks: Weight of the blurred image at each pixel, for each region `(n, H, W)`, in [0, 1].
+        progress: Called with the number of network inputs done and the total number.
+
+    Returns:
+        The drops `(n,)` in nats, and the blurred image `(c, H, W)`; both on the CPU.
+    """
+    inputs = model_input.inputs
+    infill = blur_images(inputs, BLUR_SIGMA * min(inputs.shape[-2:]), "reflect")
+    weights = masks.to(inputs)[:, None]
 
     def blurred(indices: Tensor) -> Tensor:
-        weight = masks[indices.to(masks.device)][:, None]
-        return model_input.inputs * (1 - weight) + infill * weight
+        weight = weights[indices.to(weights.device)]
+        return inputs * (1 - weight) + infill * weight
 
     after = model_input.predict(blurred, len(masks), progress=progress).double().log_softmax(1)[:, model_input.target]
     before = model_input.logits.double().log_softmax(0)[model_input.target]
-    return PositionTest((before - after).cpu(), masks[0].cpu(), infill[0].cpu())
+    return (before - after).cpu(), infill[0].cpu()
 
 
 def pad_to_grid(map_: Tensor) -> Tensor:

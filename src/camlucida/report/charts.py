@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
 from camlucida.evaluation.statistics import Floats
+from camlucida.render.curves import axis_ticks
 
 WIDTH_PX, HEIGHT_PX = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
@@ -52,9 +52,8 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     """
     bottom = min(0.0, *(float(each.low.min()) for each in lines))
     top = max(float(each.high.max()) for each in lines)
-    top = top if top > bottom else bottom + 1
-    ticks = _ticks(bottom, top)
-    top = max(top, ticks[-1])
+    ticks = [tick for tick in axis_ticks(bottom, top) if tick >= bottom]
+    top = ticks[-1]
 
     def x(fraction: Floats) -> Floats:
         return np.asarray(LEFT + fraction * (WIDTH_PX - LEFT - RIGHT))
@@ -104,11 +103,3 @@ def swatch(i: int) -> str:
 
 def _points(x: Floats, y: Floats) -> list[str]:
     return [f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)]
-
-
-def _ticks(bottom: float, top: float) -> NDArray[np.float64]:
-    """Return about five round numbers from bottom to top."""
-    rough = (top - bottom) / 4
-    size = 10 ** np.floor(np.log10(rough))
-    step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough)
-    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step) + 0.0  # avoids -0

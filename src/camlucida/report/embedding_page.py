@@ -17,11 +17,11 @@ from camlucida.data.datasets import sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
-from camlucida.render.resize import display_size, resize_image
+
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun
 from camlucida.report.templates import read_asset, write_page
-from camlucida.report.thumbnails import data_uri
+from camlucida.report.thumbnails import data_uri, thumbnail_of
 
 WIDTH_PX, HEIGHT_PX, MARGIN_PX = 900, 620, 16
 MAX_POINTS = 4000
@@ -140,7 +140,7 @@ def _thumbnails(embedding: Embedding, rows: list[Row]) -> dict[int, str]:
             image = load_image(embedding.data[rows[i]["index"]].image)
         except CamlucidaError:
             continue
-        uri = data_uri(resize_image(image, display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))))
+        uri = data_uri(thumbnail_of(image, THUMBNAIL_PX))
         bytes_left -= len(uri)
         if bytes_left < 0:
             break

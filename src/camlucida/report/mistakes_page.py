@@ -13,15 +13,14 @@ from camlucida.analysis.error_analysis import Mistakes
 from camlucida.analysis.error_sheet import Mistake
 from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval
-from camlucida.render.boxes import draw_boxes
-from camlucida.render.resize import display_size, resize_image
+
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.gallery import Thumbnail
 from camlucida.report.reliability import reliability_diagram
 from camlucida.report.tables import Table, TableCell
 from camlucida.report.templates import write_page
-from camlucida.report.thumbnails import data_uri
+from camlucida.report.thumbnails import data_uri, thumbnail_of
 
 THUMBNAIL_PX = 240
 N_ERRORS = 12
@@ -217,13 +216,8 @@ def _error_row(mistake: Mistake) -> dict[str, Any]:
 
 
 def _thumbnail(mistake: Mistake, explanation: Explanation | None) -> str:
-    image = mistake.predicted_map.image
-    displayed = image if explanation is None else explanation.overlay()
-    size = display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))
-    thumbnail = resize_image(displayed, size)
-    if mistake.boxes is None:
-        return data_uri(thumbnail)
-    return data_uri(draw_boxes(thumbnail, mistake.boxes * ([size[0] / image.width, size[1] / image.height] * 2)))
+    displayed = mistake.predicted_map.image if explanation is None else explanation.overlay()
+    return data_uri(thumbnail_of(displayed, THUMBNAIL_PX, mistake.boxes))
 
 
 def _contrast_tables(mistakes: Mistakes) -> list[Table]:
