@@ -29,7 +29,7 @@ TABS = {"look": "Explain", "compare": "Compare", "doubt": "Trust", "dataset": "D
 """The name of each image and the tab that it shows."""
 VIEWPORT, SCALE = {"width": 1400, "height": 1000}, 0.8
 SETTLE_MS, TIMEOUT_MS = 6000, 60_000
-"""Time after opening a tab until its maps are drawn, and maximum time of the tests of a map."""
+"""Time after opening a tab until its maps are drawn, and maximum time for tests and for reading the run."""
 
 
 def main() -> None:
@@ -67,6 +67,8 @@ def save_screenshots(url: str, chromium: str) -> None:
                 run_tests.click()
                 page.get_by_text("p = ").first.wait_for(timeout=TIMEOUT_MS)
                 page.wait_for_timeout(SETTLE_MS)
+            if name == "dataset":
+                page.get_by_text("nearest neighbour").first.wait_for(timeout=TIMEOUT_MS)
             page.screenshot(path=IMAGES / f"app-{name}.jpg", type="jpeg", quality=85)
         browser.close()
 
