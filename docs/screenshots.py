@@ -2,7 +2,7 @@
 
     CHROMIUM=/usr/bin/chromium python docs/screenshots.py
 
-Requires playwright and the built front end (`make front`). Takes about a minute.
+Requires playwright and the built front end (`make front`). Takes a few minutes.
 """
 
 from __future__ import annotations
