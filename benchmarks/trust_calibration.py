@@ -1,19 +1,20 @@
-"""How often is the verdict right where the truth is known? Every threshold of camlucida.reliability stands on this.
+"""Accuracy of the verdict where the ground truth is known. The thresholds of camlucida.reliability are based on it.
 
     python benchmarks/trust_calibration.py [--n 100] [--only blind,clean] [--data ../shared/data]
 
-blind     smooth random maps that know nothing: how often p <= .05. The guarantee is 5 % at most
-clean     toybox scenes with one object, the network right: how often the place is found, and the verdict
-empty     toybox scenes with nothing in them: how often the model is found guessing
-random    networks with random weights: how often they are called out
-hans      boats with a stamp, and the network that learned the stamp: called out without, and with, the object's mask
-photos    ResNet-18 on photographs (of CAMLUCIDA_TEST_DATA): p, and the fall in nats against that of the moved maps
+blind     smooth random maps: how often p <= .05; at most 5 % are guaranteed
+clean     toybox scenes with one object, predicted correctly: power of the position test, and the verdict
+empty     toybox scenes without an object: how often the prediction is detected as a guess
+random    networks with random weights: how often their maps are detected
+hans      boats with a watermark, and the network that learnt it: detected without, and with, the mask of the boat
+photos    ResNet-18 on photographs (of CAMLUCIDA_TEST_DATA): p, and the drop in nats at the map and at other positions
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
 from collections import Counter
@@ -37,10 +38,10 @@ from camlucida.reliability.position_test import blur_images, position_test
 from interleaved import machine
 
 SEED = 5000
-"""Scenes from here on chose none of the thresholds."""
+"""Scenes from this seed on were not used to choose any threshold."""
 KINDS = ("resnet", "vgg", "vit")
-SMOOTH = 1 / 8
-"""Standard deviation of what smooths the random maps, in sides."""
+SMOOTHING_SIGMA = 1 / 8
+"""Standard deviation of the blur of the random maps, as a fraction of the side."""
 
 
 def main() -> None:
@@ -52,133 +53,129 @@ def main() -> None:
     torch.set_num_threads(1)
     path = Path(__file__).parent / "results" / "trust_calibration.json"
     for name in arguments.only.split(","):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         row = STUDIES[name](arguments.n, Path(arguments.data))
-        row["seconds"] = round(time.perf_counter() - begun)
+        row["seconds"] = round(time.perf_counter() - start)
         print(f"{name}: {json.dumps(row, indent=2)}", flush=True)
         rows = json.loads(path.read_text())["rows"] if path.exists() else {}
         path.write_text(json.dumps({"machine": machine(), "rows": {**rows, name: row}}, indent=2) + "\n")
 
 
 def blind(n: int, _: Path) -> dict[str, Any]:
-    """As often as it likes: a random map has no place that matters."""
-    model, p = cl.load("toybox"), []
+    """Maps that are independent of the image."""
+    model, p_values = cl.load("toybox"), []
     for i in counted(2 * n, "blind"):
-        sight = prepare_input(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
-        found = position_test(sight, smooth_random(i))
-        p.append(found.p if found else float("nan"))
-    return {"p <= .05": share([value <= 0.05 for value in p]), "p <= .20": share([value <= 0.2 for value in p])}
+        model_input = prepare_input(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
+        test = position_test(model_input, smooth_random(i))
+        p_values.append(test.p if test else float("nan"))
+    return {"p <= .05": rate([p <= 0.05 for p in p_values]), "p <= .20": rate([p <= 0.2 for p in p_values])}
 
 
 def smooth_random(seed: int, side: int = 96) -> Tensor:
-    """White noise, smoothed on the torus: every move of the group is as likely as it is."""
+    """Return white noise, smoothed with wrap-around, so that every transform of it is equally likely."""
     white = torch.randn((1, 1, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return blur_images(white, SMOOTH * side, "circular")[0, 0]
+    return blur_images(white, SMOOTHING_SIGMA * side, "circular")[0, 0]
 
 
 def clean(n: int, _: Path) -> dict[str, Any]:
-    """Where a verdict should be good."""
-    found = [t for t, scene in judged(cl.load("toybox"), n, "clean") if t.predicted == scene.objects[0].kind]
-    moved = [t.position_test for t in found if t.position_test is not None]
+    """Maps that should be supported."""
+    results = [t for t, scene in trust_scenes(cl.load("toybox"), n, "clean") if t.predicted == scene.objects[0].kind]
     return {
-        "correct": len(found),
-        "power: p <= .05": share([t.position_test is not None and t.position_test.p <= 0.05 for t in found]),
-        "p > .20": share([place.p > 0.2 for place in moved]),
-        "fall, elsewhere (nats)": falls(found),
-        "guessing": share([t.confidence.guessing for t in found]),
-        "edge decides": share([t.border_test.decides for t in found]),
-        "beside the mask": share([t.region is not None and t.region.misses for t in found]),
-        "stable": quantiles([t.record()["shifts"][0]["correlation"] for t in found]),
-        **verdicts(found),
+        "correct": len(results),
+        "power: p <= .05": rate([p_of(t) <= 0.05 for t in results]),
+        "p > .20": rate([t.position_test.p > 0.2 for t in results if t.position_test is not None]),
+        "drop, at other positions (nats)": mean_drops(results),
+        "guessing": rate([t.confidence.guessing for t in results]),
+        "border decides": rate([t.border_test.decides for t in results]),
+        "misses the mask": rate([t.region is not None and t.region.misses for t in results]),
+        "correlation with a shifted copy": quantiles([t.shifts[0].correlation for t in results]),
+        **verdicts(results),
     }
 
 
 def empty(n: int, _: Path) -> dict[str, Any]:
-    """Nothing to see."""
-    found = [t for t, _ in judged(cl.load("toybox"), n, "empty")]
-    return {"guessing": share([t.confidence.guessing for t in found]), **verdicts(found)}
+    """Predictions that should be guesses."""
+    results = [t for t, _ in trust_scenes(cl.load("toybox"), n, "empty")]
+    return {"guessing": rate([t.confidence.guessing for t in results]), **verdicts(results)}
 
 
 def random(n: int, _: Path) -> dict[str, Any]:
-    """Every scene meets another network that has learned nothing."""
-    found = []
+    """Maps of networks with random weights, a different one for each scene."""
+    results = []
     for i in counted(n, "random"):
         torch.manual_seed(SEED + i)
         model = replace(cl.load("toybox"), network=build(KINDS[i % len(KINDS)]).eval())
-        found.append(trust(model, toybox.scene((SEED, i)).picture(), seed=i))
-    return {"called out": share([t.verdict.belief != "believe it" for t in found]), **verdicts(found)}
+        results.append(trust(model, toybox.scene((SEED, i)).picture(), seed=i))
+    return {"detected": rate([t.verdict.level != "supported" for t in results]), **verdicts(results)}
 
 
 def hans(n: int, _: Path) -> dict[str, Any]:
-    """The network that looks at the stamp; and what the same rule says of it where there is no stamp."""
-    scenes = list(judged(cl.load("toybox:cleverhans"), n, "watermark", ["boat"]))
-    found = [t for t, _ in scenes]
-    without = [replace(t, region=None) for t in found]
-    honest = [t for t, _ in judged(cl.load("toybox"), n, "watermark", ["boat"])]
+    """The network that learnt the watermark, and the unbiased network on the same scenes."""
+    results = [t for t, _ in trust_scenes(cl.load("toybox:cleverhans"), n, "watermark", ["boat"])]
+    without_region = [replace(t, region=None) for t in results]
+    unbiased = [t for t, _ in trust_scenes(cl.load("toybox"), n, "watermark", ["boat"])]
     return {
-        "called out, no mask given": share([t.verdict.level != "believe it" for t in without]),
-        "called out, mask given": share([t.verdict.level != "believe it" for t in found]),
-        "edge decides": share([t.border_test.decides for t in found]),
-        "beside the mask": share([t.region is not None and t.region.misses for t in found]),
-        "inside the mask": quantiles([t.region.inside for t in found if t.region is not None]),
-        "the honest network on the same scenes: edge decides": share([t.border_test.decides for t in honest]),
-        "the honest network on the same scenes": verdicts(honest),
-        **verdicts(found),
+        "detected without the mask": rate([t.verdict.level != "supported" for t in without_region]),
+        "detected with the mask": rate([t.verdict.level != "supported" for t in results]),
+        "border decides": rate([t.border_test.decides for t in results]),
+        "misses the mask": rate([t.region is not None and t.region.misses for t in results]),
+        "inside the mask": quantiles([t.region.inside for t in results if t.region is not None]),
+        "unbiased network: border decides": rate([t.border_test.decides for t in unbiased]),
+        "unbiased network": verdicts(unbiased),
+        **verdicts(results),
     }
 
 
 def photos(n: int, data: Path) -> dict[str, Any]:
-    """The photographs of one object class with boxes, right and wrong predictions."""
+    """Photographs with correct and wrong predictions."""
     model = cl.load(data / "weights" / "resnet18_imagenet.safetensors")
-    known = json.loads((data / "dev" / "manifest.json").read_text())["images"]
-    chosen = [photo for photo in known if photo["kind"] == "imagenet_val"]
-    chosen = [chosen[i] for i in np.random.default_rng(SEED).permutation(len(chosen))[: max(8, n // 2)]]
-    found = []
-    right = []
-    for i in counted(len(chosen), "photos"):
-        t = trust(model, data / "dev" / chosen[i]["file"], seed=i)
-        found.append(t)
-        right.append(_right(model, t, chosen[i]))
+    entries = json.loads((data / "dev" / "manifest.json").read_text())["images"]
+    entries = [entry for entry in entries if entry["kind"] == "imagenet_val"]
+    sampled = [entries[i] for i in np.random.default_rng(SEED).permutation(len(entries))[: max(8, n // 2)]]
+    results = [trust(model, data / "dev" / sampled[i]["file"], seed=i) for i in counted(len(sampled), "photos")]
+    correct, wrong = [], []
+    for t, entry in zip(results, sampled, strict=True):
+        accepted = [model.labels[k] for k in entry["accepted_indices"]]
+        (correct if t.predicted in accepted else wrong).append(t)
     return {
-        "n": len(found),
-        "correct": share(right),
-        "p <= .05": share([t.place is not None and t.place.p <= 0.05 for t in found]),
-        "p <= .05, correct": share(
-            [t.place is not None and t.place.p <= 0.05 for t, r in zip(found, right, strict=True) if r]
-        ),
-        "fall, elsewhere (nats)": falls(found),
-        "guessing, correct": share([t.certainty.guessing for t, r in zip(found, right, strict=True) if r]),
-        "guessing, wrong": share([t.certainty.guessing for t, r in zip(found, right, strict=True) if not r]),
-        "unsure": quantiles([t.certainty.unsure for t in found]),
-        "edge decides": share([t.edge.decides for t in found]),
-        **verdicts(found),
+        "n": len(results),
+        "correct": rate([t in correct for t in results]),
+        "p <= .05": rate([p_of(t) <= 0.05 for t in results]),
+        "p <= .05, correct": rate([p_of(t) <= 0.05 for t in correct]),
+        "drop, at other positions (nats)": mean_drops(results),
+        "guessing, correct": rate([t.confidence.guessing for t in correct]),
+        "guessing, wrong": rate([t.confidence.guessing for t in wrong]),
+        "normalised entropy": quantiles([t.confidence.unsure for t in results]),
+        "border decides": rate([t.border_test.decides for t in results]),
+        **verdicts(results),
     }
 
 
-def _right(model: cl.Model, t: Trust, photo: dict[str, Any]) -> bool:
-    return any(t.predicted == model.labels[k] for k in photo["accepted_indices"])
-
-
-def judged(
+def trust_scenes(
     model: cl.Model, n: int, variant: Any, kinds: list[str] | None = None
 ) -> Iterator[tuple[Trust, toybox.Scene]]:
-    """The verdict on scenes, with the mask of the object where there is one."""
+    """Yield the results for scenes, with the mask of the object if there is one."""
     for i in counted(n, variant):
         scene = toybox.scene((SEED, i), kinds, variant=variant)
         drawing = scene.draw()
         yield trust(model, drawing.image, region=drawing.masks[0] if scene.objects else None, seed=i), scene
 
 
-def counted(n: int, what: str) -> Iterator[int]:
-    """0 to n - 1, saying how far it is."""
+def counted(n: int, name: str) -> Iterator[int]:
+    """Yield 0 to n - 1, and print the progress."""
     for i in range(n):
-        print(f"\r{what} {i}/{n}", end="", flush=True)
+        print(f"\r{name} {i}/{n}", end="", flush=True)
         yield i
     print("\r", end="")
 
 
-def share(hits: list[bool]) -> str:
-    """With its exact (Clopper and Pearson) 95 % interval."""
+def p_of(t: Trust) -> float:
+    """Return the p-value of the position test; 1 for a constant map."""
+    return 1.0 if t.position_test is None else t.position_test.p
+
+
+def rate(hits: list[bool]) -> str:
+    """Return a rate with its exact 95 % interval (Clopper and Pearson)."""
     k, n = sum(hits), len(hits)
     if not n:
         return "0 of 0"
@@ -187,23 +184,24 @@ def share(hits: list[bool]) -> str:
     return f"{k / n:.1%} ({low:.1%} to {high:.1%}; {k} of {n})"
 
 
-def falls(found: list[Trust]) -> list[float]:
-    """The mean over pictures, at the map and elsewhere."""
-    places = [t.position_test for t in found if t.position_test is not None]
-    return [round(float(np.mean([getattr(p, which) for p in places])), 3) for which in ("fall", "elsewhere")]
+def mean_drops(results: list[Trust]) -> list[float]:
+    """Return the mean drop over the images, for the map and at other positions."""
+    tests = [t.position_test for t in results if t.position_test is not None]
+    means = np.mean([[test.drop, test.mean_drop_elsewhere] for test in tests], axis=0)
+    return [round(float(mean), 3) for mean in means]
 
 
 def quantiles(values: list[float]) -> list[float]:
-    """Lowest, 5 %, half, 95 %, highest."""
-    known = [v for v in values if v is not None]
-    return [round(float(v), 3) for v in np.quantile(known, (0, 0.05, 0.5, 0.95, 1))] if known else []
+    """Return minimum, 5 %, median, 95 % and maximum of the values that are defined."""
+    defined = [v for v in values if not math.isnan(v)]
+    return [round(float(v), 3) for v in np.quantile(defined, (0, 0.05, 0.5, 0.95, 1))] if defined else []
 
 
-def verdicts(found: list[Trust]) -> dict[str, Any]:
-    """How often each, and the reasons without their numbers."""
+def verdicts(results: list[Trust]) -> dict[str, Any]:
+    """Return how often each verdict and each reason occurs; the reasons without their numbers."""
     return {
-        "verdicts": dict(Counter(t.verdict.level for t in found)),
-        "reasons": dict(Counter(reason.partition("(")[0].strip() for t in found for reason in t.verdict.reasons)),
+        "verdicts": dict(Counter(t.verdict.level for t in results)),
+        "reasons": dict(Counter(reason.partition("(")[0].strip() for t in results for reason in t.verdict.reasons)),
     }
 
 

@@ -173,7 +173,7 @@ def test_unlabelled_data_raises(tmp_path: Path) -> None:
     result = mistakes("toybox", data, out=tmp_path / "run")
     with pytest.raises(DataError, match="Name the folders after"):
         _ = result.calibration
-    assert "not judged" in mistakes_report(result, tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "not evaluated" in mistakes_report(result, tmp_path / "p.html").read_text(encoding="utf-8")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -163,7 +163,7 @@ def test_strips_draw_images_and_boxes() -> None:
     colours = {colour: count for count, colour in page.getcolors(1 << 20) or []}
     assert colours[255, 0, 0] == pytest.approx(112 * 112, abs=300)
     assert colours[0, 0, 255] == pytest.approx(2 * 112 * 112, abs=700)
-    with pytest.raises(cl.CamlucidaError, match="no picture"):
+    with pytest.raises(cl.CamlucidaError, match="has an image"):
         draw_strips([Strip("r", "", False, [StripFrame(None, "a")])], title="t")
 
 

@@ -1,4 +1,4 @@
-"""The table of rules, and the numbers it reads."""
+"""The rules of the verdict, and the numbers that they use."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ CONFIDENT = Confidence(0.99, 0.98, 1.1, 10)
 
 
 def position_test_of(p: float, drop: float = 2.0) -> PositionTest:
-    """A test of 100 moves with so small a p."""
+    """Return the test of a map with a given p-value and drop, for 100 transforms."""
     drops = torch.full((100,), drop / 2)
     drops[: round(100 * p)] = drop
     return PositionTest(drops, torch.zeros(4, 4), torch.zeros(3, 4, 4))
 
 
-def rising(fall: float) -> PositionTest:
-    """The class rises wherever something is blurred out, and least at the map's own place: p is 0.01."""
-    return PositionTest(torch.tensor([fall, *[-3.0] * 99]), torch.zeros(4, 4), torch.zeros(3, 4, 4))
+def rising(drop: float) -> PositionTest:
+    """Return the test of a map with p = 0.01, where blurring any other position raises the log-probability."""
+    return PositionTest(torch.tensor([drop, *[-3.0] * 99]), torch.zeros(4, 4), torch.zeros(3, 4, 4))
 
 
 def similarities(*correlations: float) -> tuple[ClassSimilarity, ...]:
-    return tuple(ClassSimilarity("one", c, torch.zeros(4, 4)) for c in correlations)
+    return tuple(ClassSimilarity("class", c, torch.zeros(4, 4)) for c in correlations)
 
 
 GOOD: dict[str, Any] = {
@@ -44,36 +44,36 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("change", "belief", "reason"),
+    ("change", "level", "reason"),
     [
-        ({}, "believe it", ""),
-        ({"position": None}, "cannot tell", "the same everywhere"),
-        ({"confidence": Confidence(0.15, 0.01, 9.0, 10)}, "do not believe it", "guessing"),
-        ({"confidence": Confidence(0.4, 0.2, 3.17, 10)}, "do not believe it", "guessing"),
-        ({"confidence": Confidence(0.4, 0.2, 3.15, 10)}, "believe it", ""),
-        ({"position": position_test_of(0.01, 0.001)}, "cannot tell", "the same whatever is blurred out"),
-        ({"position": position_test_of(0.05)}, "believe it", ""),
-        ({"position": position_test_of(0.06)}, "with care", "other places matter nearly as much"),
-        ({"position": position_test_of(0.21)}, "do not believe it", "no more than any other"),
-        ({"position": position_test_of(0.01, -2.0)}, "do not believe it", "no more than any other"),
-        ({"position": rising(-1.0)}, "do not believe it", "no more than any other"),
-        ({"position": rising(0.0)}, "do not believe it", "no more than any other"),
-        ({"position": rising(0.2)}, "believe it", ""),
-        ({"border": BorderTest(2.0, 0.1, 0.8)}, "with care", "the edge of the picture"),
-        ({"border": BorderTest(-0.1, -2.0, 0.8)}, "believe it", ""),
-        ({"border": BorderTest(2.0, 0.1, 0.3)}, "believe it", ""),  # what is marked lies in the middle
-        ({"classes": similarities(0.9, 0.95, 0.92)}, "with care", "not about this class"),
-        ({"classes": similarities(0.95)}, "with care", "not about this class"),
-        ({"classes": similarities(math.nan, math.nan)}, "believe it", ""),
-        ({"copies": similarities(0.3, 0.4)}, "with care", "not stable"),
-        ({"copies": similarities(math.nan)}, "with care", "not stable"),
-        ({"region": RegionTest(0.2, 0.3)}, "with care", "beside the region"),
-        ({"region": None}, "believe it", ""),
+        ({}, "supported", ""),
+        ({"position": None}, "cannot tell", "the map is constant"),
+        ({"confidence": Confidence(0.15, 0.01, 9.0, 10)}, "not supported", "is a guess"),
+        ({"confidence": Confidence(0.4, 0.2, 3.17, 10)}, "not supported", "is a guess"),
+        ({"confidence": Confidence(0.4, 0.2, 3.15, 10)}, "supported", ""),
+        ({"position": position_test_of(0.01, 0.001)}, "cannot tell", "no blurred region changes"),
+        ({"position": position_test_of(0.05)}, "supported", ""),
+        ({"position": position_test_of(0.06)}, "weakly supported", "other positions matter nearly as much"),
+        ({"position": position_test_of(0.21)}, "not supported", "does not depend on the highlighted region"),
+        ({"position": position_test_of(0.01, -2.0)}, "not supported", "does not depend on the highlighted region"),
+        ({"position": rising(-1.0)}, "not supported", "does not depend on the highlighted region"),
+        ({"position": rising(0.0)}, "not supported", "does not depend on the highlighted region"),
+        ({"position": rising(0.2)}, "supported", ""),
+        ({"border": BorderTest(2.0, 0.1, 0.8)}, "weakly supported", "the border of the image"),
+        ({"border": BorderTest(-0.1, -2.0, 0.8)}, "supported", ""),
+        ({"border": BorderTest(2.0, 0.1, 0.3)}, "supported", ""),  # the highlighted region lies in the middle
+        ({"classes": similarities(0.9, 0.95, 0.92)}, "weakly supported", "not class-sensitive"),
+        ({"classes": similarities(0.95)}, "weakly supported", "not class-sensitive"),
+        ({"classes": similarities(math.nan, math.nan)}, "supported", ""),
+        ({"copies": similarities(0.3, 0.4)}, "weakly supported", "not stable"),
+        ({"copies": similarities(math.nan)}, "weakly supported", "not stable"),
+        ({"region": RegionTest(0.2, 0.3)}, "weakly supported", "misses the region"),
+        ({"region": None}, "supported", ""),
     ],
 )
-def test_every_rule(change: dict[str, Any], belief: str, reason: str) -> None:
+def test_every_rule(change: dict[str, Any], level: str, reason: str) -> None:
     result = verdict(**{**GOOD, **change})
-    assert result.level == belief
+    assert result.level == level
     assert reason in str(result)
     assert len(result.reasons) == bool(reason)
 
@@ -86,12 +86,12 @@ def test_all_reservations_are_listed() -> None:
 
 
 def test_confidence_of_known_logits() -> None:
-    knows_nothing = confidence(torch.zeros(8))
-    assert knows_nothing.choices == pytest.approx(8)
-    assert knows_nothing.unsure == pytest.approx(1)
-    assert knows_nothing.guessing
-    torn = confidence(torch.tensor([50.0, 50.0, 0.0, 0.0, 0.0, 0.0]))
-    assert (torn.probability, torn.margin, torn.choices) == pytest.approx((0.5, 0, 2))
+    uniform = confidence(torch.zeros(8))
+    assert uniform.choices == pytest.approx(8)
+    assert uniform.unsure == pytest.approx(1)
+    assert uniform.guessing
+    tied = confidence(torch.tensor([50.0, 50.0, 0.0, 0.0, 0.0, 0.0]))
+    assert (tied.probability, tied.margin, tied.choices) == pytest.approx((0.5, 0, 2))
     certain = confidence(torch.tensor([200.0, 0.0]))
     assert (certain.probability, certain.choices, certain.unsure) == pytest.approx((1, 1, 0))
     assert not dataclasses.replace(certain, choices=1.41).guessing

@@ -1,4 +1,4 @@
-"""Are the colours the known ones, and readable without colour vision?"""
+"""Colour maps have the published colours, and are legible without colour vision."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ RAMP = np.linspace(0, 1, 257)
 
 @pytest.mark.parametrize("name", ANCHORS)
 def test_anchors(name: str) -> None:
-    steps = np.array([0, 64, 128, 192, 255]) / 255  # where matplotlib's table has them
+    steps = np.array([0, 64, 128, 192, 255]) / 255  # the positions in matplotlib's table
     assert_allclose(apply_colormap(steps, name).astype(int), ANCHORS[name], atol=2)
 
 
 @pytest.mark.parametrize("name", COLORMAPS)
-def test_control_colours_are_met_exactly(name: str) -> None:
+def test_control_colours_are_exact(name: str) -> None:
     palette = PALETTES[name]
-    wanted = [list(bytes.fromhex(colour)) for colour in palette.colours]
+    expected = [list(bytes.fromhex(colour)) for colour in palette.colours]
     tolerance = 3 if name == "jet" else 0  # its corners lie between our steps
-    assert_allclose(apply_colormap(np.array(palette.positions), name).astype(int), wanted, atol=tolerance)
+    assert_allclose(apply_colormap(np.array(palette.positions), name).astype(int), expected, atol=tolerance)
 
 
 def lightness(colours: np.ndarray) -> np.ndarray:
-    """CIE L* of sRGB, 0 to 100."""
-    share = colours / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    """Return CIE L* of sRGB colours, from 0 to 100."""
+    srgb = colours / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     y = linear @ [0.2126, 0.7152, 0.0722]
     return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
 
 
 @pytest.mark.parametrize("name", [DEFAULT_COLORMAP, "viridis", "magma"])
-def test_lightness_only_rises(name: str) -> None:
-    light = lightness(apply_colormap(RAMP, name))
-    assert (np.diff(light) > -0.4).all()  # rounding to 8 bits makes steps of that size
-    assert light[-1] - light[0] > 70
+def test_lightness_is_monotonic(name: str) -> None:
+    levels = lightness(apply_colormap(RAMP, name))
+    assert (np.diff(levels) > -0.4).all()  # the error of rounding to 8 bits
+    assert levels[-1] - levels[0] > 70
 
 
-def test_signed_is_even_about_zero() -> None:
-    light = lightness(apply_colormap(RAMP, "signed"))
-    assert light.argmax() == 128
-    assert_allclose(light, light[::-1], atol=7)
+def test_signed_is_symmetric_about_zero() -> None:
+    levels = lightness(apply_colormap(RAMP, "signed"))
+    assert levels.argmax() == 128
+    assert_allclose(levels, levels[::-1], atol=7)
     middle = apply_colormap(np.array(0.5), "signed").astype(int)
     assert np.ptp(middle) == 0
-    cold, hot = apply_colormap(np.array([0.1, 0.9]), "signed").astype(int)
-    assert cold[2] > cold[0] + 80
-    assert hot[0] > hot[2] + 80
+    negative, positive = apply_colormap(np.array([0.1, 0.9]), "signed").astype(int)
+    assert negative[2] > negative[0] + 80
+    assert positive[0] > positive[2] + 80
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
@@ -65,17 +65,17 @@ def test_shape_and_type(shape: tuple[int, ...]) -> None:
     assert colours.dtype == np.uint8
 
 
-def test_not_seen_is_grey_and_the_input_stays() -> None:
+def test_nan_is_grey_and_the_input_is_unmodified() -> None:
     values = np.array([0.0, np.nan, 1.0])
     assert_array_equal(apply_colormap(values)[1], NAN_COLOUR)
     assert_array_equal(values, [0, np.nan, 1])
     assert_array_equal(apply_colormap(np.full((2, 2), np.nan)), np.full((2, 2, 3), NAN_COLOUR))
 
 
-def test_refusals() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(MethodError, match="Did you mean 'viridis'"):
         apply_colormap(RAMP, "virdis")
-    with pytest.raises(MethodError, match="heat from 0 to 255"):
+    with pytest.raises(MethodError, match="map values from 0 to 255"):
         apply_colormap(np.array([0, 255]))
     with pytest.raises(MethodError, match="Normalise"):
         apply_colormap(np.array([np.inf]))

@@ -1,4 +1,4 @@
-"""Does a large image come out as a small one does, block by block, and is one refused that would fill the memory?"""
+"""Large images are converted block by block, and images that would exceed the memory limit are rejected."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ IMAGES = {
 
 
 def stored(image: Image.Image, orientation: int) -> bytes:
-    file, exif = io.BytesIO(), Image.Exif()
+    buffer, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = orientation
-    image.save(file, "TIFF" if image.mode in "IF" else "PNG", exif=exif)
-    return file.getvalue()
+    image.save(buffer, "TIFF" if image.mode in "IF" else "PNG", exif=exif)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("mode", IMAGES)
-def test_block_by_block(mode: str, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversion_block_by_block(mode: str, orientation: int, monkeypatch: pytest.MonkeyPatch) -> None:
     content = stored(IMAGES[mode], orientation)
     whole = np.asarray(load_image(content))
-    for side in (3, 10):  # blocks of a part of a row, and of two rows
+    for side in (3, 10):  # blocks smaller than a row, and of two rows
         monkeypatch.setattr(convert, "BLOCK_PX", side)
         assert_array_equal(np.asarray(load_image(content)), whole)
 
 
 @pytest.mark.parametrize("scale", [np.float32(1), np.float64(1), np.float16(1)])
-def test_arrays_some_rows_at_a_time(scale: np.floating, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_are_converted_block_by_block(scale: np.floating, monkeypatch: pytest.MonkeyPatch) -> None:
     array = (GENERATOR.random((23, 41, 3)) * scale).astype(scale.dtype)
     monkeypatch.setattr(convert, "BLOCK_PX", 5)
     assert_array_equal(np.asarray(load_image(array)), np.rint(array.astype(np.float64) * 255))
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.5, 2])
-def test_one_wrong_value_in_the_last_block(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("invalid", [np.nan, np.inf, -0.5, 2])
+def test_invalid_value_in_the_last_block(invalid: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "BLOCK_PX", 5)
     values = np.full((23, 41), 0.5, np.float32)
-    values[22, 40] = wrong
+    values[22, 40] = invalid
     for source in (values, stored(Image.fromarray(values), 1)):
         with pytest.raises(ImageError, match=r"1( of 943)? values are NaN|float values from"):
             load_image(source)
 
 
-@pytest.mark.parametrize("values", ["float32", "uint16"])
-def test_an_array_needs_no_float64_of_its_size(values: str) -> None:
-    array = np.zeros((4096, 4096), values)
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+def test_conversion_allocates_no_float64_copy(dtype: str) -> None:
+    array = np.zeros((4096, 4096), dtype)
     tracemalloc.start()
     try:
         load_image(array)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4 * array.size  # one byte a pixel, twice, and some rows in float64
+    assert peak < 4 * array.size  # two copies of one byte per pixel, and one block in float64
 
 
-def test_bytes_are_limited_and_not_only_pixels() -> None:
+def test_max_bytes_limits_the_decoded_size() -> None:
     rows = stored(Image.new("L", (1, 100_000)), 1)
     with pytest.raises(ImageError, match=r"1 x 100000 and would take 2 MB to decode; the limit is 1 \(max_bytes\)"):
         load_image(rows, max_bytes=1_000_000)

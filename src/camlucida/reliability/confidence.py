@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camlucida.evaluation.model_input import ModelInput
-from camlucida.reliability.position_test import BLUR_SIGMA, blur_images
+from camlucida.reliability.position_test import blur_drops
 
 MAX_RELATIVE_ENTROPY = 0.5
 """Predictions with a normalised entropy of at least this value count as guesses. Measured by
@@ -69,7 +69,7 @@ def confidence(logits: Tensor) -> Confidence:
 
 @dataclass(frozen=True)
 class BorderTest:
-    """Drops in the target's log-probability when the border of the image is blurred, and when its middle is.
+    """Drops in the target's log-probability when the border or the middle of the image is blurred.
 
     Watermarks, captions and frames lie in the border; the subject of an image usually does not.
 
@@ -87,7 +87,7 @@ class BorderTest:
     def decides(self) -> bool:
         """Return whether the border matters more than the middle and the map highlights it.
 
-        Without the second condition an object that extends from the middle to the border would count as a watermark.
+        Without the second condition, an object that extends from the middle to the border would count as a watermark.
         """
         return self.edge > max(0.0, self.middle) and self.marked >= MIN_BORDER_FRACTION
 
@@ -107,15 +107,6 @@ def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTe
     down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)
     border = torch.ones(height, width)
     border[down : height - down, across : width - across] = 0
-    masks = torch.stack([border, 1 - border]).to(model_input.inputs)[:, None]
-    infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
-
-    def without(which: Tensor) -> Tensor:
-        share = masks[which.to(masks.device)]
-        return model_input.inputs * (1 - share) + infill * share
-
-    after = model_input.predict(without, 2).double().log_softmax(1)[:, model_input.target]
-    drop = model_input.logits.double().log_softmax(0)[model_input.target] - after
+    border_drop, middle_drop = blur_drops(model_input, torch.stack([border, 1 - border]))[0].tolist()
     border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0
-    outer, inner = drop.tolist()
-    return BorderTest(outer, inner, border_fraction)
+    return BorderTest(border_drop, middle_drop, border_fraction)

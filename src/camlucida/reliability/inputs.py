@@ -65,13 +65,13 @@ def metric_inputs_of(
     item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
     model_input = prepare_input(model, item, None, seed=check_seed(seed))
     if len(model_input.logits) < 2:
-        raise TargetError("trust tells a class from others, and this network has a single output.")
+        raise TargetError("trust compares the maps of several classes, and this network has a single output.")
     if isinstance(method, list | tuple):
-        raise MethodError(f"trust is about the map of one method, not {shown(method)}.")
+        raise MethodError(f"trust tests the map of one method, not {shown(method)}.")
     chosen_method = find(method)
     check_layer(chosen_method, layer)
     if not chosen_method.fuses_layers:
-        one_layer(layer, "trust is about")
+        one_layer(layer, "trust tests")
     explainer = MethodExplainer(
         (chosen_method, chosen_method.with_options(dict(options or {}))), layer, progress=progress
     )
@@ -87,7 +87,7 @@ def _class_index(target: Any, model_input: ModelInput) -> int:
     n_classes = len(model_input.logits)
     if isinstance(target, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", target):
         if " rather than " in target or target.lower().startswith("not "):
-            raise TargetError(f"trust is about one class, and {target!r} is a comparison. Choose a class.")
+            raise TargetError(f"trust tests the map of one class, and {target!r} is a comparison. Choose a class.")
         return class_index(target, model_input.model.labels)
     if isinstance(target, str):
         target = int(target)
@@ -96,7 +96,7 @@ def _class_index(target: Any, model_input: ModelInput) -> int:
             raise TypeError
         index = operator.index(target)
     except TypeError:
-        raise TargetError(f"trust is about a class: a name or an index, not {shown(target)}.") from None
+        raise TargetError(f"the target of trust is the name or the index of a class, not {shown(target)}.") from None
     if not 0 <= index < n_classes:
-        raise TargetError(f"no class {index}: the model has {n_classes}, from 0 to {n_classes - 1}.")
+        raise TargetError(f"no class {index}: the model has {n_classes} classes, from 0 to {n_classes - 1}.")
     return index

@@ -56,7 +56,7 @@ def _infill(image: Image.Image, soft_mask: Image.Image, infill: str) -> Image.Im
     if infill == "mean":
         return Image.new("RGB", image.size, _mean_colour(image, soft_mask))
     known = get_args(OcclusionInfill)
-    raise MethodError(f"no cover {infill!r}.{nearest(str(infill), known)} Known: {', '.join(known)}.")
+    raise MethodError(f"no infill {infill!r}.{nearest(str(infill), known)} Known: {', '.join(known)}.")
 
 
 def _mean_colour(image: Image.Image, soft_mask: Image.Image) -> tuple[int, int, int]:

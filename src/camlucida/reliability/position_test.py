@@ -44,7 +44,7 @@ drop up to rounding.
 
 @dataclass(frozen=True, eq=False)
 class PositionTest:
-    """Drops in the target's log-probability when the highlighted region is blurred, at every position.
+    """Drops in the target's log-probability when the highlighted region is blurred, under every transform.
 
     Attributes:
         drops: Drops `(n_transforms,)` in nats; the first is that of the map itself.
@@ -96,18 +96,36 @@ def position_test(
         return None
     height, width = values.shape
     highlighted = feather(top_pixels(pad_to_grid(values), model_input.random("place")))
-    masks = torch.stack([one[:height, :width] for one in transform_group(highlighted, n_transforms)]).to(
-        model_input.inputs
-    )
-    infill = blur_images(model_input.inputs, BLUR_SIGMA * min(height, width), "reflect")
+    transformed = transform_group(highlighted, n_transforms)
+    masks = torch.stack([mask[:height, :width] for mask in transformed])
+    drops, infill = blur_drops(model_input, masks, progress)
+    return PositionTest(drops, masks[0].to(infill.dtype), infill)
 
-    def without(which: Tensor) -> Tensor:
-        share = masks[which.to(masks.device)][:, None]
-        return model_input.inputs * (1 - share) + infill * share
 
-    after = model_input.predict(without, len(masks), progress=progress).double().log_softmax(1)[:, model_input.target]
+def blur_drops(
+    model_input: ModelInput, masks: Tensor, progress: ProgressCallback | None = None
+) -> tuple[Tensor, Tensor]:
+    """Compute the drops in the target's log-probability when regions of the network input are blurred.
+
+    Args:
+        model_input: The network input and its target.
+        masks: Weight of the blurred image at each pixel, for each region `(n, H, W)`, in [0, 1].
+        progress: Called with the number of network inputs done and the total number.
+
+    Returns:
+        The drops `(n,)` in nats, and the blurred image `(c, H, W)`; both on the CPU.
+    """
+    inputs = model_input.inputs
+    infill = blur_images(inputs, BLUR_SIGMA * min(inputs.shape[-2:]), "reflect")
+    weights = masks.to(inputs)[:, None]
+
+    def blurred(indices: Tensor) -> Tensor:
+        weight = weights[indices.to(weights.device)]
+        return inputs * (1 - weight) + infill * weight
+
+    after = model_input.predict(blurred, len(masks), progress=progress).double().log_softmax(1)[:, model_input.target]
     before = model_input.logits.double().log_softmax(0)[model_input.target]
-    return PositionTest((before - after).cpu(), masks[0].cpu(), infill[0].cpu())
+    return (before - after).cpu(), infill[0].cpu()
 
 
 def pad_to_grid(map_: Tensor) -> Tensor:
@@ -187,7 +205,7 @@ def blur_images(images: Tensor, sigma: float, border: str) -> Tensor:
 def _rotations_and_flips(square: bool, n_transforms: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """Return the quarter turns and the mirrors of the group."""
     if n_transforms not in (128, 64, 32):
-        raise MethodError(f"n_transforms is 128, 64 or 32, not {n_transforms!r}.")
+        raise MethodError(f"n_transforms must be 128, 64 or 32, not {n_transforms!r}.")
     if square and n_transforms > 32:
         return (0, 1, 2, 3), ((False, True) if n_transforms == 128 else (False,))
     return (0, 2), ((False, True) if n_transforms > 32 else (False,))

@@ -87,67 +87,65 @@ class Trust:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return question, result and explanation of every test."""
-        confidence, copies = self.confidence, (*self.noise, *self.shifts)
+        """Return name, result and details of every test."""
+        confidence, border, copies = self.confidence, self.border_test, (*self.noise, *self.shifts)
         rows = [
             (
-                "is the model sure?",
-                f"{confidence.probability:.1%}, {confidence.margin:.1%} over the second",
-                f"as unsure as among {confidence.choices:.1f} of {confidence.classes} classes",
+                "confidence of the prediction",
+                f"{confidence.probability:.1%}, {confidence.margin:.1%} over the second class",
+                f"perplexity {confidence.choices:.1f} of {confidence.classes} classes",
             )
         ]
-        if self.position_test is not None:
+        if (position := self.position_test) is not None:
             rows.append(
                 (
-                    "does the place matter?",
-                    f"p = {self.position_test.p:.3f} ({len(self.position_test.drops)} moves)",
-                    f"blurred out, it falls by {format_nats(self.position_test.drop)} nats; "
-                    f"elsewhere {format_nats(self.position_test.mean_drop_elsewhere)}",
+                    "position",
+                    f"p = {position.p:.3f} ({len(position.drops)} transforms)",
+                    f"drop of {format_nats(position.drop)} nats when blurred, "
+                    f"{format_nats(position.mean_drop_elsewhere)} at other positions",
                 )
             )
         rows.append(
             (
-                "does the edge decide?",
-                "yes" if self.border_test.decides else "no",
-                f"edge blurred: {format_nats(self.border_test.edge)} nats; "
-                f"middle blurred: {format_nats(self.border_test.middle)}; "
-                f"{self.border_test.marked:.0%} of the mark is in it",
+                "border of the image decides",
+                "yes" if border.decides else "no",
+                f"drop of {format_nats(border.edge)} nats (border), {format_nats(border.middle)} (middle); "
+                f"{border.marked:.0%} of the region in the border",
             )
         )
         if self.classes:
             first, others = self.classes[0], median_correlation(self.classes[1:] or self.classes)
             rows.append(
                 (
-                    "is it about this class?",
+                    "class sensitivity",
                     f"{format_correlation(first.correlation)} with {first.name}, "
-                    f"{format_correlation(others)} with random ones",
-                    "rank correlation; copies of the picture give "
-                    f"{format_correlation(min_correlation(copies))} or more",
+                    f"{format_correlation(others)} with random classes",
+                    f"rank correlation; at least {format_correlation(min_correlation(copies))} with perturbed copies",
                 )
             )
         if copies:
             rows.append(
                 (
-                    "is it stable?",
-                    f"{format_correlation(median_correlation(self.noise))} under noise, "
-                    f"{format_correlation(median_correlation(self.shifts))} under shifts",
-                    "rank correlation with the map of the changed picture",
+                    "stability",
+                    f"{format_correlation(median_correlation(self.noise))} with noise, "
+                    f"{format_correlation(median_correlation(self.shifts))} with shifts",
+                    "median rank correlation with the maps of perturbed copies",
                 )
             )
         if self.region is not None:
             rows.append(
                 (
-                    "does it lie on the region?",
-                    f"{self.region.inside:.0%} of it inside",
-                    f"the region is {self.region.area:.0%} of the picture",
+                    "region",
+                    f"{self.region.inside:.0%} of the map inside",
+                    f"the region covers {self.region.area:.0%} of the image",
                 )
             )
         return rows
 
     def __str__(self) -> str:
-        width = max(len(question) for question, _, _ in self.rows)
-        lines = [f"  {question:{width}}  {answer}  ({how})" for question, answer, how in self.rows]
-        return "\n".join([f"{self.source}, {self.target}, {self.method}: {self.verdict}", *lines])
+        width = max(len(name) for name, _, _ in self.rows)
+        lines = [f"  {name:{width}}  {result}  ({details})" for name, result, details in self.rows]
+        return "\n".join([f"{self.source}, {self.method} map of {self.target}: {self.verdict}", *lines])
 
     def __rich__(self) -> Table:
         from rich.markup import escape
@@ -155,7 +153,7 @@ class Trust:
         from rich.text import Text
 
         names = (printable(name, lines=False) for name in (self.source, self.target, self.method))
-        title = Text(f"{' · '.join(names)}\n{self.verdict}")
+        title = Text(f"{' · '.join(names)}\nMap: {self.verdict}")
         table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
         for row in self.rows:
             table.add_row(*map(escape, row))
@@ -163,7 +161,7 @@ class Trust:
 
     def record(self) -> dict[str, Any]:
         """Return all numbers, ready for JSON; undefined ones are None."""
-        test = self.position_test
+        confidence, position, border = self.confidence, self.position_test, self.border_test
         return {
             "source": self.source,
             "model": self.model,
@@ -173,22 +171,33 @@ class Trust:
             "predicted": self.predicted,
             "probability": self.probability,
             "seed": self.seed,
-            "belief": self.verdict.level,
+            "level": self.verdict.level,
             "reasons": list(self.verdict.reasons),
-            "certainty": asdict(self.confidence)
-            | {"unsure": self.confidence.unsure, "guessing": self.confidence.guessing},
-            "place": test
-            and {
-                "p": test.p,
-                "fall": test.drop,
-                "elsewhere": test.mean_drop_elsewhere,
-                "falls": test.drops.tolist(),
+            "confidence": {
+                "probability": confidence.probability,
+                "margin": confidence.margin,
+                "perplexity": confidence.choices,
+                "classes": confidence.classes,
+                "normalized_entropy": confidence.unsure,
+                "guessing": confidence.guessing,
             },
-            "edge": asdict(self.border_test) | {"decides": self.border_test.decides},
-            "classes": [_similarity_record(one) for one in self.classes],
-            "noise": [_similarity_record(one) for one in self.noise],
-            "shifts": [_similarity_record(one) for one in self.shifts],
-            "region": self.region and asdict(self.region) | {"beside": self.region.misses},
+            "position_test": position
+            and {
+                "p": position.p,
+                "drop": position.drop,
+                "mean_drop_elsewhere": position.mean_drop_elsewhere,
+                "drops": position.drops.tolist(),
+            },
+            "border_test": {
+                "border": border.edge,
+                "middle": border.middle,
+                "map_fraction": border.marked,
+                "decides": border.decides,
+            },
+            "classes": [_similarity_record(s) for s in self.classes],
+            "noise": [_similarity_record(s) for s in self.noise],
+            "shifts": [_similarity_record(s) for s in self.shifts],
+            "region": self.region and asdict(self.region) | {"misses": self.region.misses},
         }
 
     def panel(self, **style: Any) -> Image.Image:

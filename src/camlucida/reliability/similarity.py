@@ -37,11 +37,13 @@ class ClassSimilarity:
     map: Tensor = field(repr=False)
 
 
-def class_similarities(evidence: MetricInputs, classes: list[int], names: list[str]) -> tuple[ClassSimilarity, ...]:
+def class_similarities(
+    metric_inputs: MetricInputs, classes: list[int], names: list[str]
+) -> tuple[ClassSimilarity, ...]:
     """Compare the map with those of other classes of the same image.
 
     Args:
-        evidence: The map and its image.
+        metric_inputs: The map and its image.
         classes: Indices of the classes.
         names: Names of the classes.
 
@@ -50,46 +52,49 @@ def class_similarities(evidence: MetricInputs, classes: list[int], names: list[s
     """
     if not classes:
         return ()
-    maps = evidence.explain_class(classes).cpu()
+    maps = metric_inputs.explain_class(classes).cpu()
     return tuple(
-        ClassSimilarity(name, rank_correlation(evidence.relevance, m), m) for name, m in zip(names, maps, strict=True)
+        ClassSimilarity(name, rank_correlation(metric_inputs.relevance, m), m)
+        for name, m in zip(names, maps, strict=True)
     )
 
 
-def other_classes(evidence: MetricInputs) -> list[int]:
+def other_classes(metric_inputs: MetricInputs) -> list[int]:
     """Return the most probable class other than the target, then random ones."""
-    model_input = evidence.model_input
+    model_input = metric_inputs.model_input
     others = [k for k in model_input.logits.argsort(descending=True, stable=True).tolist() if k != model_input.target]
     order = torch.randperm(len(others) - 1, generator=model_input.random("classes")).tolist()
     return [others[0], *(others[1 + i] for i in order[:N_RANDOM_CLASSES])]
 
 
-def noise_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
+def noise_similarities(metric_inputs: MetricInputs) -> tuple[ClassSimilarity, ...]:
     """Compare the map with those of copies of the image with a little noise."""
-    inputs = evidence.model_input.inputs
+    inputs = metric_inputs.model_input.inputs
     noise = torch.randn(
-        (N_COPIES, *inputs.shape[1:]), generator=evidence.model_input.random("noise"), dtype=torch.float32
+        (N_COPIES, *inputs.shape[1:]), generator=metric_inputs.model_input.random("noise"), dtype=torch.float32
     )
-    maps = evidence.explain(inputs + NOISE_STD * evidence.model_input.pixel_scale * noise.to(inputs)).cpu()
-    return tuple(ClassSimilarity("noise", rank_correlation(evidence.relevance, m), m) for m in maps)
+    maps = metric_inputs.explain(inputs + NOISE_STD * metric_inputs.model_input.pixel_scale * noise.to(inputs)).cpu()
+    return tuple(ClassSimilarity("noise", rank_correlation(metric_inputs.relevance, m), m) for m in maps)
 
 
-def shift_similarities(evidence: MetricInputs) -> tuple[ClassSimilarity, ...]:
+def shift_similarities(metric_inputs: MetricInputs) -> tuple[ClassSimilarity, ...]:
     """Compare the map with those of slightly shifted copies of the image.
 
     The border pixels are replicated, the maps are shifted back, and only the part that all copies contain is compared.
     """
-    inputs = evidence.model_input.inputs
+    inputs = metric_inputs.model_input.inputs
     height, width = inputs.shape[-2:]
     y, x = max(1, round(SHIFT_FRACTION * height)), max(1, round(SHIFT_FRACTION * width))
     padded = F.pad(inputs, (x, x, y, y), mode="replicate")
     starts = [(y - y * down, x - x * across) for across, down in SHIFT_DIRECTIONS]
     shifted = torch.cat([padded[..., a : a + height, b : b + width] for a, b in starts])
-    maps = evidence.explain(shifted).cpu()
+    maps = metric_inputs.explain(shifted).cpu()
     unshifted = torch.stack([m.roll((a - y, b - x), (0, 1)) for m, (a, b) in zip(maps, starts, strict=True)])
     inner = (slice(y, height - y), slice(x, width - x))
     unshifted = F.pad(unshifted[:, *inner], (x, x, y, y))  # values that wrapped around are invalid
-    return tuple(ClassSimilarity("shift", rank_correlation(evidence.relevance[inner], m[inner]), m) for m in unshifted)
+    return tuple(
+        ClassSimilarity("shift", rank_correlation(metric_inputs.relevance[inner], m[inner]), m) for m in unshifted
+    )
 
 
 def rank_correlation(first_map: Tensor, second_map: Tensor) -> float:

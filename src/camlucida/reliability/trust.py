@@ -83,8 +83,8 @@ def trust(
     source: Source
     if isinstance(image, Explanation):
         if image.index is None:
-            raise TargetError(f"trust is about a class, and this explanation is about {image.target!r}.")
-        request = _asked_again(image)
+            raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
+        request = _request_of(image)
         source, name = image.image, image.source
     else:
         request = {"method": method, "layer": layer, "target": target}
@@ -93,7 +93,7 @@ def trust(
         return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
 
 
-def _asked_again(explanation: Explanation) -> dict[str, Any]:
+def _request_of(explanation: Explanation) -> dict[str, Any]:
     """Return the arguments that reproduce the map of an explanation."""
     method = find(explanation.method)
     layer: Any = re.sub(r" \(call \d+ of \d+\)", "", explanation.layer)
@@ -171,11 +171,15 @@ def _run_tests(
     )
 
 
-def _similar_maps(evidence: MetricInputs) -> tuple[tuple[ClassSimilarity, ...], ...]:
+def _similar_maps(metric_inputs: MetricInputs) -> tuple[tuple[ClassSimilarity, ...], ...]:
     """Return the similarities to the maps of other classes, of noisy copies and of shifted copies."""
-    classes = other_classes(evidence)
-    names = [class_label(k, evidence.model_input.model.labels) for k in classes]
-    return class_similarities(evidence, classes, names), noise_similarities(evidence), shift_similarities(evidence)
+    classes = other_classes(metric_inputs)
+    names = [class_label(k, metric_inputs.model_input.model.labels) for k in classes]
+    return (
+        class_similarities(metric_inputs, classes, names),
+        noise_similarities(metric_inputs),
+        shift_similarities(metric_inputs),
+    )
 
 
 def _occluded(model_input: ModelInput, highlighted: Tensor, infill: Tensor) -> Tensor:
@@ -189,10 +193,12 @@ def _region_test(map_: Tensor, model_input: ModelInput, region: NDArray[np.bool_
     try:
         mask = torch.as_tensor(np.asarray(region)).bool()
     except (TypeError, ValueError, RuntimeError):
-        raise DataError(f"a region is True and False for each pixel of the image, not {shown(region)}.") from None
+        raise DataError(f"a region is a boolean array with one value per pixel, not {shown(region)}.") from None
     width, height = model_input.geometry.original
     if tuple(mask.shape) != (height, width):
-        raise DataError(f"the region is {tuple(mask.shape)}, the picture {height} high and {width} wide: one size.")
+        raise DataError(
+            f"the region has shape {tuple(mask.shape)}, the image {(height, width)}: (height, width) must be equal."
+        )
     image_map = to_image_grid(map_, model_input.geometry)
     valid = ~image_map.isnan()
     saliency = image_map.nan_to_num().clamp_min(0).double()

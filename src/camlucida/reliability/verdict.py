@@ -14,7 +14,8 @@ from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.render.text import format_nats
 
-VerdictLevel: TypeAlias = Literal["believe it", "with care", "do not believe it", "cannot tell"]
+VerdictLevel: TypeAlias = Literal["supported", "weakly supported", "not supported", "cannot tell"]
+"""How well the tests support a map as an explanation of the prediction; it says nothing about the prediction itself."""
 
 MAX_P = 0.05
 """Maximum p-value for the position to count as significant; 5 % of uninformative maps reach it by chance."""
@@ -23,8 +24,8 @@ REJECT_P = 0.2
 Grad-CAM's maps of toybox scenes that are evidently correct lies above it.
 """
 MIN_DROP_NATS = 0.1
-"""Minimum drop in nats, a decrease of the probability by 10 %. A network with random weights reaches 0.003 for its own
-class.
+"""Minimum drop in nats: a decrease of the probability by 10 %. A network with random weights reaches 0.003 for the
+class that it predicts.
 """
 MIN_STABILITY = 0.5
 """Minimum median rank correlation with the maps of perturbed copies of the image."""
@@ -36,7 +37,7 @@ class Verdict:
 
     Attributes:
         level: The verdict.
-        reasons: Reasons for it, as text.
+        reasons: The reasons for it, as text.
     """
 
     level: VerdictLevel
@@ -86,19 +87,19 @@ def verdict(
         The verdict, with its reasons.
     """
     if position is None:
-        return Verdict("cannot tell", ("the map is the same everywhere",))
+        return Verdict("cannot tell", ("the map is constant",))
     if confidence.guessing:
-        return Verdict("do not believe it", (f"the model is guessing ({_uncertainty_text(confidence)})",))
+        return Verdict("not supported", (f"the prediction is a guess ({_uncertainty_text(confidence)})",))
     if float(position.drops.abs().max()) < MIN_DROP_NATS:
-        return Verdict("cannot tell", ("the model says the same whatever is blurred out",))
+        return Verdict("cannot tell", (f"no blurred region changes the log-probability by {MIN_DROP_NATS} nats",))
     numbers = (
-        f"{format_nats(position.drop)} nats against {format_nats(position.mean_drop_elsewhere)} elsewhere, "
+        f"drop of {format_nats(position.drop)} nats, {format_nats(position.mean_drop_elsewhere)} at other positions, "
         f"p = {position.p:.2g}"
     )
     if position.p > REJECT_P or position.drop <= 0:
-        return Verdict("do not believe it", (f"the place matters no more than any other ({numbers})",))
+        return Verdict("not supported", (f"the target does not depend on the highlighted region ({numbers})",))
     reservations = _position_reservations(position, numbers, border, region) + _similarity_reservations(classes, copies)
-    return Verdict("with care", tuple(reservations)) if reservations else Verdict("believe it")
+    return Verdict("weakly supported", tuple(reservations)) if reservations else Verdict("supported")
 
 
 def _position_reservations(
@@ -106,45 +107,45 @@ def _position_reservations(
 ) -> list[str]:
     reservations = []
     if position.p > MAX_P:
-        reservations.append(f"other places matter nearly as much ({numbers})")
+        reservations.append(f"other positions matter nearly as much ({numbers})")
     elif position.drop < MIN_DROP_NATS:
-        reservations.append(f"the place matters little ({numbers})")
+        reservations.append(f"the highlighted region matters little ({numbers})")
     if border.decides:
         reservations.append(
-            f"the model decides by the edge of the picture, is there a watermark or a caption? "
-            f"({format_nats(border.edge)} nats, the middle {format_nats(border.middle)})"
+            "the prediction depends on the border of the image, check for a watermark or a caption "
+            f"(drop of {format_nats(border.edge)} nats, {format_nats(border.middle)} for the middle)"
         )
     if region is not None and region.misses:
-        reservations.append(f"the map lies beside the region ({region.inside:.0%} inside)")
+        reservations.append(f"the map misses the region ({region.inside:.0%} of it inside)")
     return reservations
 
 
 def _similarity_reservations(classes: Sequence[ClassSimilarity], copies: Sequence[ClassSimilarity]) -> list[str]:
     stability, reservations = median_correlation(copies), []
     if math.isnan(stability) or stability < MIN_STABILITY:
-        reservations.append(f"the map is not stable (rank correlation {stability:.2f} with near copies of the picture)")
+        reservations.append(f"the map is not stable (rank correlation {stability:.2f} with perturbed copies)")
     lower_bound = min_correlation(copies)
     others = median_correlation(classes[1:] or classes)
-    if others >= lower_bound:  # NaN is no similarity, and so no evidence against the map
+    if others >= lower_bound:  # a comparison with NaN is false: undefined correlations are no evidence against the map
         reservations.append(
-            f"the map is not about this class (as like the maps of other classes, {others:.2f}, as of copies)"
+            f"the map is not class-sensitive (rank correlation {others:.2f} with other classes, "
+            f"at least {lower_bound:.2f} with perturbed copies)"
         )
     return reservations
 
 
 def median_correlation(similarities: Sequence[ClassSimilarity]) -> float:
     """Return the median of the correlations that are defined; NaN without any."""
-    correlations = [one.correlation for one in similarities if not math.isnan(one.correlation)]
+    correlations = [s.correlation for s in similarities if not math.isnan(s.correlation)]
     return float(np.median(correlations)) if correlations else math.nan
 
 
 def min_correlation(similarities: Sequence[ClassSimilarity]) -> float:
-    """Return the lowest correlation with a perturbed copy: the lower end of their band; NaN without any."""
-    return min((one.correlation for one in similarities if not math.isnan(one.correlation)), default=math.nan)
+    """Return the lowest correlation that is defined; NaN without any."""
+    return min((s.correlation for s in similarities if not math.isnan(s.correlation)), default=math.nan)
 
 
 def _uncertainty_text(confidence: Confidence) -> str:
     return (
-        f"its likeliest class has {confidence.probability:.0%}; as unsure as among {confidence.choices:.1f} of "
-        f"{confidence.classes} classes"
+        f"probability {confidence.probability:.0%}, perplexity {confidence.choices:.1f} of {confidence.classes} classes"
     )

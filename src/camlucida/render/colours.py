@@ -55,8 +55,8 @@ def check_heatmap(values: NDArray[Any]) -> NDArray[np.float32]:
     finite = saliency[~np.isnan(saliency)]
     if finite.size and (finite.min() < -TOLERANCE or finite.max() > 1 + TOLERANCE):
         raise MethodError(
-            f"heat from {finite.min():.4g} to {finite.max():.4g} cannot be coloured: it must lie in [0, 1]. "
-            "Normalise the map first."
+            f"map values from {finite.min():.4g} to {finite.max():.4g}: a map must lie in [0, 1] to be coloured. "
+            "Normalise it first."
         )
     return np.clip(saliency, 0, 1)
 

@@ -20,11 +20,11 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     draw_paragraph,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.overlay import tint
 from camlucida.render.palettes import CATEGORICAL_COLOURS
 from camlucida.render.resize import display_size, resize_heatmap, resize_image
@@ -107,7 +107,8 @@ def concept_page(
     """
     if not images or not 1 <= len(entries) <= MAX_CONCEPTS:
         raise MethodError(
-            f"{len(images)} pictures, {len(entries)} concepts: a page shows 1 or more, and 1 to {MAX_CONCEPTS}."
+            f"{len(images)} images and {len(entries)} concepts: a page needs at least one image, and 1 to "
+            f"{MAX_CONCEPTS} concepts."
         )
     sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
     content_width = sheet.width - 2 * MARGIN_PT
@@ -137,7 +138,7 @@ def concept_page(
             ]
             y = max(ends) + ROW_GAP_PT
         y -= ROW_GAP_PT
-    return sheet.trimmed(set_footer(sheet, y, footer))
+    return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
 def _draw_pair(
@@ -146,7 +147,7 @@ def _draw_pair(
     """Draw the image beside its concept map, and return the y at which the caption ends."""
     if concept_image.strengths.shape[1:] != concept_image.image.size[::-1]:
         raise MethodError(
-            f"maps of shape {concept_image.strengths.shape} do not fit a picture of size {concept_image.image.size}."
+            f"maps of shape {concept_image.strengths.shape} do not fit an image of size {concept_image.image.size}."
         )
     size = display_size(concept_image.image.size, (sheet.pixels(width), sheet.pixels(MAX_ASPECT * width)))
     photo = resize_image(concept_image.image, size)

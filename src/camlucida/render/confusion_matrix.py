@@ -18,10 +18,10 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 
 MIN_CELL_PT, MAX_WIDTH_PT = 34.0, 460.0
 NAME_WIDTH_PT = 150.0
@@ -73,7 +73,7 @@ def draw_matrix(
             )
         sheet.text(left + cell * len(names) + 10, middle, f"of {int(row_totals[row]):,}", SMALL_PT, MUTED_COLOUR)
         y += cell
-    return sheet.trimmed(set_footer(sheet, y, footer))
+    return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
 def _draw_cell(sheet: Sheet, x: float, y: float, size: float, count: int, total: int, diagonal: bool) -> None:

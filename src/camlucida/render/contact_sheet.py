@@ -18,10 +18,10 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.colours import check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -87,7 +87,7 @@ def contact_sheet(
         MethodError: If there are no tiles, a map does not fit its image, or an option of `overlay` is invalid.
     """
     if not tiles:
-        raise MethodError("a contact sheet of nothing: there is no picture to show.")
+        raise MethodError("a contact sheet needs at least one image.")
     check_colormap(colormap)
     columns = min(MAX_COLUMNS, max(MIN_COLUMNS, len(tiles)))
     height = TILE_WIDTH_PT * min(MAX_ASPECT, max(tile.image.height / tile.image.width for tile in tiles))
@@ -107,7 +107,7 @@ def contact_sheet(
             for column, tile in enumerate(row)
         ]
         y = max(ends) + ROW_GAP_PT
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
 
 
 def _any_nan(tiles: Sequence[Tile]) -> bool:
@@ -127,7 +127,7 @@ def _draw_tile(
     """Draw one tile, and return the y at which its caption ends."""
     saliency, size = check_heatmap(tile.heatmap), tile.image.size
     if saliency.shape != size[::-1]:
-        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {size}.")
+        raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {size}.")
     target_size = display_size(size, box)
     photo = resize_image(tile.image, target_size)
     overlaid = overlay(photo, resize_heatmap(saliency, target_size), opacity=opacity, colormap=colormap, blend=blend)

@@ -19,10 +19,10 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 
 WIDTH_PT, HEIGHT_PT = 340.0, 210.0
 SCALE_WIDTH_PT, NAME_WIDTH_PT = 46.0, 92.0
@@ -66,12 +66,12 @@ class Chart:
 
 
 def draw_charts(
-    frames: Sequence[Chart], *, title: str, subtitle: str = "", footer: str = "", density: float = 2.0
+    charts: Sequence[Chart], *, title: str, subtitle: str = "", footer: str = "", density: float = 2.0
 ) -> Image.Image:
     """Draw a page of charts side by side.
 
     Args:
-        frames: The charts.
+        charts: The charts.
         title: Title of the page.
         subtitle: Text below the title.
         footer: Text below the charts.
@@ -83,25 +83,25 @@ def draw_charts(
     Raises:
         MethodError: If there are no values to draw.
     """
-    if not any(y is not None for frame in frames for curve in frame.curves for _, y in curve.points):
-        raise MethodError("no numbers: there is no curve to draw.")
-    content_width = len(frames) * WIDTH_PT + (len(frames) - 1) * 2 * GUTTER_PT
+    if not any(y is not None for chart in charts for curve in chart.curves for _, y in curve.points):
+        raise MethodError("there is no curve to draw: no chart contains a value.")
+    content_width = len(charts) * WIDTH_PT + (len(charts) - 1) * 2 * GUTTER_PT
     sheet = Sheet(content_width + 2 * MARGIN_PT, density)
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), "") + GUTTER_PT
-    ends = [_draw_chart(sheet, MARGIN_PT + i * (WIDTH_PT + 2 * GUTTER_PT), y, frame) for i, frame in enumerate(frames)]
-    return sheet.trimmed(set_footer(sheet, max(ends), footer))
+    ends = [_draw_chart(sheet, MARGIN_PT + i * (WIDTH_PT + 2 * GUTTER_PT), y, chart) for i, chart in enumerate(charts)]
+    return sheet.trimmed(draw_footer(sheet, max(ends), footer))
 
 
-def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
+def _draw_chart(sheet: Sheet, x: float, y: float, chart: Chart) -> float:
     """Draw one chart, and return the y at which it ends."""
-    sheet.text(x, y, frame.title, BODY_PT, TEXT_COLOUR, bold=True)
+    sheet.text(x, y, chart.title, BODY_PT, TEXT_COLOUR, bold=True)
     y += line_height(BODY_PT) + 10
     left, width = x + SCALE_WIDTH_PT, WIDTH_PT - SCALE_WIDTH_PT - NAME_WIDTH_PT
-    all_points = [point for curve in frame.curves for point in curve.points]
+    all_points = [point for curve in chart.curves for point in curve.points]
     values = [v for _, v in all_points if v is not None and math.isfinite(v)]
     ticks = axis_ticks(
-        min(values, default=0.0) if frame.bottom is None else frame.bottom,
-        max(values, default=1.0) if frame.top is None else frame.top,
+        min(values, default=0.0) if chart.bottom is None else chart.bottom,
+        max(values, default=1.0) if chart.top is None else chart.top,
     )
     low, high = ticks[0], ticks[-1]
     first, last = min(a for a, _ in all_points), max(a for a, _ in all_points)
@@ -112,20 +112,20 @@ def _draw_chart(sheet: Sheet, x: float, y: float, frame: Chart) -> float:
     def y_position(value: float) -> float:
         return y + HEIGHT_PT * (1 - (min(max(value, low), high) - low) / (high - low))
 
-    for progress in ticks:
-        sheet.rule(left, y_position(progress), width)
-        sheet.text(left - 8, y_position(progress) - 0.7 * SMALL_PT, f"{progress:.4g}", SMALL_PT, MUTED_COLOUR, "right")
-    for at in sorted({first, last, *_integer_ticks(first, last)}):
-        sheet.text(x_position(at), y + HEIGHT_PT + 6, f"{at:g}", SMALL_PT, MUTED_COLOUR, "centre")
+    for tick in ticks:
+        sheet.rule(left, y_position(tick), width)
+        sheet.text(left - 8, y_position(tick) - 0.7 * SMALL_PT, f"{tick:.4g}", SMALL_PT, MUTED_COLOUR, "right")
+    for tick in sorted({first, last, *_integer_ticks(first, last)}):
+        sheet.text(x_position(tick), y + HEIGHT_PT + 6, f"{tick:g}", SMALL_PT, MUTED_COLOUR, "centre")
     end = y + HEIGHT_PT + 6 + line_height(SMALL_PT)
-    sheet.text(left + width / 2, end, frame.x_label, SMALL_PT, MUTED_COLOUR, "centre")
-    if frame.mark is not None:
-        sheet.rectangle(x_position(frame.mark[0]) - 0.4, y, 0.8, HEIGHT_PT, HAIRLINE_COLOUR)
+    sheet.text(left + width / 2, end, chart.x_label, SMALL_PT, MUTED_COLOUR, "centre")
+    if chart.mark is not None:
+        sheet.rectangle(x_position(chart.mark[0]) - 0.4, y, 0.8, HEIGHT_PT, HAIRLINE_COLOUR)
         sheet.text(
-            x_position(frame.mark[0]), y - line_height(SMALL_PT), frame.mark[1], SMALL_PT, MUTED_COLOUR, "centre"
+            x_position(chart.mark[0]), y - line_height(SMALL_PT), chart.mark[1], SMALL_PT, MUTED_COLOUR, "centre"
         )
     names = []
-    for colour, curve in zip(COLOURS, frame.curves, strict=False):
+    for colour, curve in zip(COLOURS, chart.curves, strict=False):
         positions = [(x_position(a), y_position(v)) for a, v in curve.points if v is not None and math.isfinite(v)]
         if positions:
             _draw_line(sheet, positions, colour)

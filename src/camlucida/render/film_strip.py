@@ -21,10 +21,10 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.resize import display_size, resize_heatmap, resize_image
@@ -106,7 +106,7 @@ def draw_strips(
         MethodError: If there is no strip, or a frame has no image.
     """
     if not rows:
-        raise MethodError("a page without a strip: there is nothing to show.")
+        raise MethodError("a page of film strips needs at least one strip.")
     columns = max(len(row.frames) for row in rows)
     content_width = max(columns * (width + GAP_PT) - GAP_PT, 5 * FRAME_WIDTH_PT)
     sheet = Sheet(content_width + 2 * MARGIN_PT, density)
@@ -130,7 +130,7 @@ def draw_strips(
                 sheet.text(x, end, sheet.fit_text(line, SMALL_PT, width), SMALL_PT, colour)
             below = max(below, end + line_height(SMALL_PT))
         y = below + ROW_GAP_PT
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
 
 
 def _draw_frame(
@@ -139,7 +139,7 @@ def _draw_frame(
     """Return a frame as an image at its displayed size."""
     image = frame.image or row_image
     if image is None:
-        raise MethodError(f"the frame {frame.label!r} has no picture, and neither has its row.")
+        raise MethodError(f"neither the frame {frame.label!r} nor its row has an image.")
     size = display_size(image.size, (sheet.pixels(width), sheet.pixels(width * min(MAX_ASPECT, _aspect(image)))))
     photo = resize_image(image, size)
     if frame.heatmap is not None:

@@ -20,11 +20,11 @@ from camlucida.render.canvas import (
     TEXT_COLOUR,
     TRACK_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     draw_paragraph,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.colours import check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -131,11 +131,11 @@ def draw_grid(
         has_nan,
         colormaps,
     )
-    y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Picture"]), *columns], style)
+    y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Image"]), *columns], style)
     for name, image, row in zip(rows, images, cells, strict=True):
         draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
         y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row, style, single) + ROW_GAP_PT
-    return sheet.trimmed(set_footer(sheet, y - ROW_GAP_PT, footer))
+    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
 
 
 def _check_shapes(
@@ -146,9 +146,11 @@ def _check_shapes(
 ) -> None:
     shape = [len(row) for row in cells]
     if not rows or not columns or shape != [len(columns)] * len(rows):
-        raise MethodError(f"{len(rows)} rows and {len(columns)} columns are named, but the cells are {shape}.")
+        raise MethodError(
+            f"{len(rows)} rows and {len(columns)} columns are named, but the rows have these numbers of cells: {shape}."
+        )
     if len(images) != len(rows):
-        raise MethodError(f"{len(images)} pictures for {len(rows)} rows: pass one, or one a row.")
+        raise MethodError(f"{len(images)} images for {len(rows)} rows: pass one image, or one per row.")
 
 
 def _make_style(images: Sequence[Image.Image], count: int, opacity: float, colormap: str, blend: Blend) -> _Style:
@@ -227,7 +229,7 @@ def _draw_cell(
         return _draw_failure(sheet, x, y, cell, style.width, photo.height / sheet.density)
     saliency, caption, colormap = check_heatmap(cell[0]), cell[1], RenderedMap(*cell).colormap or style.colormap
     if saliency.shape != (image.height, image.width):
-        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {image.size}.")
+        raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {image.size}.")
     resized = resize_heatmap(saliency, photo.size)
     overlaid = overlay(photo, resized, opacity=style.opacity, colormap=colormap, blend=style.blend)
     below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4

@@ -108,11 +108,11 @@ def _check(image: Image.Image, saliency: NDArray[np.float32], opacity: float, bl
     """Raise `MethodError` if the map does not fit the image, or an option is invalid."""
     if saliency.shape != (image.height, image.width):
         raise MethodError(
-            f"a heat map of shape {saliency.shape} does not fit a picture {image.width} wide and {image.height} "
-            "high: resize it to (height, width) first."
+            f"a heatmap of shape {saliency.shape} does not fit an image of size {image.size}: resize it to "
+            f"(height, width) = {(image.height, image.width)} first."
         )
     if not 0 <= opacity <= 1:
-        raise MethodError(f"opacity is {opacity}: it goes from 0 (only the picture) to 1 (only the colours).")
+        raise MethodError(f"opacity is {opacity}: it must be from 0 (only the image) to 1 (only the colours).")
     if blend not in get_args(Blend):
         raise MethodError(f"no blend {blend!r}.{nearest(blend, get_args(Blend))} Known: heat, uniform.")
 

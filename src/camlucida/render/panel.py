@@ -1,4 +1,4 @@
-"""One explanation on one page: image, map and overlay, the predictions, and the colour scale."""
+"""One explanation on one page: image, heatmap and overlay, the predictions, and the colour scale."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from camlucida.render.canvas import (
     MUTED_COLOUR,
     SMALL_PT,
     Sheet,
+    draw_footer,
     draw_heading,
     draw_paragraph,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.colours import apply_colormap, check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -33,7 +33,7 @@ COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
 STRIP_ASPECT = 2.6
 """Ratio of width to height above which the three images are arranged vertically."""
 
-CAPTIONS = ("Picture", "Heat map", "Overlay")
+CAPTIONS = ("Image", "Heatmap", "Overlay")
 
 
 def draw_panel(
@@ -80,7 +80,7 @@ def draw_panel(
     check_colormap(colormap)
     saliency = check_heatmap(heatmap)
     if saliency.shape != (image.height, image.width):
-        raise MethodError(f"a heat map of shape {saliency.shape} does not fit a picture of size {image.size}.")
+        raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {image.size}.")
     sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
     content_width = sheet.width - 2 * MARGIN_PT
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), score_label)
@@ -92,7 +92,7 @@ def draw_panel(
     overlaid = overlay(photo, resized, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
     y = _images(sheet, y + 20, (photo, Image.fromarray(apply_colormap(resized, colormap)), overlaid), strip)
     y = _draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
-    return sheet.trimmed(set_footer(sheet, y, footer))
+    return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
 def _image_size(sheet: Sheet, image: Image.Image, strip: bool, content_width: float) -> tuple[int, int]:
@@ -127,5 +127,5 @@ def _draw_lower_half(
     end = y
     if bars:
         end = draw_bars(sheet, MARGIN_PT, draw_label(sheet, MARGIN_PT, y, "Predictions"), left - GUTTER_PT, bars)
-    below = draw_colorbar(sheet, right, draw_label(sheet, right, y, "Heat") + 2, COLUMN_PT, colormap, scale, has_nan)
-    return max(end, below)
+    y = draw_label(sheet, right, y, "Map value") + 2
+    return max(end, draw_colorbar(sheet, right, y, COLUMN_PT, colormap, scale, has_nan))

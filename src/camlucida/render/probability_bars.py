@@ -106,5 +106,5 @@ def draw_colorbar(
 
 def _draw_nan_legend(sheet: Sheet, x: float, y: float) -> float:
     sheet.rectangle(x, y + 2, SWATCH_PT, SWATCH_PT, "#{:02x}{:02x}{:02x}".format(*NAN_COLOUR))
-    sheet.text(x + SWATCH_PT + 7, y, "not seen by the network", SMALL_PT, MUTED_COLOUR)
+    sheet.text(x + SWATCH_PT + 7, y, "outside the network input", SMALL_PT, MUTED_COLOUR)
     return y + line_height(SMALL_PT)

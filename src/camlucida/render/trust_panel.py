@@ -21,11 +21,11 @@ from camlucida.render.canvas import (
     SMALL_PT,
     TEXT_COLOUR,
     Sheet,
+    draw_footer,
     draw_heading,
     draw_paragraph,
     line_height,
 )
-from camlucida.render.canvas import draw_footer as set_footer
 from camlucida.render.overlay import overlay
 from camlucida.render.probability_bars import draw_label
 from camlucida.render.resize import display_size, resize_heatmap, resize_image, to_image
@@ -45,7 +45,7 @@ CHART_HEIGHT = 150.0
 
 
 def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Image:
-    """Draw the highlighted region, its occlusion, the drops, the maps used for comparison, and all numbers.
+    """Draw the overlay, the blurred region, the drops, the maps used for comparison, and the results of all tests.
 
     Args:
         trust: The results of the tests.
@@ -57,35 +57,34 @@ def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Im
     """
     sheet = Sheet(3 * COLUMN_WIDTH + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
     width = sheet.width - 2 * MARGIN_PT
-    belief, reasons = trust.verdict.level, trust.verdict.reasons
-    subtitle = f"{trust.target}, {trust.probability:.1%} · {trust.method} · {trust.source}"
-    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, width, (belief[0].upper() + belief[1:], subtitle)) + 8
-    for reason in reasons:
+    title = f"Map: {trust.verdict.level}"
+    subtitle = f"{trust.method} map of {trust.target} ({trust.probability:.1%}) · {trust.source}"
+    y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, width, (title, subtitle)) + 8
+    for reason in trust.verdict.reasons:
         y = draw_paragraph(sheet, MARGIN_PT, y, f"· {reason}", BODY_PT, ACCENT_COLOUR, width, max_lines=2)
     y = _draw_map(sheet, trust, y + 16, style)
     if trust.classes:
         y = _draw_similar_maps(sheet, trust, y + 22, style)
     y = _draw_rows(sheet, trust, y + 22)
-    return sheet.trimmed(set_footer(sheet, y, f"{trust.model} · {trust.source} · seed {trust.seed}"))
+    return sheet.trimmed(draw_footer(sheet, y, f"{trust.model} · {trust.source} · seed {trust.seed}"))
 
 
 def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
     """Draw the overlay, the image with the region blurred, and the drops; return the y at which they end."""
     saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
-    end = _draw_image(
-        sheet, MARGIN_PT, y, _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style), "The map"
-    )
+    overlaid = _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style)
+    end = _draw_image(sheet, MARGIN_PT, y, overlaid, "Overlay")
     x = MARGIN_PT + COLUMN_WIDTH + GUTTER_PT
     if trust.position_test is None:
         return end
     occluded = _resized(sheet, to_image(trust.occluded_pixels), COLUMN_WIDTH, MAX_HEIGHT)
-    end = max(end, _draw_image(sheet, x, y, occluded, "What it marks, blurred out, as the network sees it"))
+    end = max(end, _draw_image(sheet, x, y, occluded, "Network input, highlighted region blurred"))
     return max(end, _draw_drops(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
 
 
 def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
     """Draw a histogram of the drops for the transformed maps, with the map's own drop highlighted."""
-    y = draw_label(sheet, x, y, "How far the class falls, in nats")
+    y = draw_label(sheet, x, y, "Drop in log-probability (nats)")
     drops = test.drops.double().numpy()
     low, high = min(0.0, float(drops.min())), float(drops.max())
     high = high if high > low else low + 1.0
@@ -103,14 +102,17 @@ def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
     sheet.text(
         at - 5 if right else at + 7,
         y,
-        f"the map: {format_nats(test.drop)}",
+        f"this map: {format_nats(test.drop)}",
         SMALL_PT,
         ACCENT_COLOUR,
         "right" if right else "left",
     )
     sheet.text(x, base + 3, format_nats(low), SMALL_PT, MUTED_COLOUR)
     sheet.text(x + COLUMN_WIDTH, base + 3, format_nats(high), SMALL_PT, MUTED_COLOUR, "right")
-    caption = f"grey: the same shape in {len(drops) - 1} other places; as large a fall in {test.p:.1%} of all"
+    caption = (
+        f"Grey: the same shape at {len(drops) - 1} other positions. "
+        f"p = {test.p:.3f}, the fraction of all drops that are at least as large."
+    )
     return draw_paragraph(
         sheet, x, base + 3 + line_height(SMALL_PT), caption, SMALL_PT, MUTED_COLOUR, COLUMN_WIDTH, max_lines=3
     )
@@ -123,17 +125,16 @@ def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, An
         The y at which they end.
     """
     displayed: list[tuple[str, ClassSimilarity]] = [("Next class", trust.classes[0])]
-    displayed += [("Random class", one) for one in trust.classes[1:3]]
-    displayed += [("Under noise", one) for one in trust.noise[:1]] + [
-        ("Under a shift", one) for one in trust.shifts[:1]
-    ]
-    y, end = draw_label(sheet, MARGIN_PT, y, "The maps it was compared with, and the rank correlation"), y
-    for i, (kind, one) in enumerate(displayed):
+    displayed += [("Random class", similarity) for similarity in trust.classes[1:3]]
+    displayed += [("With noise", similarity) for similarity in trust.noise[:1]]
+    displayed += [("With a shift", similarity) for similarity in trust.shifts[:1]]
+    y, end = draw_label(sheet, MARGIN_PT, y, "Rank correlation with other maps"), y
+    for i, (kind, similarity) in enumerate(displayed):
         x = MARGIN_PT + i * (SMALL_COLUMN_WIDTH + (sheet.width - 2 * MARGIN_PT - 5 * SMALL_COLUMN_WIDTH) / 4)
-        saliency = max_scale(to_image_grid(one.map, trust.geometry)).numpy()
+        saliency = max_scale(to_image_grid(similarity.map, trust.geometry)).numpy()
         overlaid = _overlaid(sheet, trust.image, saliency, SMALL_COLUMN_WIDTH, SMALL_MAX_HEIGHT, style)
-        name = one.name if one.name not in ("noise", "shift") else "same class"
-        correlation = "no map" if math.isnan(one.correlation) else f"{one.correlation:.2f}"
+        name = similarity.name if similarity.name not in ("noise", "shift") else "same class"
+        correlation = "constant map" if math.isnan(similarity.correlation) else f"{similarity.correlation:.2f}"
         below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
         sheet.text(x, below, sheet.fit_name(f"{kind}: {name}", SMALL_PT, SMALL_COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
         sheet.text(x, below + line_height(SMALL_PT), correlation, BODY_PT, TEXT_COLOUR, bold=True)
@@ -144,12 +145,12 @@ def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, An
 def _draw_rows(sheet: Sheet, trust: Trust, y: float) -> float:
     """Draw the tests with their results, one line each."""
     width = sheet.width - 2 * MARGIN_PT
-    for question, answer, detail in trust.rows:
+    for name, result, details in trust.rows:
         sheet.rule(MARGIN_PT, y, width)
         y += 6
-        sheet.text(MARGIN_PT, y, question[0].upper() + question[1:], BODY_PT, TEXT_COLOUR)
-        sheet.text(MARGIN_PT + 200, y, sheet.fit_text(answer, BODY_PT, 320), BODY_PT, TEXT_COLOUR, bold=True)
-        sheet.text(MARGIN_PT + 535, y + 1.5, sheet.fit_text(detail, SMALL_PT, width - 535), SMALL_PT, MUTED_COLOUR)
+        sheet.text(MARGIN_PT, y, name[0].upper() + name[1:], BODY_PT, TEXT_COLOUR)
+        sheet.text(MARGIN_PT + 200, y, sheet.fit_text(result, BODY_PT, 320), BODY_PT, TEXT_COLOUR, bold=True)
+        sheet.text(MARGIN_PT + 535, y + 1.5, sheet.fit_text(details, SMALL_PT, width - 535), SMALL_PT, MUTED_COLOUR)
         y += line_height(BODY_PT) + 4
     return y
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-from numpy.typing import NDArray
 
 from camlucida.evaluation.statistics import Floats
+from camlucida.render.curves import axis_ticks
 
 WIDTH_PX, HEIGHT_PX = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 44
@@ -52,12 +52,11 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
     """
     bottom = min(0.0, *(float(each.low.min()) for each in lines))
     top = max(float(each.high.max()) for each in lines)
-    top = top if top > bottom else bottom + 1
-    ticks = _ticks(bottom, top)
-    top = max(top, ticks[-1])
+    ticks = [tick for tick in axis_ticks(bottom, top) if tick >= bottom]
+    top = ticks[-1]
 
-    def x(share: Floats) -> Floats:
-        return np.asarray(LEFT + share * (WIDTH_PX - LEFT - RIGHT))
+    def x(fraction: Floats) -> Floats:
+        return np.asarray(LEFT + fraction * (WIDTH_PX - LEFT - RIGHT))
 
     def y(value: Floats) -> Floats:
         return np.asarray(HEIGHT_PX - BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT_PX - TOP - BOTTOM))
@@ -67,17 +66,15 @@ def svg_chart(lines: list[MeanCurve], x_label: str, y_label: str) -> str:
         f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" '
         f'aria-label="{escape(f"{y_label} by {x_label}: {description}")}">',
     ]
-    for progress in ticks:
-        position = float(y(np.array(progress)))
+    for tick in ticks:
+        position = float(y(np.array(tick)))
         parts.append(f'<path class="grid" d="M{LEFT} {position:.1f}H{WIDTH_PX - RIGHT}"/>')
-        parts.append(
-            f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{progress:.4g}</text>'
-        )
-    for progress in (0.0, 0.25, 0.5, 0.75, 1.0):
-        position = float(x(np.array(progress)))
+        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{position + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        position = float(x(np.array(tick)))
         parts.append(
             f'<text class="tick" x="{position:.1f}" y="{HEIGHT_PX - BOTTOM + 17}" '
-            f'text-anchor="middle">{progress:.4g}</text>'
+            f'text-anchor="middle">{tick:.4g}</text>'
         )
     parts.append(
         f'<text class="axis" x="{(LEFT + WIDTH_PX - RIGHT) / 2}" y="{HEIGHT_PX - 8}" text-anchor="middle">'
@@ -106,11 +103,3 @@ def swatch(i: int) -> str:
 
 def _points(x: Floats, y: Floats) -> list[str]:
     return [f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True)]
-
-
-def _ticks(bottom: float, top: float) -> NDArray[np.float64]:
-    """Return about five round numbers from bottom to top."""
-    rough = (top - bottom) / 4
-    size = 10 ** np.floor(np.log10(rough))
-    step = next(size * m for m in (1, 2, 2.5, 5, 10) if size * m >= rough)
-    return np.asarray(np.arange(np.ceil(bottom / step), np.ceil(top / step - 1e-9) + 1) * step) + 0.0  # avoids -0

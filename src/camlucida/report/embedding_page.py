@@ -17,11 +17,11 @@ from camlucida.data.datasets import sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
-from camlucida.render.resize import display_size, resize_image
+
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun
 from camlucida.report.templates import read_asset, write_page
-from camlucida.report.thumbnails import data_uri
+from camlucida.report.thumbnails import data_uri, thumbnail_of
 
 WIDTH_PX, HEIGHT_PX, MARGIN_PX = 900, 620, 16
 MAX_POINTS = 4000
@@ -58,22 +58,22 @@ def page_content(embedding: Embedding) -> dict[str, Any]:
     rows = [embedding.rows[i] for i in chosen]
     xy = _to_drawing_units(embedding.projection.positions[chosen])
     groups, legend = _colour_groups(rows)
-    photos = _thumbnails(embedding, rows)
+    thumbnails = _thumbnails(embedding, rows)
     points = [
         {"x": f"{x:.1f}", "y": f"{y:.1f}", "k": groups[i], "wrong": row["correct"] is False}
         for i, (row, (x, y)) in enumerate(zip(rows, xy.tolist(), strict=True))
     ]
     return {
-        "title": f"What {embedding.model.name} takes for alike in {embedding.data.name}",
+        "title": f"Embedding of {embedding.data.name} by {embedding.model.name}",
         "facts": _facts(embedding),
-        "sentences": _sentences(embedding, len(rows), len(photos)),
+        "sentences": _sentences(embedding, len(rows), len(thumbnails)),
         "points": points,
         "wrong": sum(point["wrong"] for point in points),
         "judged": any(row["correct"] is not None for row in rows),
         "legend": legend,
         "listed": _list_rows(rows),
         "size": (WIDTH_PX, HEIGHT_PX),
-        "data": _script_data(rows, photos),
+        "data": _script_data(rows, thumbnails),
         "script": read_asset("embedding.js"),
         "failures": embedding.failures[:MAX_FAILURES],
         "more": max(0, len(embedding.failures) - MAX_FAILURES),
@@ -83,8 +83,8 @@ def page_content(embedding: Embedding) -> dict[str, Any]:
 def _facts(embedding: Embedding) -> list[tuple[str, str]]:
     return [
         ("model", f"{embedding.model.name} (weights {embedding.model.weights_hash})"),
-        ("data", f"{embedding.data.name} ({count_noun(len(embedding.rows), 'picture')})"),
-        ("features", f"{embedding.features.shape[1]:,} numbers a picture: {embedding.place}"),
+        ("data", f"{embedding.data.name} ({count_noun(len(embedding.rows), 'image')})"),
+        ("features", f"{embedding.features.shape[1]:,} per image: {embedding.place}"),
         ("projection", embedding.projection.description),
         ("run", str(embedding.path)),
     ]
@@ -94,19 +94,18 @@ def _sentences(embedding: Embedding, n_points: int, n_images: int) -> list[str]:
     texts = []
     if not math.isnan(embedding.agreement):
         texts.append(
-            f"Of the pictures with a label, {format_percent(embedding.agreement)} have a nearest neighbour "
-            "with the same one: by "
-            "the cosine of the features, not by the place on this page."
+            f"{format_percent(embedding.agreement)} of the labelled images have a nearest neighbour with the same "
+            "label, by the cosine similarity of the features, not by the positions in the plot."
         )
     texts.append(
-        "Who is near to whom means something here; how far groups lie apart, and how large they are, does not."
+        "Neighbourhoods in the plot are meaningful; distances between groups, and their sizes, are not."
         if "t-SNE" in embedding.projection.description or "UMAP" in embedding.projection.description
-        else "Distances are those of the first two components only."
+        else "Distances in the plot are those of the first two components only."
     )
     if n_points < len(embedding.rows):
-        texts.append(f"{n_points:,} of {len(embedding.rows):,} points are drawn, chosen at random.")
+        texts.append(f"The plot shows {n_points:,} of {len(embedding.rows):,} points, sampled at random.")
     if n_images < n_points:
-        texts.append(f"{n_images:,} of the points have their picture with them.")
+        texts.append(f"{n_images:,} of the points have a thumbnail.")
     return texts
 
 
@@ -121,7 +120,7 @@ def _to_drawing_units(positions: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _colour_groups(rows: list[Row]) -> tuple[list[int], list[tuple[int, str, int]]]:
     """Return the colour of each row, and the legend with counts: the largest classes, and one colour for all others."""
-    names = [row["label"] or row["said"] for row in rows]
+    names = [row["label"] or row["predicted"] for row in rows]
     sizes = sorted(Counter(names).items(), key=lambda item: (-item[1], item[0]))
     n_own = N_COLOURS if len(sizes) <= N_COLOURS else N_COLOURS - 1
     colours = {name: i for i, (name, _) in enumerate(sizes[:n_own])}
@@ -141,7 +140,7 @@ def _thumbnails(embedding: Embedding, rows: list[Row]) -> dict[int, str]:
             image = load_image(embedding.data[rows[i]["index"]].image)
         except CamlucidaError:
             continue
-        uri = data_uri(resize_image(image, display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))))
+        uri = data_uri(thumbnail_of(image, THUMBNAIL_PX))
         bytes_left -= len(uri)
         if bytes_left < 0:
             break
@@ -154,20 +153,20 @@ def _list_rows(rows: list[Row]) -> list[dict[str, Any]]:
     return [
         {
             "point": i,
-            "name": rows[i]["picture"],
+            "name": rows[i]["image"],
             "label": rows[i]["label"] or "–",
-            "said": rows[i]["said"],
-            "chance": format_percent(rows[i]["confidence"]),
+            "predicted": rows[i]["predicted"],
+            "confidence": format_percent(rows[i]["confidence"]),
             "wrong": rows[i]["correct"] is False,
         }
         for i in order[:MAX_LISTED]
     ]
 
 
-def _script_data(rows: list[Row], photos: dict[int, str]) -> str:
+def _script_data(rows: list[Row], thumbnails: dict[int, str]) -> str:
     """Return the data as JSON that cannot end the surrounding script element."""
     content = [
-        [row["picture"], row["label"] or "", row["said"], format_percent(row["confidence"]), photos.get(i, "")]
+        [row["image"], row["label"] or "", row["predicted"], format_percent(row["confidence"]), thumbnails.get(i, "")]
         for i, row in enumerate(rows)
     ]
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")

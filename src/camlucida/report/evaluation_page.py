@@ -72,7 +72,7 @@ def page_content(
     main = next((m for m in judging_metrics if m not in untrusted), None)
     images = image_section(evaluation, renderer, main, methods)
     return {
-        "title": f"{join_names(methods, 3)} on {evaluation.plan['data']}",
+        "title": f"Evaluation of {join_names(methods, 3)} on {evaluation.plan['data']}",
         "facts": _facts(evaluation, renderer),
         "sentences": summary_sentences(results, agreement),
         "tables": score_tables(results, measured),
@@ -82,11 +82,11 @@ def page_content(
         "charts": _charts(evaluation, methods, measured),
         "groups": group_tables(evaluation, methods, judging_metrics),
         "agreement": agreement_table(agreement),
-        "likenesses": evaluation.map_similarities,
-        "pictures": images,
+        "similarities": evaluation.map_similarities,
+        "images": images,
         "failures": _failures(evaluation),
         "costs": cost_tables(evaluation),
-        "meanings": _metric_descriptions(evaluation, measured),
+        "metrics": _metric_descriptions(evaluation, measured),
         "controls": sorted(evaluation.controls),
         "number": format_number,
     }
@@ -101,14 +101,14 @@ def strongest_control(evaluation: Evaluation, table: Mapping[tuple[str, str], Su
 
 def _facts(evaluation: Evaluation, renderer: ThumbnailRenderer | None) -> list[tuple[str, str]]:
     plan = evaluation.plan
-    explained = {"predicted": "the predicted class", "label": "the true class"}[plan["target"]]
+    explained = {"predicted": "the predicted class", "true": "the true class"}[plan["target"]]
     layers = sorted(set(renderer.layers.values())) if renderer else []
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
-        ("data", f"{plan['data']} ({count_noun(plan['pictures'], 'picture')}, {plan['data_hash']})"),
-        ("explained", explained),
-        ("layer", f"{join_names(layers)}, where none is named" if layers else "the default one, where none is named"),
-        ("intervals", "95 %, percentile bootstrap over pictures, 1,000 draws"),
+        ("data", f"{plan['data']} ({count_noun(plan['n_images'], 'image')}, {plan['data_hash']})"),
+        ("target", explained),
+        ("layer", f"{join_names(layers)}, unless the method names one" if layers else "the default of each method"),
+        ("intervals", "95 %, percentile bootstrap over images, 1,000 resamples"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
         ("run", str(evaluation.path)),
@@ -143,7 +143,7 @@ def _failures(evaluation: Evaluation) -> list[dict[str, str]]:
         {
             "method": method or "all",
             "reason": reason,
-            "count": count_noun(len(names), "picture"),
+            "count": count_noun(len(names), "image"),
             "names": join_names(names, 3),
         }
         for (method, reason), names in sorted(grouped.items(), key=lambda item: -len(item[1]))

@@ -39,20 +39,20 @@ def image_section(
         methods: The methods without the controls.
     """
     if renderer is None:
-        return {"why": "The page was made without the pictures.", "rows": [], "best": [], "left_out": {}}
+        return {"why": "This report was written without images.", "rows": [], "best": [], "left_out": {}}
     if difference := renderer.mismatch():
-        return {"why": f"No picture is shown: {difference}.", "rows": [], "best": [], "left_out": {}}
-    shown_methods = methods[:MAX_METHODS]
+        return {"why": f"No images are displayed: {difference}.", "rows": [], "best": [], "left_out": {}}
+    displayed = methods[:MAX_METHODS]
     rows = [
-        _row(evaluation, renderer, index, shown_methods, main)
+        _row(evaluation, renderer, index, displayed, main)
         for correct in (True, False)
         for index in sample_images(evaluation, N_IMAGES, correct)
     ]
     if not rows:
         indices = list(evaluation.images)[:N_IMAGES]
-        rows = [_row(evaluation, renderer, index, shown_methods, main) for index in indices]
-    best = [] if main is None else [_extremes(evaluation, renderer, main, method) for method in shown_methods]
-    note = f"The first {len(shown_methods)} methods are shown." if len(methods) > len(shown_methods) else ""
+        rows = [_row(evaluation, renderer, index, displayed, main) for index in indices]
+    best = [] if main is None else [_extremes(evaluation, renderer, main, method) for method in displayed]
+    note = f"The first {len(displayed)} methods are displayed." if len(methods) > len(displayed) else ""
     return {"why": note, "rows": rows, "best": [b for b in best if b], "main": main, "left_out": renderer.left_out}
 
 
@@ -60,9 +60,7 @@ def _row(
     evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None
 ) -> dict[str, Any]:
     image = evaluation.images[index]
-    answer = {True: "right", False: "wrong", None: ""}[image.correct]
-    prediction = f"{image.predicted} ({image.confidence:.0%})"
-    thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the true box", ["picture"])]
+    thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the annotated box", ["image"])]
     for method in methods:
         value = "" if main is None else _format_value(evaluation, main, method, index)
         uri = renderer.overlay(index, method)
@@ -70,17 +68,17 @@ def _row(
             thumbnails.append(Thumbnail(uri, f"{method} on {image.name}: {value}", [method, value]))
     return {
         "name": image.name,
-        "said": prediction,
+        "predicted": f"{image.predicted} ({image.confidence:.0%})",
         "label": image.label,
-        "answer": answer,
+        "correctness": {True: "correct", False: "wrong", None: ""}[image.correct],
         "shots": thumbnails,
         "explained": image.target,
     }
 
 
 def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, method: str) -> dict[str, Any] | None:
-    cells = evaluation.column(metric, method)
-    values = [(int(i), float(v)) for i, v in zip(cells.index, cells.values, strict=True)]
+    column = evaluation.column(metric, method)
+    values = [(int(i), float(v)) for i, v in zip(column.index, column.values, strict=True)]
     best, worst = best_and_worst(values, evaluation.values[metric].better, N_EXTREMES)
     result: dict[str, Any] = {"method": method}
     for name, indices in (("best", best), ("worst", worst)):
@@ -95,6 +93,8 @@ def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, 
 
 
 def _format_value(evaluation: Evaluation, metric: str, method: str, index: int) -> str:
-    cells = evaluation.column(metric, method)
-    rows = np.flatnonzero(cells.index == index)
-    return "not judged" if not len(rows) or not cells.valid[rows[0]] else format_number(float(cells.values[rows[0]]))
+    column = evaluation.column(metric, method)
+    rows = np.flatnonzero(column.index == index)
+    if not len(rows) or not column.valid[rows[0]]:
+        return "no score"
+    return format_number(float(column.values[rows[0]]))

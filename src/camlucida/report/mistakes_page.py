@@ -13,23 +13,22 @@ from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.analysis.error_sheet import Mistake
 from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval
-from camlucida.render.boxes import draw_boxes
-from camlucida.render.resize import display_size, resize_image
+
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.gallery import Thumbnail
 from camlucida.report.reliability import reliability_diagram
 from camlucida.report.tables import Table, TableCell
 from camlucida.report.templates import write_page
-from camlucida.report.thumbnails import data_uri
+from camlucida.report.thumbnails import data_uri, thumbnail_of
 
 THUMBNAIL_PX = 240
 N_ERRORS = 12
 MAX_PAIRS, MAX_CLASSES, MAX_FAILURES = 15, 60, 20
 MEANINGS = {
-    "entropy": "how spread out the map is, in bits",
-    "energy": "the share of the map on the object",
-    "energy_lift": "that share over the object's share of the picture",
+    "entropy": "entropy of the map, in bits",
+    "energy": "fraction of the map on the object",
+    "energy_lift": "that fraction divided by the object's fraction of the image",
 }
 
 
@@ -57,11 +56,11 @@ def page_content(mistakes: Mistakes, errors: int) -> dict[str, Any]:
     calibration = mistakes.calibration if judged else None
     explained = mistakes.explain(errors) if judged and mistakes.model is not None and mistakes.data is not None else []
     return {
-        "title": f"Where {plan['model']} errs on {plan['data']}",
+        "title": f"Errors of {plan['model']} on {plan['data']}",
         "facts": _facts(mistakes),
         "sentences": sentences(mistakes, calibration),
         "matrix": _confusion_table(mistakes.confusion) if judged else None,
-        "pairs": mistakes.confusion.pairs(MAX_PAIRS) if judged else [],
+        "pairs": _pair_rows(mistakes.confusion) if judged else [],
         "classes": _class_rows(mistakes.confusion) if judged else [],
         "more_classes": max(0, len(mistakes.confusion.classes()) - MAX_CLASSES) if judged else 0,
         "reliability": reliability_diagram(calibration.bins) if calibration else "",
@@ -70,7 +69,6 @@ def page_content(mistakes: Mistakes, errors: int) -> dict[str, Any]:
         "contrasts": _contrast_tables(mistakes),
         "failures": mistakes.failures[:MAX_FAILURES],
         "more": max(0, len(mistakes.failures) - MAX_FAILURES),
-        "percent": format_percent,
     }
 
 
@@ -79,7 +77,7 @@ def _facts(mistakes: Mistakes) -> list[tuple[str, str]]:
     layer = "the default layer" if plan["layer"] is None else str(plan["layer"])
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
-        ("data", f"{plan['data']} ({count_noun(plan['pictures'], 'picture')}, {plan['data_hash']})"),
+        ("data", f"{plan['data']} ({count_noun(plan['n_images'], 'image')}, {plan['data_hash']})"),
         ("maps", f"{plan['method']} at {layer}"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
@@ -98,55 +96,48 @@ def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
     if calibration:
         wrong = len(mistakes.errors())
         texts.append(
-            f"Right on {_format_rate(mistakes.accuracy)} of {count_noun(len(mistakes.judged), 'picture')}; "
-            f"{wrong:,} wrong."
+            f"Top-1 accuracy: {_format_rate(mistakes.accuracy)} on "
+            f"{count_noun(len(mistakes.judged), 'labelled image')}; {count_noun(wrong, 'wrong prediction')}."
         )
-        texts.append(f"The true class is among the five likeliest on {_format_rate(mistakes.top5)}.")
-        pairs = mistakes.confusion.pairs(1)
-        if pairs:
-            top_pair = pairs[0]
-            texts.append(
-                f"Most often confused: {top_pair.truth}, taken for {top_pair.said} ({top_pair.count} of "
-                f"{top_pair.total})."
-            )
+        texts.append(f"Top-5 accuracy: {_format_rate(mistakes.top5)}.")
+        texts += [
+            f"Most confused pair: {pair.truth}, predicted as {pair.said} ({pair.count} of {pair.total} images)."
+            for pair in mistakes.confusion.pairs(1)
+        ]
         texts.append(_calibration_sentence(calibration))
     differing = [each for each in mistakes.contrasts if each.differs]
     for contrast in differing:
         direction = "higher" if contrast.difference.value > 0 else "lower"
         texts.append(
-            f"On right answers {contrast.name} is {direction} than on wrong ones: "
-            f"{format_number(contrast.right.value)} against "
-            f"{format_number(contrast.wrong.value)} (p {format_p_value(contrast.corrected)})."
+            f"The {contrast.name} of the maps is {direction} for correct predictions than for wrong ones: "
+            f"{format_number(contrast.right.value)} and {format_number(contrast.wrong.value)} "
+            f"(p {format_p_value(contrast.corrected)})."
         )
     if mistakes.contrasts and not differing:
-        texts.append("No difference was found between the maps of right and of wrong answers.")
+        texts.append("No significant difference between the maps of correct and of wrong predictions.")
     if mistakes.unjudged:
         texts.append(
-            f"{count_noun(len(mistakes.unjudged), 'picture')} without a label, or with one that the model "
-            "does not have: "
-            "not judged."
+            f"{count_noun(len(mistakes.unjudged), 'image')} without a label that is a class of the model: "
+            "not evaluated."
         )
     if mistakes.failures:
-        texts.append(f"{count_noun(len(mistakes.failures), 'picture')} could not be read: see below why.")
+        texts.append(f"{count_noun(len(mistakes.failures), 'image')} could not be read; the reasons are listed below.")
     return texts
 
 
 def _calibration_sentence(calibration: Calibration) -> str:
     if not calibration.off:
-        return (
-            f"Nothing says that its confidence is wrong: the calibration error is {calibration.ece:.1%}, and up to "
-            f"{calibration.chance[1]:.1%} come by chance with so many pictures."
-        )
-    verdict = "too sure of itself" if calibration.gap > 0 else "less sure than it could be"
+        finding = "No significant miscalibration"
+    else:
+        finding = "The model is overconfident" if calibration.gap > 0 else "The model is underconfident"
     return (
-        f"It is {verdict}: the calibration error is {calibration.ece:.1%}, and up to "
-        f"{calibration.chance[1]:.1%} would come by chance with so "
-        "many pictures."
+        f"{finding}: the expected calibration error (ECE) is {calibration.ece:.1%}; a calibrated model reaches up to "
+        f"{calibration.chance[1]:.1%} by chance with this number of images."
     )
 
 
 def _format_rate(interval: Interval) -> str:
-    return f"{format_percent(interval.value)} ({interval.low:.1%} to {interval.high:.1%})"
+    return f"{format_percent(interval.value)} ({format_percent(interval.low)} to {format_percent(interval.high)})"
 
 
 def _confusion_table(confusion: Confusion) -> dict[str, Any]:
@@ -160,6 +151,18 @@ def _confusion_table(confusion: Confusion) -> dict[str, Any]:
             cells.append({"count": count, "right": i == j, "depth": f"{0.75 * depth:.2f}"})
         rows.append((name, cells, int(totals[name])))
     return {"names": block.names, "rows": rows, "of": len(confusion.names)}
+
+
+def _pair_rows(confusion: Confusion) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": pair.truth,
+            "predicted": pair.said,
+            "count": pair.count,
+            "fraction": format_percent(pair.count / pair.total) if pair.total else "–",
+        }
+        for pair in confusion.pairs(MAX_PAIRS)
+    ]
 
 
 def _class_rows(confusion: Confusion) -> list[dict[str, Any]]:
@@ -176,54 +179,45 @@ def _class_rows(confusion: Confusion) -> list[dict[str, Any]]:
 
 
 def _calibration_rows(calibration: Calibration) -> list[tuple[str, str, str]]:
-    chance = (
-        f"{calibration.chance[0]:.1%} on average, up to {calibration.chance[1]:.1%}, if it were right as "
-        "often as it says"
-    )
-    result = [
+    chance = f"a calibrated model has {calibration.chance[0]:.1%} on average, and up to {calibration.chance[1]:.1%}"
+    rows = [
         ("ECE, 15 bins of equal width", f"{calibration.ece:.2%}", chance),
-        ("ECE, 15 bins with equally many", f"{calibration.adaptive:.2%}", "does not depend on where bins begin"),
-        ("largest gap of a bin", f"{calibration.max_gap:.1%}", "of few answers it is mostly chance"),
-        ("mean confidence less accuracy", f"{calibration.gap:+.1%}", "above 0: too sure"),
+        ("ECE, 15 bins of equal count", f"{calibration.adaptive:.2%}", "does not depend on the limits of the bins"),
+        ("maximum gap of a bin (MCE)", f"{calibration.max_gap:.1%}", "noisy in bins with few predictions"),
+        ("mean confidence minus accuracy", f"{calibration.gap:+.1%}", "positive: overconfident"),
     ]
-    if calibration.temperature_scaling:
-        tempered = calibration.temperature_scaling
+    if scaling := calibration.temperature_scaling:
         note = (
-            f"the loss would fall from {format_number(tempered.loss[0])} to "
-            f"{format_number(tempered.loss[1])}, the ECE become {tempered.ece:.2%}"
+            f"reduces the loss from {format_number(scaling.loss[0])} to {format_number(scaling.loss[1])}, "
+            f"and changes the ECE to {scaling.ece:.2%}"
         )
-        note = "the loss has no minimum: the further, the better" if tempered.unbounded else note
-        result.append(("temperature that would help", format_number(tempered.temperature), f"{note}; not applied"))
-    return result
+        note = "the loss has no minimum within the search range" if scaling.unbounded else note
+        rows.append(("optimal temperature", format_number(scaling.temperature), f"{note}; not applied"))
+    return rows
 
 
 def _error_row(mistake: Mistake) -> dict[str, Any]:
-    predicted_score, true_score = mistake.probabilities
+    predicted_score, label_score = mistake.probabilities
     row = mistake.row
     thumbnails = [
-        Thumbnail(_thumbnail(mistake, None), f"{row['picture']}", ["picture"]),
+        Thumbnail(_thumbnail(mistake, None), f"{row['image']}", ["image"]),
         Thumbnail(
             _thumbnail(mistake, mistake.predicted_map),
-            f"map of {row['said']}",
-            [f"saw: {row['said']}", format_percent(predicted_score)],
+            f"map of {row['predicted']}",
+            [f"predicted: {row['predicted']}", format_percent(predicted_score)],
         ),
         Thumbnail(
             _thumbnail(mistake, mistake.label_map),
             f"map of {row['label']}",
-            [f"missed: {row['label']}", format_percent(true_score)],
+            [f"label: {row['label']}", format_percent(label_score)],
         ),
     ]
-    return {"name": row["picture"], "said": row["said"], "label": row["label"], "shots": thumbnails}
+    return {"name": row["image"], "predicted": row["predicted"], "label": row["label"], "shots": thumbnails}
 
 
 def _thumbnail(mistake: Mistake, explanation: Explanation | None) -> str:
-    image = mistake.predicted_map.image
-    displayed = image if explanation is None else explanation.overlay()
-    size = display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))
-    thumbnail = resize_image(displayed, size)
-    if mistake.boxes is None:
-        return data_uri(thumbnail)
-    return data_uri(draw_boxes(thumbnail, mistake.boxes * ([size[0] / image.width, size[1] / image.height] * 2)))
+    displayed = mistake.predicted_map.image if explanation is None else explanation.overlay()
+    return data_uri(thumbnail_of(displayed, THUMBNAIL_PX, mistake.boxes))
 
 
 def _contrast_tables(mistakes: Mistakes) -> list[Table]:
@@ -233,14 +227,19 @@ def _contrast_tables(mistakes: Mistakes) -> list[Table]:
     rows = []
     for contrast in usable:
         cells = [
-            _interval_cell(contrast.right, f"{contrast.n[0]:,} pictures"),
-            _interval_cell(contrast.wrong, f"{contrast.n[1]:,} pictures"),
+            _interval_cell(contrast.right, count_noun(contrast.n[0], "image")),
+            _interval_cell(contrast.wrong, count_noun(contrast.n[1], "image")),
             _interval_cell(contrast.difference, "differs" if contrast.differs else ""),
             TableCell(format_p_value(contrast.corrected)),
         ]
         rows.append((f"{contrast.name}: {MEANINGS[contrast.name]}", False, cells))
-    heads = [("right answers", ""), ("wrong answers", ""), ("difference", "right less wrong"), ("p", "corrected")]
-    return [Table("maps of the class that was said", heads, rows, "the map's")]
+    heads = [
+        ("correct predictions", ""),
+        ("wrong predictions", ""),
+        ("difference", "correct minus wrong"),
+        ("p", "corrected"),
+    ]
+    return [Table("maps of the predicted class", heads, rows, "metric")]
 
 
 def _interval_cell(interval: Interval, note: str) -> TableCell:

@@ -52,13 +52,9 @@ class TestResults:
             return []
         first = order[0].method
         same_maps = [first, *(o.method for o in order[1:] if self.evaluation.same_maps(first, o.method))]
-        competing_classes = [o.method for o in order if o.method not in same_maps]
-        return (
-            same_maps
-            if competing_classes
-            and all(self.winner(metric, first, competing_class) == first for competing_class in competing_classes)
-            else []
-        )
+        others = [o.method for o in order if o.method not in same_maps]
+        wins = others and all(self.winner(metric, first, other) == first for other in others)
+        return same_maps if wins else []
 
     def winner(self, metric: str, first: str, second: str) -> str:
         """Return the better one of two methods, or "" if the test is not significant."""
@@ -77,11 +73,9 @@ def summary_sentences(results: TestResults, agreement: Agreement | None) -> list
     texts += _accuracy_sentence(results, judging)
     texts += _conflict_sentences(agreement)
     if untrusted := [m for m in judging if m in results.untrusted]:
+        verb, subject = ("is", "it does") if len(untrusted) == 1 else ("are", "they do")
         texts.append(
-            f"{join_names(untrusted)} cannot tell the controls apart on this model and is not to be believed here."
-            if len(untrusted) == 1
-            else f"{join_names(untrusted)} cannot tell the controls apart on this model and "
-            "are not to be believed here."
+            f"{join_names(untrusted)} {verb} not reliable here: {subject} not separate the controls on this model."
         )
     texts += _invalid_sentences(results)
     return texts
@@ -92,20 +86,19 @@ def _similarity_sentences(evaluation: Evaluation) -> list[str]:
     for similarity in evaluation.map_similarities:
         n = len(similarity.differences)
         if not n:
-            texts.append(f"{similarity.first} and {similarity.second} could not be compared map by map.")
+            texts.append(f"The maps of {similarity.first} and {similarity.second} could not be compared.")
         elif similarity.same_map:
             texts.append(
-                f"{similarity.first} and {similarity.second} are the same map up to a positive factor on all "
-                f"{count_noun(n, 'picture')}: after scaling they differ by at most "
+                f"The maps of {similarity.first} and {similarity.second} are equal up to a positive factor on all "
+                f"{count_noun(n, 'image')}: after scaling they differ by at most "
                 f"{format_number(float(similarity.differences.max()))} of the maximum, and "
-                f"their rank correlation is at least {similarity.correlations.min():.4f}. Between them there "
-                "is no winner."
+                f"their rank correlation is at least {similarity.correlations.min():.4f}. Neither is better."
             )
         else:
-            low, middle = float(similarity.correlations.min()), float(np.median(similarity.correlations))
+            low, median = float(similarity.correlations.min()), float(np.median(similarity.correlations))
             texts.append(
-                f"{similarity.first} and {similarity.second} are different maps: their rank correlation over "
-                f"{count_noun(n, 'picture')} is {middle:.2f} in the middle and {low:.2f} at the least."
+                f"The maps of {similarity.first} and {similarity.second} differ: their rank correlation over "
+                f"{count_noun(n, 'image')} has a median of {median:.2f} and a minimum of {low:.2f}."
             )
     return texts
 
@@ -114,7 +107,7 @@ def _best_sentence(results: TestResults, metric: str) -> str:
     order = results.ranked(metric)
     better = results.evaluation.values[metric].better
     first = order[0]
-    head = f"By {metric} ({better} is good)"
+    head = f"By {metric} ({better}er is better)"
     value = f"{format_number(first.value)} ({format_interval(first.low, first.high)})"
     if len(order) == 1:
         return f"{head}, {first.method} has {value}."
@@ -123,19 +116,19 @@ def _best_sentence(results: TestResults, metric: str) -> str:
         s.method for s in order if s.method not in same_maps and results.winner(metric, first.method, s.method) == ""
     ]
     if all(s.value == first.value for s in order):
-        return f"{head}, all methods have {format_number(first.value)}."
+        return f"{head}, all methods have the same score, {format_number(first.value)}."
     n_others = len(order) - len(same_maps)
     if not unclear and n_others:
         verb = "are" if len(same_maps) > 1 else "is"
         return (
-            f"{head}, {join_names(same_maps)} {verb} best with {value}, and told apart from all "
-            f"{count_noun(n_others, 'other')}."
+            f"{head}, {join_names(same_maps)} {verb} best with {value}, significantly better than all "
+            f"{count_noun(n_others, 'other method')}."
         )
     if not n_others:
         return f"{head}, {join_names(same_maps)} have {value}."
     verb = "have" if len(same_maps) > 1 else "has"
     return (
-        f"{head}, {join_names(same_maps)} {verb} the best number, {value}, but cannot be told apart from "
+        f"{head}, {join_names(same_maps)} {verb} the best score, {value}, but not significantly better than "
         f"{join_names(unclear)}."
     )
 
@@ -150,23 +143,27 @@ def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str
         control = metric_comparisons[0].second
         better = [c.first for c in metric_comparisons if c.winner == c.first]
         if len(better) == len(metric_comparisons):
-            subject = f"{join_names(better)} {'is' if len(better) == 1 else 'are'} better than"
+            subject = f"{join_names(better)} {'is' if len(better) == 1 else 'are'}"
         elif better:
-            subject = f"only {join_names(better)} can be told to be better than"
+            subject = f"only {join_names(better)} {'is' if len(better) == 1 else 'are'}"
         else:
-            subject = f"{join_names([c.first for c in metric_comparisons])} cannot be told to be better than"
+            methods = [c.first for c in metric_comparisons]
+            subject = f"{join_names(methods)} {'is' if len(methods) == 1 else 'are'} not"
         value = format_number(results.table[metric, control].value)
-        texts.append(f"By {metric}, {subject} {control} ({value}), the strongest map that does not know the object.")
+        texts.append(
+            f"By {metric}, {subject} significantly better than {control} ({value}), the strongest uninformative "
+            "baseline."
+        )
     return texts[:MAX_SENTENCES]
 
 
 def _accuracy_sentence(results: TestResults, judging: Sequence[str]) -> list[str]:
     images = results.evaluation.images.values()
     labelled = [p for p in images if p.correct is not None]
-    right = sum(bool(p.correct) for p in labelled)
+    correct = sum(bool(p.correct) for p in labelled)
     if not labelled:
         return []
-    return [f"The model is right on {right:,} of {count_noun(len(labelled), 'picture')} with a known class."]
+    return [f"The model predicts {correct:,} of {count_noun(len(labelled), 'labelled image')} correctly."]
 
 
 def _conflict_sentences(agreement: Agreement | None) -> list[str]:
@@ -174,7 +171,7 @@ def _conflict_sentences(agreement: Agreement | None) -> list[str]:
         return []
     rows, columns = np.where(np.triu(agreement.high < MAX_CONFLICT_TAU, 1))
     return [
-        f"{agreement.metrics[a]} and {agreement.metrics[b]} put the methods in opposite orders "
+        f"{agreement.metrics[a]} and {agreement.metrics[b]} rank the methods in opposite orders "
         f"(τ = {format_number(float(agreement.tau[a, b]))})."
         for a, b in list(zip(rows, columns, strict=True))[:MAX_SENTENCES]
     ]
@@ -186,8 +183,7 @@ def _invalid_sentences(results: TestResults) -> list[str]:
         if summary.invalid and not summary.control:
             worst[method] = max(worst.get(method, (0, 0)), (summary.invalid, summary.n))
     return [
-        f"Of {count_noun(n, 'map')} of {method}, {invalid:,} could not be judged by at least one metric; "
-        + ("it counts" if invalid == 1 else "they count")
-        + " as worst."
+        f"{invalid:,} of {count_noun(n, 'map')} of {method} could not be scored by at least one metric and "
+        f"{'receives' if invalid == 1 else 'receive'} its worst value."
         for method, (invalid, n) in worst.items()
     ]

@@ -69,16 +69,15 @@ def score_tables(results: TestResults, measured: Sequence[str]) -> list[Table]:
 
 
 def _column_head(evaluation: Evaluation, metric: str, untrusted: Mapping[str, str]) -> tuple[str, str]:
-    direction = {"high": "↑ high is good", "low": "↓ low is good", "neither": "describes"}[
-        evaluation.values[metric].better
-    ]
-    return metric, f"{direction}; not trusted here" if metric in untrusted else direction
+    directions = {"high": "↑ higher is better", "low": "↓ lower is better", "neither": "descriptive"}
+    direction = directions[evaluation.values[metric].better]
+    return metric, f"{direction}; not reliable here" if metric in untrusted else direction
 
 
 def _score_cell(summary: Summary, best: bool = False) -> TableCell:
     if not summary.n:
         return TableCell("–")
-    note = f"{summary.invalid} of {summary.n} not judged" if summary.invalid else ""
+    note = f"{summary.invalid} of {summary.n} unscorable" if summary.invalid else ""
     return TableCell(format_number(summary.value), format_interval(summary.low, summary.high), note, best)
 
 
@@ -96,7 +95,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, str]]:
             "test": c.test,
             "wins": f"{100 * c.wins:.0f} : {100 * c.losses:.0f}",
             "n": f"{c.n:,}",
-            "winner": "the same map" if c.same_map else c.winner or "–",
+            "winner": "equal maps" if c.same_map else c.winner or "–",
         }
         for c in by_p_value
     ]
@@ -110,9 +109,9 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
     tables = []
     if len(correct) and len(wrong):
         heads = [
-            (m, f"{answer} ({len(indices)})")
+            (m, f"{correctness} ({len(indices)})")
             for m in metrics
-            for answer, indices in (("right", correct), ("wrong", wrong))
+            for correctness, indices in (("correct", correct), ("wrong", wrong))
         ]
         rows = [
             (
@@ -126,12 +125,12 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
             )
             for method in methods
         ]
-        tables.append(Table("right and wrong answers of the model", heads, rows))
+        tables.append(Table("correct and wrong predictions", heads, rows))
     sizes = Counter(p.label for p in evaluation.images.values() if p.label)
     classes = [name for name, count in sizes.most_common(MAX_CLASSES) if count >= MIN_CLASS_SIZE]
     if len(classes) > 1 and metrics:
         class_indices = {name: _indices_of_label(evaluation, name) for name in classes}
-        heads = [(name, count_noun(sizes[name], "picture")) for name in classes]
+        heads = [(name, count_noun(sizes[name], "image")) for name in classes]
         rows = [
             (
                 method,
@@ -164,7 +163,7 @@ def agreement_table(agreement: Agreement | None) -> Table | None:
                 cells.append(TableCell("·"))
                 continue
             per_image = float(agreement.per_image[a, b])
-            note = f"a picture: {per_image:.2f}".replace("-", "−") if math.isfinite(per_image) else ""
+            note = f"per image: {per_image:.2f}".replace("-", "−") if math.isfinite(per_image) else ""
             interval = format_interval(float(agreement.low[a, b]), float(agreement.high[a, b]))
             cells.append(
                 TableCell(f"{tau:.2f}".replace("-", "−") if math.isfinite(tau) else "–", interval, note, False, tau)
@@ -178,8 +177,8 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
     """Return the tables of forward passes and seconds, per method and per metric."""
     costs = evaluation.costs()
     methods = Table(
-        "a picture and method",
-        [("map", "forwards"), ("map", "seconds"), ("all metrics", "forwards"), ("all metrics", "seconds")],
+        "per image and method",
+        [("map", "forward passes"), ("map", "seconds"), ("all metrics", "forward passes"), ("all metrics", "seconds")],
         [
             (m, m in evaluation.controls, _cost_cells(costs, m))
             for m in evaluation.methods
@@ -199,7 +198,7 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
                 )
             )
     metrics = Table(
-        "a picture and metric, on average over methods", [("", "forwards"), ("", "seconds")], rows, "metric"
+        "per image and metric, mean over methods", [("", "forward passes"), ("", "seconds")], rows, "metric"
     )
     return [methods, metrics]
 

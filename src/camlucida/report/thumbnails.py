@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.attribution.explain import explain
@@ -62,37 +64,29 @@ class ThumbnailRenderer:
 
     def plain(self, index: int) -> str:
         """Return the image with its ground truth boxes."""
-        return self._cached((index, ""), lambda: self._with_boxes(index, self._load(index)))
+        return self._cached((index, ""), lambda: self._plain(index))
 
     def overlay(self, index: int, method: str) -> str:
         """Return the overlay of a method as a data URI, or "" if it is omitted."""
         forwards = self._costs.get((method, "explaining"), (0.0, 0.0))[0]
         if forwards > MAX_FORWARDS:
-            self.left_out[method] = f"a map takes {forwards:,.0f} forwards"
+            self.left_out[method] = f"a map takes {forwards:,.0f} forward passes"
             return ""
         return self._cached((index, method), lambda: self._explain(index, method))
 
     def _explain(self, index: int, method: str) -> Image.Image:
         item, request = self.data[index], self._requests[method]
         target = None
-        if self.evaluation.plan["target"] == "label" and item.label is not None:
+        if self.evaluation.plan["target"] == "true" and item.label is not None:
             target = self._labels[item.label]
         explanation = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
         if "@" not in method and explanation.layer != INPUT:
             self.layers[method] = explanation.layer
-        return self._with_boxes(index, explanation.overlay())
+        return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, item.boxes)
 
-    def _load(self, index: int) -> Image.Image:
-        return load_image(self.data[index].image)
-
-    def _with_boxes(self, index: int, image: Image.Image) -> Image.Image:
-        boxes = self.data[index].boxes
-        size = display_size(image.size, (THUMBNAIL_PX, THUMBNAIL_PX))
-        thumbnail = resize_image(image, size)
-        if boxes is None:
-            return thumbnail
-        scale = [size[0] / image.width, size[1] / image.height] * 2
-        return draw_boxes(thumbnail, boxes * scale)
+    def _plain(self, index: int) -> Image.Image:
+        item = self.data[index]
+        return thumbnail_of(load_image(item.image), THUMBNAIL_PX, item.boxes)
 
     def _cached(self, key: tuple[int, str], render: Callable[[], Image.Image]) -> str:
         if key not in self._cache:
@@ -102,11 +96,27 @@ class ThumbnailRenderer:
                 self.left_out[key[1]] = str(error)
                 uri = ""
             if len(uri) > self.max_bytes:
-                self.left_out[key[1]] = "the page would become too large"
+                self.left_out[key[1]] = "the report would be too large"
                 uri = ""
             self.max_bytes -= len(uri)
             self._cache[key] = uri
         return self._cache[key]
+
+
+def thumbnail_of(image: Image.Image, max_px: int, boxes: NDArray[np.float64] | None = None) -> Image.Image:
+    """Return an image at the size of a thumbnail, with its annotated boxes.
+
+    Args:
+        image: The image, or an overlay of its size.
+        max_px: Maximum length of the longer side in pixels.
+        boxes: Boxes `(n, 4)` in pixels of the image; None if there are none.
+    """
+    size = display_size(image.size, (max_px, max_px))
+    thumbnail = resize_image(image, size)
+    if boxes is None:
+        return thumbnail
+    scale = [size[0] / image.width, size[1] / image.height] * 2
+    return draw_boxes(thumbnail, boxes * scale)
 
 
 def data_uri(image: Image.Image) -> str:

@@ -1,4 +1,4 @@
-"""A picture with a part of it covered."""
+"""Occlusion of a region of an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camlucida.reliability.occlude import occlude
 
 
 def two_halves() -> Image.Image:
-    """64 x 64: left red, right blue."""
+    """Return an image of 64 x 64, red on the left and blue on the right."""
     pixels = np.zeros((64, 64, 3), dtype=np.uint8)
     pixels[:, :32, 0] = 200
     pixels[:, 32:, 2] = 100
@@ -21,10 +21,10 @@ def two_halves() -> Image.Image:
 LEFT = np.arange(64)[None].repeat(64, 0) < 32
 
 
-@pytest.mark.parametrize("cover", ["blur", "grey", "mean"])
-def test_empty_mask_changes_nothing(cover: str) -> None:
-    same = occlude(two_halves(), np.zeros((8, 8), dtype=bool), cover)  # type: ignore[arg-type]
-    assert same.tobytes() == two_halves().tobytes()
+@pytest.mark.parametrize("infill", ["blur", "grey", "mean"])
+def test_empty_mask_changes_nothing(infill: str) -> None:
+    result = occlude(two_halves(), np.zeros((8, 8), dtype=bool), infill)  # type: ignore[arg-type]
+    assert result.tobytes() == two_halves().tobytes()
 
 
 def test_full_mask_with_grey() -> None:
@@ -34,7 +34,7 @@ def test_full_mask_with_grey() -> None:
 
 def test_mean_infill_is_the_mean_outside_the_mask() -> None:
     result = np.asarray(occlude(two_halves(), LEFT, "mean")).astype(int)
-    assert np.abs(result[:, :8] - [[10, 0, 95]]).max() <= 12  # a little red shines in from the soft edge
+    assert np.abs(result[:, :8] - [[10, 0, 95]]).max() <= 12  # a little red from the soft edge
     assert (result[:, 56:] == [0, 0, 100]).all()
 
 

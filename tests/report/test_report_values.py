@@ -1,9 +1,8 @@
-"""What a report hands on: the right map, class, layer, box and number at every place of the page."""
+"""Values that reach the report: each image has the correct map, class, layer, box and score."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,15 +25,15 @@ BOX = np.array([[10.0, 30.0, 50.0, 55.0]])
 
 
 def oblong(number: int, kind: str) -> Image.Image:
-    """An image of 160 × 80 with the thing in its left half."""
-    page = Image.new("RGB", (160, 80), "white")
-    page.paste(toybox.scene(number, kinds=[kind], size=80).picture(), (0, 0))
-    return page
+    """Return an image of 160 × 80 with an object in its left half."""
+    image = Image.new("RGB", (160, 80), "white")
+    image.paste(toybox.scene(number, kinds=[kind], size=80).picture(), (0, 0))
+    return image
 
 
 @pytest.fixture(scope="module")
 def data() -> ListDataset:
-    """Every label is another class than the one that is there, so that true and predicted class differ."""
+    """Return images whose labels are wrong, so that true and predicted class differ."""
     kinds = ("cat", "dog", "key")
     items = [Item(oblong(i, kinds[i % 3]), f"image {i}", (i + 1) % 3, boxes=BOX) for i in range(6)]
     return ListDataset("oblong", items, kinds)
@@ -43,57 +42,57 @@ def data() -> ListDataset:
 @pytest.fixture(scope="module")
 def run(data: ListDataset, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     out = tmp_path_factory.mktemp("run") / "run"
-    return evaluate("toybox", data, methods=METHODS, metrics=["energy", "entropy"], target="label", out=out)
+    return evaluate("toybox", data, methods=METHODS, metrics=["energy", "entropy"], target="true", out=out)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What is explained again, with its target, method and layer."""
+def explain_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Record the target, method and layer of every call of `explain`."""
     calls: list[dict[str, Any]] = []
-    real = thumbnails.explain
+    explain = thumbnails.explain
 
-    def recorded(model: Any, image: Any, **how: Any) -> Any:
-        calls.append(how)
-        return real(model, image, **how)
+    def recorded(model: Any, image: Any, **request: Any) -> Any:
+        calls.append(request)
+        return explain(model, image, **request)
 
     monkeypatch.setattr(thumbnails, "explain", recorded)
     return calls
 
 
-def test_the_map_is_that_of_the_method_at_its_layer(
-    run: Evaluation, data: ListDataset, asked: list[dict[str, Any]]
+def test_each_thumbnail_has_its_method_layer_and_score(
+    run: Evaluation, data: ListDataset, explain_calls: list[dict[str, Any]]
 ) -> None:
     model = load("toybox")
-    studio = ThumbnailRenderer(run, model, data)
-    row = _row(run, studio, 0, METHODS, "energy")
+    renderer = ThumbnailRenderer(run, model, data)
+    row = _row(run, renderer, 0, METHODS, "energy")
     labels = [model.labels.index(kind) for kind in data.classes]
-    assert [call["target"] for call in asked] == [labels[1]] * 3
-    assert [(call["method"], call["layer"]) for call in asked] == [
+    assert [call["target"] for call in explain_calls] == [labels[1]] * 3
+    assert [(call["method"], call["layer"]) for call in explain_calls] == [
         ("grad_cam", None),
         ("grad_cam", "layer2"),
         ("cam", None),
     ]
     shots = row["shots"]
-    assert [shot.uri for shot in shots] == [studio.plain(0), *(studio.overlay(0, method) for method in METHODS)]
-    assert studio.overlay(0, METHODS[0]) != studio.overlay(0, METHODS[1])
+    assert [shot.uri for shot in shots] == [renderer.plain(0), *(renderer.overlay(0, method) for method in METHODS)]
+    assert renderer.overlay(0, METHODS[0]) != renderer.overlay(0, METHODS[1])
     for shot, method in zip(shots[1:], METHODS, strict=True):
         value = run.column("energy", method).values[0]
         assert method in shot.alt
         assert f"{value:.3g}" in shot.alt
 
 
-def test_what_is_explained_is_the_true_class(run: Evaluation, data: ListDataset) -> None:
+def test_true_class_is_explained(run: Evaluation, data: ListDataset) -> None:
     row = _row(run, ThumbnailRenderer(run, load("toybox"), data), 0, METHODS[:1], None)
     assert row["explained"] == row["label"] == "dog"
-    assert not row["said"].startswith("dog")
-    assert row["answer"] == "wrong"
+    assert not row["predicted"].startswith("dog")
+    assert row["correctness"] == "wrong"
 
 
-def test_the_box_is_drawn_where_it_is(run: Evaluation, data: ListDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boxes_are_scaled_with_the_image(run: Evaluation, data: ListDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: list[tuple[tuple[int, int], list[float]]] = []
 
-    def recorded(image: Image.Image, drawn: Any) -> Image.Image:
-        boxes.append((image.size, np.asarray(drawn)[0].tolist()))
+    def recorded(image: Image.Image, true_boxes: Any) -> Image.Image:
+        boxes.append((image.size, np.asarray(true_boxes)[0].tolist()))
         return image
 
     monkeypatch.setattr(thumbnails, "draw_boxes", recorded)
@@ -103,47 +102,47 @@ def test_the_box_is_drawn_where_it_is(run: Evaluation, data: ListDataset, monkey
     assert box == pytest.approx((BOX[0] * THUMBNAIL_PX / 160).tolist())
 
 
-def test_best_and_worst_are_what_they_say(run: Evaluation, data: ListDataset) -> None:
-    made = _extremes(run, ThumbnailRenderer(run, load("toybox"), data), "energy", "grad_cam")
-    assert made is not None
+def test_best_and_worst_scores_are_extremes(run: Evaluation, data: ListDataset) -> None:
+    extremes = _extremes(run, ThumbnailRenderer(run, load("toybox"), data), "energy", "grad_cam")
+    assert extremes is not None
     values = run.column("energy", "grad_cam").values
-    best, worst = (float(made[name][0].lines[0].split()[1]) for name in ("best", "worst"))
+    best, worst = (float(extremes[name][0].lines[0].split()[1]) for name in ("best", "worst"))
     assert best == pytest.approx(values.max(), rel=5e-3)
     assert worst == pytest.approx(values.min(), rel=5e-3)
 
 
-def test_what_is_left_out_is_said(run: Evaluation, data: ListDataset) -> None:
-    studio = ThumbnailRenderer(run, load("toybox"), data, max_bytes=1)
-    assert image_section(run, studio, "energy", METHODS)["left_out"]["cam"] == "the page would become too large"
+def test_omitted_images_are_reported(run: Evaluation, data: ListDataset) -> None:
+    renderer = ThumbnailRenderer(run, load("toybox"), data, max_bytes=1)
+    assert image_section(run, renderer, "energy", METHODS)["left_out"]["cam"] == "the report would be too large"
 
 
-def test_images_are_drawn_by_the_seed_of_the_run() -> None:
-    def drawn(seed: int) -> list[int]:
+def test_images_are_sampled_by_the_seed_of_the_run() -> None:
+    def sampled(seed: int) -> list[int]:
         images = {i: SimpleNamespace(index=i, correct=True) for i in range(40)}
         return sample_images(SimpleNamespace(images=images, plan={"seed": seed}), 5, True)  # type: ignore[arg-type]
 
-    assert drawn(3) == drawn(3)
-    assert len({tuple(drawn(seed)) for seed in range(4)}) == 4
+    assert sampled(3) == sampled(3)
+    assert len({tuple(sampled(seed)) for seed in range(4)}) == 4
 
 
 @pytest.mark.parametrize(("better", "name"), [("high", "uniform"), ("low", "random")])
 def test_the_strongest_control_is_the_best_one(better: str, name: str) -> None:
     numbers = {"random": 0.2, "uniform": 0.7, "centre": 0.5}
     table = {("m", control): SimpleNamespace(method=control, n=3, value=value) for control, value in numbers.items()}
-    found = SimpleNamespace(uninformative=tuple(numbers), values={"m": SimpleNamespace(better=better)})
-    assert strongest_control(found, table, "m") == name  # type: ignore[arg-type]
+    evaluation = SimpleNamespace(uninformative=tuple(numbers), values={"m": SimpleNamespace(better=better)})
+    assert strongest_control(evaluation, table, "m") == name  # type: ignore[arg-type]
 
 
-def test_the_fixture_differs_where_it_should(run: Evaluation, tmp_path: Path) -> None:
+def test_targets_of_the_run_differ_from_predictions(run: Evaluation) -> None:
     assert all(p.target != p.predicted for p in run.images.values())
 
 
-def test_a_band_runs_from_its_low_to_its_high_end() -> None:
-    """The polygon of a band and the line in its middle, read back from the SVG: y grows downwards."""
-    middle = np.linspace(0.2, 0.8, 9)
-    drawn = svg_chart([MeanCurve("a", middle, middle - 0.1, middle + 0.2)], "removed", "score")
+def test_band_contains_low_and_high_values() -> None:
+    """The polygon of the band and the line of the mean are read from the SVG; y points down."""
+    values = np.linspace(0.2, 0.8, 9)
+    svg = svg_chart([MeanCurve("a", values, values - 0.1, values + 0.2)], "removed", "score")
     band, mean = (
-        np.array([pair.split(",") for pair in re.findall(rf'<{tag} [^>]*points="([^"]*)"', drawn)[0].split()], float)
+        np.array([pair.split(",") for pair in re.findall(rf'<{tag} [^>]*points="([^"]*)"', svg)[0].split()], float)
         for tag in ("polygon", "polyline")
     )
     low, high = band[:9], band[9:][::-1]

@@ -1,4 +1,4 @@
-"""A picture that is turned and shifted, and its map laid back."""
+"""Perturbed images, and the similarity of their maps after the perturbation is undone."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ PIXEL, BLACK = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
 
 
 def smooth_map(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    """(1, 1, H, W) blobs from 0 to 1."""
+    """Return smooth noise `(1, 1, H, W)` from 0 to 1."""
     white = torch.rand((1, 1, height, width), generator=torch.Generator().manual_seed(seed))
     blobs = blur_images(white, 5.0, "reflect")
     return (blobs - blobs.min()) / (blobs.max() - blobs.min())
 
 
-def perturbed_without_noise(image: torch.Tensor, change: Perturbation) -> torch.Tensor:
-    return perturb(image, change, PIXEL, BLACK, torch.zeros_like(image))
+def perturbed_without_noise(image: torch.Tensor, perturbation: Perturbation) -> torch.Tensor:
+    return perturb(image, perturbation, PIXEL, BLACK, torch.zeros_like(image))
 
 
 @pytest.mark.parametrize(
-    "change", [Perturbation(angle=17), Perturbation(angle=-45, across=0.1), Perturbation(across=-0.2, down=0.13)]
+    "perturbation", [Perturbation(angle=17), Perturbation(angle=-45, across=0.1), Perturbation(across=-0.2, down=0.13)]
 )
 @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
-def test_perturbation_is_undone(change: Perturbation, size: tuple[int, int]) -> None:
-    """A map that is moved as the picture is lies where it lay, on all that never left the picture."""
+def test_perturbation_is_undone(perturbation: Perturbation, size: tuple[int, int]) -> None:
+    """Where both contain it, a perturbed map is restored."""
     map_ = smooth_map(*size)[0, 0]
-    transformed = perturbed_without_noise(map_[None, None], change)[0, 0]
-    restored = undo_perturbation(transformed, change)
-    known = restored.isfinite()
-    assert 0.3 < float(known.double().mean()) < 1
-    assert rank_correlation(map_[known], restored[known]) > 0.999
-    assert float((map_ - restored)[known].abs().max()) < 0.06  # at the border it is interpolated with what is mirrored
-    assert float((map_ - restored)[known].abs().mean()) < 0.005
-    assert rank_correlation(map_[known], transformed[known]) < 0.9  # without laying it back
+    transformed = perturbed_without_noise(map_[None, None], perturbation)[0, 0]
+    restored = undo_perturbation(transformed, perturbation)
+    valid = restored.isfinite()
+    assert 0.3 < float(valid.double().mean()) < 1
+    assert rank_correlation(map_[valid], restored[valid]) > 0.999
+    assert float((map_ - restored)[valid].abs().max()) < 0.06  # at the border, interpolation includes mirrored pixels
+    assert float((map_ - restored)[valid].abs().mean()) < 0.005
+    assert rank_correlation(map_[valid], transformed[valid]) < 0.9  # not restored
 
 
 @pytest.mark.parametrize("angle", [30.0, -75.0])
 def test_rotation_matches_pillow(angle: float) -> None:
-    """Anticlockwise, about the middle; Pillow knows no mirrored borders, so away from them."""
+    """Counter-clockwise about the middle; compared away from the border, because Pillow does not mirror it."""
     image = smooth_map(60, 60)
     reference = Image.fromarray(image[0, 0].numpy()).rotate(angle, Image.Resampling.BILINEAR)
     actual = perturbed_without_noise(image, Perturbation(angle=angle))[0, 0].numpy()
@@ -83,50 +83,50 @@ def test_noise_and_brightness_units() -> None:
 
 
 @pytest.fixture
-def evidence() -> MetricInputs:
+def metric_inputs() -> MetricInputs:
     return metric_inputs_of(cl.load("toybox"), toybox.scene((9000, 0)).picture())
 
 
 @pytest.mark.parametrize("angle", [10.0, 40.0])
-def test_equivariant_map_is_stable(evidence: MetricInputs, angle: float) -> None:
-    """Brightness, blurred, is the same wherever things lie: laid back it is the first map again."""
+def test_equivariant_map_is_stable(metric_inputs: MetricInputs, angle: float) -> None:
+    """Blurred brightness follows the image: restored, it is the original map."""
 
-    def bright(sight: object, pictures: torch.Tensor) -> torch.Tensor:
-        return blur_images(pictures.mean(1, keepdim=True), 2.0, "reflect")[:, 0]
+    def brightness(model_input: object, inputs: torch.Tensor) -> torch.Tensor:
+        return blur_images(inputs.mean(1, keepdim=True), 2.0, "reflect")[:, 0]
 
-    control = Control("bright", "how bright it is", "the picture", bright)
-    raw = control.maps(evidence.model_input, evidence.model_input.inputs, torch.tensor([0]))[0]
-    result = explain_perturbed(MetricInputs(evidence.model_input, control, raw), Perturbation(angle=angle))
+    control = Control("brightness", "the brightness of the image", "the image", brightness)
+    raw = control.maps(metric_inputs.model_input, metric_inputs.model_input.inputs, torch.tensor([0]))[0]
+    result = explain_perturbed(MetricInputs(metric_inputs.model_input, control, raw), Perturbation(angle=angle))
     assert result.correlation > 0.98
     assert rank_correlation(raw, result.map) < 0.9
     assert 0.7 < result.valid_fraction < 1
 
 
-def test_identity_gives_the_same_map(evidence: MetricInputs) -> None:
-    result = explain_perturbed(evidence, Perturbation())
+def test_identity_gives_the_same_map(metric_inputs: MetricInputs) -> None:
+    result = explain_perturbed(metric_inputs, Perturbation())
     assert result.correlation == pytest.approx(1)
     assert result.valid_fraction == 1
-    torch.testing.assert_close(result.logits, evidence.model_input.logits)
-    torch.testing.assert_close(result.map, evidence.relevance)
+    torch.testing.assert_close(result.logits, metric_inputs.model_input.logits)
+    torch.testing.assert_close(result.map, metric_inputs.relevance)
 
 
-def test_half_turn_matches_the_flipped_input(evidence: MetricInputs) -> None:
-    result = explain_perturbed(evidence, Perturbation(angle=180))
-    upside_down = evidence.model_input.inputs.flip((-2, -1))
+def test_half_turn_matches_the_flipped_input(metric_inputs: MetricInputs) -> None:
+    result = explain_perturbed(metric_inputs, Perturbation(angle=180))
+    upside_down = metric_inputs.model_input.inputs.flip((-2, -1))
     with torch.no_grad():
-        expected = evidence.model_input.model.network.eval()(upside_down)[0]
+        expected = metric_inputs.model_input.model.network.eval()(upside_down)[0]
     torch.testing.assert_close(result.logits, expected, atol=1e-3, rtol=1e-3)
-    again = dataclasses.replace(evidence.model_input, inputs=upside_down)
-    raw = evidence.explainer.maps(again, upside_down, torch.tensor([evidence.model_input.target]))[0]
+    again = dataclasses.replace(metric_inputs.model_input, inputs=upside_down)
+    raw = metric_inputs.explainer.maps(again, upside_down, torch.tensor([metric_inputs.model_input.target]))[0]
     torch.testing.assert_close(result.raw, raw, atol=1e-3, rtol=1e-2)
-    expected_map = dataclasses.replace(evidence, raw=raw).relevance.flip((-2, -1))
+    expected_map = dataclasses.replace(metric_inputs, raw=raw).relevance.flip((-2, -1))
     torch.testing.assert_close(result.unperturbed_map, expected_map, atol=1e-2, rtol=1e-2)
 
 
-def test_noise_is_seeded(evidence: MetricInputs) -> None:
-    first, again = (explain_perturbed(evidence, Perturbation(noise=0.05)).inputs for _ in range(2))
+def test_noise_is_seeded(metric_inputs: MetricInputs) -> None:
+    first, again = (explain_perturbed(metric_inputs, Perturbation(noise=0.05)).inputs for _ in range(2))
     other = explain_perturbed(
-        dataclasses.replace(evidence, model_input=dataclasses.replace(evidence.model_input, seed=1)),
+        dataclasses.replace(metric_inputs, model_input=dataclasses.replace(metric_inputs.model_input, seed=1)),
         Perturbation(noise=0.05),
     )
     assert torch.equal(first, again)
