@@ -17,7 +17,6 @@ from camlucida.data.datasets import sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
-
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun
 from camlucida.report.templates import read_asset, write_page

@@ -9,11 +9,10 @@ from typing import Any
 from camlucida._optional import need
 from camlucida.analysis.calibration import Calibration
 from camlucida.analysis.confusion import Confusion
-from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.analysis.error_sheet import Mistake
+from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval
-
 from camlucida.render.text import format_percent
 from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.gallery import Thumbnail
