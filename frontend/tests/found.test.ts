@@ -17,7 +17,7 @@ const cell = (method: string, target: string, peak: number, bits: number, more: 
 
 const found = (...cells: Cell[]): Found => {
   const made = new Found(wish, new Image());
-  made.expect({ opinion: { model: "net", place: plainPlace(1, 1) } as never, cells });
+  made.expect({ result: { model: "net", place: plainPlace(1, 1) } as never, cells });
   return made;
 };
 

@@ -80,7 +80,7 @@ export async function post<T>(path: string, body: unknown, signal?: AbortSignal)
 export async function give(file: Blob, signal?: AbortSignal): Promise<PictureInfo> {
   const how = { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } };
   const name = file instanceof File && file.name ? `?name=${encodeURIComponent(file.name.slice(-80))}` : "";
-  return (await ask(`/api/pictures${name}`, { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
+  return (await ask(`/api/images${name}`, { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
 }
 
 /** A file that the server makes. */

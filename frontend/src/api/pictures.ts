@@ -5,7 +5,7 @@ import { ask, Failed } from "./ask";
 const KEPT = 200;
 
 /** Where the server shows a picture. */
-export const pictureUrl = (id: string, longest = 1024): string => `/api/pictures/${id}?longest=${longest}`;
+export const pictureUrl = (id: string, longest = 1024): string => `/api/images/${id}?longest=${longest}`;
 
 const images = new Map<string, Promise<HTMLImageElement>>();
 

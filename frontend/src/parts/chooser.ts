@@ -121,7 +121,7 @@ export class Chooser {
       said.options(
         [
           { value: "", text: "right or wrong" },
-          { value: "right", text: "right" },
+          { value: "correct", text: "correct" },
           { value: "wrong", text: "wrong" },
         ],
         filter.said,

@@ -147,7 +147,7 @@ export class Shelf {
     if (label) query.set("label", label);
     const searching = Boolean(said || low || high);
     if (searching) query.set("model", model);
-    if (said) query.set("said", said);
+    if (said) query.set("prediction", said);
     if (low) query.set("low", String(Number(low) / 100));
     if (high) query.set("high", String(Number(high) / 100));
     return { path: `/api/samples?${query}`, searching };
@@ -193,7 +193,7 @@ export class Shelf {
 }
 
 function summary(found: Samples): string {
-  const unread = found.unread ? `; ${found.unread} could not be read` : "";
-  const more = found.whole ? " There are no more." : found.items.length < COUNT ? " Shuffle to look at others." : "";
-  return `${found.items.length} found among ${found.looked} looked at${unread}.${more}`;
+  const unread = found.n_failed ? `; ${found.n_failed} could not be read` : "";
+  const more = found.complete ? " There are no more." : found.items.length < COUNT ? " Shuffle to look at others." : "";
+  return `${found.items.length} found among ${found.n_evaluated} looked at${unread}.${more}`;
 }

@@ -61,7 +61,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const common = (): boolean => own.get("scale") === "one";
 
   function styleOf(answer: Channels): Style {
-    const look = channelLook(lookOf(page), answer.least < 0);
+    const look = channelLook(lookOf(page), answer.min_activation < 0);
     return { look, over: own.get("show") !== "map", faint: true, top: common() ? mostOf(answer) : 0 };
   }
 
@@ -93,7 +93,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
     opened.reach();
   };
   sheet.ondrawn = () => {
-    const { picture, layer: label, target, order: by } = sheet.answer!;
+    const { image: picture, layer: label, target, order: by } = sheet.answer!;
     root.dataset.drawn = `${picture} ${label} ${target} ${by} ${sheet.tiles.length}`;
   };
 

@@ -69,14 +69,14 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   grid.ondrawn = () => {
     root.dataset.scale = own.get("scale") || "own";
-    if (found?.whole) root.dataset.drawn = `${found.whole.picture} ${found.pictured.length}`;
+    if (found?.whole) root.dataset.drawn = `${found.whole.image} ${found.pictured.length}`;
   };
 
   /** Ask for what is wished, unless it is there. */
   async function update(again = false): Promise<void> {
     const wish = wishOf(page);
     wishing.show(wish, found);
-    if (!wish.picture) return;
+    if (!wish.image) return;
     const key = JSON.stringify(wish);
     if (key === asked && !again) return draw();
     task.stop();
@@ -104,7 +104,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   async function ask(wish: Wish, signal: AbortSignal): Promise<void> {
     let image: HTMLImageElement;
     try {
-      image = await picture(wish.picture);
+      image = await picture(wish.image);
     } catch (error) {
       if (signal.aborted) return;
       asked = "";
@@ -196,7 +196,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
     if (!found) return;
     const now = found;
     const scale = wishing.shared ? "maps by one method at one layer share a scale" : "each map has its own scale";
-    const whose = [now.wish.models.join(", "), now.whole?.name ?? now.wish.picture, `camlucida ${page.start.version}`];
+    const whose = [now.wish.models.join(", "), now.whole?.name ?? now.wish.image, `camlucida ${page.start.version}`];
     const canvas = composed({
       layout: laidOut(now.cells, own.get("across")),
       title: common(now).join(" · "),
@@ -207,7 +207,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
         text: again ? "as above" : (cell.error ?? (cell.map ? caption(now, cell) : "")),
       }),
     });
-    await png(canvas).then((content) => save(content, `compare-${now.wish.picture}.png`), page.failed);
+    await png(canvas).then((content) => save(content, `compare-${now.wish.image}.png`), page.failed);
   }
 
   page.store.listen((view, changed) => {

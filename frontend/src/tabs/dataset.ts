@@ -82,11 +82,11 @@ function mount(root: HTMLElement, page: Page): Mounted {
   /** The one asked for; else one of the same model and pictures as that; else the latest made here, or the first. */
   function chosen(usable: RunInfo[], fitting: RunInfo[], asked: string): RunInfo | null {
     const named = usable.find((run) => run.id === asked);
-    const like = (one: RunInfo): boolean => one.model === named?.model && one.pictures === named.pictures;
+    const like = (one: RunInfo): boolean => one.model === named?.model && one.n_images === named.n_images;
     return (
       fitting.find((run) => run.id === asked) ??
       fitting.find((run) => named && like(run)) ??
-      fitting.find((run) => !run.made) ??
+      fitting.find((run) => !run.computed) ??
       fitting[fitting.length - 1] ??
       null
     );
@@ -115,6 +115,6 @@ function mount(root: HTMLElement, page: Page): Mounted {
 }
 
 function title(run: RunInfo): string {
-  if (run.made) return run.name;
-  return `${run.name}: ${run.model}, ${counted(run.pictures, "picture")} of ${run.data}`;
+  if (run.computed) return run.name;
+  return `${run.name}: ${run.model}, ${counted(run.n_images, "picture")} of ${run.data}`;
 }

@@ -85,12 +85,12 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   function nowOf(given: View, image: HTMLImageElement, answer: Answer): Now {
     const made = answer.maps[0]!;
-    const doubted: Doubt = { picture: given.picture, model: given.model, method: given.method };
+    const doubted: Doubt = { image: given.picture, model: given.model, method: given.method };
     if (given.layer && isLayered(page, given.method)) doubted.layer = given.layer;
     if (given.target) doubted.target = given.target;
     const known = page.start.methods.find((one) => one.name === given.method);
     const slow = known ? !known.quick : answer.seconds > 1;
-    return { doubt: doubted, image, answer, made, field: Field.of(made, answer.place), slow };
+    return { doubt: doubted, image, answer, made, field: Field.of(made, answer.geometry), slow };
   }
 
   function draw({ image, answer, made, field }: Now): void {
@@ -102,7 +102,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       made.index === null && "This map is about no single class. Choose one above: only a class can be doubted here.",
       page.store.view.score !== "logit" && "Doubted is the map of the class's logit.",
     );
-    root.dataset.drawn = `${answer.picture} ${made.method} ${made.target}`;
+    root.dataset.drawn = `${answer.image} ${made.method} ${made.target}`;
   }
 
   const chosen = (): Part => parts.find((part) => part.name === own.get("part")) ?? parts[0]!;

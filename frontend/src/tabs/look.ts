@@ -117,7 +117,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
     trouble.clear();
     root.classList.remove("stale");
     const made = answer.maps[0]!;
-    root.dataset.drawn = `${answer.picture} ${made.method} ${made.layer} ${made.target}`;
+    root.dataset.drawn = `${answer.image} ${made.method} ${made.layer} ${made.target}`;
   }
 
   /** What cannot be done is said beside what was there before; nothing is lost. */

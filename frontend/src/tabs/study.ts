@@ -39,7 +39,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       fill(root, h("div", { class: "entry" }, beginning.element, results.element));
       root.dataset.drawn = "entry";
       if (focus) beginning.focus();
-    } else if (state.can_be_made) {
+    } else if (state.can_be_created) {
       fill(root, making.element);
       making.draw();
       root.dataset.drawn = "making";

@@ -13,7 +13,7 @@ export const ORDERS: { value: Order; text: string }[] = [
 
 /** What the channels are about: the same for every slice and every order of them. */
 export interface About {
-  picture: string;
+  image: string;
   model: string;
   layer: string | null;
   target: string | null;
@@ -21,8 +21,8 @@ export interface About {
 }
 
 export function aboutOf(page: Page): About {
-  const { picture, model, layer, target, score } = page.store.view;
-  return { picture, model, layer: layer || null, target: target || null, score };
+  const { picture: image, model, layer, target, score } = page.store.view;
+  return { image, model, layer: layer || null, target: target || null, score };
 }
 
 /** A slice of the channels, in an order. */

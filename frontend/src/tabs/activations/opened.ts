@@ -119,10 +119,10 @@ export class Opened {
 
   private draw(answer: Channels, one: Channel, map: Grid): void {
     const image = this.sheet.photo!;
-    const signed = answer.least < 0;
+    const signed = answer.min_activation < 0;
     const common = this.page.store.own("activations").get("scale") === "one";
     const most = mostOf(answer);
-    const field = new ChannelField(map, answer.place, signed, common ? most : 0);
+    const field = new ChannelField(map, answer.geometry, signed, common ? most : 0);
     const look = channelLook(lookOf(this.page), signed);
     const highest = signed ? map.values.reduce((top, value) => Math.max(top, Math.abs(value)), 0) : one.strength;
     const full = common ? `one scale for the layer: the full colour is ${short(most)}` : `the full colour is ${short(highest)}`;
@@ -131,7 +131,7 @@ export class Opened {
     this.heat.set(image, field, look, `${sized([answer.maps.height, answer.maps.width])}, ${full}`);
     fill(this.words, ...sentences(one, answer).map((text) => h("p", {}, text)));
     this.reach();
-    this.element.dataset.drawn = `${answer.picture} ${answer.layer} ${one.channel}`;
+    this.element.dataset.drawn = `${answer.image} ${answer.layer} ${one.channel}`;
     const { model, layer } = aboutOf(this.page);
     this.top.show(model, layer, one.channel);
   }

@@ -42,7 +42,7 @@ function held(answer: Channels, count: number, share: number): string {
 }
 
 function scale(answer: Channels, common: boolean): string {
-  const highest = answer.least < 0 ? "largest value, whatever its sign," : "highest activation";
+  const highest = answer.min_activation < 0 ? "largest value, whatever its sign," : "highest activation";
   return common
     ? `One scale for all: the full colour is ${short(mostOf(answer))}, the ${highest} of the layer. `
     : `Each channel has its own scale: its ${highest} gets the full colour. `;
@@ -55,4 +55,4 @@ function unit(answer: Channels): string {
 }
 
 /** The full colour on one scale for the whole layer. */
-export const mostOf = (answer: Channels): number => Math.max(answer.most, -answer.least);
+export const mostOf = (answer: Channels): number => Math.max(answer.max_activation, -answer.min_activation);

@@ -52,7 +52,7 @@ export class TopPictures {
       delete this.element.dataset.drawn;
       return;
     }
-    const question = { model, layer, channel, pictures, seed };
+    const question = { model, layer, channel, n_images: pictures, seed };
     if (this.shown === JSON.stringify(question)) return;
     this.shown = JSON.stringify(question);
     delete this.element.dataset.drawn;
@@ -119,23 +119,23 @@ export class TopPictures {
   }
 
   private async draw(found: Top, key: string): Promise<void> {
-    const maps = found.pictures.map((one) => unpack(one.map)[0]!);
+    const maps = found.images.map((one) => unpack(one.map)[0]!);
     const signed = maps.some((map) => map.values.some((value) => value < 0));
     let top = 0;
     for (const map of maps) for (const value of map.values) top = Math.max(top, signed ? Math.abs(value) : value);
     const style = { look: channelLook(lookOf(this.page), signed), over: true, faint: false, top };
-    const tiles = found.pictures.map((one) => this.tile(one));
+    const tiles = found.images.map((one) => this.tile(one));
     fill(
       this.result,
       h("p", { class: "soft" }, told(found, top, signed)),
       h("div", { class: "found" }, ...tiles.map((tile) => tile.element)),
     );
     await Promise.all(
-      found.pictures.map(async (one, i) => {
+      found.images.map(async (one, i) => {
         try {
           const image = await picture(one.id, 320);
           if (this.shown !== key) return;
-          const field = new ChannelField(maps[i]!, one.place, signed, top);
+          const field = new ChannelField(maps[i]!, one.geometry, signed, top);
           paintTile(tiles[i]!.canvas, image, field, this.page.painter, style, SIDE);
         } catch {
           tiles[i]!.element.classList.add("unread");
@@ -169,13 +169,13 @@ export class TopPictures {
 }
 
 function told(found: Top, top: number, signed: boolean): string {
-  if (!found.pictures.length) return `None of ${found.failed} pictures could be read.`;
-  const all = found.seen + found.failed >= found.count;
-  const drawn = all ? `all ${found.seen} pictures` : `${found.seen} pictures, drawn from ${found.count}`;
+  if (!found.images.length) return `None of ${found.failed} pictures could be read.`;
+  const all = found.n_images + found.failed >= found.count;
+  const drawn = all ? `all ${found.n_images} pictures` : `${found.n_images} pictures, drawn from ${found.count}`;
   const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} left out.` : "";
   if (top <= 0 && !signed) return `It fired on none of ${drawn}.${left}`;
   return (
-    `The ${found.pictures.length} strongest of ${drawn}, by its highest activation. ` +
+    `The ${found.images.length} strongest of ${drawn}, by its highest activation. ` +
     `One scale for all: the full colour is ${short(top)}.${left}`
   );
 }

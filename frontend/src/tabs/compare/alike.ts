@@ -52,7 +52,7 @@ export class Alike {
     const told = whole.disagreement;
     this.apart.hidden = !told;
     if (!told || !other) return;
-    const field = Field.of({ ...told, relu: false, signed: false, percentile: 100 }, told.place);
+    const field = Field.of({ ...told, relu: false, signed: false, percentile: 100 }, told.geometry);
     const words =
       `The standard deviation over all ${maps.length} maps, each divided by its maximum: ` +
       `at most ${told.map.peak.toFixed(2)} here, at most 0.5 at all.`;

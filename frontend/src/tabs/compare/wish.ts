@@ -6,7 +6,7 @@ import type { Option } from "../../parts/controls";
 
 /** The question that the view asks. */
 export interface Wish {
-  picture: string;
+  image: string;
   models: string[];
   methods: string[];
   layers: string[];
@@ -28,7 +28,7 @@ export function wishOf(page: Page): Wish {
   const or = (values: string[], usual: string[]): string[] => (values.length ? values : usual);
   const usual = METHODS.filter((name) => page.start.methods.some((one) => one.name === name));
   return {
-    picture: view.picture,
+    image: view.picture,
     models: or(known, [modelOf(page).name]),
     methods: or(listed(own.get("methods")), usual),
     layers: listed(own.get("layers")),

@@ -58,11 +58,11 @@ export class CellPictures {
     const signal = this.turns.begin();
     this.trouble.clear();
     try {
-      const found = await get<SaidList>(query("cell", { run: run.id, truth, said, offset: from, n: STEP }), signal);
+      const found = await get<SaidList>(query("cell", { run: run.id, label_index: truth, predicted_index: said, offset: from, n: STEP }), signal);
       if (!this.turns.done(signal)) return false;
       const first = found.items[0];
-      const of = (truth === said ? first?.said : first?.label) || name(truth) || `class ${truth}`;
-      const how = truth === said ? ", rightly said" : `, taken for ${first?.said ?? name(said)}`;
+      const of = (truth === said ? first?.predicted : first?.label) || name(truth) || `class ${truth}`;
+      const how = truth === said ? ", rightly said" : `, taken for ${first?.predicted ?? name(said)}`;
       fill(this.heading, `${counted(found.total, "picture")} of ${of}${how}`);
       this.element.hidden = false;
       this.pairs.add(run, found.items);

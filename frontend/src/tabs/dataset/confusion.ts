@@ -94,7 +94,7 @@ export function confusion(page: Page): Part {
       h(
         "ol",
         {},
-        ...found.pairs.map(({ truth, said, count, total: all }) => {
+        ...found.pairs.map(({ label: truth, predicted: said, count, total: all }) => {
           const which = `${truth.output}-${said.output}`;
           const button = h("button", { class: "quiet", onclick: () => choose(which) }, `${truth.name} → ${said.name}`);
           return h("li", {}, button, h("span", { class: "note" }, ` ${count} of ${all}`));

@@ -14,11 +14,11 @@ import { type Overall, query, type Range, type RunInfo, type Said, type SaidList
 
 const SIZE = 20;
 const COLUMNS: { sort: string; text: string; falling: boolean }[] = [
-  { sort: "name", text: "picture", falling: false },
+  { sort: "name", text: "image", falling: false },
   { sort: "label", text: "true", falling: false },
-  { sort: "said", text: "said", falling: false },
+  { sort: "predicted", text: "predicted", falling: false },
   { sort: "confidence", text: "confidence", falling: true },
-  { sort: "rank", text: "rank of the true", falling: true },
+  { sort: "rank", text: "rank of the label", falling: true },
 ];
 
 export function errors(page: Page): Part {
@@ -114,7 +114,7 @@ export function errors(page: Page): Part {
   }
 
   function line(of: RunInfo, row: Said): HTMLElement[] {
-    const { picture: id } = row;
+    const { image: id } = row;
     const pairs = new Pairs(page);
     const detail = h("tr", { class: "detail", hidden: true }, h("td", { colspan: COLUMNS.length + 1 }, pairs.element));
     const maps = h("button", { "aria-expanded": "false", onclick: () => unfold() }, "Maps");
@@ -133,13 +133,13 @@ export function errors(page: Page): Part {
         {},
         h("th", { scope: "row" }, h("span", { class: "thumb" }, id && h("img", { src: pictureUrl(id, 128), alt: "", width: 56, height: 56, loading: "lazy" }), h("span", { class: "name" }, row.name))),
         h("td", { "data-of": "true" }, row.label ?? "–"),
-        h("td", { "data-of": "said" }, row.said),
+        h("td", { "data-of": "said" }, row.predicted),
         h("td", { class: "number", "data-of": "sure" }, percent(row.confidence)),
         h("td", { class: "number", "data-of": "rank" }, row.rank ?? "–"),
         h(
           "td",
           { class: "do" },
-          id && of.asked && maps,
+          id && of.served_model && maps,
           ...(id ? ways(page, of, id, row.name) : []),
         ),
       ),
@@ -178,7 +178,7 @@ export function errors(page: Page): Part {
 
 /** Is there a difference between the maps of right and of wrong answers? */
 function beside(found: Overall): HTMLElement[] {
-  if (!found.contrasts.length) return [];
+  if (!found.differences.length) return [];
   const cell = (range: Range, n: string): HTMLElement =>
     h("td", {}, digits(range.value), h("small", {}, range.low === null ? n : `${digits(range.low)} to ${digits(range.high)}${n && ` · ${n}`}`));
   return [
@@ -194,12 +194,12 @@ function beside(found: Overall): HTMLElement[] {
         h(
           "tbody",
           {},
-          ...found.contrasts.map((one) =>
+          ...found.differences.map((one) =>
             h(
               "tr",
               {},
               h("th", { scope: "row" }, one.name, h("small", {}, one.meaning)),
-              cell(one.right, `n = ${one.n[0]}`),
+              cell(one.correct, `n = ${one.n[0]}`),
               cell(one.wrong, `n = ${one.n[1]}`),
               cell(one.difference, one.differs ? "differs" : ""),
               h("td", {}, one.p === null ? "–" : one.p < 0.001 ? "< 0.001" : one.p.toFixed(3)),

@@ -12,7 +12,7 @@ import { type Curves, type Evaluation, query, type RunInfo } from "./wire";
 
 type Metric = Evaluation["metrics"][number];
 type Method = Evaluation["methods"][number];
-type Numbers = Evaluation["numbers"][number];
+type Numbers = Evaluation["scores"][number];
 
 const WAYS = { high: "↑ high is good", low: "↓ low is good", neither: "describes" };
 /** Told apart by colour and by dashes. */
@@ -62,7 +62,7 @@ export function evaluations(page: Page): Part {
       fill(table, h("p", { class: "note" }, "Nothing was measured in this run."));
       return;
     }
-    const numbers = new Map(of.numbers.map((one) => [`${one.metric} ${one.method}`, one]));
+    const numbers = new Map(of.scores.map((one) => [`${one.metric} ${one.method}`, one]));
     const methods = sorted(of.methods, chosen, numbers, own.get("up") === "1");
     fill(table, grid(of, methods, chosen, numbers));
     fill(
@@ -89,7 +89,7 @@ export function evaluations(page: Page): Part {
     return h(
       "table",
       {},
-      h("caption", { class: "note" }, `${of.pictures} pictures, maps of ${of.explained}; 95 % intervals. Choose a metric to sort by it and to see it drawn; again to turn the order. ★ told from all others by the paired test; in italics: controls.`),
+      h("caption", { class: "note" }, `${of.n_images} pictures, maps of ${of.explained}; 95 % intervals. Choose a metric to sort by it and to see it drawn; again to turn the order. ★ told from all others by the paired test; in italics: controls.`),
       h(
         "thead",
         {},
@@ -206,10 +206,10 @@ function dots(methods: readonly Method[], metric: Metric, numbers: Map<string, N
 function curved(got: Curves): HTMLElement {
   const last = Math.max(1, (got.lines[0]?.mean.length ?? 1) - 1);
   const lines = got.lines.map((line) => ({ name: line.method, points: line.mean.map((value, i) => [i / last, value] as const) }));
-  const words = `${got.up} by ${got.across}: ${got.lines.map((line) => `${line.method} from ${digits(line.mean[0])} to ${digits(line.mean[line.mean.length - 1])}`).join("; ")}`;
+  const words = `${got.y_label} by ${got.x_label}: ${got.lines.map((line) => `${line.method} from ${digits(line.mean[0])} to ${digits(line.mean[line.mean.length - 1])}`).join("; ")}`;
   const top = Math.max(...lines.flatMap((line) => line.points.map(([, value]) => value)));
   const low = Math.min(0, ...lines.flatMap((line) => line.points.map(([, value]) => value)));
-  const drawn = plot(lines, { x: got.across, y: "", xs: [0, 1], ys: [low, top <= 1 && low >= 0 ? 1 : top] }, words);
+  const drawn = plot(lines, { x: got.x_label, y: "", xs: [0, 1], ys: [low, top <= 1 && low >= 0 ? 1 : top] }, words);
   drawn.querySelectorAll<SVGPolylineElement>(".line").forEach((line, i) => {
     line.style.stroke = COLOURS[i % COLOURS.length]!;
     line.style.strokeDasharray = DASHES[i % DASHES.length]!;
@@ -218,7 +218,7 @@ function curved(got: Curves): HTMLElement {
     "figure",
     { class: "card curves" },
     h("h3", {}, got.metric, h("span", { class: "note" }, " mean curves")),
-    h("p", { class: "note" }, `Up: ${got.up}.`),
+    h("p", { class: "note" }, `Up: ${got.y_label}.`),
     drawn,
     h(
       "figcaption",

@@ -43,11 +43,11 @@ export function looking(page: Page, done: () => void): Looking {
     begin.disabled = begun = true;
     const question = {
       model: modelOf(page).name,
-      count: Number(count.select.value),
+      n_images: Number(count.select.value),
       seed: Math.max(0, Math.round(Number(seed.value) || 0)),
       maps: maps.checked,
     };
-    const made = await task.run<RunInfo>("/api/dataset/look", question);
+    const made = await task.run<RunInfo>("/api/dataset/analyse", question);
     begin.disabled = false;
     if (!made) return;
     element.open = false;

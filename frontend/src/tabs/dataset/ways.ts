@@ -6,7 +6,7 @@ import type { RunInfo } from "./wire";
 
 /** Open a sample in another tab, with the run's model. */
 export function open(page: Page, run: RunInfo, picture: string, tab: "look" | "doubt" = "look", target = ""): void {
-  const model = run.asked ?? page.store.view.model;
+  const model = run.served_model ?? page.store.view.model;
   const same = model === page.store.view.model;
   page.store.set({ tab, picture, model, target, layer: same ? page.store.view.layer : "" }, true);
 }

@@ -4,7 +4,7 @@ import { h, svg } from "../../dom";
 import { percent } from "../../numbers";
 import type { Verdict } from "./wire";
 
-const WORDS: Record<Verdict["belief"], { kind: string; title: string; plain: string }> = {
+const WORDS: Record<Verdict["level"], { kind: string; title: string; plain: string }> = {
   "believe it": { kind: "good", title: "Believe it", plain: "The map passed every test: nothing below speaks against it." },
   "with care": { kind: "care", title: "With care", plain: "The map is about something, but:" },
   "do not believe it": { kind: "bad", title: "Do not believe it", plain: "Because:" },
@@ -12,7 +12,7 @@ const WORDS: Record<Verdict["belief"], { kind: string; title: string; plain: str
 };
 
 export function banner(told: Verdict): HTMLElement {
-  const { kind, title, plain } = WORDS[told.belief];
+  const { kind, title, plain } = WORDS[told.level];
   const others = told.predicted === told.target ? "" : `, though the model says ${told.predicted}`;
   return h(
     "section",

@@ -9,7 +9,7 @@ import type { Verdict } from "./wire";
 /** Every card for which something was measured. */
 export function cards(told: Verdict, seen: HTMLImageElement, blurred: HTMLImageElement): HTMLElement[] {
   const made = [edge(told), certainty(told)];
-  if (told.place) made.unshift(marks(told, seen, blurred), place(told.place));
+  if (told.position_test) made.unshift(marks(told, seen, blurred), place(told.position_test));
   const alike = likeness(told);
   if (alike) made.splice(-1, 0, alike);
   return made;
@@ -34,7 +34,7 @@ function marks(told: Verdict, seen: HTMLImageElement, blurred: HTMLImageElement)
   );
 }
 
-function place(found: NonNullable<Verdict["place"]>): HTMLElement {
+function place(found: NonNullable<Verdict["position_test"]>): HTMLElement {
   const count = found.falls.length;
   const as = found.falls.filter((fall) => fall >= found.fall - 1e-6).length;
   return card(
@@ -49,7 +49,7 @@ function place(found: NonNullable<Verdict["place"]>): HTMLElement {
   );
 }
 
-function edge({ edge: found }: Verdict): HTMLElement {
+function edge({ border: found }: Verdict): HTMLElement {
   return card(
     "Does the edge decide?",
     found.decides ? "yes" : "no",
@@ -76,9 +76,9 @@ function likeness(told: Verdict): HTMLElement | null {
   return card(
     "Is it stable, and about this class?",
     "",
-    dots(rows, told.band, words),
+    dots(rows, told.min_correlation, words),
     "How like the map others are. Copies of the picture (dots) should give nearly the same map, above " +
-      `${told.rules.steady}; most maps of other classes (squares) should lie left of the shaded band of the copies; ` +
+      `${told.thresholds.min_stability}; most maps of other classes (squares) should lie left of the shaded band of the copies; ` +
       "that of a class much like this one may not.",
   );
 }
@@ -86,7 +86,7 @@ function likeness(told: Verdict): HTMLElement | null {
 const known = (list: Verdict["noise"]): number[] =>
   list.flatMap((one) => (one.correlation === null ? [] : [one.correlation]));
 
-function certainty({ certainty: found }: Verdict): HTMLElement {
+function certainty({ confidence: found }: Verdict): HTMLElement {
   return card(
     "Is the model sure?",
     found.guessing ? "it is guessing" : percent(found.probability),
@@ -95,7 +95,7 @@ function certainty({ certainty: found }: Verdict): HTMLElement {
       found.probability - found.margin,
       `${percent(found.probability)}, ${percent(found.margin)} over the second class`,
     ),
-    `Its likeliest class, and the second. It is as unsure as among ${found.choices.toFixed(1)} of ` +
+    `Its likeliest class, and the second. It is as unsure as among ${found.perplexity.toFixed(1)} of ` +
       `${found.classes} equally likely classes. A map of a guess explains nothing.`,
   );
 }

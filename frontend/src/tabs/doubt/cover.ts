@@ -34,7 +34,7 @@ export function cover(page: Page): Part {
   const trouble = new Trouble();
   const classes = h("div");
   const latest = new Latest<object, Covered>(
-    "/api/cover",
+    "/api/occlude",
     (answer) => void draw(answer),
     (error) => trouble.tell(error),
     (waiting) => busy(element, waiting),
@@ -105,7 +105,7 @@ export function cover(page: Page): Part {
   }
 
   function question() {
-    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.mask.packed(), fill: fills.select.value };
+    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.mask.packed(), infill: fills.select.value };
   }
 
   function ask(): void {
@@ -126,25 +126,25 @@ export function cover(page: Page): Part {
   }
 
   async function draw(answer: Covered): Promise<void> {
-    const image = await decoded(answer.image);
+    const image = await decoded(answer.preview);
     trouble.clear();
     const one = answer.classes[0]!;
-    view.set(image, Field.of(answer.heat, answer.heat.place), lookOf(page), `The map for ${one.name} now`);
+    view.set(image, Field.of(answer.map, answer.map.geometry), lookOf(page), `The map for ${one.name} now`);
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(
-      answer.share > 0
-        ? `${change(one)}: ${meaning(one)} You covered ${portion(answer.share)} of the picture.`
+      answer.fraction > 0
+        ? `${change(one)}: ${meaning(one)} You covered ${portion(answer.fraction)} of the picture.`
         : `${one.name} ${percent(one.before)}. Nothing is covered yet.`,
     );
-    element.dataset.share = answer.share.toFixed(4);
+    element.dataset.share = answer.fraction.toFixed(4);
     element.dataset.after = one.after.toFixed(6);
   }
 
   async function takeAlong(): Promise<void> {
     try {
-      const kept = await post<Covered>("/api/cover", { ...question(), keep: true });
-      if (!kept.picture) return;
-      page.store.set({ picture: kept.picture }, true);
+      const kept = await post<Covered>("/api/occlude", { ...question(), keep: true });
+      if (!kept.image) return;
+      page.store.set({ picture: kept.image }, true);
       page.say("All tabs look at the covered picture now. Back leads to the one before.");
     } catch (error) {
       page.failed(error);
@@ -153,8 +153,8 @@ export function cover(page: Page): Part {
 
   /** What the network sees of the picture, in shares of it. */
   function sight({ answer }: Now): Box {
-    const [width, height] = answer.place.original;
-    const [left, top, right, bottom] = seen(answer.place);
+    const [width, height] = answer.geometry.original;
+    const [left, top, right, bottom] = seen(answer.geometry);
     return [left / width, top / height, right / width, bottom / height];
   }
 

@@ -83,12 +83,12 @@ export function curves(): Part {
   for (const plot of plots) plot.onpoint = (share) => walk && mark(Math.round(share * steps()));
 
   function heard(name: string, content: unknown, wanted: () => boolean): void {
-    if (name === "walked") void begin(content as Walked, wanted);
+    if (name === "steps") void begin(content as Walked, wanted);
     if (name === "points") add(content as CurveLine);
   }
 
   async function draw(made: WalkCurves, wanted: () => boolean): Promise<void> {
-    await begin(made.walked, wanted);
+    await begin(made.steps, wanted);
     if (!wanted()) return;
     made.lines.forEach(add);
     mark(Number(scrub.input.value));
@@ -104,12 +104,12 @@ export function curves(): Part {
   }
 
   async function prepare(walked: Walked, wanted: () => boolean): Promise<void> {
-    const [seen, substrate] = await Promise.all([decoded(walked.seen), decoded(walked.substrate)]);
+    const [seen, substrate] = await Promise.all([decoded(walked.network_input), decoded(walked.infill)]);
     if (!wanted()) return;
-    walk = { steps: walked.steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
-    scrub.input.max = String(walked.steps);
+    walk = { steps: walked.n_steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
+    scrub.input.max = String(walked.n_steps);
     shown.classList.remove("hidden");
-    mark(Math.round(walked.steps / 4));
+    mark(Math.round(walked.n_steps / 4));
   }
 
   function add(line: CurveLine): void {

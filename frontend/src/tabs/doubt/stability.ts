@@ -55,7 +55,7 @@ export function stability(page: Page): Part {
   const classes = h("div");
   const drawing = h("div", { class: "trace" });
   const latest = new Latest<Doubt & Values, Varied>(
-    "/api/vary",
+    "/api/perturb",
     (answer, at) => void draw(answer, at),
     (error) => trouble.tell(error),
     (waiting) => busy(element, waiting),
@@ -134,15 +134,15 @@ export function stability(page: Page): Part {
   }
 
   async function draw(answer: Varied, at: Values): Promise<void> {
-    const image = await decoded(answer.image);
+    const image = await decoded(answer.network_input);
     trouble.clear();
     const untouched = DIALS.every((one) => at[one.name] === 0);
     if (untouched) [plain, plainFor] = [image, about()];
     if (!plain || plainFor !== about()) await fetchPlain();
     const one = answer.classes[0]!;
     const look = lookOf(page);
-    views.first.set(plain!, Field.of(answer.first, answer.first.place), look, `As it is: ${one.name} ${percent(one.before)}`);
-    views.now.set(image, Field.of(answer.heat, answer.heat.place), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
+    views.first.set(plain!, Field.of(answer.original_map, answer.original_map.geometry), look, `As it is: ${one.name} ${percent(one.before)}`);
+    views.now.set(image, Field.of(answer.map, answer.map.geometry), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
     views.back.set(plain!, laid(answer), look, "Its map, laid back on the first");
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(words(answer, untouched));
@@ -157,8 +157,8 @@ export function stability(page: Page): Part {
   /** The link restored a changed picture: the unchanged one is missing. */
   async function fetchPlain(): Promise<void> {
     const mine = about();
-    const answer = await post<Varied>("/api/vary", now!.doubt);
-    [plain, plainFor] = [await decoded(answer.image), mine];
+    const answer = await post<Varied>("/api/perturb", now!.doubt);
+    [plain, plainFor] = [await decoded(answer.network_input), mine];
   }
 
   function drawTrace(): void {
@@ -196,7 +196,7 @@ export function stability(page: Page): Part {
         const value = moving.min + ((moving.max - moving.min) * i) / (SWEEP - 1);
         const at = { ...values, [moving.name]: Number((Math.round(value / moving.step) * moving.step).toFixed(4)) };
         dials.get(moving.name)!.set(at[moving.name]!);
-        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, signal);
+        const answer = await post<Varied>("/api/perturb", { ...now.doubt, ...at }, signal);
         if (!signal.aborted) await draw(answer, at);
       }
     } catch (error) {
@@ -236,9 +236,9 @@ export function stability(page: Page): Part {
 
 /** Where it is not known, nothing is drawn. */
 function laid(answer: Varied): Field {
-  const [map, known] = unpack(answer.back) as [Field["map"], Field["map"]];
+  const [map, known] = unpack(answer.mapped_back) as [Field["map"], Field["map"]];
   const values = map.values.map((value, i) => (known.values[i]! < 0.5 ? NaN : value));
-  return new Field({ ...map, values }, answer.first.place, false, answer.first.signed, answer.first.percentile);
+  return new Field({ ...map, values }, answer.original_map.geometry, false, answer.original_map.signed, answer.original_map.percentile);
 }
 
 function words(answer: Varied, untouched: boolean): string {
@@ -249,5 +249,5 @@ function words(answer: Varied, untouched: boolean): string {
   const value = fixed(answer.correlation);
   const verdict =
     answer.correlation >= 0.8 ? "The map follows" : answer.correlation >= 0.5 ? "The map follows in part" : "The map does not follow";
-  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${standing}.`;
+  return `${verdict}: rank correlation ${value} over the ${portion(answer.valid_fraction)} that both know. ${standing}.`;
 }

@@ -35,12 +35,12 @@ export function verdict(page: Page): Part {
   let small: HeatView[] = [];
 
   async function draw(told: Verdict, wanted: () => boolean): Promise<void> {
-    const [seen, blurred] = await Promise.all([decoded(told.seen), decoded(told.blurred)]);
+    const [seen, blurred] = await Promise.all([decoded(told.network_input), decoded(told.occluded_input)]);
     if (!wanted()) return;
     small = [];
     fill(found, banner(told), h("div", { class: "cards" }, ...cards(told, seen, blurred)), compared(told, seen));
-    element.dataset.belief = told.belief;
-    element.dataset.p = told.place ? String(told.place.p) : "";
+    element.dataset.belief = told.level;
+    element.dataset.p = told.position_test ? String(told.position_test.p) : "";
   }
 
   /** The maps that it was compared with: one or two of each kind. */

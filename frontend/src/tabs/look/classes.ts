@@ -48,7 +48,7 @@ export class Classes {
   show(answer: Answer): void {
     this.best = answer.predictions[0]?.index ?? null;
     const { one, other } = this.now;
-    const marks = { truth: answer.truth, rival: other };
+    const marks = { truth: answer.label_index, rival: other };
     const list = bars(answer.predictions, one ?? this.best, (index) => this.aim({ one: index, other: null }), marks);
     const held = this.guesses.contains(document.activeElement)
       ? [...this.guesses.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement)

@@ -56,7 +56,7 @@ export class Downloads {
 
   /** At the picture's own size, or as much of it as the server shows. */
   private async drawn(): Promise<Blob> {
-    const image = await decoded(pictureUrl(this.answer!.picture));
+    const image = await decoded(pictureUrl(this.answer!.image));
     return png(this.overlay.drawn(image.naturalWidth, image.naturalHeight));
   }
 

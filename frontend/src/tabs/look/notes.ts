@@ -19,7 +19,7 @@ const MEANINGS: Record<string, (value: string) => string> = {
 /** What the network takes the picture for, and whether that is so. */
 export function headline(answer: Answer): HTMLElement {
   const best = answer.predictions[0]!;
-  const right = answer.truth === null ? null : best.index === answer.truth;
+  const right = answer.label_index === null ? null : best.index === answer.label_index;
   return h(
     "p",
     { class: "headline" },

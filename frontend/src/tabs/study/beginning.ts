@@ -47,7 +47,7 @@ export class Beginning {
       h(
         "p",
         {},
-        `${info.model} looked at ${counted(info.pictures, "picture")} and said what it saw. `,
+        `${info.model} looked at ${counted(info.n_images, "picture")} and said what it saw. `,
         "A map colours the places that are said to have decided its answer. ",
         info.pairs ? "You see two maps of a picture and choose the one that explains the answer better. " : "",
         info.ratings ? `${info.pairs ? "Now and then" : "Each time"} you rate one map alone, from 1 to 5. ` : "",

@@ -133,10 +133,10 @@ export class Making {
     if (this.busy || this.button.disabled) return;
     this.busy = true;
     this.tell();
-    const made = await this.task.run<StudyState>("/api/study/make", {
+    const made = await this.task.run<StudyState>("/api/study/create", {
       model: this.page.store.view.model,
       methods: this.chosen,
-      pictures: Number(this.pictures.value),
+      n_images: Number(this.pictures.value),
       layer: this.layer.select.value || null,
       pairs: Number(this.pairs.value),
       ratings: Number(this.ratings.value),

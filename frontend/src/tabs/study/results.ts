@@ -73,8 +73,8 @@ export class Results {
   private open(found: StudyResults): void {
     this.info = { ...this.info!, people: found.people };
     const title = h("h2", { tabindex: -1 }, "Results");
-    const paired = found.standings.some((one) => one.asked > 0);
-    const rated = found.standings.some((one) => one.rated > 0);
+    const paired = found.ranking.some((one) => one.n_compared > 0);
+    const rated = found.ranking.some((one) => one.n_rated > 0);
     fill(
       this.element,
       h("div", { class: "row spread" }, title, h("button", { onclick: () => this.hide() }, "Hide the results")),
@@ -86,19 +86,19 @@ export class Results {
         paired &&
           dots(
             "Strength, from pairs",
-            found.standings.map((one) => ({ name: one.method, ...one.strength })),
+            found.ranking.map((one) => ({ name: one.method, ...one.strength })),
             null,
             "Bradley-Terry, on the scale of logits; 0 is the mean. Lines are 95\u00a0% intervals.",
           ),
         rated &&
           dots(
             "Rating, 1 to 5",
-            found.standings.map((one) => ({ name: one.method, ...one.rating })),
+            found.ranking.map((one) => ({ name: one.method, ...one.rating })),
             [1, 5],
             "The mean over all ratings of a method's maps. Lines are 95\u00a0% intervals.",
           ),
       ),
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The standings as a table" }, standings(found.standings)),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The standings as a table" }, standings(found.ranking)),
       ...found.metrics.map(metrics),
       h(
         "div",
@@ -115,7 +115,7 @@ export class Results {
 /** The most important of it in words. */
 function told(found: StudyResults): string {
   const said = [`${counted(found.answers, "answer")} of ${counted(found.people.length, "person", "people")}.`];
-  const asked = found.standings.filter((one) => one.asked > 0);
+  const asked = found.ranking.filter((one) => one.n_compared > 0);
   const [best, last] = [asked[0], asked[asked.length - 1]];
   if (best && last && best !== last) {
     const chance = 1 / (1 + Math.exp(last.strength.value! - best.strength.value!));
@@ -146,10 +146,10 @@ function standings(list: readonly StudyStanding[]): HTMLElement {
           "tr",
           {},
           h("th", { scope: "row" }, one.method),
-          h("td", {}, ...(one.asked ? between(one.strength) : ["–"])),
-          h("td", {}, ...(one.rated ? between(one.rating) : ["–"])),
-          h("td", {}, `${one.won} of ${one.asked}`),
-          h("td", {}, one.rated),
+          h("td", {}, ...(one.n_compared ? between(one.strength) : ["–"])),
+          h("td", {}, ...(one.n_rated ? between(one.rating) : ["–"])),
+          h("td", {}, `${one.n_won} of ${one.n_compared}`),
+          h("td", {}, one.n_rated),
         ),
       ),
     ),

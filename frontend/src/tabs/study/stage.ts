@@ -66,12 +66,12 @@ export class Stage {
     this.rating.hidden = pair;
     fill(this.question, `${trial.question} `, pair ? "Which map shows it better?" : "How well does this map show it?");
     fill(this.keys, ...keysOf(pair), ". ", key("⌫"), " goes back to the last one.");
-    fill(this.count, `${trial.place + 1} of ${total}`);
+    fill(this.count, `${trial.position + 1} of ${total}`);
     this.bar.max = total;
     this.bar.value = answered;
-    this.before.disabled = trial.place === 0;
-    this.onward.hidden = trial.place === open;
-    this.mark(trial.said, pair);
+    this.before.disabled = trial.position === 0;
+    this.onward.hidden = trial.position === open;
+    this.mark(trial.answer, pair);
     if (!this.element.contains(this.pictures)) this.build();
   }
 
