@@ -17,7 +17,7 @@ export class Failed extends Error {
 export const wasStopped = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
 const TRIES = 3;
-const SILENCE = "The server does not answer. Is `camlucida app` still running?";
+const SILENCE = "The server does not respond. Is `camlucida app` still running?";
 let silent = false;
 const returns = new Set<() => void>();
 
@@ -55,7 +55,7 @@ async function failure(answer: Response): Promise<Failed> {
     const told = (await answer.json()) as { kind?: string; detail?: string };
     return new Failed(told.kind ?? "Fault", told.detail ?? answer.statusText, answer.status);
   } catch {
-    return new Failed("Fault", `The server answered ${answer.status} ${answer.statusText}.`, answer.status);
+    return new Failed("Fault", `The server returned status ${answer.status} ${answer.statusText}.`, answer.status);
   }
 }
 

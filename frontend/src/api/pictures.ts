@@ -17,7 +17,7 @@ export function picture(id: string, longest = 1024): Promise<HTMLImageElement> {
   const loaded = decoded(url).catch(async () => {
     images.delete(url);
     await ask(url, {}); // an image does not tell why it failed; the server does, or does not answer at all
-    throw new Failed("ImageError", "The browser cannot show this picture. Choose it again.", 0);
+    throw new Failed("ImageError", "The browser cannot display this image. Select it again.", 0);
   });
   images.set(url, loaded);
   if (images.size > KEPT) images.delete(images.keys().next().value as string);

@@ -32,17 +32,17 @@ function mount(root: HTMLElement, page: Page): Mounted {
     (at) => modelOf(page).layers[at]?.label ?? "",
   );
   const order = choice("Order by", (value) => own.set({ order: value === "contribution" ? null : value }));
-  const over = segments("Show", [["", "On the picture"], ["map", "Map alone"]], (show) => own.set({ show }), true);
-  const scale = segments("Scale", [["", "Its own"], ["one", "One for all"]], (value) => own.set({ scale: value }), true);
+  const over = segments("Show", [["", "Overlay"], ["map", "Map only"]], (show) => own.set({ show }), true);
+  const scale = segments("Scale", [["", "Per channel"], ["one", "Shared"]], (value) => own.set({ scale: value }), true);
   const opacity = opacitySlider(page);
   scrub.element.classList.add("scrub");
   fill(
     root,
-    h("aside", { class: "pictures", "aria-label": "Pictures" }, chooser.element),
+    h("aside", { class: "pictures", "aria-label": "Images" }, chooser.element),
     h("div", { class: "middle" }, told, sheet.element),
     h(
       "aside",
-      { class: "controls", "aria-label": "How" },
+      { class: "controls", "aria-label": "Settings" },
       guesses,
       modelChoice(page),
       layer.element,
@@ -51,7 +51,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       over.element,
       scale.element,
       opacity.element,
-      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "This layer in Look"),
+      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "Explain at this layer"),
     ),
     opened.element,
   );

@@ -23,7 +23,7 @@ import { stability } from "./doubt/stability";
 import { verdict } from "./doubt/verdict";
 import type { Doubt } from "./doubt/wire";
 
-export const doubt: Tab = { name: "doubt", title: "Doubt", mount };
+export const doubt: Tab = { name: "doubt", title: "Trust", mount };
 
 function mount(root: HTMLElement, page: Page): Mounted {
   const own = page.store.own("doubt");
@@ -37,7 +37,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const trouble = new Trouble();
   const parts: Part[] = [verdict(page), curves(), cover(page), stability(page)];
   const ways = segments(
-    "Ways to doubt",
+    "Tests",
     parts.map((part) => [part.name, part.title] as const),
     (name) => own.set({ part: name === parts[0]!.name ? null : name }),
   );
@@ -45,9 +45,9 @@ function mount(root: HTMLElement, page: Page): Mounted {
     root,
     h(
       "aside",
-      { class: "side", "aria-label": "The map in question" },
+      { class: "side", "aria-label": "Tested map" },
       h("div", { class: "subject" }, view.element, h("div", {}, about, guesses, unclear)),
-      h("details", { class: "card" }, h("summary", {}, "Another picture"), chooser.element),
+      h("details", { class: "card" }, h("summary", {}, "Another image"), chooser.element),
       h(
         "details",
         { class: "card" },
@@ -99,8 +99,8 @@ function mount(root: HTMLElement, page: Page): Mounted {
     fill(guesses, bars(answer.predictions, made.index, (index) => page.store.set({ target: String(index) }, true)));
     fill(
       unclear,
-      made.index === null && "This map is about no single class. Choose one above: only a class can be doubted here.",
-      page.store.view.score !== "logit" && "Doubted is the map of the class's logit.",
+      made.index === null && "This map does not explain a single class. Select a class above to test its map.",
+      page.store.view.score !== "logit" && "The tested map explains the logit of the class.",
     );
     root.dataset.drawn = `${answer.image} ${made.method} ${made.target}`;
   }

@@ -44,7 +44,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       making.draw();
       root.dataset.drawn = "making";
     } else {
-      fill(root, h("p", { class: "note" }, "There is no study here. Start the app with --study and a folder for one."));
+      fill(root, h("p", { class: "note" }, "There is no study. Start the app with --study FOLDER."));
       root.dataset.drawn = "none";
     }
   }

@@ -8,7 +8,7 @@ export const ORDERS: { value: Order; text: string }[] = [
   { value: "contribution", text: "Contribution" },
   { value: "gradient", text: "Mean gradient (Grad-CAM's weight)" },
   { value: "activation", text: "Mean activation" },
-  { value: "channel", text: "Number" },
+  { value: "channel", text: "Channel index" },
 ];
 
 /** What the channels are about: the same for every slice and every order of them. */

@@ -28,12 +28,12 @@ export class TopPictures {
   private offered = "";
 
   constructor(private readonly page: Page) {
-    this.task = new Task("Looking through the pictures");
+    this.task = new Task("Searching the images");
     this.own = page.store.own("activations");
     this.element = h(
       "section",
       { class: "top", "aria-labelledby": this.heading },
-      h("h3", { id: this.heading }, "The pictures that excite it most"),
+      h("h3", { id: this.heading }, "Images with the highest activation"),
       this.asking,
       this.task.element,
       this.result,
@@ -94,26 +94,26 @@ export class TopPictures {
     if (!counts.includes(usual)) counts.push(usual);
     const select = h(
       "select",
-      { "aria-label": "How many pictures to look through" },
+      { "aria-label": "Number of images to search" },
       ...counts
         .sort((one, other) => one - other)
-        .map((one) => h("option", { value: one }, one >= count ? `all ${count} pictures` : `${one} of ${count} pictures`)),
+        .map((one) => h("option", { value: one }, one >= count ? `all ${count} images` : `${one} of ${count} images`)),
     );
     select.value = String(usual);
     select.addEventListener("change", () => chosen && this.own.set({ top: select.value }));
     fill(
       this.asking,
       !chosen &&
-        h("button", { class: "main", onclick: () => this.own.set({ top: select.value }) }, "Find them"),
+        h("button", { class: "main", onclick: () => this.own.set({ top: select.value }) }, "Search"),
       select,
       chosen > 0 &&
         chosen < count &&
         h(
           "button",
           { onclick: () => this.own.set({ seed: String(Math.floor(Math.random() * 1e6)) }) },
-          "Draw others",
+          "Resample",
         ),
-      !chosen && h("span", { class: "soft" }, "Takes a while once for a layer; then at once for its other channels."),
+      !chosen && h("span", { class: "soft" }, "The first search of a layer is slow; its other channels are then available at once."),
     );
     if (focused) select.focus();
   }
@@ -149,14 +149,14 @@ export class TopPictures {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const strength = short(one.strength);
     const guess = `${one.predicted.name} ${percent(one.predicted.probability)}`;
-    const wrong = one.label !== null && one.label !== one.predicted.name ? `is ${one.label}` : "";
+    const wrong = one.label !== null && one.label !== one.predicted.name ? `label ${one.label}` : "";
     const element = h(
       "button",
       {
         class: "excited",
         "data-id": one.id,
         title: one.name,
-        "aria-label": `${one.name}: highest activation ${strength}, predicted ${guess}${wrong && `, ${wrong}`}. Look at it`,
+        "aria-label": `${one.name}: highest activation ${strength}, predicted ${guess}${wrong && `, ${wrong}`}. Explain it`,
         onclick: () => this.page.store.set({ picture: one.id }, true),
       },
       h("span", { class: "frame" }, canvas),
@@ -169,13 +169,13 @@ export class TopPictures {
 }
 
 function told(found: Top, top: number, signed: boolean): string {
-  if (!found.images.length) return `None of ${found.failed} pictures could be read.`;
+  if (!found.images.length) return `None of ${found.failed} images could be read.`;
   const all = found.n_images + found.failed >= found.count;
-  const drawn = all ? `all ${found.n_images} pictures` : `${found.n_images} pictures, drawn from ${found.count}`;
-  const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} left out.` : "";
-  if (top <= 0 && !signed) return `It fired on none of ${drawn}.${left}`;
+  const drawn = all ? `all ${found.n_images} images` : `${found.n_images} of ${found.count} images, selected at random`;
+  const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} skipped.` : "";
+  if (top <= 0 && !signed) return `The channel is zero on ${drawn}.${left}`;
   return (
-    `The ${found.images.length} strongest of ${drawn}, by its highest activation. ` +
-    `One scale for all: the full colour is ${short(top)}.${left}`
+    `The ${found.images.length} images with the highest activation among ${drawn}. ` +
+    `One scale for all images, up to ${short(top)}.${left}`
   );
 }

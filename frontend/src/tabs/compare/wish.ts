@@ -16,7 +16,7 @@ export interface Wish {
 
 export const METHODS = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"];
 export const TARGETS = ["predicted", "runner-up"];
-export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "as it is predicted" }));
+export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "rank in the prediction" }));
 
 /** Whether a class is named by its place in the prediction. */
 export const isRank = (target: string | null | undefined): boolean => RANKS.some((one) => one.value === target);

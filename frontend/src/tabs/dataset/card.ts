@@ -50,7 +50,7 @@ export class Card {
   private rest(): void {
     this.stop();
     this.point = null;
-    fill(this.element, h("p", { class: "note" }, "Point at a dot, or go to one with the arrows, to see its picture."));
+    fill(this.element, h("p", { class: "note" }, "Select a point, with the pointer or the arrow keys, to see its image."));
     delete this.element.dataset.point;
   }
 
@@ -73,8 +73,8 @@ export class Card {
     const verdict = { 1: "right", 0: "wrong", [-1]: "" }[points.correct[point]!];
     fill(
       this.words,
-      h("h3", {}, truth ?? said, verdict && h("span", { class: `verdict ${verdict}` }, verdict === "wrong" ? "✕ wrong" : "✓ right")),
-      h("p", {}, truth === undefined ? `Taken for ${said}, ${sure}; it has no label.` : `Taken for ${said}, ${sure}.`),
+      h("h3", {}, truth ?? said, verdict && h("span", { class: `verdict ${verdict}` }, verdict === "wrong" ? "✕ wrong" : "✓ correct")),
+      h("p", {}, truth === undefined ? `Predicted as ${said}, ${sure}; no label.` : `Predicted as ${said}, ${sure}.`),
       h("p", { class: "note name" }, points.names[point]!),
     );
     const id = `s${points.indices[point]!}`;
@@ -117,7 +117,7 @@ export class Card {
     const id = `s${this.points!.indices[point]!}`;
     const image = await picture(id, SIDE);
     if (point !== this.point) return;
-    this.view.set(image, null, lookOf(this.page), "the picture");
+    this.view.set(image, null, lookOf(this.page), "the image");
     if (!run.served_model) return;
     const answer = await mapsOf(this.page, run, id, [], signal);
     if (point !== this.point) return;
@@ -132,7 +132,7 @@ export class Card {
     if (!found.nearest.length) return;
     fill(
       this.near,
-      h("h3", {}, "Nearest by features"),
+      h("h3", {}, "Nearest neighbours by features"),
       h(
         "div",
         { class: "strip" },

@@ -1,4 +1,4 @@
-// The wrong answers as a table, the surest first; each opens both maps. The maps of right answers beside wrong ones.
+// The wrong answers as a table, the most confident first; each opens both maps. The maps of right answers beside wrong ones.
 
 import { get } from "../../api/ask";
 import { pictureUrl } from "../../api/pictures";
@@ -77,9 +77,9 @@ export function errors(page: Page): Part {
   function draw(found: SaidList): void {
     for (const { pairs } of opened.splice(0)) pairs.stop();
     const searched = find.value.trim() !== "";
-    fill(count, `${counted(found.total, "wrong answer")}${searched ? " found" : ""}${found.total && how.sort === "confidence" && how.descending ? ", the surest first" : ""}.`);
+    fill(count, `${counted(found.total, "wrong prediction")}${searched ? " found" : ""}${found.total && how.sort === "confidence" && how.descending ? ", the most confident first" : ""}.`);
     if (!found.items.length) {
-      fill(table, h("p", { class: "note" }, searched ? "None has these words." : "The model makes no mistake on these pictures."));
+      fill(table, h("p", { class: "note" }, searched ? "No error contains these words." : "The model makes no errors on these images."));
       fill(paging);
       element.dataset.drawn = `${run!.id} ${found.total}`;
       return;
@@ -166,7 +166,7 @@ export function errors(page: Page): Part {
   );
   return {
     name: "errors",
-    title: "Worst errors",
+    title: "Most confident errors",
     kind: "mistakes",
     element,
     show,
@@ -182,15 +182,15 @@ function beside(found: Overall): HTMLElement[] {
   const cell = (range: Range, n: string): HTMLElement =>
     h("td", {}, digits(range.value), h("small", {}, range.low === null ? n : `${digits(range.low)} to ${digits(range.high)}${n && ` · ${n}`}`));
   return [
-    h("h3", {}, "The maps of right answers beside those of wrong ones"),
+    h("h3", {}, "Maps of correct and of wrong predictions"),
     h(
       "div",
       { class: "scroller card" },
       h(
         "table",
         { class: "contrasts" },
-        h("caption", { class: "note" }, `Maps of the class that was said, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for their number.`),
-        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "right less wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
+        h("caption", { class: "note" }, `Maps of the predicted class, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for multiple tests.`),
+        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "correct minus wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
         h(
           "tbody",
           {},

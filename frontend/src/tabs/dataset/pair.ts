@@ -57,7 +57,7 @@ export class Pairs {
         "p",
         { class: "row" },
         h("b", {}, row.label ?? row.predicted),
-        h("span", {}, same ? `said with ${percent(row.confidence)}` : `taken for ${row.predicted}, ${percent(row.confidence)}`),
+        h("span", {}, same ? `predicted with ${percent(row.confidence)}` : `predicted as ${row.predicted}, ${percent(row.confidence)}`),
       ),
       id && figure,
       state.element,
@@ -99,15 +99,15 @@ export class Pairs {
     try {
       const image = await picture(id, SIDE);
       const look = lookOf(this.page);
-      views[0]!.set(image, null, look, "picture");
+      views[0]!.set(image, null, look, "image");
       if (run.served_model) {
         for (const view of views.slice(1)) view.set(image, null, look, "…");
-        const targets = same ? [row.predicted] : [row.predicted, row.label_index!];
+        const targets = same ? [row.predicted_index] : [row.predicted_index, row.label_index!];
         const answer = await mapsOf(this.page, run, id, targets, signal);
         answer.maps.forEach((made, i) => {
-          const what = i === 0 ? "saw" : "missed";
+          const what = i === 0 ? "predicted" : "true class";
           const field = Field.of(made, answer.geometry);
-          const empty = field.map.values.some((value) => value > 0) ? "" : ". Empty: nothing here speaks for it";
+          const empty = field.map.values.some((value) => value > 0) ? "" : ". Empty: no positive evidence";
           views[i + 1]?.set(image, field, look, `${what}: ${made.target}${empty}`);
         });
       }

@@ -17,8 +17,8 @@ import { type Points, query, type RunInfo } from "./wire";
 type By = "truth" | "said" | "right" | "confidence";
 const BY: { value: By; text: string }[] = [
   { value: "truth", text: "true class" },
-  { value: "said", text: "what was said" },
-  { value: "right", text: "right or wrong" },
+  { value: "said", text: "predicted class" },
+  { value: "right", text: "correct or wrong" },
   { value: "confidence", text: "confidence" },
 ];
 const WAYS: Record<string, string> = { tsne: "t-SNE", pca: "PCA", umap: "UMAP" };
@@ -36,12 +36,12 @@ interface Group {
 export function scatter(page: Page): Part {
   const own = page.store.own("dataset");
   const trouble = new Trouble();
-  const plane = new Plane("Pictures as points");
+  const plane = new Plane("Images as points");
   const card = new Card(page);
   const way = choice("Projection", (value) => own.set({ way: value }, true));
   const colour = choice("Colour", (value) => own.set({ colour: value }, true));
-  const legend = h("div", { class: "legend", role: "group", "aria-label": "Classes: show only those chosen" });
-  const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes with these words", maxlength: 100 });
+  const legend = h("div", { class: "legend", role: "group", "aria-label": "Show only selected classes" });
+  const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes that contain these words", maxlength: 100 });
   const told = h("div", { class: "told" });
   const table = h("details", { class: "card classes" });
   const element = h(
@@ -112,9 +112,9 @@ export function scatter(page: Page): Part {
     const all = [...found.x.keys()];
     if (by === "right")
       return [
-        { name: "right", colour: "--second", points: all.filter((i) => found.correct[i] === 1) },
+        { name: "correct", colour: "--second", points: all.filter((i) => found.correct[i] === 1) },
         { name: "wrong", colour: "--first", points: all.filter((i) => found.correct[i] === 0) },
-        { name: "cannot be said", colour: "--soft", points: all.filter((i) => found.correct[i] === -1) },
+        { name: "no label", colour: "--soft", points: all.filter((i) => found.correct[i] === -1) },
       ].filter((group) => group.points.length);
     if (by === "confidence") {
       const colours = page.painter.table("viridis");
@@ -179,7 +179,7 @@ export function scatter(page: Page): Part {
           h("span", { class: "count" }, group.points.length),
         );
       }),
-      found.correct.includes(0) && h("span", { class: "note key" }, "● right  ✕ wrong"),
+      found.correct.includes(0) && h("span", { class: "note key" }, "● correct  ✕ wrong"),
     );
   }
 
@@ -191,15 +191,15 @@ export function scatter(page: Page): Part {
   }
 
   function tell(found: Points): void {
-    const near = found.projection === "pca" ? "Distances are those of the first two components only." : "Who is near to whom means something; how far groups lie apart, and how large they are, does not.";
+    const near = found.projection === "pca" ? "Distances are in the first two components only." : "Neighbourhoods are meaningful; distances between groups and their sizes are not.";
     const alone = found.class_agreement.filter((one) => one.count === 1).length;
-    const only = alone > 0 ? ` ${counted(alone, "picture")} cannot: no other of ${alone === 1 ? "its" : "their"} class is here.` : "";
-    const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "picture")} are drawn, chosen at random; neighbours are looked for among them.` : "";
+    const only = alone > 0 ? ` ${counted(alone, "image")} cannot: there is no other image of ${alone === 1 ? "its" : "their"} class.` : "";
+    const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "image")} are displayed, selected at random; neighbours are searched among them.` : "";
     fill(
       told,
-      h("p", {}, found.agreement === null ? "" : `Of the pictures with a label, ${tenths(found.agreement)} have a nearest neighbour with the same one, by the cosine of the features.${only} `, near + some),
-      h("p", { class: "note" }, `Features: ${found.feature_source}. Places: ${found.description}.`),
-      found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "picture")} could not be read or run`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
+      h("p", {}, found.agreement === null ? "" : `Of the labelled images, ${tenths(found.agreement)} have a nearest neighbour with the same label, by the cosine of the features.${only} `, near + some),
+      h("p", { class: "note" }, `Features: ${found.feature_source}. Projection: ${found.description}.`),
+      found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "image")} could not be read or evaluated`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
     );
     const rows = found.class_agreement.slice(0, LISTED);
     table.hidden = rows.length === 0;
@@ -209,7 +209,7 @@ export function scatter(page: Page): Part {
       h(
         "table",
         {},
-        h("caption", { class: "note" }, "How many pictures of a class have a nearest neighbour of the same class."),
+        h("caption", { class: "note" }, "The number of images of a class with a nearest neighbour of the same class."),
         h("thead", {}, h("tr", {}, ...["class", "pictures", "neighbour of the same", "share"].map((text) => h("th", { scope: "col" }, text)))),
         h(
           "tbody",

@@ -14,7 +14,7 @@ export function open(page: Page, run: RunInfo, picture: string, tab: "look" | "d
 /** The same as buttons. */
 export function ways(page: Page, run: RunInfo, picture: string, name: string): HTMLElement[] {
   return [
-    h("button", { "aria-label": `Look at ${name}`, onclick: () => open(page, run, picture) }, "Look"),
-    h("button", { "aria-label": `Doubt ${name}`, onclick: () => open(page, run, picture, "doubt") }, "Doubt"),
+    h("button", { "aria-label": `Explain ${name}`, onclick: () => open(page, run, picture) }, "Explain"),
+    h("button", { "aria-label": `Test the map of ${name}`, onclick: () => open(page, run, picture, "doubt") }, "Trust"),
   ];
 }

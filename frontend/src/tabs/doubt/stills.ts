@@ -19,7 +19,7 @@ export function still(image: HTMLImageElement, words: string): HTMLCanvasElement
 
 /** The picture with a line round what was blurred out. */
 export function marked(seen: HTMLImageElement, told: Verdict): HTMLCanvasElement {
-  const canvas = still(seen, "What the network sees, with what the map marks outlined");
+  const canvas = still(seen, "The network input, with the highlighted region outlined");
   const context = canvas.getContext("2d")!;
   const { width, height } = canvas;
   const grid = unpack(told.position_test!.highlighted)[0]!;

@@ -119,7 +119,7 @@ export class Asking {
       if (place === this.progress.open) this.progress.open += 1;
     } catch (error) {
       this.stage.mark(shown.trial.answer, kind === "pair");
-      this.page.say(`Not kept. ${(error as Error).message}`, "error");
+      this.page.say(`Not saved. ${(error as Error).message}`, "error");
       return;
     } finally {
       this.busy = false;
@@ -174,14 +174,14 @@ export class Asking {
       h(
         "section",
         { class: "card end" },
-        h("h2", { tabindex: -1 }, `That was all, ${this.person}. Thank you.`),
-        h("p", {}, `All ${this.progress.total} answers are kept.`),
+        h("h2", { tabindex: -1 }, `All questions are answered, ${this.person}. Thank you.`),
+        h("p", {}, `All ${this.progress.total} answers are saved.`),
         h(
           "div",
           { class: "row" },
-          h("button", { class: "main", onclick: () => this.stop() }, "To the study's first page"),
-          h("button", { onclick: () => void this.mend() }, "Back to the last question"),
-          h("button", { onclick: other }, "Somebody else answers"),
+          h("button", { class: "main", onclick: () => this.stop() }, "Start page of the study"),
+          h("button", { onclick: () => void this.mend() }, "Last question"),
+          h("button", { onclick: other }, "Change participant"),
         ),
       ),
     );

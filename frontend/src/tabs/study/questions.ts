@@ -33,7 +33,7 @@ export class Questions {
     const known = this.loaded.get(place);
     if (known) return known;
     const loading = this.ask(place).then(({ trial }) => {
-      if (!trial) throw new Error("This study has changed. Load the page again.");
+      if (!trial) throw new Error("The study has changed. Reload the page.");
       return withPictures(trial);
     });
     loading.catch(() => this.loaded.delete(place));
@@ -59,7 +59,7 @@ async function withPictures(trial: StudyTrial): Promise<Loaded> {
 
 async function shown(id: string): Promise<HTMLImageElement> {
   const image = await decoded(`/api/study/images/${id}`).catch(() => {
-    throw new Error("A picture of the study cannot be shown (any more). Is its folder still whole?");
+    throw new Error("An image of the study cannot be displayed (any more). Is its folder complete?");
   });
   if (isTiny(image)) image.className = "tiny";
   return image;
