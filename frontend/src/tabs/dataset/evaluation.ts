@@ -116,7 +116,7 @@ export function evaluations(page: Page): Part {
           h(
             "tr",
             { class: method.control ? "control" : "" },
-            h("th", { scope: "row" }, method.name, method.control && h("small", {}, method.knows === "the truth" ? "control: uses the ground truth" : "control")),
+            h("th", { scope: "row" }, method.name, method.control && h("small", {}, method.knows === "ground truth" ? "control: knows the ground truth" : "control")),
             ...of.metrics.map((metric) => number(numbers.get(`${metric.name} ${method.name}`), metric.best.includes(method.name))),
           ),
         ),
