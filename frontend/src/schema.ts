@@ -2570,7 +2570,7 @@ export interface components {
              * Level
              * @enum {string}
              */
-            level: "believe it" | "with care" | "do not believe it" | "cannot tell";
+            level: "supported" | "weakly supported" | "not supported" | "cannot tell";
             /** Reasons */
             reasons: string[];
             /** Target */

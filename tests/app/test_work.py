@@ -14,21 +14,12 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from camlucida.app import jobs
+from camlucida.app import job_responses, jobs
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import (
-    Cancelled,
-    EventStream,
-    Job,
-    JobQueue,
-    JobQueues,
-    NotFound,
-    QueueFull,
-    TooLong,
-    answer,
-    failed,
-)
+from camlucida.app.failures import Cancelled, NotFound, QueueFull, TooLong, failed
+from camlucida.app.job_responses import EventStream, answer
+from camlucida.app.jobs import Job, JobQueue, JobQueues
 from camlucida.app.schemas import Failure
 from camlucida.errors import ImageError, ModelError
 
@@ -48,7 +39,7 @@ class Gate:
         try:
             while not self.open.wait(0.002):
                 if self._tick:
-                    job.tick(0, 1)
+                    job.progress(0, 1)
             return b'"done"'
         finally:
             self.ended += 1
@@ -102,7 +93,7 @@ class Fake:
 
     @property
     def lane(self) -> JobQueue:
-        return self.work.lanes["quick"]
+        return self.queues.by_name["quick"]
 
 
 @pytest.fixture
@@ -120,7 +111,7 @@ def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refus
         lane.enter(gate, Job())
     assert (lane.inside, gate.begun) == (5, 2)
     gate.open.set()
-    assert [errand.answer.result(PATIENCE) for errand in errands] == [b'"done"'] * 5
+    assert [errand.result.result(PATIENCE) for errand in errands] == [b'"done"'] * 5
     assert lane.empty(PATIENCE)
 
 
@@ -128,7 +119,7 @@ def test_in_the_order_in_which_they_came() -> None:
     lane, order = JobQueue(1, 20, 60), []
     errands = [lane.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
     for errand in errands:
-        errand.answer.result(PATIENCE)
+        errand.result.result(PATIENCE)
     assert order == list(range(20))
 
 
@@ -140,10 +131,10 @@ def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
     errand = lane.enter(waits, Job())
     errand.cancel()
     with pytest.raises(Cancelled):
-        errand.answer.result(0)
+        errand.result.result(0)
     other = lane.enter(lambda job: b"1", Job())
     gate.open.set()
-    assert other.answer.result(PATIENCE) == b"1"
+    assert other.result.result(PATIENCE) == b"1"
     assert waits.begun == 0
 
 
@@ -172,7 +163,7 @@ def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_it
     until(lambda: gate.begun == 1)
     errand.cancel()
     with pytest.raises(Cancelled):  # the client is told at once
-        errand.answer.result(0)
+        errand.result.result(0)
     assert lane.inside == 1  # but the network is still at it
     with pytest.raises(QueueFull):
         lane.enter(gate, Job())
@@ -185,8 +176,8 @@ def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
     lane = JobQueue(1, 0, 0.05)
     errand = lane.enter(Gate(), Job())
     with pytest.raises(TooLong, match=r"longer than 0\.05 seconds"):
-        errand.answer.result(PATIENCE)
-    assert failed(errand.answer.exception(0) or Exception())[0] == 422
+        errand.result.result(PATIENCE)
+    assert failed(errand.result.exception(0) or Exception())[0] == 422
 
 
 def test_time_in_the_queue_does_not_count() -> None:
@@ -194,20 +185,20 @@ def test_time_in_the_queue_does_not_count() -> None:
     lane.enter(gate, Job())
 
     def quick(job: Job) -> bytes:
-        job.tick(1, 1)
+        job.progress(1, 1)
         return b"1"
 
     errand = lane.enter(quick, Job())
     time.sleep(0.3)
     gate.open.set()
-    assert errand.answer.result(PATIENCE) == b"1"
+    assert errand.result.result(PATIENCE) == b"1"
 
 
 def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "IDLE", 0.01)
+    monkeypatch.setattr(jobs, "IDLE_S", 0.01)
     lane = JobQueue(2, 2, 60)
     for _ in range(3):
-        assert lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
+        assert lane.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
         until(lambda: lane._threads == 0)
 
 
@@ -224,7 +215,7 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
         try:
             for step in range(draw.randint(0, 4)):
                 time.sleep(0.0005)
-                job.tick(step, 4)
+                job.progress(step, 4)
             if draw.random() < 0.1:
                 raise RuntimeError("a fault")
             return b"1"
@@ -259,7 +250,7 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
     assert page.lane.empty(PATIENCE)
     assert (page.lane.inside, inside[0]) == (0, 0)
     assert most[0] == 2
-    assert page.lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
+    assert page.lane.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -289,17 +280,17 @@ def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 def test_a_full_queue_is_a_503_before_anything_is_sent(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
-    lane = page.work.lanes["quick"]
-    errands = [lane.enter(gate, Job()) for _ in range(lane.room)]
-    refused = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+    lane = page.queues.by_name["quick"]
+    errands = [lane.enter(gate, Job()) for _ in range(lane.capacity)]
+    refused = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"
     assert refused.headers["content-type"] == "application/json"
-    assert refused.json() == {"kind": "Busy", "detail": "Too many are asking at once. Try again in a few seconds."}
+    assert refused.json() == {"kind": "Busy", "detail": "The queue is full. Try again in a few seconds."}
     gate.open.set()
     for errand in errands:
-        errand.answer.result(PATIENCE)
-    assert client.post("/api/explain", json={"picture": "s1"}).status_code == 200
+        errand.result.result(PATIENCE)
+    assert client.post("/api/explain", json={"image": "s1"}).status_code == 200
 
 
 def events(body: bytes) -> list[tuple[str, Any]]:
@@ -319,10 +310,10 @@ def streamed(task: Any, **how: Any) -> bytes:
 
 def test_a_stream_says_all_that_was_said_and_then_the_result() -> None:
     def task(job: Job) -> bytes:
-        job.tick(1, 2)
+        job.progress(1, 2)
         job.send("part", {"n": 1})
         job.send("part", Failure(kind="a", detail="b"))
-        job.tick(2, 2)
+        job.progress(2, 2)
         return b'{"all": 3}'
 
     assert events(streamed(task)) == [
@@ -353,27 +344,27 @@ def test_what_is_no_json_is_an_error_of_the_task_not_half_a_stream(caplog: pytes
 
 
 def test_a_stream_with_nothing_to_say_says_so(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    monkeypatch.setattr(jobs, "BEAT", 0.01)
+    monkeypatch.setattr(job_responses, "KEEP_ALIVE_S", 0.01)
     gate._tick = False
     threading.Timer(0.1, gate.open.set).start()
     body = streamed(gate)
-    assert body.startswith(b": still at it\n\n")
+    assert body.startswith(b": keep-alive\n\n")
     assert body.endswith(b'event: result\ndata: "done"\n\n')
 
 
 def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs, "UNREAD", 4)
+    monkeypatch.setattr(job_responses, "MAX_UNREAD", 4)
     loop = asyncio.new_event_loop()
     feed, said = EventStream(loop), []
     for done in range(1000):
-        feed.say("progress", {"done": done})
+        feed.add("progress", {"done": done})
     assert [json.loads(content) for _, content in feed.take()] == [{"done": 999}]
 
     def speak() -> None:
         for n in range(6):
-            feed.say("part", {"n": n})
+            feed.add("part", {"n": n})
             said.append(n)
 
     speaker = threading.Thread(target=speak)
@@ -386,7 +377,7 @@ def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_u
     assert said == list(range(6))
     feed.close()
     with pytest.raises(Cancelled):
-        feed.say("part", {})
+        feed.add("part", {})
     loop.close()
 
 
@@ -398,14 +389,14 @@ def test_a_server_that_stops_ends_all(gate: Gate) -> None:
         asking = [asyncio.create_task(client()) for client in clients]
         while page.lane.inside < 3:
             await asyncio.sleep(0.002)
-        page.work.stop()
+        page.queues.stop()
         ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE)
         assert events(clients[2].body)[-1] == ("error", {"kind": "Cancelled", "detail": "Stopped."})
         return ends
 
     ends = asyncio.run(go())
     assert [type(end) for end in ends] == [Cancelled, Cancelled, type(None)]
-    assert page.work.empty(PATIENCE)
+    assert page.queues.empty(PATIENCE)
 
 
 def from_(error: Exception, cause: Exception) -> Exception:
@@ -461,7 +452,7 @@ def test_a_broken_network_answers_with_the_librarys_sentence(
     page.warm()
     network.conv1 = Broken()
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        told = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+        told = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     if accept == "*/*":
         assert told.status_code == status
         assert said in told.json()["detail"]
@@ -481,8 +472,8 @@ def test_a_fault_of_ours_is_one_sentence_and_one_trace(
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("camlucida.app.routes.explain.answered", fault)
-    told = client.post("/api/explain", json={"picture": "s1"})
+    told = client.post("/api/explain", json={"image": "s1"})
     assert told.status_code == 500
-    assert told.json()["detail"] == "Something went wrong on our side; the terminal has the details."
+    assert told.json()["detail"] == "The server failed; the terminal has the details."
     assert caplog.text.count("ZeroDivisionError: secret") == 1
     assert told.headers["content-security-policy"]

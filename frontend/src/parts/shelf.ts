@@ -195,5 +195,5 @@ export class Shelf {
 function summary(found: Samples): string {
   const unread = found.n_failed ? `; ${found.n_failed} could not be read` : "";
   const more = found.complete ? " No other images match." : found.items.length < COUNT ? " Shuffle to evaluate others." : "";
-  return `${found.items.length} matches among ${found.n_evaluated} evaluated images${unread}.${more}`;
+  return `${found.items.length === 1 ? "1 match" : `${found.items.length} matches`} among ${found.n_evaluated} evaluated images${unread}.${more}`;
 }
