@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(client: TestClient, question:
 def test_a_file_holds_one_map(client: TestClient) -> None:
     found = ask(client, "/map.npz", layers=["layer3", "layer4"])
     assert found.status_code == 422
-    assert found.json()["detail"].startswith("a file holds one map, and this asks for 2")
+    assert found.json()["detail"].startswith("a file holds one map, but 2 were requested")
 
 
 @pytest.mark.parametrize(

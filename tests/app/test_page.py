@@ -18,7 +18,7 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
 
 
 def test_a_page_needs_a_model_and_a_picture() -> None:
-    with pytest.raises(ModelError, match="needs a model"):
+    with pytest.raises(ModelError, match="needs at least one model"):
         Page([], open_dataset("toybox", count=2))
     empty = subset(open_dataset("toybox", count=2), [])
     with pytest.raises(DataError, match="toybox contains no images"):

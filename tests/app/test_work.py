@@ -56,10 +56,10 @@ def until(true: Callable[[], Any]) -> None:
 class Client:
     """A client of `answer` without a server: it can go away."""
 
-    def __init__(self, page: Any, task: Any, *, stream: bool = False, lane: Any = "quick") -> None:
+    def __init__(self, page: Any, task: Any, *, stream: bool = False, queue: Any = "quick") -> None:
         self.left = asyncio.Event()
         self.sent: list[Any] = []
-        self.page, self.task, self.lane = page, task, lane
+        self.page, self.task, self.queue = page, task, queue
         self.accept = b"text/event-stream" if stream else b"*/*"
 
     async def __call__(self) -> None:
@@ -70,7 +70,7 @@ class Client:
             "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"accept", self.accept)],
             "app": app, "asgi": {"spec_version": "2.3"},
         }  # fmt: skip
-        response = await answer(Request(scope, self.receive), self.task, self.lane)
+        response = await answer(Request(scope, self.receive), self.task, self.queue)
         await response(scope, self.receive, self.send)
 
     async def receive(self) -> Any:
@@ -88,11 +88,11 @@ class Client:
 class Fake:
     """Of a page only its work."""
 
-    def __init__(self, *lane: Any) -> None:
-        self.work = JobQueues(quick=lane or (2, 3, 60.0))
+    def __init__(self, *queue: Any) -> None:
+        self.queues = JobQueues(quick=queue or (2, 3, 60.0))
 
     @property
-    def lane(self) -> JobQueue:
+    def queue(self) -> JobQueue:
         return self.queues.by_name["quick"]
 
 
@@ -104,35 +104,35 @@ def gate() -> Iterator[Gate]:
 
 
 def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refused(gate: Gate) -> None:
-    lane = JobQueue(2, 3, 60)
-    errands = [lane.enter(gate, Job()) for _ in range(5)]
+    queue = JobQueue(2, 3, 60)
+    entries = [queue.enter(gate, Job()) for _ in range(5)]
     until(lambda: gate.begun == 2)
     with pytest.raises(QueueFull):
-        lane.enter(gate, Job())
-    assert (lane.inside, gate.begun) == (5, 2)
+        queue.enter(gate, Job())
+    assert (queue.inside, gate.begun) == (5, 2)
     gate.open.set()
-    assert [errand.result.result(PATIENCE) for errand in errands] == [b'"done"'] * 5
-    assert lane.empty(PATIENCE)
+    assert [entry.result.result(PATIENCE) for entry in entries] == [b'"done"'] * 5
+    assert queue.empty(PATIENCE)
 
 
 def test_in_the_order_in_which_they_came() -> None:
-    lane, order = JobQueue(1, 20, 60), []
-    errands = [lane.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
-    for errand in errands:
-        errand.result.result(PATIENCE)
+    queue, order = JobQueue(1, 20, 60), []
+    entries = [queue.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
+    for entry in entries:
+        entry.result.result(PATIENCE)
     assert order == list(range(20))
 
 
 def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
-    lane = JobQueue(1, 1, 60)
-    lane.enter(gate, Job())
+    queue = JobQueue(1, 1, 60)
+    queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
     waits = Gate()
-    errand = lane.enter(waits, Job())
-    errand.cancel()
+    entry = queue.enter(waits, Job())
+    entry.cancel()
     with pytest.raises(Cancelled):
-        errand.result.result(0)
-    other = lane.enter(lambda job: b"1", Job())
+        entry.result.result(0)
+    other = queue.enter(lambda job: b"1", Job())
     gate.open.set()
     assert other.result.result(PATIENCE) == b"1"
     assert waits.begun == 0
@@ -147,59 +147,59 @@ def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
         def __call__(self, job: Job) -> bytes:
             return b""
 
-    lane, upload = JobQueue(1, 1, 60), Upload()
-    lane.enter(gate, Job())
-    errand = lane.enter(upload, Job())
-    errand.cancel()
+    queue, upload = JobQueue(1, 1, 60), Upload()
+    queue.enter(gate, Job())
+    entry = queue.enter(upload, Job())
+    entry.cancel()
     seen = weakref.ref(upload)
-    del errand, upload
+    del entry, upload
     gc.collect()
     assert seen() is None
 
 
 def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_its_place_back() -> None:
-    lane, gate = JobQueue(1, 0, 60), Gate(tick=False)
-    errand = lane.enter(gate, Job())
+    queue, gate = JobQueue(1, 0, 60), Gate(tick=False)
+    entry = queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
-    errand.cancel()
+    entry.cancel()
     with pytest.raises(Cancelled):  # the client is told at once
-        errand.result.result(0)
-    assert lane.inside == 1  # but the network is still at it
+        entry.result.result(0)
+    assert queue.inside == 1  # but the network is still at it
     with pytest.raises(QueueFull):
-        lane.enter(gate, Job())
-    assert not lane.empty(0.01)
+        queue.enter(gate, Job())
+    assert not queue.empty(0.01)
     gate._tick = True
-    assert lane.empty(PATIENCE)
+    assert queue.empty(PATIENCE)
 
 
 def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
-    lane = JobQueue(1, 0, 0.05)
-    errand = lane.enter(Gate(), Job())
-    with pytest.raises(TooLong, match=r"longer than 0\.05 seconds"):
-        errand.result.result(PATIENCE)
-    assert failed(errand.result.exception(0) or Exception())[0] == 422
+    queue = JobQueue(1, 0, 0.05)
+    entry = queue.enter(Gate(), Job())
+    with pytest.raises(TooLong, match=r"limit of 0\.05 seconds"):
+        entry.result.result(PATIENCE)
+    assert failed(entry.result.exception(0) or Exception())[0] == 422
 
 
 def test_time_in_the_queue_does_not_count() -> None:
-    lane, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
-    lane.enter(gate, Job())
+    queue, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
+    queue.enter(gate, Job())
 
     def quick(job: Job) -> bytes:
         job.progress(1, 1)
         return b"1"
 
-    errand = lane.enter(quick, Job())
+    entry = queue.enter(quick, Job())
     time.sleep(0.3)
     gate.open.set()
-    assert errand.result.result(PATIENCE) == b"1"
+    assert entry.result.result(PATIENCE) == b"1"
 
 
 def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "IDLE_S", 0.01)
-    lane = JobQueue(2, 2, 60)
+    queue = JobQueue(2, 2, 60)
     for _ in range(3):
-        assert lane.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
-        until(lambda: lane._threads == 0)
+        assert queue.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
+        until(lambda: queue._threads == 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -247,10 +247,10 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
 
     ends = asyncio.run(all_())
     assert {"answered", "QueueFull", "cancelled"} <= set(ends)
-    assert page.lane.empty(PATIENCE)
-    assert (page.lane.inside, inside[0]) == (0, 0)
+    assert page.queue.empty(PATIENCE)
+    assert (page.queue.inside, inside[0]) == (0, 0)
     assert most[0] == 2
-    assert page.lane.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
+    assert page.queue.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -263,33 +263,33 @@ def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: 
         while gate.begun == 0:
             await asyncio.sleep(0.002)
         two = asyncio.create_task(second())
-        while page.lane.inside < 2:
+        while page.queue.inside < 2:
             await asyncio.sleep(0.002)
         second.left.set()
         await asyncio.wait([two])
-        assert page.lane.inside == 1
+        assert page.queue.inside == 1
         first.left.set()
         await asyncio.wait([one])
         while gate.ended == 0:
             await asyncio.sleep(0.002)
 
     asyncio.run(asyncio.wait_for(go(), PATIENCE))
-    assert page.lane.empty(PATIENCE)
+    assert page.queue.empty(PATIENCE)
     assert (gate.begun, waits.begun) == (1, 0)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 def test_a_full_queue_is_a_503_before_anything_is_sent(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
-    lane = page.queues.by_name["quick"]
-    errands = [lane.enter(gate, Job()) for _ in range(lane.capacity)]
+    queue = page.queues.by_name["quick"]
+    entries = [queue.enter(gate, Job()) for _ in range(queue.capacity)]
     refused = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"
     assert refused.headers["content-type"] == "application/json"
     assert refused.json() == {"kind": "Busy", "detail": "The queue is full. Try again in a few seconds."}
     gate.open.set()
-    for errand in errands:
-        errand.result.result(PATIENCE)
+    for entry in entries:
+        entry.result.result(PATIENCE)
     assert client.post("/api/explain", json={"image": "s1"}).status_code == 200
 
 
@@ -387,7 +387,7 @@ def test_a_server_that_stops_ends_all(gate: Gate) -> None:
     async def go() -> list[Any]:
         clients = [Client(page, gate), Client(page, gate), Client(page, gate, stream=True)]
         asking = [asyncio.create_task(client()) for client in clients]
-        while page.lane.inside < 3:
+        while page.queue.inside < 3:
             await asyncio.sleep(0.002)
         page.queues.stop()
         ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE)
@@ -437,7 +437,7 @@ def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
     ("raised", "status", "said"),
     [
         (RuntimeError("weights are broken"), 422, "weights are broken"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "not enough"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "more memory than there is"),
     ],
 )
 def test_a_broken_network_answers_with_the_librarys_sentence(
@@ -471,7 +471,7 @@ def test_a_fault_of_ours_is_one_sentence_and_one_trace(
     def fault(*_: Any) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("camlucida.app.routes.explain.answered", fault)
+    monkeypatch.setattr("camlucida.app.routes.explain._cached_or_computed", fault)
     told = client.post("/api/explain", json={"image": "s1"})
     assert told.status_code == 500
     assert told.json()["detail"] == "The server failed; the terminal has the details."
