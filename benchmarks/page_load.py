@@ -58,7 +58,7 @@ CLOSE = 1e-3
 SETTLED = 10.0
 GROWTH = 32.0
 """Seconds after which memory is looked at for the first time, and megabytes that it may grow by then."""
-SHARES = {"map": 56, "map, streamed": 12, "map of an upload": 10, "samples": 7, "picture": 9, "left": 6}
+SHARES = {"map": 56, "map, streamed": 12, "map of an upload": 10, "samples": 7, "image": 9, "left": 6}
 """What is asked, in per cent."""
 
 
@@ -88,7 +88,7 @@ def asked(count: int, seed: int) -> list[Asked]:
         methods = draw.sample(METHODS, draw.choice((1, 1, 1, 2)))
         layered = any(find(method).needs_layer for method in methods)
         question = {
-            "picture": f"s{sample}",
+            "image": f"s{sample}",
             "model": model,
             "methods": methods,
             "layers": draw.sample(layers[model], draw.choice((1, 1, 2))) if layered else [],
@@ -147,15 +147,15 @@ class Client(threading.Thread):
     def _asked(self, kind: str) -> str:
         if kind == "samples":
             return self._get(f"/api/samples?seed={self._draw.randrange(100)}")
-        if kind == "picture":
-            return self._get(f"/api/pictures/s{self._draw.randrange(SCENES)}?longest=64")
+        if kind == "image":
+            return self._get(f"/api/images/s{self._draw.randrange(SCENES)}?longest=64")
         one = self._draw.choice(self._questions)
         question = dict(one.question)
         if kind == "map of an upload":
-            status, body = self._send("/api/pictures", self._uploads[int(question["picture"][1:])])
+            status, body = self._send("/api/images", self._uploads[int(question["image"][1:])])
             if status != 200:
                 return str(status)
-            question["picture"] = json.loads(body)["id"]
+            question["image"] = json.loads(body)["id"]
         status, body = self._send("/api/explain", question, streamed=kind == "map, streamed")
         if status == 200 and kind == "map, streamed":
             name, _, data = body.decode().strip().rpartition("\n\n")[2].partition("\n")
@@ -172,7 +172,7 @@ class Client(threading.Thread):
 
     def _left(self) -> str:
         """Asks for what takes long, and closes the connection while it is waited for or worked on."""
-        question = {"picture": f"s{self._draw.randrange(SCENES)}", "methods": ["rise(n=2000)"], "targets": [0]}
+        question = {"image": f"s{self._draw.randrange(SCENES)}", "methods": ["rise(n=2000)"], "targets": [0]}
         self._begin("/api/explain", question, self._draw.random() < 0.5)
         time.sleep(0.3 * self._draw.random())
         self._to.close()
@@ -223,7 +223,7 @@ def serve() -> None:
     made = Page([load(name) for name in MODELS], data)
     for kept in vars(made.memory).values():
         if isinstance(kept, Cache):
-            kept.room = KEPT
+            kept.max_bytes = KEPT
     made.warm()
     with listen("127.0.0.1", 0) as listening:
         print(listening.getsockname()[1], flush=True)

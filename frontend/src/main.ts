@@ -33,7 +33,7 @@ async function begin(): Promise<void> {
     return;
   }
   const store = new Store(start);
-  const painter = new Painter(start.palettes, start.palette, start.unseen as [number, number, number]);
+  const painter = new Painter(start.palettes, start.palette, start.nan_colour as [number, number, number]);
   const page: Page = { start, store, painter, say, failed };
   const panels = new Map<string, { root: HTMLElement; mounted: Mounted }>();
   let shown = "";

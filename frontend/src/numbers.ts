@@ -4,7 +4,7 @@ const minus = (text: string): string => text.replace("-", "−");
 
 /** A value of a map in three digits. */
 export function short(value: number): string {
-  if (Number.isNaN(value)) return "not seen";
+  if (Number.isNaN(value)) return "outside the network input";
   const size = Math.abs(value);
   if (size >= 1000 && size < 10000) return minus(value.toFixed(0));
   return minus(size !== 0 && (size < 0.001 || size >= 10000) ? value.toExponential(1) : value.toPrecision(3));

@@ -10,7 +10,7 @@ type Options = NonNullable<Question["options"]>;
 /** The question that a view asks. */
 export function questionOf(page: Page, view: View): Question {
   const question: Question = {
-    picture: view.picture,
+    image: view.picture,
     model: view.model,
     methods: [view.method],
     layers: mapsOneLayer(page, view.method) && view.layer ? [view.layer] : [],

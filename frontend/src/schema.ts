@@ -47,7 +47,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/pictures": {
+    "/api/images": {
         parameters: {
             query?: never;
             header?: never;
@@ -60,16 +60,16 @@ export interface paths {
          * Give
          * @description Upload an image: the request body is the file. It is kept in memory only.
          *
-         *     `name`: the display name.
+         *     `name` is the display name.
          */
-        post: operations["give_api_pictures_post"];
+        post: operations["give_api_images_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/pictures/{id}": {
+    "/api/images/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -80,7 +80,7 @@ export interface paths {
          * Show
          * @description Return the image, upright and re-encoded, with its longer side at most `longest` pixels.
          */
-        get: operations["show_api_pictures__id__get"];
+        get: operations["show_api_images__id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -99,10 +99,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Explained
+         * Explain
          * @description Explain a model's prediction on an image. With `Accept: text/event-stream` the response includes progress.
          */
-        post: operations["explained_api_explain_post"];
+        post: operations["explain_api_explain_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -179,12 +179,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Compared
+         * Compare
          * @description Compare maps of one image. With `Accept: text/event-stream` the maps are sent as they are computed.
          *
          *     Events: `expected` for each model, then `cells`, with `progress` between them.
          */
-        post: operations["compared_api_compare_post"];
+        post: operations["compare_api_compare_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -201,10 +201,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Trusted
+         * Verdict
          * @description Test a map, with about 145 runs of the network. A stream includes progress events.
          */
-        post: operations["trusted_api_trust_post"];
+        post: operations["verdict_api_trust_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -221,19 +221,19 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Drawn
+         * Curves
          * @description Return insertion and deletion curves.
          *
-         *     A stream sends `walked` (a CurveSteps) first, and `points` (a CurveLine) as they are computed.
+         *     A stream sends `steps` (a CurveSteps) first, and `points` (a CurveLine) as they are computed.
          */
-        post: operations["drawn_api_curves_post"];
+        post: operations["curves_api_curves_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/cover": {
+    "/api/occlude": {
         parameters: {
             query?: never;
             header?: never;
@@ -243,17 +243,17 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cover
+         * Occluded
          * @description Return the class probabilities and the map of the image with a region occluded.
          */
-        post: operations["cover_api_cover_post"];
+        post: operations["occluded_api_occlude_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/vary": {
+    "/api/perturb": {
         parameters: {
             query?: never;
             header?: never;
@@ -263,10 +263,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Changed
+         * Perturbed
          * @description Return the class probabilities and the map of the perturbed image, and its similarity to the first map.
          */
-        post: operations["changed_api_vary_post"];
+        post: operations["perturbed_api_perturb_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -336,7 +336,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/dataset/look": {
+    "/api/dataset/analyse": {
         parameters: {
             query?: never;
             header?: never;
@@ -346,12 +346,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Look
+         * Analyse
          * @description Analyse images of the data set: the errors of the model, and the embedding of its features.
          *
          *     An interrupted analysis resumes when the same one is requested again.
          */
-        post: operations["look_api_dataset_look_post"];
+        post: operations["analyse_api_dataset_analyse_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -367,7 +367,7 @@ export interface paths {
         };
         /**
          * Points
-         * @description Return at most 5,000 points, in the projection of the run, or by a `way` that is computed once.
+         * @description Return at most 5,000 points, in the projection of the run, or by another `projection` that is computed once.
          *
          *     The computation may take a minute.
          */
@@ -420,48 +420,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/dataset/confusion": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Confusion
-         * @description Return part of the confusion matrix.
-         *
-         *     With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
-         */
-        get: operations["confusion_api_dataset_confusion_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dataset/cell": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Cell
-         * @description Return the images of a cell of the matrix, by outputs of the model; the most confident first.
-         */
-        get: operations["cell_api_dataset_cell_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/dataset/errors": {
         parameters: {
             query?: never;
@@ -496,6 +454,48 @@ export interface paths {
          * @description Return all images of the run as a CSV file.
          */
         get: operations["rows_csv_api_dataset_rows_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/confusion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Confusion
+         * @description Return part of the confusion matrix.
+         *
+         *     With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
+         */
+        get: operations["confusion_api_dataset_confusion_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/cell": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cell
+         * @description Return the images of a cell of the matrix, by outputs of the model; the most confident first.
+         */
+        get: operations["cell_api_dataset_cell_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -564,7 +564,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/study/make": {
+    "/api/study/create": {
         parameters: {
             query?: never;
             header?: never;
@@ -574,12 +574,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make
+         * Create
          * @description Compute the maps, remove the method names, and write the questions.
          *
          *     With `Accept: text/event-stream` the response includes progress events.
          */
-        post: operations["make_api_study_make_post"];
+        post: operations["create_api_study_create_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -594,10 +594,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask
-         * @description Return the next unanswered question of a participant, or the one at a `place` of their order.
+         * Next Question
+         * @description Return the next unanswered question of a participant, or the one at `position` in their order.
          */
-        get: operations["ask_api_study_next_get"];
+        get: operations["next_question_api_study_next_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -616,17 +616,17 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say
+         * Store Answer
          * @description Store an answer; a later answer to the same question replaces it.
          */
-        post: operations["say_api_study_answer_post"];
+        post: operations["store_answer_api_study_answer_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/study/pictures/{id}": {
+    "/api/study/images/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -637,7 +637,7 @@ export interface paths {
          * Image
          * @description Return a map or an image of the study. Browsers must not cache it, because another study may reuse its id.
          */
-        get: operations["image_api_study_pictures__id__get"];
+        get: operations["image_api_study_images__id__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -654,10 +654,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Found
+         * Show
          * @description Return strengths, ratings, agreement of participants, and their agreement with metrics. Names the methods.
          */
-        get: operations["found_api_study_results_get"];
+        get: operations["show_api_study_results_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -674,10 +674,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Found Csv
+         * Results Csv
          * @description Return the ranking as a CSV file.
          */
-        get: operations["found_csv_api_study_results_csv_get"];
+        get: operations["results_csv_api_study_results_csv_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -694,10 +694,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Said Csv
+         * All Answers Csv
          * @description Return all answers as a CSV file with the names of the methods.
          */
-        get: operations["said_csv_api_study_answers_csv_get"];
+        get: operations["all_answers_csv_api_study_answers_csv_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -711,30 +711,20 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
-         * AlikeMap
-         * @description Rank correlation with another map; null for a constant map.
-         */
-        AlikeMap: {
-            /** Name */
-            name: string;
-            /** Correlation */
-            correlation: number | null;
-        };
-        /**
          * AnalysisRequest
-         * @description An analysis of `count` images, selected by `seed`.
+         * @description An analysis of `n_images` images, selected by `seed`.
          *
-         *     `maps`: also measure the map of each image, which takes about twice as long.
+         *     `maps` also measures the map of each image, which takes about twice as long.
          */
         AnalysisRequest: {
             /** Model */
             model?: string | null;
             /**
-             * Count
+             * N Images
              * @default 300
              * @enum {integer}
              */
-            count: 100 | 300 | 500 | 1000;
+            n_images: 100 | 300 | 500 | 1000;
             /**
              * Seed
              * @default 0
@@ -747,41 +737,12 @@ export interface components {
             maps: boolean;
         };
         /**
-         * Answer
-         * @description All maps of one image from one run, ordered by method, then target, then layer.
-         *
-         *     Attributes:
-         *         label: The class of the image in the data set; null if unknown.
-         *         truth: The model's output for that class; null if it has none.
-         *         correlation: Spearman's rank correlation of every pair of maps, if requested; null entries for constant maps.
-         *         seconds: The duration of the computation.
-         */
-        Answer: {
-            /** Picture */
-            picture: string;
-            /** Name */
-            name: string;
-            /** Label */
-            label: string | null;
-            /** Truth */
-            truth: number | null;
-            place: components["schemas"]["Place"];
-            /** Predictions */
-            predictions: components["schemas"]["PredictionOut"][];
-            /** Maps */
-            maps: components["schemas"]["MapOut"][];
-            /** Correlation */
-            correlation: (number | null)[][] | null;
-            /** Seconds */
-            seconds: number;
-        };
-        /**
-         * BinOf
+         * BinOut
          * @description A bin of the reliability diagram: predictions with similar confidence.
          *
          *     `confidence` and `accuracy` are null if the bin is empty.
          */
-        BinOf: {
+        BinOut: {
             /** Low */
             low: number;
             /** High */
@@ -794,10 +755,26 @@ export interface components {
             accuracy: number | null;
         };
         /**
-         * Calibrated
+         * BorderTestOut
+         * @description The drop in log-probability, in nats, when the border or the middle of the image is blurred.
+         *
+         *     `map_fraction` is the fraction of the map that lies in the border.
+         */
+        BorderTestOut: {
+            /** Border */
+            border: number;
+            /** Middle */
+            middle: number;
+            /** Map Fraction */
+            map_fraction: number;
+            /** Decides */
+            decides: boolean;
+        };
+        /**
+         * CalibrationOut
          * @description The calibration of a model: see `camlucida.analysis.calibration`.
          */
-        Calibrated: {
+        CalibrationOut: {
             /** Ece */
             ece: number;
             /** Adaptive */
@@ -814,7 +791,7 @@ export interface components {
             /** Temperature */
             temperature: number | null;
             /** Bins */
-            bins: components["schemas"]["BinOf"][];
+            bins: components["schemas"]["BinOut"][];
         };
         /**
          * Cell
@@ -837,30 +814,6 @@ export interface components {
             map?: components["schemas"]["MapOut"] | null;
             /** Error */
             error?: string | null;
-        };
-        /**
-         * Certain
-         * @description The distribution of the model's probabilities.
-         *
-         *     Attributes:
-         *         margin: The difference to the second most probable class.
-         *         choices: The perplexity: the number of equally probable classes with the same entropy.
-         *         unsure: The normalised entropy, in [0, 1].
-         *         guessing: Whether the prediction counts as a guess.
-         */
-        Certain: {
-            /** Probability */
-            probability: number;
-            /** Margin */
-            margin: number;
-            /** Choices */
-            choices: number;
-            /** Classes */
-            classes: number;
-            /** Unsure */
-            unsure: number;
-            /** Guessing */
-            guessing: boolean;
         };
         /**
          * Channel
@@ -892,19 +845,19 @@ export interface components {
          *     Attributes:
          *         total: The number of channels of the layer.
          *         maps: The activations of `channels`, in that order.
-         *         least: The lowest activation of the whole layer on this image.
-         *         most: The highest activation of the whole layer on this image.
+         *         min_activation: The lowest activation of the whole layer on this image.
+         *         max_activation: The highest activation of the whole layer on this image.
          *         positive: The sum of all positive contributions.
          *         negative: The sum of all negative contributions.
          *         largest: The largest absolute contribution.
          *         half: The smallest number of channels that hold half of `positive`.
          */
         Channels: {
-            /** Picture */
-            picture: string;
+            /** Image */
+            image: string;
             /** Name */
             name: string;
-            place: components["schemas"]["Place"];
+            geometry: components["schemas"]["GeometryOut"];
             /** Predictions */
             predictions: components["schemas"]["PredictionOut"][];
             /** Layer */
@@ -927,10 +880,10 @@ export interface components {
             /** Channels */
             channels: components["schemas"]["Channel"][];
             maps: components["schemas"]["EncodedMap"];
-            /** Least */
-            least: number;
-            /** Most */
-            most: number;
+            /** Min Activation */
+            min_activation: number;
+            /** Max Activation */
+            max_activation: number;
             /** Positive */
             positive: number;
             /** Negative */
@@ -941,8 +894,8 @@ export interface components {
             half: number;
         };
         /**
-         * ChannelsQuestion
-         * @description Which channels to return.
+         * ChannelsRequest
+         * @description Which channels of which layer to return.
          *
          *     Attributes:
          *         layer: One layer; the default layer if not given.
@@ -952,9 +905,9 @@ export interface components {
          *         offset: The position in that order at which the slice begins.
          *         count: The number of channels; fewer are returned if their maps are large.
          */
-        ChannelsQuestion: {
-            /** Picture */
-            picture: string;
+        ChannelsRequest: {
+            /** Image */
+            image: string;
             /** Model */
             model?: string | null;
             /** Layer */
@@ -985,6 +938,18 @@ export interface components {
             count: number;
         };
         /**
+         * ClassAgreementOut
+         * @description Of `count` points of a class, `agreeing` have a nearest neighbour of the same class.
+         */
+        ClassAgreementOut: {
+            /** Name */
+            name: string;
+            /** Count */
+            count: number;
+            /** Agreeing */
+            agreeing: number;
+        };
+        /**
          * ClassChange
          * @description The probability of a class before and after a change of the image.
          */
@@ -999,26 +964,14 @@ export interface components {
             after: number;
         };
         /**
-         * ClassOf
+         * ClassOut
          * @description A class by the model's output.
          */
-        ClassOf: {
+        ClassOut: {
             /** Output */
             output: number;
             /** Name */
             name: string;
-        };
-        /**
-         * ClassPoints
-         * @description Of `count` points of a class, `agreeing` have a nearest neighbour of the same class.
-         */
-        ClassPoints: {
-            /** Name */
-            name: string;
-            /** Count */
-            count: number;
-            /** Agreeing */
-            agreeing: number;
         };
         /**
          * CombinatorChoice
@@ -1035,11 +988,11 @@ export interface components {
             };
         };
         /**
-         * Comparing
+         * CompareRequest
          * @description What to compare.
          *
          *     Attributes:
-         *         picture: The id of a sample or of an uploaded image.
+         *         image: The id of a sample or of an uploaded image.
          *         models: Models of the app; the first one if not given.
          *         methods: Methods by name, optionally with combinators.
          *         layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
@@ -1047,9 +1000,9 @@ export interface components {
          *             another model the class is found by its name), "A rather than B", "not A".
          *         score: The score of a class.
          */
-        Comparing: {
-            /** Picture */
-            picture: string;
+        CompareRequest: {
+            /** Image */
+            image: string;
             /**
              * Models
              * @default []
@@ -1085,8 +1038,8 @@ export interface components {
          *         seconds: The duration of the computation.
          */
         Comparison: {
-            /** Picture */
-            picture: string;
+            /** Image */
+            image: string;
             /** Name */
             name: string;
             /** Models */
@@ -1100,99 +1053,28 @@ export interface components {
             seconds: number;
         };
         /**
-         * ContrastOf
-         * @description A statistic of the maps of correct and of wrong predictions; `n`: the number of images of each.
-         */
-        ContrastOf: {
-            /** Name */
-            name: string;
-            /** Meaning */
-            meaning: string;
-            /** N */
-            n: [
-                number,
-                number
-            ];
-            right: components["schemas"]["Range"];
-            wrong: components["schemas"]["Range"];
-            difference: components["schemas"]["Range"];
-            /** P */
-            p: number | null;
-            /** Differs */
-            differs: boolean;
-        };
-        /**
-         * CoverMask
-         * @description The occluded region: bits (height, width), row-major, most significant first, without row padding; base64.
-         */
-        CoverMask: {
-            /** Width */
-            width: number;
-            /** Height */
-            height: number;
-            /** Bits */
-            bits: string;
-        };
-        /**
-         * Covered
-         * @description The result of an occlusion.
+         * ConfidenceOut
+         * @description The distribution of the model's probabilities.
          *
          *     Attributes:
-         *         image: The occluded image as a data URI.
-         *         picture: Its id, if it is kept.
-         *         share: The fraction of the image that is occluded, in [0, 1].
-         *         target: The class.
-         *         classes: The target first, then the most probable classes before and after.
-         *         heat: The new map of the same class.
+         *         margin: The difference to the second most probable class.
+         *         perplexity: The number of equally probable classes with the same entropy.
+         *         normalized_entropy: The normalised entropy, in [0, 1].
+         *         guessing: Whether the prediction counts as a guess.
          */
-        Covered: {
-            /** Image */
-            image: string;
-            /** Picture */
-            picture: string | null;
-            /** Share */
-            share: number;
-            /** Target */
-            target: number;
+        ConfidenceOut: {
+            /** Probability */
+            probability: number;
+            /** Margin */
+            margin: number;
+            /** Perplexity */
+            perplexity: number;
             /** Classes */
-            classes: components["schemas"]["ClassChange"][];
-            heat: components["schemas"]["DoubtedMap"];
-        };
-        /**
-         * Covering
-         * @description The map to compute, the region to occlude, and the infill.
-         *
-         *     Attributes:
-         *         mask: The region.
-         *         fill: The infill: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
-         *         keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
-         */
-        Covering: {
-            /** Picture */
-            picture: string;
-            /** Model */
-            model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
-            /** Layer */
-            layer?: string | number | null;
-            /** Target */
-            target?: string | number | null;
-            mask: components["schemas"]["CoverMask"];
-            /**
-             * Fill
-             * @default blur
-             * @enum {string}
-             */
-            fill: "blur" | "grey" | "mean";
-            /**
-             * Keep
-             * @default false
-             */
-            keep: boolean;
+            classes: number;
+            /** Normalized Entropy */
+            normalized_entropy: number;
+            /** Guessing */
+            guessing: boolean;
         };
         /**
          * Curve
@@ -1229,7 +1111,7 @@ export interface components {
         };
         /**
          * CurveOrder
-         * @description The removal order: bytes (height, width), base64; at point k all pixels with a byte of at most k are gone.
+         * @description The removal order: bytes (height, width), base64; at point k all pixels with a byte of at most k are replaced.
          */
         CurveOrder: {
             /** Width */
@@ -1241,15 +1123,15 @@ export interface components {
         };
         /**
          * CurveSteps
-         * @description The data from which any point can be drawn: `seen` and the infill `substrate`, both as network inputs.
+         * @description The data from which any point can be drawn: `network_input` and its `infill`, both as data URIs.
          */
         CurveSteps: {
-            /** Steps */
-            steps: number;
-            /** Seen */
-            seen: string;
-            /** Substrate */
-            substrate: string;
+            /** N Steps */
+            n_steps: number;
+            /** Network Input */
+            network_input: string;
+            /** Infill */
+            infill: string;
             order: components["schemas"]["CurveOrder"];
         };
         /**
@@ -1259,12 +1141,23 @@ export interface components {
         Curves: {
             /** Metric */
             metric: string;
-            /** Across */
-            across: string;
-            /** Up */
-            up: string;
+            /** X Label */
+            x_label: string;
+            /** Y Label */
+            y_label: string;
             /** Lines */
             lines: components["schemas"]["Curve"][];
+        };
+        /**
+         * CurvesResponse
+         * @description The complete curves. `target` is the class.
+         */
+        CurvesResponse: {
+            /** Target */
+            target: string;
+            steps: components["schemas"]["CurveSteps"];
+            /** Lines */
+            lines: components["schemas"]["CurveLine"][];
         };
         /**
          * DataChoice
@@ -1284,15 +1177,15 @@ export interface components {
          */
         Disagreement: {
             map: components["schemas"]["EncodedMap"];
-            place: components["schemas"]["Place"];
+            geometry: components["schemas"]["GeometryOut"];
         };
         /**
-         * DoubtedMap
-         * @description A raw map with its display options; `place` is its position in the accompanying image.
+         * DisplayedMap
+         * @description A raw map with its display options; `geometry` is its position in the accompanying image.
          */
-        DoubtedMap: {
+        DisplayedMap: {
             map: components["schemas"]["EncodedMap"];
-            place: components["schemas"]["Place"];
+            geometry: components["schemas"]["GeometryOut"];
             /** Relu */
             relu: boolean;
             /** Signed */
@@ -1301,14 +1194,69 @@ export interface components {
             percentile: number;
         };
         /**
-         * Drawn
-         * @description One map with its drawing options, as for `camlucida.render.panel`.
+         * EncodedMap
+         * @description One or several maps of the same size: little-endian float16, row-major, base64, to be multiplied by `peak`.
+         *
+         *     Values are divided by the largest absolute value (`peak`), because float16 cannot represent values below 6e-8 or
+         *     above 65,504.
          */
-        Drawn: {
-            /** Picture */
-            picture?: string | null;
+        EncodedMap: {
+            /** Count */
+            count: number;
+            /** Height */
+            height: number;
+            /** Width */
+            width: number;
+            /** Peak */
+            peak: number;
+            /** Values */
+            values: string;
+        };
+        /**
+         * EvaluationOut
+         * @description The table of a run, with one score per method and metric; methods first, controls last.
+         */
+        EvaluationOut: {
+            /** Run */
+            run: string;
+            /** N Images */
+            n_images: number;
+            /** Explained */
+            explained: string;
+            /** Methods */
+            methods: components["schemas"]["MethodOut"][];
+            /** Metrics */
+            metrics: components["schemas"]["MetricOut"][];
+            /** Scores */
+            scores: components["schemas"]["ScoreOut"][];
+            /** Sentences */
+            sentences: string[];
+            /** Failures */
+            failures: components["schemas"]["Failed"][];
+            /** Failed */
+            failed: number;
+        };
+        /**
+         * ExplainRequest
+         * @description What to explain.
+         *
+         *     Attributes:
+         *         image: The id of a sample or of an uploaded image; or else
+         *         image_base64: The bytes of an image file in base64.
+         *         model: A model of the app; the first one if not given.
+         *         methods: Methods by name, optionally with combinators.
+         *         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
+         *             pytorch-grad-cam).
+         *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
+         *         score: The score of a class.
+         *         options: Options of the method.
+         *         compare: Whether to compute the rank correlation of all maps.
+         */
+        ExplainRequest: {
             /** Image */
             image?: string | null;
+            /** Image Base64 */
+            image_base64?: string | null;
             /** Model */
             model?: string | null;
             /**
@@ -1346,80 +1294,35 @@ export interface components {
              * @default false
              */
             compare: boolean;
-            /**
-             * Opacity
-             * @default 0.5
-             */
-            opacity: number;
-            /** Colormap */
-            colormap?: string | null;
-            /**
-             * Blend
-             * @default heat
-             * @enum {string}
-             */
-            blend: "heat" | "uniform";
-            /** Contour */
-            contour?: number | null;
         };
         /**
-         * EdgeFalls
-         * @description The drop in log-probability, in nats, when the border or the middle of the image is blurred.
+         * ExplainResponse
+         * @description All maps of one image from one run, ordered by method, then target, then layer.
          *
-         *     `marked`: the fraction of the map that lies in the border.
+         *     Attributes:
+         *         label: The class of the image in the data set; null if unknown.
+         *         label_index: The model's output for that class; null if it has none.
+         *         correlation: Spearman's rank correlation of every pair of maps, if requested; null entries for constant maps.
+         *         seconds: The duration of the computation.
          */
-        EdgeFalls: {
-            /** Edge */
-            edge: number;
-            /** Middle */
-            middle: number;
-            /** Marked */
-            marked: number;
-            /** Decides */
-            decides: boolean;
-        };
-        /**
-         * EncodedMap
-         * @description One or several maps of the same size: little-endian float16, row-major, base64, to be multiplied by `peak`.
-         *
-         *     Values are divided by the largest absolute value (`peak`), because float16 cannot represent values below 6e-8 or
-         *     above 65,504.
-         */
-        EncodedMap: {
-            /** Count */
-            count: number;
-            /** Height */
-            height: number;
-            /** Width */
-            width: number;
-            /** Peak */
-            peak: number;
-            /** Values */
-            values: string;
-        };
-        /**
-         * EvaluationOf
-         * @description The table of a run, with one score per method and metric; methods first, controls last.
-         */
-        EvaluationOf: {
-            /** Run */
-            run: string;
-            /** Pictures */
-            pictures: number;
-            /** Explained */
-            explained: string;
-            /** Methods */
-            methods: components["schemas"]["MethodOf"][];
-            /** Metrics */
-            metrics: components["schemas"]["MetricOf"][];
-            /** Numbers */
-            numbers: components["schemas"]["NumberOf"][];
-            /** Sentences */
-            sentences: string[];
-            /** Failures */
-            failures: components["schemas"]["Failed"][];
-            /** Failed */
-            failed: number;
+        ExplainResponse: {
+            /** Image */
+            image: string;
+            /** Name */
+            name: string;
+            /** Label */
+            label: string | null;
+            /** Label Index */
+            label_index: number | null;
+            geometry: components["schemas"]["GeometryOut"];
+            /** Predictions */
+            predictions: components["schemas"]["PredictionOut"][];
+            /** Maps */
+            maps: components["schemas"]["MapOut"][];
+            /** Correlation */
+            correlation: (number | null)[][] | null;
+            /** Seconds */
+            seconds: number;
         };
         /**
          * Failed
@@ -1433,13 +1336,61 @@ export interface components {
         };
         /**
          * Failure
-         * @description Why there is no result, as a sentence.
+         * @description Why there is no result; `detail` is a sentence.
          */
         Failure: {
             /** Kind */
             kind: string;
             /** Detail */
             detail: string;
+        };
+        /**
+         * GeometryOut
+         * @description The position of the network input in the image: see `camlucida.types.Geometry`.
+         */
+        GeometryOut: {
+            /** Original */
+            original: [
+                number,
+                number
+            ];
+            /** Input */
+            input: [
+                number,
+                number
+            ];
+            /** Scale */
+            scale: [
+                number,
+                number
+            ];
+            /** Offset */
+            offset: [
+                number,
+                number
+            ];
+        };
+        /**
+         * GroupDifferenceOut
+         * @description A statistic of the maps of correct and of wrong predictions; `n` holds the number of images of each.
+         */
+        GroupDifferenceOut: {
+            /** Name */
+            name: string;
+            /** Meaning */
+            meaning: string;
+            /** N */
+            n: [
+                number,
+                number
+            ];
+            correct: components["schemas"]["Range"];
+            wrong: components["schemas"]["Range"];
+            difference: components["schemas"]["Range"];
+            /** P */
+            p: number | null;
+            /** Differs */
+            differs: boolean;
         };
         /**
          * ImageInfo
@@ -1495,7 +1446,7 @@ export interface components {
          *         relu: Whether the paper clips negative values.
          *         signed: Whether the map is displayed with negative values.
          *         percentile: The percentile at which the display saturates.
-         *         remark: A warning that must be displayed, as a sentence.
+         *         remark: A warning that must be displayed.
          */
         MapOut: {
             /** Model */
@@ -1533,15 +1484,15 @@ export interface components {
          * @description One map of one class.
          *
          *     Attributes:
-         *         picture: The id of an image.
+         *         image: The id of an image.
          *         model: A model of the app; the first one if not given.
          *         method: A method by name, optionally with combinators.
          *         layer: One layer; the default layer if not given.
          *         target: A class; the predicted class if not given.
          */
         MapRequest: {
-            /** Picture */
-            picture: string;
+            /** Image */
+            image: string;
             /** Model */
             model?: string | null;
             /**
@@ -1555,18 +1506,28 @@ export interface components {
             target?: string | number | null;
         };
         /**
-         * MatrixOf
+         * MapSimilarityOut
+         * @description Rank correlation with another map; null for a constant map.
+         */
+        MapSimilarityOut: {
+            /** Name */
+            name: string;
+            /** Correlation */
+            correlation: number | null;
+        };
+        /**
+         * MatrixOut
          * @description Some rows of the confusion matrix.
          *
          *     Attributes:
          *         classes: The number of all classes.
          *         matching: The number of classes to page through.
          */
-        MatrixOf: {
+        MatrixOut: {
             /** Rows */
-            rows: components["schemas"]["RowOf"][];
+            rows: components["schemas"]["MatrixRow"][];
             /** Columns */
-            columns: components["schemas"]["ClassOf"][];
+            columns: components["schemas"]["ClassOut"][];
             /** Counts */
             counts: number[][];
             /** Classes */
@@ -1576,11 +1537,25 @@ export interface components {
             /** Offset */
             offset: number;
             /** Pairs */
-            pairs: components["schemas"]["PairOf"][];
+            pairs: components["schemas"]["PairOut"][];
+        };
+        /**
+         * MatrixRow
+         * @description A row of the matrix: `total` images, of which `others` are predicted as classes without a column.
+         */
+        MatrixRow: {
+            /** Output */
+            output: number;
+            /** Name */
+            name: string;
+            /** Total */
+            total: number;
+            /** Others */
+            others: number;
         };
         /**
          * MethodChoice
-         * @description A method of the registry. `quick`: a map takes only a few runs of the network.
+         * @description A method of the registry; `quick` if a map takes only a few runs of the network.
          */
         MethodChoice: {
             /** Name */
@@ -1601,10 +1576,10 @@ export interface components {
             };
         };
         /**
-         * MethodOf
+         * MethodOut
          * @description A method or a control. A control is uninformative, or `knows` the ground truth: metrics must rank them apart.
          */
-        MethodOf: {
+        MethodOut: {
             /** Name */
             name: string;
             /** Control */
@@ -1616,7 +1591,23 @@ export interface components {
             knows: string;
         };
         /**
-         * MetricOf
+         * MethodRankingOut
+         * @description The ranking of one method: see `camlucida.user_study.results.MethodRanking`.
+         */
+        MethodRankingOut: {
+            /** Method */
+            method: string;
+            strength: components["schemas"]["Range"];
+            rating: components["schemas"]["Range"];
+            /** N Won */
+            n_won: number;
+            /** N Compared */
+            n_compared: number;
+            /** N Rated */
+            n_rated: number;
+        };
+        /**
+         * MetricOut
          * @description A measured metric.
          *
          *     Attributes:
@@ -1625,7 +1616,7 @@ export interface components {
          *         best: The methods that the paired tests find better than all others.
          *         curves: Whether curves are available.
          */
-        MetricOf: {
+        MetricOut: {
             /** Name */
             name: string;
             /** Group */
@@ -1668,13 +1659,13 @@ export interface components {
         ModelResult: {
             /** Model */
             model: string;
-            place: components["schemas"]["Place"];
+            geometry: components["schemas"]["GeometryOut"];
             /** Predictions */
             predictions: components["schemas"]["PredictionOut"][];
             /** Layers */
             layers: string[];
             /** Targets */
-            targets: components["schemas"]["ResolvedTarget"][];
+            targets: components["schemas"]["TargetOut"][];
         };
         /**
          * Neighbour
@@ -1697,26 +1688,77 @@ export interface components {
             nearest: components["schemas"]["Neighbour"][];
         };
         /**
-         * NumberOf
-         * @description The score of a method by a metric with its 95 % interval, over `n` images.
+         * OccludeRequest
+         * @description The map to compute, the region to occlude, and the infill.
          *
-         *     `invalid` of them could not be scored and count as worst.
+         *     Attributes:
+         *         mask: The region.
+         *         infill: What replaces the region: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
+         *         keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
          */
-        NumberOf: {
-            /** Method */
+        OccludeRequest: {
+            /** Image */
+            image: string;
+            /** Model */
+            model?: string | null;
+            /**
+             * Method
+             * @default grad_cam
+             */
             method: string;
-            /** Metric */
-            metric: string;
-            /** Value */
-            value: number | null;
-            /** Low */
-            low: number | null;
-            /** High */
-            high: number | null;
-            /** N */
-            n: number;
-            /** Invalid */
-            invalid: number;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
+            mask: components["schemas"]["OcclusionMask"];
+            /**
+             * Infill
+             * @default blur
+             * @enum {string}
+             */
+            infill: "blur" | "grey" | "mean";
+            /**
+             * Keep
+             * @default false
+             */
+            keep: boolean;
+        };
+        /**
+         * OccludeResponse
+         * @description The result of an occlusion.
+         *
+         *     Attributes:
+         *         preview: The occluded image, reduced, as a data URI.
+         *         image: Its id, if it is kept.
+         *         fraction: The fraction of the image that is occluded, in [0, 1].
+         *         target: The class.
+         *         classes: The target first, then the most probable classes before and after.
+         *         map: The new map of the same class.
+         */
+        OccludeResponse: {
+            /** Preview */
+            preview: string;
+            /** Image */
+            image: string | null;
+            /** Fraction */
+            fraction: number;
+            /** Target */
+            target: number;
+            /** Classes */
+            classes: components["schemas"]["ClassChange"][];
+            map: components["schemas"]["DisplayedMap"];
+        };
+        /**
+         * OcclusionMask
+         * @description The occluded region: bits (height, width), row-major, most significant first, without row padding; base64.
+         */
+        OcclusionMask: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Bits */
+            bits: string;
         };
         /**
          * Overall
@@ -1737,9 +1779,9 @@ export interface components {
             wrong: number;
             accuracy: components["schemas"]["Range"];
             top5: components["schemas"]["Range"];
-            calibration: components["schemas"]["Calibrated"] | null;
-            /** Contrasts */
-            contrasts: components["schemas"]["ContrastOf"][];
+            calibration: components["schemas"]["CalibrationOut"] | null;
+            /** Differences */
+            differences: components["schemas"]["GroupDifferenceOut"][];
             /** Sentences */
             sentences: string[];
             /** Method */
@@ -1752,12 +1794,12 @@ export interface components {
             failed: number;
         };
         /**
-         * PairOf
-         * @description `count` of the `total` images of `truth` are predicted as `said`.
+         * PairOut
+         * @description `count` of the `total` images of the class `label` are predicted as `predicted`.
          */
-        PairOf: {
-            truth: components["schemas"]["ClassOf"];
-            said: components["schemas"]["ClassOf"];
+        PairOut: {
+            label: components["schemas"]["ClassOut"];
+            predicted: components["schemas"]["ClassOut"];
             /** Count */
             count: number;
             /** Total */
@@ -1765,7 +1807,7 @@ export interface components {
         };
         /**
          * Palette
-         * @description A colour map: control colours (rrggbb) at positions from 0 to 1. `diverging`: zero is at the centre.
+         * @description A colour map: control colours (rrggbb) at positions from 0 to 1. If `diverging`, zero is at the centre.
          */
         Palette: {
             /** Colours */
@@ -1776,147 +1818,14 @@ export interface components {
             diverging: boolean;
         };
         /**
-         * Place
-         * @description The position of the network input in the image: see `camlucida.types.Geometry`.
+         * PanelRequest
+         * @description One map with its drawing options, as for `camlucida.render.panel`.
          */
-        Place: {
-            /** Original */
-            original: [
-                number,
-                number
-            ];
-            /** Input */
-            input: [
-                number,
-                number
-            ];
-            /** Scale */
-            scale: [
-                number,
-                number
-            ];
-            /** Offset */
-            offset: [
-                number,
-                number
-            ];
-        };
-        /**
-         * PlaceFalls
-         * @description The drop in log-probability, in nats, when the highlighted region is blurred.
-         *
-         *     Attributes:
-         *         falls: The drops at all positions; the first is that of the region itself.
-         *         marked: The blurred region, from 0 to 1, on the network input.
-         */
-        PlaceFalls: {
-            /** P */
-            p: number;
-            /** Fall */
-            fall: number;
-            /** Elsewhere */
-            elsewhere: number;
-            /** Falls */
-            falls: number[];
-            marked: components["schemas"]["EncodedMap"];
-        };
-        /**
-         * Points
-         * @description All points, one list per column. Positions are in units of the projection; y points up.
-         *
-         *     Attributes:
-         *         ways: The available projections.
-         *         how: A description of this projection.
-         *         count: The number of images with features; if there are more than points, the points are a random sample.
-         *         pictures: Sample indices: s<index> is the id, if the run `shows` images.
-         *         truth: Indices of the labels in `classes`; -1 for no label.
-         *         said: Indices of the predicted classes in `classes`.
-         *         right: 1 for correct, 0 for wrong, -1 if there is no label.
-         *         agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
-         *         colours: Categorical colours (rrggbb), in the order of use.
-         */
-        Points: {
-            /** Run */
-            run: string;
-            /**
-             * Way
-             * @enum {string}
-             */
-            way: "tsne" | "umap" | "pca";
-            /** Ways */
-            ways: ("tsne" | "umap" | "pca")[];
-            /** How */
-            how: string;
-            /** Place */
-            place: string;
-            /** Count */
-            count: number;
-            /** Shows */
-            shows: boolean;
-            /** X */
-            x: number[];
-            /** Y */
-            y: number[];
-            /** Names */
-            names: string[];
-            /** Pictures */
-            pictures: number[];
-            /** Truth */
-            truth: number[];
-            /** Said */
-            said: number[];
-            /** Confidence */
-            confidence: number[];
-            /** Right */
-            right: number[];
-            /** Classes */
-            classes: string[];
-            /** Agreement */
-            agreement: number | null;
-            /** Of Class */
-            of_class: components["schemas"]["ClassPoints"][];
-            /** Colours */
-            colours: string[];
-            /** Failures */
-            failures: components["schemas"]["Failed"][];
-            /** Failed */
-            failed: number;
-        };
-        /**
-         * PredictionOut
-         * @description One of the most probable classes.
-         */
-        PredictionOut: {
-            /** Index */
-            index: number;
-            /** Name */
-            name: string;
-            /** Probability */
-            probability: number;
-            /** Logit */
-            logit: number;
-        };
-        /**
-         * Question
-         * @description What to explain.
-         *
-         *     Attributes:
-         *         picture: The id of a sample or of an uploaded image; or else
-         *         image: The bytes of an image file in base64.
-         *         model: A model of the app; the first one if not given.
-         *         methods: Methods by name, optionally with combinators.
-         *         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
-         *             pytorch-grad-cam).
-         *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
-         *         score: The score of a class.
-         *         options: Options of the method.
-         *         compare: Whether to compute the rank correlation of all maps.
-         */
-        Question: {
-            /** Picture */
-            picture?: string | null;
+        PanelRequest: {
             /** Image */
             image?: string | null;
+            /** Image Base64 */
+            image_base64?: string | null;
             /** Model */
             model?: string | null;
             /**
@@ -1954,6 +1863,195 @@ export interface components {
              * @default false
              */
             compare: boolean;
+            /**
+             * Opacity
+             * @default 0.5
+             */
+            opacity: number;
+            /** Colormap */
+            colormap?: string | null;
+            /**
+             * Blend
+             * @default heat
+             * @enum {string}
+             */
+            blend: "heat" | "uniform";
+            /** Contour */
+            contour?: number | null;
+        };
+        /**
+         * PerturbRequest
+         * @description The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`.
+         */
+        PerturbRequest: {
+            /** Image */
+            image: string;
+            /** Model */
+            model?: string | null;
+            /**
+             * Method
+             * @default grad_cam
+             */
+            method: string;
+            /** Layer */
+            layer?: string | number | null;
+            /** Target */
+            target?: string | number | null;
+            /**
+             * Angle
+             * @default 0
+             */
+            angle: number;
+            /**
+             * Across
+             * @default 0
+             */
+            across: number;
+            /**
+             * Down
+             * @default 0
+             */
+            down: number;
+            /**
+             * Blur
+             * @default 0
+             */
+            blur: number;
+            /**
+             * Light
+             * @default 0
+             */
+            light: number;
+            /**
+             * Noise
+             * @default 0
+             */
+            noise: number;
+        };
+        /**
+         * PerturbResponse
+         * @description The result of a perturbation; all images are network inputs.
+         *
+         *     Attributes:
+         *         network_input: The perturbed image as a data URI.
+         *         original_map: The map of the unmodified image.
+         *         map: The map of the perturbed image.
+         *         mapped_back: `map` mapped back to the unmodified image, and a map of where it is defined (1 or 0).
+         *         correlation: Rank correlation of `original_map` and `mapped_back`; null for a constant map.
+         *         valid_fraction: The fraction of the image where it is defined, in [0, 1].
+         *         target: The class.
+         *         classes: The target first, then the most probable classes before and after.
+         */
+        PerturbResponse: {
+            /** Network Input */
+            network_input: string;
+            original_map: components["schemas"]["DisplayedMap"];
+            map: components["schemas"]["DisplayedMap"];
+            mapped_back: components["schemas"]["EncodedMap"];
+            /** Correlation */
+            correlation: number | null;
+            /** Valid Fraction */
+            valid_fraction: number;
+            /** Target */
+            target: number;
+            /** Classes */
+            classes: components["schemas"]["ClassChange"][];
+        };
+        /**
+         * Points
+         * @description All points, one list per column. Positions are in units of the projection; y points up.
+         *
+         *     Attributes:
+         *         projections: The available projections.
+         *         description: A description of this projection.
+         *         feature_source: Where in the network the features were taken.
+         *         count: The number of images with features; if there are more than points, the points are a random sample.
+         *         indices: Sample indices: s<index> is the id, if the app has the images of the run (`has_images`).
+         *         label_index: Indices of the labels in `classes`; -1 for no label.
+         *         predicted_index: Indices of the predicted classes in `classes`.
+         *         correct: 1 for correct, 0 for wrong, -1 if there is no label.
+         *         agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
+         *         colours: Categorical colours (rrggbb), in the order of use.
+         */
+        Points: {
+            /** Run */
+            run: string;
+            /**
+             * Projection
+             * @enum {string}
+             */
+            projection: "tsne" | "umap" | "pca";
+            /** Projections */
+            projections: ("tsne" | "umap" | "pca")[];
+            /** Description */
+            description: string;
+            /** Feature Source */
+            feature_source: string;
+            /** Count */
+            count: number;
+            /** Has Images */
+            has_images: boolean;
+            /** X */
+            x: number[];
+            /** Y */
+            y: number[];
+            /** Names */
+            names: string[];
+            /** Indices */
+            indices: number[];
+            /** Label Index */
+            label_index: number[];
+            /** Predicted Index */
+            predicted_index: number[];
+            /** Confidence */
+            confidence: number[];
+            /** Correct */
+            correct: number[];
+            /** Classes */
+            classes: string[];
+            /** Agreement */
+            agreement: number | null;
+            /** Class Agreement */
+            class_agreement: components["schemas"]["ClassAgreementOut"][];
+            /** Colours */
+            colours: string[];
+            /** Failures */
+            failures: components["schemas"]["Failed"][];
+            /** Failed */
+            failed: number;
+        };
+        /**
+         * PositionTestOut
+         * @description The drop in log-probability, in nats, when the highlighted region is blurred.
+         *
+         *     Attributes:
+         *         drops: The drops at all positions; the first is that of the region itself.
+         *         highlighted: The blurred region, from 0 to 1, on the network input.
+         */
+        PositionTestOut: {
+            /** P */
+            p: number;
+            /** Drop */
+            drop: number;
+            /** Mean Drop Elsewhere */
+            mean_drop_elsewhere: number;
+            /** Drops */
+            drops: number[];
+            highlighted: components["schemas"]["EncodedMap"];
+        };
+        /**
+         * PredictionOut
+         * @description One of the most probable classes.
+         */
+        PredictionOut: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Probability */
+            probability: number;
+            /** Logit */
+            logit: number;
         };
         /**
          * Range
@@ -1980,43 +2078,59 @@ export interface components {
             activation: number;
         };
         /**
-         * ResolvedTarget
-         * @description A target as requested, and its meaning for the model. `same`: the earlier target with the same class.
+         * RowPrediction
+         * @description An image and its prediction.
+         *
+         *     Attributes:
+         *         image: Its id in this app; null if the run is about other images.
+         *         label: The name of its label.
+         *         label_index: The output of its label; null if it has none.
+         *         predicted: The name of the predicted class.
+         *         predicted_index: The output of the predicted class.
+         *         rank: The rank of the label among all classes; null if unknown.
          */
-        ResolvedTarget: {
-            /** Key */
-            key: string;
+        RowPrediction: {
+            /** Image */
+            image: string | null;
             /** Name */
             name: string;
-            /** Index */
-            index: number | null;
-            /** Same */
-            same?: string | null;
+            /** Label */
+            label: string | null;
+            /** Label Index */
+            label_index: number | null;
+            /** Predicted */
+            predicted: string;
+            /** Predicted Index */
+            predicted_index: number;
+            /** Correct */
+            correct: boolean | null;
+            /** Confidence */
+            confidence: number;
+            /** Rank */
+            rank?: number | null;
         };
         /**
-         * RowOf
-         * @description A row of the matrix: `total` images, of which `others` are predicted as classes without a column.
+         * RowPredictionList
+         * @description Some of `total` images, from `offset`.
          */
-        RowOf: {
-            /** Output */
-            output: number;
-            /** Name */
-            name: string;
+        RowPredictionList: {
+            /** Items */
+            items: components["schemas"]["RowPrediction"][];
             /** Total */
             total: number;
-            /** Others */
-            others: number;
+            /** Offset */
+            offset: number;
         };
         /**
          * RunInfo
          * @description A run that can be displayed.
          *
          *     Attributes:
-         *         made: Whether it was computed in the app, not given on the command line.
+         *         computed: Whether it was computed in the app, not given on the command line.
          *         model: The model's name in the run.
-         *         asked: The model of the app with the same weights.
-         *         pictures: The number of its images.
-         *         shows: Whether the app has these images.
+         *         served_model: The model of the app with the same weights.
+         *         n_images: The number of its images.
+         *         has_images: Whether the app has these images.
          *         finished: Whether the run is complete.
          *         notes: Why images or maps cannot be displayed.
          *         error: Why the run cannot be opened.
@@ -2028,35 +2142,35 @@ export interface components {
             name: string;
             /** Kinds */
             kinds: ("mistakes" | "embedding" | "evaluation")[];
-            /** Made */
-            made: boolean;
+            /** Computed */
+            computed: boolean;
             /**
              * Model
              * @default
              */
             model: string;
-            /** Asked */
-            asked?: string | null;
+            /** Served Model */
+            served_model?: string | null;
             /**
              * Data
              * @default
              */
             data: string;
             /**
-             * Pictures
+             * N Images
              * @default 0
              */
-            pictures: number;
+            n_images: number;
             /**
              * Seed
              * @default 0
              */
             seed: number;
             /**
-             * Shows
+             * Has Images
              * @default false
              */
-            shows: boolean;
+            has_images: boolean;
             /**
              * Finished
              * @default true
@@ -2079,68 +2193,47 @@ export interface components {
             runs: components["schemas"]["RunInfo"][];
         };
         /**
-         * Said
-         * @description An image and its prediction.
-         *
-         *     Attributes:
-         *         picture: Its id in this app; null if the run is about other images.
-         *         truth: The output of its label; null if it has none.
-         *         label: The name of its label.
-         *         said: The name of the predicted class.
-         *         rank: The rank of the label among all classes; null if unknown.
-         */
-        Said: {
-            /** Picture */
-            picture: string | null;
-            /** Name */
-            name: string;
-            /** Label */
-            label: string | null;
-            /** Said */
-            said: string;
-            /** Truth */
-            truth: number | null;
-            /** Predicted */
-            predicted: number;
-            /** Correct */
-            correct: boolean | null;
-            /** Confidence */
-            confidence: number;
-            /** Rank */
-            rank?: number | null;
-        };
-        /**
-         * SaidList
-         * @description Some of `total` images, from `offset`.
-         */
-        SaidList: {
-            /** Items */
-            items: components["schemas"]["Said"][];
-            /** Total */
-            total: number;
-            /** Offset */
-            offset: number;
-        };
-        /**
          * Samples
          * @description Random samples, selected by `seed`.
          *
          *     Attributes:
-         *         looked: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
-         *         unread: How many of those could not be read or evaluated.
-         *         whole: Whether no other sample could match.
+         *         n_evaluated: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
+         *         n_failed: How many of those could not be read or evaluated.
+         *         complete: Whether no other sample could match.
          */
         Samples: {
             /** Seed */
             seed: number;
             /** Items */
             items: components["schemas"]["ImageInfo"][];
-            /** Looked */
-            looked: number;
-            /** Unread */
-            unread: number;
-            /** Whole */
-            whole: boolean;
+            /** N Evaluated */
+            n_evaluated: number;
+            /** N Failed */
+            n_failed: number;
+            /** Complete */
+            complete: boolean;
+        };
+        /**
+         * ScoreOut
+         * @description The score of a method by a metric with its 95 % interval, over `n` images.
+         *
+         *     `invalid` of them could not be scored and count as worst.
+         */
+        ScoreOut: {
+            /** Method */
+            method: string;
+            /** Metric */
+            metric: string;
+            /** Value */
+            value: number | null;
+            /** Low */
+            low: number | null;
+            /** High */
+            high: number | null;
+            /** N */
+            n: number;
+            /** Invalid */
+            invalid: number;
         };
         /**
          * Start
@@ -2161,8 +2254,8 @@ export interface components {
             };
             /** Palette */
             palette: string;
-            /** Unseen */
-            unseen: [
+            /** Nan Colour */
+            nan_colour: [
                 number,
                 number,
                 number
@@ -2185,8 +2278,8 @@ export interface components {
         StudyAnswer: {
             /** Person */
             person: string;
-            /** Place */
-            place: number;
+            /** Position */
+            position: number;
             /** Maps */
             maps: string[];
             /** Answer */
@@ -2203,7 +2296,7 @@ export interface components {
          *
          *     Attributes:
          *         methods: The number of methods.
-         *         pictures: The number of images.
+         *         n_images: The number of images.
          *         pairs: The number of pair questions per participant.
          *         ratings: The number of rating questions per participant.
          */
@@ -2212,8 +2305,8 @@ export interface components {
             model: string;
             /** Methods */
             methods: number;
-            /** Pictures */
-            pictures: number;
+            /** N Images */
+            n_images: number;
             /** Pairs */
             pairs: number;
             /** Ratings */
@@ -2231,7 +2324,7 @@ export interface components {
          *         run: The name of the evaluation's folder.
          *         methods: The methods of the study that the evaluation contains.
          *         taus: Kendall's tau-b between the means of each metric and the strengths; null if there is no order.
-         *         problem: Why there are no numbers, as a sentence.
+         *         problem: Why there are no numbers.
          */
         StudyMetrics: {
             /** Run */
@@ -2262,7 +2355,7 @@ export interface components {
          *     Attributes:
          *         model: A model of the app; the first one if not given.
          *         methods: Methods by name, optionally with combinators.
-         *         pictures: The number of images, selected from the data set by the seed.
+         *         n_images: The number of images, selected from the data set by the seed.
          *         layer: One layer; null for the default layer.
          *         pairs: The number of random pairs of methods to compare per image; at most all pairs.
          *         ratings: The number of maps per image that are rated individually.
@@ -2274,10 +2367,10 @@ export interface components {
             /** Methods */
             methods: string[];
             /**
-             * Pictures
+             * N Images
              * @default 12
              */
-            pictures: number;
+            n_images: number;
             /** Layer */
             layer?: string | null;
             /**
@@ -2324,8 +2417,8 @@ export interface components {
          * @description The results so far: see `camlucida.user_study.results.PreferenceResults`.
          */
         StudyResults: {
-            /** Standings */
-            standings: components["schemas"]["StudyStanding"][];
+            /** Ranking */
+            ranking: components["schemas"]["MethodRankingOut"][];
             /** People */
             people: components["schemas"]["StudyPerson"][];
             /** Total */
@@ -2338,43 +2431,27 @@ export interface components {
             metrics: components["schemas"]["StudyMetrics"][];
         };
         /**
-         * StudyStanding
-         * @description The ranking of one method: see `camlucida.user_study.results.MethodRanking`.
-         */
-        StudyStanding: {
-            /** Method */
-            method: string;
-            strength: components["schemas"]["Range"];
-            rating: components["schemas"]["Range"];
-            /** Won */
-            won: number;
-            /** Asked */
-            asked: number;
-            /** Rated */
-            rated: number;
-        };
-        /**
          * StudyState
-         * @description The study of the app; null if there is none yet. `can_be_made`: whether one can be created.
+         * @description The study of the app; null if there is none yet. `can_be_created`: whether one can be created.
          */
         StudyState: {
             study: components["schemas"]["StudyInfo"] | null;
-            /** Can Be Made */
-            can_be_made: boolean;
+            /** Can Be Created */
+            can_be_created: boolean;
         };
         /**
          * StudyTrial
          * @description One question as a participant sees it.
          *
          *     Attributes:
-         *         place: Its position in this participant's order, from 0.
+         *         position: Its position in this participant's order, from 0.
          *         original: The id of the image without a map.
          *         maps: The ids of the maps from left to right: two of a pair, or one to be rated.
-         *         said: The previous answer of this participant: 1 left, 2 right; or a rating from 1 to 5.
+         *         answer: The previous answer of this participant: 1 left, 2 right; or a rating from 1 to 5.
          */
         StudyTrial: {
-            /** Place */
-            place: number;
+            /** Position */
+            position: number;
             /**
              * Kind
              * @enum {string}
@@ -2386,33 +2463,22 @@ export interface components {
             original: string;
             /** Maps */
             maps: string[];
-            /** Said */
-            said: number | null;
+            /** Answer */
+            answer: number | null;
         };
         /**
-         * Top
-         * @description The images that activate a channel most, highest activation first.
-         *
-         *     Attributes:
-         *         seen: The number of images that were evaluated.
-         *         failed: The number of images that could not be read.
-         *         count: The number of images of the data set.
+         * TargetOut
+         * @description A target as requested, and its meaning for the model. `same`: the earlier target with the same class.
          */
-        Top: {
-            /** Layer */
-            layer: string;
-            /** Channel */
-            channel: number;
-            /** Total */
-            total: number;
-            /** Seen */
-            seen: number;
-            /** Failed */
-            failed: number;
-            /** Count */
-            count: number;
-            /** Pictures */
-            pictures: components["schemas"]["TopImage"][];
+        TargetOut: {
+            /** Key */
+            key: string;
+            /** Name */
+            name: string;
+            /** Index */
+            index: number | null;
+            /** Same */
+            same?: string | null;
         };
         /**
          * TopImage
@@ -2432,18 +2498,43 @@ export interface components {
             label: string | null;
             /** Strength */
             strength: number;
-            place: components["schemas"]["Place"];
+            geometry: components["schemas"]["GeometryOut"];
             map: components["schemas"]["EncodedMap"];
             predicted: components["schemas"]["PredictionOut"];
         };
         /**
-         * TopQuestion
+         * TopImagesOut
+         * @description The images that activate a channel most, highest activation first.
+         *
+         *     Attributes:
+         *         n_images: The number of images that were evaluated.
+         *         failed: The number of images that could not be read.
+         *         count: The number of images of the data set.
+         */
+        TopImagesOut: {
+            /** Layer */
+            layer: string;
+            /** Channel */
+            channel: number;
+            /** Total */
+            total: number;
+            /** N Images */
+            n_images: number;
+            /** Failed */
+            failed: number;
+            /** Count */
+            count: number;
+            /** Images */
+            images: components["schemas"]["TopImage"][];
+        };
+        /**
+         * TopImagesRequest
          * @description Which images activate a channel most.
          *
          *     Attributes:
-         *         pictures: The number of images of the data set to search, selected by `seed`; all if it has fewer.
+         *         n_images: The number of images of the data set to search, selected by `seed`; all if it has fewer.
          */
-        TopQuestion: {
+        TopImagesRequest: {
             /** Model */
             model?: string | null;
             /** Layer */
@@ -2451,105 +2542,15 @@ export interface components {
             /** Channel */
             channel: number;
             /**
-             * Pictures
+             * N Images
              * @default 200
              */
-            pictures: number;
+            n_images: number;
             /**
              * Seed
              * @default 0
              */
             seed: number;
-        };
-        /**
-         * TrustRules
-         * @description The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies.
-         */
-        TrustRules: {
-            /** Level */
-            level: number;
-            /** Hopeless */
-            hopeless: number;
-            /** Steady */
-            steady: number;
-        };
-        /**
-         * Varied
-         * @description The result of a perturbation; all images are network inputs.
-         *
-         *     Attributes:
-         *         image: The perturbed image as a data URI.
-         *         first: The map of the unmodified image.
-         *         heat: The map of the perturbed image.
-         *         back: Two maps of the same size: `heat` mapped back to the unmodified image, and where it is defined (1 or 0).
-         *         correlation: Rank correlation of `first` and `back` where it is defined; null for a constant map.
-         *         shared: The fraction of the image where it is defined, in [0, 1].
-         *         target: The class.
-         *         classes: The target first, then the most probable classes before and after.
-         */
-        Varied: {
-            /** Image */
-            image: string;
-            first: components["schemas"]["DoubtedMap"];
-            heat: components["schemas"]["DoubtedMap"];
-            back: components["schemas"]["EncodedMap"];
-            /** Correlation */
-            correlation: number | null;
-            /** Shared */
-            shared: number;
-            /** Target */
-            target: number;
-            /** Classes */
-            classes: components["schemas"]["ClassChange"][];
-        };
-        /**
-         * Vary
-         * @description The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`.
-         */
-        Vary: {
-            /** Picture */
-            picture: string;
-            /** Model */
-            model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
-            /** Layer */
-            layer?: string | number | null;
-            /** Target */
-            target?: string | number | null;
-            /**
-             * Angle
-             * @default 0
-             */
-            angle: number;
-            /**
-             * Across
-             * @default 0
-             */
-            across: number;
-            /**
-             * Down
-             * @default 0
-             */
-            down: number;
-            /**
-             * Blur
-             * @default 0
-             */
-            blur: number;
-            /**
-             * Light
-             * @default 0
-             */
-            light: number;
-            /**
-             * Noise
-             * @default 0
-             */
-            noise: number;
         };
         /**
          * Verdict
@@ -2559,17 +2560,17 @@ export interface components {
          *         classes: Similarity to the maps of other classes.
          *         noise: Similarity to the maps of copies with noise.
          *         shifts: Similarity to the maps of shifted copies.
-         *         band: The lowest similarity of a copy; maps of other classes should be below it.
+         *         min_correlation: The lowest similarity of a copy; maps of other classes should be below it.
          *         maps: Those maps, reduced, in this order, on the network input; null if there are none.
-         *         seen: The network input as a data URI.
-         *         blurred: The network input with the highlighted region blurred, as a data URI.
+         *         network_input: The network input as a data URI.
+         *         occluded_input: The network input with the highlighted region blurred, as a data URI.
          */
         Verdict: {
             /**
-             * Belief
+             * Level
              * @enum {string}
              */
-            belief: "believe it" | "with care" | "do not believe it" | "cannot tell";
+            level: "supported" | "weakly supported" | "not supported" | "cannot tell";
             /** Reasons */
             reasons: string[];
             /** Target */
@@ -2578,34 +2579,35 @@ export interface components {
             predicted: string;
             /** Probability */
             probability: number;
-            certainty: components["schemas"]["Certain"];
-            place: components["schemas"]["PlaceFalls"] | null;
-            edge: components["schemas"]["EdgeFalls"];
+            confidence: components["schemas"]["ConfidenceOut"];
+            position_test: components["schemas"]["PositionTestOut"] | null;
+            border_test: components["schemas"]["BorderTestOut"];
             /** Classes */
-            classes: components["schemas"]["AlikeMap"][];
+            classes: components["schemas"]["MapSimilarityOut"][];
             /** Noise */
-            noise: components["schemas"]["AlikeMap"][];
+            noise: components["schemas"]["MapSimilarityOut"][];
             /** Shifts */
-            shifts: components["schemas"]["AlikeMap"][];
-            /** Band */
-            band: number | null;
+            shifts: components["schemas"]["MapSimilarityOut"][];
+            /** Min Correlation */
+            min_correlation: number | null;
             maps: components["schemas"]["EncodedMap"] | null;
-            /** Seen */
-            seen: string;
-            /** Blurred */
-            blurred: string;
-            rules: components["schemas"]["TrustRules"];
+            /** Network Input */
+            network_input: string;
+            /** Occluded Input */
+            occluded_input: string;
+            thresholds: components["schemas"]["VerdictThresholds"];
         };
         /**
-         * WalkCurves
-         * @description The complete curves. `target` is the class.
+         * VerdictThresholds
+         * @description The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies.
          */
-        WalkCurves: {
-            /** Target */
-            target: string;
-            walked: components["schemas"]["CurveSteps"];
-            /** Lines */
-            lines: components["schemas"]["CurveLine"][];
+        VerdictThresholds: {
+            /** Max P */
+            max_p: number;
+            /** Reject P */
+            reject_p: number;
+            /** Min Stability */
+            min_stability: number;
         };
     };
     responses: never;
@@ -2634,7 +2636,7 @@ export interface operations {
                     "application/json": components["schemas"]["Start"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2652,7 +2654,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2661,7 +2663,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2670,7 +2672,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2679,7 +2681,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2688,7 +2690,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2697,7 +2699,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2723,7 +2725,7 @@ export interface operations {
                 seed?: number;
                 n?: number;
                 label?: string | null;
-                said?: ("right" | "wrong") | null;
+                prediction?: ("correct" | "wrong") | null;
                 low?: number;
                 high?: number;
                 model?: string | null;
@@ -2743,7 +2745,7 @@ export interface operations {
                     "application/json": components["schemas"]["Samples"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2761,7 +2763,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2770,7 +2772,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2779,7 +2781,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2788,7 +2790,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2797,7 +2799,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2806,7 +2808,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2826,7 +2828,7 @@ export interface operations {
             };
         };
     };
-    give_api_pictures_post: {
+    give_api_images_post: {
         parameters: {
             query?: {
                 name?: string;
@@ -2850,7 +2852,7 @@ export interface operations {
                     "application/json": components["schemas"]["ImageInfo"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2868,7 +2870,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2877,7 +2879,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2886,7 +2888,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2895,7 +2897,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2904,7 +2906,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -2913,7 +2915,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -2933,7 +2935,7 @@ export interface operations {
             };
         };
     };
-    show_api_pictures__id__get: {
+    show_api_images__id__get: {
         parameters: {
             query?: {
                 longest?: number;
@@ -2958,7 +2960,7 @@ export interface operations {
                     "image/jpeg": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2976,7 +2978,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2985,7 +2987,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2994,7 +2996,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3003,7 +3005,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3012,7 +3014,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3021,7 +3023,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3041,7 +3043,7 @@ export interface operations {
             };
         };
     };
-    explained_api_explain_post: {
+    explain_api_explain_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3050,7 +3052,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Question"];
+                "application/json": components["schemas"]["ExplainRequest"];
             };
         };
         responses: {
@@ -3060,10 +3062,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Answer"];
+                    "application/json": components["schemas"]["ExplainResponse"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3081,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3090,7 +3092,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3099,7 +3101,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3108,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3117,7 +3119,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3126,7 +3128,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3155,7 +3157,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Drawn"];
+                "application/json": components["schemas"]["PanelRequest"];
             };
         };
         responses: {
@@ -3168,7 +3170,7 @@ export interface operations {
                     "image/png": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3186,7 +3188,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3195,7 +3197,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3204,7 +3206,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3213,7 +3215,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3222,7 +3224,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3231,7 +3233,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3260,7 +3262,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Question"];
+                "application/json": components["schemas"]["ExplainRequest"];
             };
         };
         responses: {
@@ -3273,7 +3275,7 @@ export interface operations {
                     "application/octet-stream": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3291,7 +3293,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3300,7 +3302,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3309,7 +3311,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3318,7 +3320,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3327,7 +3329,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3336,7 +3338,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3365,7 +3367,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Question"];
+                "application/json": components["schemas"]["ExplainRequest"];
             };
         };
         responses: {
@@ -3378,7 +3380,7 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3396,7 +3398,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3405,7 +3407,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3414,7 +3416,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3423,7 +3425,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3432,7 +3434,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3441,7 +3443,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3461,7 +3463,7 @@ export interface operations {
             };
         };
     };
-    compared_api_compare_post: {
+    compare_api_compare_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3470,7 +3472,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Comparing"];
+                "application/json": components["schemas"]["CompareRequest"];
             };
         };
         responses: {
@@ -3483,7 +3485,7 @@ export interface operations {
                     "application/json": components["schemas"]["Comparison"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3501,7 +3503,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3510,7 +3512,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3519,7 +3521,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3528,7 +3530,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3537,7 +3539,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3546,7 +3548,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3566,7 +3568,7 @@ export interface operations {
             };
         };
     };
-    trusted_api_trust_post: {
+    verdict_api_trust_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3588,7 +3590,7 @@ export interface operations {
                     "application/json": components["schemas"]["Verdict"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3606,7 +3608,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3615,7 +3617,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3624,7 +3626,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3633,7 +3635,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3642,7 +3644,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3651,7 +3653,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3671,7 +3673,7 @@ export interface operations {
             };
         };
     };
-    drawn_api_curves_post: {
+    curves_api_curves_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3690,10 +3692,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WalkCurves"];
+                    "application/json": components["schemas"]["CurvesResponse"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3711,7 +3713,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3720,7 +3722,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3729,7 +3731,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3738,7 +3740,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3747,7 +3749,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3756,7 +3758,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3776,7 +3778,7 @@ export interface operations {
             };
         };
     };
-    cover_api_cover_post: {
+    occluded_api_occlude_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3785,7 +3787,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Covering"];
+                "application/json": components["schemas"]["OccludeRequest"];
             };
         };
         responses: {
@@ -3795,10 +3797,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Covered"];
+                    "application/json": components["schemas"]["OccludeResponse"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3816,7 +3818,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3825,7 +3827,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3834,7 +3836,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3843,7 +3845,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3852,7 +3854,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3861,7 +3863,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3881,7 +3883,7 @@ export interface operations {
             };
         };
     };
-    changed_api_vary_post: {
+    perturbed_api_perturb_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3890,7 +3892,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Vary"];
+                "application/json": components["schemas"]["PerturbRequest"];
             };
         };
         responses: {
@@ -3900,10 +3902,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Varied"];
+                    "application/json": components["schemas"]["PerturbResponse"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3921,7 +3923,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3930,7 +3932,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3939,7 +3941,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3948,7 +3950,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -3957,7 +3959,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -3966,7 +3968,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -3995,7 +3997,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ChannelsQuestion"];
+                "application/json": components["schemas"]["ChannelsRequest"];
             };
         };
         responses: {
@@ -4008,7 +4010,7 @@ export interface operations {
                     "application/json": components["schemas"]["Channels"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4026,7 +4028,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4035,7 +4037,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4044,7 +4046,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4053,7 +4055,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4062,7 +4064,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4071,7 +4073,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4100,7 +4102,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["TopQuestion"];
+                "application/json": components["schemas"]["TopImagesRequest"];
             };
         };
         responses: {
@@ -4110,10 +4112,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Top"];
+                    "application/json": components["schemas"]["TopImagesOut"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4131,7 +4133,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4140,7 +4142,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4149,7 +4151,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4158,7 +4160,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4167,7 +4169,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4176,7 +4178,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4214,7 +4216,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunList"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4232,7 +4234,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4241,7 +4243,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4250,7 +4252,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4259,7 +4261,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4268,7 +4270,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4277,7 +4279,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4297,7 +4299,7 @@ export interface operations {
             };
         };
     };
-    look_api_dataset_look_post: {
+    analyse_api_dataset_analyse_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -4319,7 +4321,7 @@ export interface operations {
                     "application/json": components["schemas"]["RunInfo"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4337,7 +4339,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4346,7 +4348,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4355,7 +4357,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4364,7 +4366,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4373,7 +4375,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4382,7 +4384,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4406,7 +4408,7 @@ export interface operations {
         parameters: {
             query: {
                 run: string;
-                way?: ("tsne" | "umap" | "pca") | null;
+                projection?: ("tsne" | "umap" | "pca") | null;
             };
             header?: never;
             path?: never;
@@ -4423,7 +4425,7 @@ export interface operations {
                     "application/json": components["schemas"]["Points"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4441,7 +4443,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4450,7 +4452,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4459,7 +4461,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4468,7 +4470,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4477,7 +4479,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4486,7 +4488,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4528,7 +4530,7 @@ export interface operations {
                     "application/json": components["schemas"]["Neighbours"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4546,7 +4548,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4555,7 +4557,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4564,7 +4566,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4573,7 +4575,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4582,7 +4584,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4591,7 +4593,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4631,7 +4633,7 @@ export interface operations {
                     "application/json": components["schemas"]["Overall"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4649,7 +4651,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4658,7 +4660,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4667,7 +4669,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4676,7 +4678,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4685,7 +4687,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -4694,220 +4696,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description The queue is full: try again in a few seconds */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    confusion_api_dataset_confusion_get: {
-        parameters: {
-            query: {
-                run: string;
-                find?: string;
-                offset?: number;
-                most?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["MatrixOf"];
-                };
-            };
-            /** @description Not a request for this page */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description The token is missing */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description From another site */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Not there (any more) */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description It took too long to arrive */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Too large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Compressed */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Cannot be done, with the reason */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description The queue is full: try again in a few seconds */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-        };
-    };
-    cell_api_dataset_cell_get: {
-        parameters: {
-            query: {
-                run: string;
-                truth: number;
-                said: number;
-                offset?: number;
-                n?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SaidList"];
-                };
-            };
-            /** @description Not a request for this page */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description The token is missing */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description From another site */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Not there (any more) */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description It took too long to arrive */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Too large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Compressed */
-            415: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Failure"];
-                };
-            };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -4931,7 +4720,7 @@ export interface operations {
         parameters: {
             query: {
                 run: string;
-                sort?: "confidence" | "name" | "label" | "said" | "rank";
+                sort?: "confidence" | "name" | "label" | "predicted" | "rank";
                 descending?: boolean;
                 find?: string;
                 offset?: number;
@@ -4949,10 +4738,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SaidList"];
+                    "application/json": components["schemas"]["RowPredictionList"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4970,7 +4759,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4979,7 +4768,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4988,7 +4777,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4997,7 +4786,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5006,7 +4795,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5015,7 +4804,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5055,7 +4844,7 @@ export interface operations {
                     "text/csv": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5073,7 +4862,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5082,7 +4871,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5091,7 +4880,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5100,7 +4889,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5109,7 +4898,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5118,7 +4907,220 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    confusion_api_dataset_confusion_get: {
+        parameters: {
+            query: {
+                run: string;
+                find?: string;
+                offset?: number;
+                most?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MatrixOut"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    cell_api_dataset_cell_get: {
+        parameters: {
+            query: {
+                run: string;
+                label_index: number;
+                predicted_index: number;
+                offset?: number;
+                n?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RowPredictionList"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5155,10 +5157,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["EvaluationOf"];
+                    "application/json": components["schemas"]["EvaluationOut"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5176,7 +5178,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5185,7 +5187,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5194,7 +5196,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5203,7 +5205,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5212,7 +5214,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5221,7 +5223,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5262,7 +5264,7 @@ export interface operations {
                     "application/json": components["schemas"]["Curves"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5280,7 +5282,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5289,7 +5291,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5298,7 +5300,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5307,7 +5309,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5316,7 +5318,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5325,7 +5327,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5363,7 +5365,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyState"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5381,7 +5383,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5390,7 +5392,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5399,7 +5401,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5408,7 +5410,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5417,7 +5419,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5426,7 +5428,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5446,7 +5448,7 @@ export interface operations {
             };
         };
     };
-    make_api_study_make_post: {
+    create_api_study_create_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -5468,7 +5470,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyState"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5486,7 +5488,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5495,7 +5497,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5504,7 +5506,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5513,7 +5515,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5522,7 +5524,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5531,7 +5533,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5551,11 +5553,11 @@ export interface operations {
             };
         };
     };
-    ask_api_study_next_get: {
+    next_question_api_study_next_get: {
         parameters: {
             query: {
                 person: string;
-                place?: number | null;
+                position?: number | null;
             };
             header?: never;
             path?: never;
@@ -5572,7 +5574,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyQuestion"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5590,7 +5592,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5599,7 +5601,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5608,7 +5610,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5617,7 +5619,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5626,7 +5628,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5635,7 +5637,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5655,7 +5657,7 @@ export interface operations {
             };
         };
     };
-    say_api_study_answer_post: {
+    store_answer_api_study_answer_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -5677,7 +5679,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyProgress"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5695,7 +5697,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5704,7 +5706,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5713,7 +5715,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5722,7 +5724,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5731,7 +5733,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5740,7 +5742,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5760,7 +5762,7 @@ export interface operations {
             };
         };
     };
-    image_api_study_pictures__id__get: {
+    image_api_study_images__id__get: {
         parameters: {
             query?: never;
             header?: never;
@@ -5781,7 +5783,7 @@ export interface operations {
                     "image/jpeg": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5799,7 +5801,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5808,7 +5810,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5817,7 +5819,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5826,7 +5828,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5835,7 +5837,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5844,7 +5846,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5864,7 +5866,7 @@ export interface operations {
             };
         };
     };
-    found_api_study_results_get: {
+    show_api_study_results_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -5882,7 +5884,7 @@ export interface operations {
                     "application/json": components["schemas"]["StudyResults"];
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5900,7 +5902,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5909,7 +5911,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5918,7 +5920,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5927,7 +5929,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5936,7 +5938,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -5945,7 +5947,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -5965,7 +5967,7 @@ export interface operations {
             };
         };
     };
-    found_csv_api_study_results_csv_get: {
+    results_csv_api_study_results_csv_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -5983,7 +5985,7 @@ export interface operations {
                     "text/csv": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6001,7 +6003,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6010,7 +6012,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6019,7 +6021,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -6028,7 +6030,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6037,7 +6039,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -6046,7 +6048,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;
@@ -6066,7 +6068,7 @@ export interface operations {
             };
         };
     };
-    said_csv_api_study_answers_csv_get: {
+    all_answers_csv_api_study_answers_csv_get: {
         parameters: {
             query?: never;
             header?: never;
@@ -6084,7 +6086,7 @@ export interface operations {
                     "text/csv": unknown;
                 };
             };
-            /** @description Not a request for this page */
+            /** @description Not a valid request */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6102,7 +6104,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description From another site */
+            /** @description The request comes from another site */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6111,7 +6113,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Not there (any more) */
+            /** @description Does not exist (any more) */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6120,7 +6122,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description It took too long to arrive */
+            /** @description The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -6129,7 +6131,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Too large */
+            /** @description The body is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6138,7 +6140,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Compressed */
+            /** @description The body is compressed */
             415: {
                 headers: {
                     [name: string]: unknown;
@@ -6147,7 +6149,7 @@ export interface operations {
                     "application/json": components["schemas"]["Failure"];
                 };
             };
-            /** @description Cannot be done, with the reason */
+            /** @description The request cannot be fulfilled; detail has the reason */
             422: {
                 headers: {
                     [name: string]: unknown;

@@ -5,7 +5,7 @@ import { DEFAULT, Found } from "../src/tabs/compare/found";
 import type { Cell } from "../src/tabs/compare/wire";
 import type { Wish } from "../src/tabs/compare/wish";
 
-const wish: Wish = { picture: "s1", models: ["net"], methods: ["a", "b"], layers: [], targets: ["0", "1"], score: "logit" };
+const wish: Wish = { image: "s1", models: ["net"], methods: ["a", "b"], layers: [], targets: ["0", "1"], score: "logit" };
 
 /** A cell whose map has one half float: `bits` times `peak`. */
 const cell = (method: string, target: string, peak: number, bits: number, more: object = {}): Cell =>
@@ -17,7 +17,7 @@ const cell = (method: string, target: string, peak: number, bits: number, more: 
 
 const found = (...cells: Cell[]): Found => {
   const made = new Found(wish, new Image());
-  made.expect({ opinion: { model: "net", place: plainPlace(1, 1) } as never, cells });
+  made.expect({ result: { model: "net", geometry: plainPlace(1, 1) } as never, cells });
   return made;
 };
 

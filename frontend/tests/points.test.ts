@@ -38,14 +38,14 @@ describe("words for numbers", () => {
       "0 %", "< 0.1 %", "9.9 %", "10 %", "99 %", "99.5 %", "> 99.9 %", "100 %",
     ]);
     expect([0, 0.004, 0.5].map(portion)).toEqual(["0 %", "less than 1 %", "50 %"]);
-    expect([1234.5, -0.5, 0, NaN, 0.0001].map(short)).toEqual(["1235", "−0.500", "0.00", "not seen", "1.0e−4"]);
+    expect([1234.5, -0.5, 0, NaN, 0.0001].map(short)).toEqual(["1235", "−0.500", "0.00", "outside the network input", "1.0e−4"]);
   });
 
   it("rank a curve's area among others by which way is good", () => {
-    expect(ranked(0.5, [0.4, 0.3], true)).toBe("better than both yardsticks");
-    expect(ranked(0.5, [0.4, 0.3], false)).toBe("no better than either");
-    expect(ranked(0.5, [0.6, 0.3], false)).toBe("better than one of them");
-    expect(ranked(0.5, [0.5, 0.5], true)).toBe("no better than either");
+    expect(ranked(0.5, [0.4, 0.3], true)).toBe("better than both baselines");
+    expect(ranked(0.5, [0.4, 0.3], false)).toBe("not better than either baseline");
+    expect(ranked(0.5, [0.6, 0.3], false)).toBe("better than one baseline");
+    expect(ranked(0.5, [0.5, 0.5], true)).toBe("not better than either baseline");
   });
 
   it("tell how long a study takes", () => {

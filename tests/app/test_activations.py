@@ -12,10 +12,12 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import camlucida as cl
-import camlucida.app.routes.activations as room
+import camlucida.app.routes.activations as channels
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Cancelled, Job
+from camlucida.app.failures import Cancelled
+from camlucida.app.jobs import Job
+from camlucida.app.routes import top_images
 from camlucida.app.schemas import EncodedMap, unpacked
 from camlucida.data.dataset import Item, ListDataset, sample_indices
 from camlucida.data.images import load_image
@@ -24,7 +26,7 @@ from camlucida.models.load import load
 
 
 def asked(client: TestClient, **question: Any) -> dict[str, Any]:
-    given = client.post("/api/channels", json={"picture": "s3", **question})
+    given = client.post("/api/channels", json={"image": "s3", **question})
     assert given.status_code == 200, given.text
     found: dict[str, Any] = given.json()
     return found
@@ -47,7 +49,7 @@ def test_a_slice_is_what_the_library_says(
     page: Page, client: TestClient, model: str, layer: str | None, order: str
 ) -> None:
     found = asked(client, model=model, layer=layer, order=order, target="dog", offset=5, count=20)
-    true = cl.activations(page.model(model).model, page.pictures.sample(3).image, layer=layer, target="dog", by=order)
+    true = cl.activations(page.model(model).model, page.images.sample(3).image, layer=layer, target="dog", by=order)
     shown = list(true.order[5:25])
     assert [c["channel"] for c in found["channels"]] == shown
     assert (found["layer"], found["target"], found["index"], found["total"]) == (true.layer, "dog", 1, len(true))
@@ -60,7 +62,9 @@ def test_a_slice_is_what_the_library_says(
         ("strength", true.maps.amax((1, 2))),
     ):
         assert [c[name] for c in found["channels"]] == pytest.approx(values[shown].tolist())
-    assert (found["least"], found["most"]) == pytest.approx((float(true.maps.min()), float(true.maps.max())))
+    assert (found["min_activation"], found["max_activation"]) == pytest.approx(
+        (float(true.maps.min()), float(true.maps.max()))
+    )
     values = true.contributions.tolist()
     assert found["positive"] == pytest.approx(sum(v for v in values if v > 0), rel=1e-5)
     assert found["negative"] == pytest.approx(sum(v for v in values if v < 0), rel=1e-5)
@@ -75,7 +79,7 @@ def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> Non
     model = page.model("toybox").model
     kept: list[Any] = []
     hook = model.network.get_submodule("layer4").register_forward_hook(lambda m, i, o: kept.append(o))
-    inputs, _ = model.preprocessing(page.pictures.sample(3).image)
+    inputs, _ = model.preprocessing(page.images.sample(3).image)
     score = model.network.eval()(inputs[None])[0, 2]
     hook.remove()
     (slopes,) = torch.autograd.grad(score, kept[0])
@@ -91,11 +95,11 @@ def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> Non
 def test_tokens_lie_on_their_grid() -> None:
     page = Page([load("toybox:vit")], ListDataset("two", [Item(Image.new("RGB", (40, 30), "red"), "red")]))
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        found = asked(client, picture="s0", layer="blocks.2", order="channel", count=3)
-    true = cl.activations(page.model(None).model, page.pictures.sample(0).image, layer="blocks.2")
-    assert found["least"] < 0
+        found = asked(client, image="s0", layer="blocks.2", order="channel", count=3)
+    true = cl.activations(page.model(None).model, page.images.sample(0).image, layer="blocks.2")
+    assert found["min_activation"] < 0
     np.testing.assert_allclose(maps_of(found), true.maps[:3].numpy(), rtol=2e-3, atol=2e-3)
-    assert found["place"]["original"] == [40, 30]
+    assert found["geometry"]["original"] == [40, 30]
 
 
 @pytest.fixture
@@ -103,8 +107,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked of the network."""
     runs: list[str] = []
 
-    def noting(name: str) -> Callable[..., Any]:
-        plain = getattr(room, name)
+    def noting(module: Any, name: str) -> Callable[..., Any]:
+        plain = getattr(module, name)
 
         def run(*args: Any, **kwargs: Any) -> Any:
             runs.append(name)
@@ -112,8 +116,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return run
 
-    for name in ("activations", "channel_top_images"):
-        monkeypatch.setattr(room, name, noting(name))
+    for module, name in ((channels, "activations"), (top_images, "channel_top_images")):
+        monkeypatch.setattr(module, name, noting(module, name))
     return runs
 
 
@@ -126,20 +130,20 @@ def test_pages_fit_together_and_the_network_runs_once(client: TestClient, counte
     asked(client, layer="layer2", order="gradient")
     assert counted == ["activations"]
     asked(client, layer="layer2", target="boat")
-    asked(client, layer="layer2", picture="s4")
+    asked(client, layer="layer2", image="s4")
     assert counted == ["activations"] * 3
 
 
 def test_large_maps_come_in_smaller_slices(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "SLICE", 24 * 24 * 7)
+    monkeypatch.setattr(channels, "MAX_VALUES", 24 * 24 * 7)
     assert len(asked(client, layer="layer1")["channels"]) == 7
-    monkeypatch.setattr(room, "SLICE", 5)
+    monkeypatch.setattr(channels, "MAX_VALUES", 5)
     assert len(asked(client, layer="layer1", offset=3)["channels"]) == 1
 
 
 def test_the_default_layer_has_one_name(client: TestClient, page: Page, counted: list[str]) -> None:
     for served in page.served.values():
-        default = cl.activations(served.model, page.pictures.sample(3).image).layer
+        default = cl.activations(served.model, page.images.sample(3).image).layer
         assert asked(client, model=served.name)["layer"] == default
         assert asked(client, model=served.name, layer=served.layers[-1].name)["layer"] == default
     assert counted == ["activations"] * 2
@@ -159,17 +163,17 @@ def test_top_images_by_brute_force(client: TestClient, page: Page, counted: list
     for channel in (0, 7, 30, 71):
         found = top(client, layer="layer3", channel=channel)
         expected = sorted(range(24), key=lambda i: (-float(true[i, channel]), i))
-        assert [one["id"] for one in found["pictures"]] == [f"s{i}" for i in expected]
+        assert [one["id"] for one in found["images"]] == [f"s{i}" for i in expected]
         strengths = true[expected, channel].tolist()
-        assert [one["strength"] for one in found["pictures"]] == pytest.approx(strengths)
-        assert (found["seen"], found["failed"], found["count"], found["total"]) == (24, 0, 24, 72)
-        for i, one in zip(expected[:4], found["pictures"], strict=False):
+        assert [one["strength"] for one in found["images"]] == pytest.approx(strengths)
+        assert (found["n_images"], found["failed"], found["count"], found["total"]) == (24, 0, 24, 72)
+        for i, one in zip(expected[:4], found["images"], strict=False):
             item = page.data[i]
             maps = cl.activations(page.model(None).model, item.image, layer="layer3")
             np.testing.assert_allclose(maps_of(one)[0], maps.maps[channel].numpy(), rtol=3e-3, atol=2e-3)
             assert (one["name"], one["label"]) == (item.name, page.data.classes[item.label or 0])
             assert one["predicted"]["name"] == maps.predictions[0].name
-            assert tuple(one["place"]["original"]) == load_image(item.image).size
+            assert tuple(one["geometry"]["original"]) == load_image(item.image).size
     assert counted == ["channel_top_images"]  # looked through once, for all four
 
 
@@ -177,11 +181,11 @@ def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: 
     drawn = sample_indices(24, 6, 11)
     true = peaks(page, "layer4", drawn)[:, 5].tolist()
     expected = [f"s{i}" for _, i in sorted(zip(true, drawn, strict=True), key=lambda pair: (-pair[0], pair[1]))]
-    found = top(client, channel=5, pictures=6, seed=11)
-    assert [one["id"] for one in found["pictures"]] == expected
-    assert (found["seen"], found["count"]) == (6, 24)
-    top(client, channel=5, pictures=6, seed=12)
-    top(client, channel=6, pictures=6, seed=11, layer="layer4")
+    found = top(client, channel=5, n_images=6, seed=11)
+    assert [one["id"] for one in found["images"]] == expected
+    assert (found["n_images"], found["count"]) == (6, 24)
+    top(client, channel=5, n_images=6, seed=12)
+    top(client, channel=6, n_images=6, seed=11, layer="layer4")
     assert counted == ["channel_top_images"] * 2
 
 
@@ -206,20 +210,20 @@ def broken(page: Page) -> Iterator[tuple[TestClient, Page]]:
 def test_what_cannot_be_read_is_left_out_and_counted(broken: tuple[TestClient, Page]) -> None:
     client, page = broken
     found = top(client, channel=3)
-    assert (found["seen"], found["failed"], found["count"]) == (5, 3, 8)
+    assert (found["n_images"], found["failed"], found["count"]) == (5, 3, 8)
     true = peaks(page, "layer4", [1, 3, 4, 6, 7])[:, 3].tolist()
     expected = [f"s{i}" for _, i in sorted(zip(true, [1, 3, 4, 6, 7], strict=True), key=lambda p: (-p[0], p[1]))]
-    assert [one["id"] for one in found["pictures"]] == expected
+    assert [one["id"] for one in found["images"]] == expected
 
 
 def test_the_scan_tells_how_far_it_is_and_ends_when_nobody_waits(page: Page) -> None:
     told: list[Any] = []
-    question = room.TopQuestion(channel=0)
+    question = top_images.TopImagesRequest(channel=0)
     job = Job(lambda event, content: (told.append(content), content["done"] == 4 and job.cancel()))
     with pytest.raises(Cancelled):
-        room._top(page, question, job)
+        top_images._top(page, question, job)
     assert told == [{"done": done, "total": 24} for done in range(5)]
-    assert page.memory.scans.used == 0
+    assert page.caches.scans.used == 0
 
 
 def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
@@ -237,7 +241,7 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
     made.warm()
     seen.clear()
     with pytest.raises(Cancelled):
-        room._top(made, room.TopQuestion(channel=0, pictures=300), job)
+        top_images._top(made, top_images.TopImagesRequest(channel=0, n_images=300), job)
     assert len(seen) == 7
 
 
@@ -251,9 +255,9 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
         ({"layer": "layer?"}, 422, "may be several"),
         ({"target": "unicorn"}, 422, "no class 'unicorn'"),
         ({"target": "top3"}, 422, "for one target"),
-        ({"model": "resnet"}, 422, "no model 'resnet' on this page"),
-        ({"picture": "s999"}, 404, "is not here"),
-        ({"picture": "../etc"}, 422, "picture"),
+        ({"model": "resnet"}, 422, "the app has no model 'resnet'"),
+        ({"image": "s999"}, 404, "is not here"),
+        ({"image": "../etc"}, 422, "picture"),
         ({"order": "size"}, 422, "order"),
         ({"offset": -1}, 422, "offset"),
         ({"count": 5000}, 422, "count"),
@@ -261,7 +265,7 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
     ],
 )
 def test_refusals(client: TestClient, question: dict[str, Any], status: int, words: str) -> None:
-    given = client.post("/api/channels", json={"picture": "s3", **question})
+    given = client.post("/api/channels", json={"image": "s3", **question})
     assert given.status_code == status
     assert words in given.json()["detail"]
 
@@ -269,9 +273,9 @@ def test_refusals(client: TestClient, question: dict[str, Any], status: int, wor
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ({"channel": 5000, "pictures": 2}, "no channel 5000 at layer4: it has 128"),
+        ({"channel": 5000, "n_images": 2}, "no channel 5000 at layer4: it has 128"),
         ({"channel": -1}, "channel"),
-        ({"channel": 0, "pictures": 100_000}, "pictures"),
+        ({"channel": 0, "n_images": 100_000}, "n_images"),
         ({"channel": 0, "layer": "layer9"}, "no layer 'layer9'"),
         ({"channel": 0, "seed": -4}, "seed"),
     ],

@@ -110,7 +110,7 @@ def test_it_says_where_it_is_answers_there_and_stops(tmp_path: Path) -> None:
 def test_it_stops_in_the_middle_of_work(tmp_path: Path) -> None:
     """Of two that are worked for and two that wait, with and without a stream."""
     with started(tmp_path) as page:
-        question = {"picture": "s1", "methods": ["rise"], "options": {"n": 4000}, "targets": ["top5"]}
+        question = {"image": "s1", "methods": ["rise"], "options": {"n": 4000}, "targets": ["top5"]}
 
         def ask(accept: str) -> None:
             request = urllib.request.Request(
@@ -168,18 +168,15 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
         began = time.monotonic()
         code, out, err = run(*SMALL, "--port", str(port))
     assert (code, out) == (2, "")
-    assert err == (
-        f"camlucida: port {port} of 127.0.0.1 is in use, perhaps by another page. Choose another with --port (0 takes "
-        "any).\n"
-    )
+    assert err == (f"camlucida: port {port} of 127.0.0.1 is in use. Pass another --port, or 0 for any any).\n")
     assert time.monotonic() - began < soon(2)  # before anything was loaded
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--port", "70000"), "--port 70000 is none: they go from 0 (any free one) to 65535."),
-        (("--port", "0", "--model", "toybo"), "unknown model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "70000"), "--port 70000 is not a port: pass a number from 0 (any free port) to 65535."),
+        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
         (("--port", "0", "--model", "weights.pth"), "weights.pth"),
         (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
         (("--port", "0", "--model", "toybox", "--data", "empty"), "no images in"),
@@ -199,7 +196,7 @@ def test_slips_are_one_sentence(arguments: tuple[str, ...], said: str, run: Call
 def test_a_host_that_there_is_not(run: Callable[..., Result]) -> None:
     code, _, err = run(*SMALL, "--host", "no such host")
     assert code == 2
-    assert err == "camlucida: no address 'no such host' is known. Give one of this machine with --host.\n"
+    assert err == "camlucida: the host 'no such host' cannot be resolved. Pass an address of this machine as --host.\n"
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])

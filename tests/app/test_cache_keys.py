@@ -24,8 +24,8 @@ from starlette.testclient import TestClient
 from camlucida.app import routes
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.caches import Memory
-from camlucida.app.routes import activations, compare, explain, images, study
+from camlucida.app.caches import Caches
+from camlucida.app.routes import activations, compare, explain, images, study, top_images
 from camlucida.app.routes.dataset import runs
 from camlucida.app.routes.trust import common, occlude, stability
 from camlucida.data.open import open_dataset
@@ -52,20 +52,22 @@ def file(seed: int) -> str:
     return base64.b64encode(sink.getvalue()).decode()
 
 
-DOUBT = {"picture": "s2", "model": "toybox:vgg", "method": "layer_cam", "layer": "layer2", "target": 0}
-USUAL = {"picture": "s1", "methods": ["finer_cam"], "options": {"n": 2}, "targets": [0]}
+DOUBT = {"image": "s2", "model": "toybox:vgg", "method": "layer_cam", "layer": "layer2", "target": 0}
+USUAL = {"image": "s1", "methods": ["finer_cam"], "options": {"n": 2}, "targets": [0]}
 QUESTION = {
-    "picture": "s2", "model": "toybox:vgg", "methods": ["smooth_grad_cam_plusplus"], "layers": ["layer2"],
+    "image": "s2", "model": "toybox:vgg", "methods": ["smooth_grad_cam_plusplus"], "layers": ["layer2"],
     "targets": [1], "score": "probability", "options": {"n": 3},
 }  # fmt: skip
 ASKED: dict[str, Asking] = {
     "explain": Asking(
         "/api/explain",
-        explain.Question,
+        explain.ExplainRequest,
         {**USUAL, "targets": [0, 1]},
         {**QUESTION, "targets": [2, 3], "compare": True},
     ),
-    "explain an image": Asking("/api/explain", explain.Question, {"image": file(0)}, {"image": file(1)}),
+    "explain an image": Asking(
+        "/api/explain", explain.ExplainRequest, {"image_base64": file(0)}, {"image_base64": file(1)}
+    ),
     "panel": Asking(
         "/api/explain/panel.png",
         explain.Drawn,
@@ -74,16 +76,16 @@ ASKED: dict[str, Asking] = {
     ),
     "arrays": Asking(
         "/api/explain/map.npz",
-        explain.Question,
+        explain.ExplainRequest,
         USUAL,
         QUESTION,
     ),
     "compare": Asking(
         "/api/compare",
-        compare.Comparing,
-        {"picture": "s1", "methods": ["grad_cam", "hires_cam"]},
+        compare.CompareRequest,
+        {"image": "s1", "methods": ["grad_cam", "hires_cam"]},
         {
-            "picture": "s2",
+            "image": "s2",
             "models": ["toybox:vgg"],
             "methods": ["layer_cam"],
             "layers": ["layer2"],
@@ -91,26 +93,26 @@ ASKED: dict[str, Asking] = {
             "score": "log_probability",
         },
     ),
-    "curves": Asking("/api/curves", common.MapRequest, {"picture": "s1"}, DOUBT),
-    "trust": Asking("/api/trust", common.MapRequest, {"picture": "s1"}, {"target": 0}),  # keyed as curves are, and slow
+    "curves": Asking("/api/curves", common.MapRequest, {"image": "s1"}, DOUBT),
+    "trust": Asking("/api/trust", common.MapRequest, {"image": "s1"}, {"target": 0}),  # keyed as curves are, and slow
     "cover": Asking(
-        "/api/cover",
-        occlude.Covering,
-        {"picture": "s1", "mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
+        "/api/occlude",
+        occlude.OccludeRequest,
+        {"image": "s1", "mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
         DOUBT | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "fill": "grey", "keep": True},
     ),
     "vary": Asking(
-        "/api/vary",
-        stability.Vary,
-        {"picture": "s1", "angle": 5},
+        "/api/perturb",
+        stability.PerturbRequest,
+        {"image": "s1", "angle": 5},
         DOUBT | {"angle": 9, "across": 0.1, "down": 0.1, "blur": 0.02, "light": 0.2, "noise": 0.1},
     ),
     "channels": Asking(
         "/api/channels",
-        activations.ChannelsQuestion,
-        {"picture": "s1"},
+        activations.ChannelsRequest,
+        {"image": "s1"},
         {
-            "picture": "s2",
+            "image": "s2",
             "model": "toybox:vgg",
             "layer": "layer2",
             "target": 0,
@@ -122,12 +124,12 @@ ASKED: dict[str, Asking] = {
     ),
     "strongest": Asking(
         "/api/channels/top",
-        activations.TopQuestion,
-        {"channel": 0, "pictures": 6},
-        {"model": "toybox:vgg", "layer": "layer2", "channel": 1, "pictures": 7, "seed": 1},
+        top_images.TopImagesRequest,
+        {"channel": 0, "n_images": 6},
+        {"model": "toybox:vgg", "layer": "layer2", "channel": 1, "n_images": 7, "seed": 1},
     ),
     "look": Asking(
-        "/api/dataset/look",
+        "/api/dataset/analyse",
         runs.AnalysisRequest,
         {"count": 100},
         {"model": "toybox:vgg", "count": 300, "seed": 1, "maps": False},
@@ -135,8 +137,8 @@ ASKED: dict[str, Asking] = {
     "samples": Asking(
         "/api/samples",
         images.SampleQuery,
-        {"n": 4, "said": "right"},
-        {"seed": 1, "n": 3, "label": "cat", "said": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
+        {"n": 4, "prediction": "correct"},
+        {"seed": 1, "n": 3, "label": "cat", "prediction": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
     ),
 }
 WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer}
@@ -175,10 +177,10 @@ def page_of(site: TestClient) -> Page:
 def forget(site: TestClient) -> None:
     """Empty everything that is kept."""
     page = page_of(site)
-    page.memory = Memory()
-    page.over._made.clear()
+    page.caches = Caches()
+    page.analysis_runs._computed.clear()
     for served in page.served.values():
-        served.said.clear()
+        served.predictions.clear()
 
 
 FIELDS = [(name, field) for name, asking_ in ASKED.items() for field in asking_.others]
@@ -197,16 +199,16 @@ def test_every_field_counts(site: TestClient, name: str, field: str) -> None:
 
 
 ALIKE = {
-    name: {"picture": "s1", **more}
+    name: {"image": "s1", **more}
     for name, more in {
         "/api/explain": {}, "/api/explain/record.json": {}, "/api/compare": {"methods": ["grad_cam", "layer_cam"]},
-        "/api/curves": {}, "/api/cover": {"mask": mask(1, 1, 0, 0, 0, 0, 0, 0)}, "/api/vary": {"angle": 5},
+        "/api/curves": {}, "/api/occlude": {"mask": mask(1, 1, 0, 0, 0, 0, 0, 0)}, "/api/perturb": {"angle": 5},
         "/api/channels": {},
     }.items()
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [*ALIKE, "/api/channels/top", "/api/dataset/look"])
+@pytest.mark.parametrize("path", [*ALIKE, "/api/channels/top", "/api/dataset/analyse"])
 def test_a_model_with_the_same_weights_is_another_model(path: str) -> None:
     """One network under two names, with other class names and another default layer."""
     model = load("toybox")
@@ -229,12 +231,12 @@ def test_the_same_pixels_under_another_name_are_another_image(site: TestClient, 
     """A sample of the data set, and an upload that has its pixels."""
     sink = io.BytesIO()
     page: Page = page_of(site)
-    page.pictures.sample(1).image.save(sink, "PNG")
-    given = site.post("/api/pictures", params={"name": "mine.png"}, content=sink.getvalue()).json()["id"]
+    page.images.sample(1).image.save(sink, "PNG")
+    given = site.post("/api/images", params={"name": "mine.png"}, content=sink.getvalue()).json()["id"]
     answered(site, path, ALIKE[path])
-    kept = answered(site, path, {**ALIKE[path], "picture": given})
+    kept = answered(site, path, {**ALIKE[path], "image": given})
     forget(site)
-    assert kept == answered(site, path, {**ALIKE[path], "picture": given})
+    assert kept == answered(site, path, {**ALIKE[path], "image": given})
 
 
 BODY = '"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NAME"}'

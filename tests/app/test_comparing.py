@@ -20,10 +20,11 @@ import camlucida as cl
 from camlucida.app import map_batch
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Cancelled, Job
-from camlucida.app.routes.compare import Comparing
-from camlucida.app.routes.compare import made as compared
-from camlucida.app.schemas import EncodedMap, Place, unpacked
+from camlucida.app.failures import Cancelled
+from camlucida.app.jobs import Job
+from camlucida.app.routes.compare import CompareRequest
+from camlucida.app.routes.compare import _compare as compared
+from camlucida.app.schemas import EncodedMap, GeometryOut, unpacked
 from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.map_comparison import disagreement, rank_correlation
 from camlucida.data.open import open_dataset
@@ -41,7 +42,7 @@ def ask(client: TestClient) -> Callable[..., Any]:
     """The answer to a question about a sample."""
 
     def ask(picture: str = "s3", methods: list[str] = FOUR, **question: Any) -> Any:
-        answer = client.post("/api/compare", json={"picture": picture, "methods": methods, **question})
+        answer = client.post("/api/compare", json={"image": picture, "methods": methods, **question})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -54,7 +55,7 @@ def raw(cell: dict[str, Any]) -> np.ndarray[Any, Any]:
 
 def landed(told: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any]:
     """What the browser makes of the map of disagreement, by the library's own arithmetic."""
-    place = Place(**told["place"])
+    place = GeometryOut(**told["geometry"])
     there = Geometry(place.original, place.input, place.scale, place.offset)
     assert there.original == (width, height)
     return to_image_grid(torch.from_numpy(unpacked(EncodedMap(**told["map"]))[0]), there).numpy()
@@ -62,7 +63,7 @@ def landed(told: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any
 
 def test_the_numbers_are_explains(ask: Callable[..., Any], page: Page) -> None:
     found = ask(targets=["predicted", "runner-up"], layers=["layer3", "layer4"])
-    picture = page.pictures.sample(3).image
+    picture = page.images.sample(3).image
     model = page.served["toybox"].model
     made = cl.explain(
         model, picture, target=["predicted", "runner-up"], layer=["layer3", "layer4"], method=["grad_cam", "layer_cam"]
@@ -80,7 +81,7 @@ def test_the_numbers_are_explains(ask: Callable[..., Any], page: Page) -> None:
 def test_rank_correlation_and_disagreement_are_the_librarys(ask: Callable[..., Any], page: Page) -> None:
     methods = ["grad_cam", "layer_cam", "hires_cam"]
     found = ask(methods=methods, targets=["predicted", "runner-up"])
-    picture = page.pictures.sample(3).image
+    picture = page.images.sample(3).image
     made = cl.explain(page.served["toybox"].model, picture, target=["predicted", "runner-up"], method=methods)
     assert len(found["cells"]) == 6
     np.testing.assert_allclose(np.array(found["correlation"], float), made.rank_correlation(), atol=1e-6)
@@ -89,10 +90,10 @@ def test_rank_correlation_and_disagreement_are_the_librarys(ask: Callable[..., A
 
 def test_of_a_large_picture_they_are_nearly(client: TestClient, ask: Callable[..., Any], page: Page) -> None:
     """The page sums over a smaller picture; what is not seen is cut off there at the same places."""
-    large = page.pictures.sample(3).image.resize((1200, 700), Image.Resampling.BICUBIC)
+    large = page.images.sample(3).image.resize((1200, 700), Image.Resampling.BICUBIC)
     sink = io.BytesIO()
     large.save(sink, "PNG")
-    id_ = client.post("/api/pictures", content=sink.getvalue()).json()["id"]
+    id_ = client.post("/api/images", content=sink.getvalue()).json()["id"]
     model = cl.wrap(page.served["toybox"].model.network, size=96, fit="crop")
     page.served["toybox"].model = model
     found = ask(id_, ["grad_cam", "layer_cam", "gradient"], models=["toybox"])
@@ -124,7 +125,7 @@ def test_a_map_that_is_the_same_for_all_is_there_once(ask: Callable[..., Any]) -
 
 def test_fused_layers_are_all_where_none_is_named(ask: Callable[..., Any], page: Page) -> None:
     (cell,) = ask(methods=["refine(layer_cam)"])["cells"]
-    e = cl.explain(page.served["toybox"].model, page.pictures.sample(3).image, method="refine(layer_cam)")
+    e = cl.explain(page.served["toybox"].model, page.images.sample(3).image, method="refine(layer_cam)")
     assert cell["map"]["layer"] == e.layer == "layer1+layer2+layer3+layer4"
     np.testing.assert_allclose(raw(cell), e.raw, atol=1e-3 * float(e.raw.abs().max()))
 
@@ -164,7 +165,7 @@ def test_two_models(ask: Callable[..., Any], page: Page) -> None:
     assert cells["toybox", "grad_cam"]["layer"] == "layer2"
     assert cells["toybox:vgg", "grad_cam"]["layer"] == "features.17"  # it has no layer2: its default
     assert "average pooling" in cells["toybox:vgg", "cam"]["error"]
-    picture = page.pictures.sample(3).image
+    picture = page.images.sample(3).image
     each = [
         cl.explain(page.served["toybox"].model, picture, layer="layer2"),
         cl.explain(page.served["toybox:vgg"].model, picture),
@@ -196,9 +197,9 @@ def test_models_that_saw_different_parts_are_compared_where_both_did() -> None:
     models = [replace(model, spec=name) for model, name in zip(models, ("crops", "pads"), strict=True)]
     page = Page(models, open_dataset("toybox", count=2))
     wide = Image.fromarray(np.random.default_rng(5).integers(0, 255, (60, 120, 3), dtype=np.uint8))
-    given = page.pictures.give(wide)
+    given = page.images.add_upload(wide)
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        asked = {"picture": given.id, "methods": ["grad_cam"], "models": ["crops", "pads"]}
+        asked = {"image": given.id, "methods": ["grad_cam"], "models": ["crops", "pads"]}
         found = client.post("/api/compare", json=asked).json()
     maps = [cl.explain(model, wide).landed for model in models]
     assert np.isnan(maps[0]).any()
@@ -213,7 +214,7 @@ def test_models_that_saw_different_parts_are_compared_where_both_did() -> None:
 
 def test_targets_by_their_place(ask: Callable[..., Any], page: Page) -> None:
     model = page.served["toybox"].model
-    order = predict_scores(model, page.pictures.sample(3).image).argsort(descending=True).tolist()
+    order = predict_scores(model, page.images.sample(3).image).argsort(descending=True).tolist()
     found = ask(methods=["grad_cam"], targets=["top3", order[1], str(order[4]), "not cat"])
     targets = found["models"][0]["targets"]
     assert [t["key"] for t in targets[:3]] == ["predicted", "runner-up", "third"]
@@ -250,7 +251,7 @@ def test_other_models_classes_are_found_by_name() -> None:
         [model("one", ("ant", "bee", "cow")), model("two", ("cow", "ant", "elk"))], open_dataset("toybox", count=1)
     )
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        asked = {"picture": "s0", "methods": ["grad_cam"], "models": ["one", "two"], "targets": [0, 1]}
+        asked = {"image": "s0", "methods": ["grad_cam"], "models": ["one", "two"], "targets": [0, 1]}
         found = client.post("/api/compare", json=asked).json()
     assert [(c["model"], c["target"], (c["map"] or {}).get("index")) for c in found["cells"]] == [
         ("one", "0", 0),
@@ -274,10 +275,10 @@ def test_layers_that_are_none_are_told(ask: Callable[..., Any]) -> None:
 
 
 def test_too_many_are_refused_in_words(client: TestClient) -> None:
-    asked = {"picture": "s1", "methods": FOUR[:3], "layers": ["all"], "targets": list(range(10))}
+    asked = {"image": "s1", "methods": FOUR[:3], "layers": ["all"], "targets": list(range(10))}
     told = client.post("/api/compare", json={**asked, "models": ["toybox", "toybox:vgg"]})
     assert told.status_code == 422
-    assert told.json()["detail"] == "270 maps at once are too many for a page; at most 144."
+    assert told.json()["detail"].startswith("270 maps were requested; the app computes at most 144 at once.")
 
 
 @pytest.mark.parametrize(
@@ -289,20 +290,20 @@ def test_too_many_are_refused_in_words(client: TestClient) -> None:
         {"layers": ["x"] * 65},
         {"models": ["toybox"] * 9},
         {"models": ["nobody"]},
-        {"picture": "../../etc/passwd"},
+        {"image": "../../etc/passwd"},
         {"methods": ["x" * 201]},
         {"score": "loss"},
         {"more": 1},
     ],
 )
 def test_wrong_questions_are_refused(client: TestClient, wrong: dict[str, Any]) -> None:
-    told = client.post("/api/compare", json={"picture": "s1", "methods": ["grad_cam"], **wrong})
+    told = client.post("/api/compare", json={"image": "s1", "methods": ["grad_cam"], **wrong})
     assert told.status_code == 422
     assert told.json()["detail"]
 
 
 def test_a_picture_that_is_gone(client: TestClient) -> None:
-    told = client.post("/api/compare", json={"picture": "uabc", "methods": ["grad_cam"]})
+    told = client.post("/api/compare", json={"image": "uabc", "methods": ["grad_cam"]})
     assert told.status_code == 404
 
 
@@ -320,7 +321,7 @@ def events(client: TestClient, question: dict[str, Any]) -> list[tuple[str, Any]
 
 def test_maps_come_as_they_are_made(client: TestClient, ask: Callable[..., Any]) -> None:
     question = {
-        "picture": "s5",
+        "image": "s5",
         "methods": ["score_cam", "grad_cam", "eigen_cam", "attention_rollout"],
         "models": ["toybox", "toybox:vgg"],
     }
@@ -342,7 +343,7 @@ def test_maps_come_as_they_are_made(client: TestClient, ask: Callable[..., Any])
     streamed = [c for name, content in told if name == "cells" for c in content["cells"]]
     by_place = {(c["model"], c["method"]): c for c in result["cells"]}
     assert all(by_place[c["model"], c["method"]] == c for c in streamed)
-    plain = ask(question["picture"], question["methods"], models=question["models"])
+    plain = ask(question["image"], question["methods"], models=question["models"])
     assert {**plain, "seconds": 0} == {**result, "seconds": 0}
 
 
@@ -376,12 +377,14 @@ def test_nobody_waits_and_the_work_ends(page: Page, monkeypatch: pytest.MonkeyPa
     job = Job()
     monkeypatch.setattr(map_batch, "explain", counted)
     with pytest.raises(Cancelled):
-        compared(page, Comparing(picture="s0", methods=["grad_cam", "score_cam"], models=["toybox", "toybox:vgg"]), job)
+        compared(
+            page, CompareRequest(image="s0", methods=["grad_cam", "score_cam"], models=["toybox", "toybox:vgg"]), job
+        )
     assert asked == [["grad_cam"]]
 
 
 def test_scores_of_is_what_explain_predicts(page: Page) -> None:
-    model, picture = page.served["toybox:vgg"].model, page.pictures.sample(7).image
+    model, picture = page.served["toybox:vgg"].model, page.images.sample(7).image
     best = cl.explain(model, picture).predictions
     scores = predict_scores(model, picture)
     assert scores.argmax() == best[0].index

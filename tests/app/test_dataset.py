@@ -20,8 +20,8 @@ from camlucida.analysis.projection import project
 from camlucida.app import scatter
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.confusion_view import Confused
-from camlucida.app.jobs import Cancelled
+from camlucida.app.confusion_view import ConfusionView
+from camlucida.app.failures import Cancelled
 from camlucida.data.open import open_dataset
 from camlucida.evaluation import baselines, evaluate
 from camlucida.models.load import load
@@ -69,15 +69,15 @@ def asked(client: TestClient, path: str, **values: Any) -> Any:
 
 
 def test_given_runs_are_told_apart_by_what_is_in_them(client: TestClient) -> None:
-    found = [run for run in asked(client, "runs")["runs"] if not run["made"]]
+    found = [run for run in asked(client, "runs")["runs"] if not run["computed"]]
     assert [(run["id"], run["kinds"]) for run in found] == [
         ("r0", ["mistakes"]),
         ("r1", ["embedding"]),
         ("r2", ["evaluation"]),
     ]
     for run in found:
-        assert run["asked"] == ERRS.name
-        assert run["shows"]
+        assert run["served_model"] == ERRS.name
+        assert run["has_images"]
         assert run["finished"]
         assert not run["notes"]
 
@@ -91,7 +91,7 @@ def test_overall_is_what_the_library_says(client: TestClient, library: SimpleNam
     assert found["calibration"]["ece"] == known.calibration.ece
     assert [b["count"] for b in found["calibration"]["bins"]] == [b.count for b in known.calibration.bins]
     assert sum(b["count"] for b in found["calibration"]["bins"]) == SCENES
-    for got, contrast in zip(found["contrasts"], known.contrasts, strict=True):
+    for got, contrast in zip(found["differences"], known.contrasts, strict=True):
         assert got["name"] == contrast.name
         assert got["n"] == list(contrast.n)
         assert got["difference"]["value"] == contrast.difference.value
@@ -102,8 +102,8 @@ def by_hand(client: TestClient, run: str) -> Counter[tuple[int, int]]:
     rows = csv.DictReader(io.StringIO(client.get("/api/dataset/rows.csv", params={"run": run}).text))
     found: Counter[tuple[int, int]] = Counter()
     for row in rows:
-        said = int(row["predicted"])
-        found[said if row["correct"] == "True" else int(row["truth"]), said] += 1
+        said = int(row["predicted_index"])
+        found[said if row["correct"] == "True" else int(row["label_index"]), said] += 1
     return found
 
 
@@ -119,9 +119,9 @@ def test_cells_are_what_is_counted_by_hand(client: TestClient) -> None:
         assert row["others"] == 0
     assert seen == counted
     (truth, said), count = max(((cell, n) for cell, n in counted.items() if cell[0] != cell[1]), key=lambda one: one[1])
-    cell = asked(client, "cell", run="r0", truth=truth, said=said, n=50)
+    cell = asked(client, "cell", run="r0", label_index=truth, predicted_index=said, n=50)
     assert cell["total"] == len(cell["items"]) == count
-    assert {(one["truth"], one["predicted"]) for one in cell["items"]} == {(truth, said)}
+    assert {(one["label_index"], one["predicted_index"]) for one in cell["items"]} == {(truth, said)}
     sure = [one["confidence"] for one in cell["items"]]
     assert sure == sorted(sure, reverse=True)
     assert found["pairs"][0]["count"] == count
@@ -140,21 +140,21 @@ def test_classes_can_be_paged_and_found(client: TestClient, library: SimpleNames
 
 def test_two_classes_of_one_name_stay_two() -> None:
     def row(truth: int, said: int) -> dict[str, Any]:
-        return {"truth": truth, "predicted": said, "correct": truth == said, "confidence": 0.5, "index": 0}
+        return {"label_index": truth, "predicted_index": said, "correct": truth == said, "confidence": 0.5, "index": 0}
 
     rows = [row(0, 1), row(0, 1), row(1, 1), row(2, 0), row(0, 0)]
-    found = Confused(SimpleNamespace(judged=rows, plan={"labels": ["crane", "crane", "heron"]}))  # type: ignore[arg-type]
+    found = ConfusionView(SimpleNamespace(judged=rows, plan={"labels": ["crane", "crane", "heron"]}))  # type: ignore[arg-type]
     part = found.block()
     assert list(part.rows) == [0, 1, 2]
     assert part.counts.tolist() == [[1, 2, 0], [0, 1, 0], [1, 0, 0]]
     assert found.pairs(1) == [(0, 1, 2, 3)]
-    assert len(found.pictures(0, 1)) == 2
-    assert not found.pictures(1, 0)
+    assert len(found.images(0, 1)) == 2
+    assert not found.images(1, 0)
     assert sorted(found.page("crane", 0).rows) == [0, 1]
 
 
 def test_of_many_classes_the_rest_of_a_row_is_counted(client: TestClient, library: SimpleNamespace) -> None:
-    part = Confused(library.mistakes).block(4)
+    part = ConfusionView(library.mistakes).block(4)
     counted = by_hand(client, "r0")
     assert len(part.rows) <= 4
     for i, truth in enumerate(part.rows):
@@ -167,44 +167,44 @@ def test_errors_are_the_librarys_surest_first(client: TestClient, library: Simpl
     known = library.mistakes.errors()
     found = asked(client, "errors", run="r0", n=50)
     assert found["total"] == len(known)
-    assert [one["picture"] for one in found["items"]] == [f"s{row['index']}" for row in known][:50]
+    assert [one["image"] for one in found["items"]] == [f"s{row['index']}" for row in known][:50]
     second = asked(client, "errors", run="r0", n=5, offset=5)
     assert second["items"] == found["items"][5:10]
     names = [one["name"] for one in asked(client, "errors", run="r0", sort="name", descending=False, n=50)["items"]]
     assert names == sorted(names, key=lambda name: int(name.split()[1]))
     label = known[0]["label"]
     some = asked(client, "errors", run="r0", find=label, n=50)["items"]
-    assert len(some) == sum(label in f"{row['picture']} {row['label']} {row['said']}" for row in known)
+    assert len(some) == sum(label in f"{row['image']} {row['label']} {row['predicted']}" for row in known)
 
 
 def test_all_rows_as_csv(client: TestClient, library: SimpleNamespace) -> None:
     answer = client.get("/api/dataset/rows.csv", params={"run": "r0"})
     assert answer.headers["content-disposition"].startswith("attachment")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    assert [row["picture"] for row in rows] == [row["picture"] for row in library.mistakes.rows]
+    assert [row["image"] for row in rows] == [row["image"] for row in library.mistakes.rows]
     assert float(rows[3]["confidence"]) == library.mistakes.rows[3]["confidence"]
     assert float(rows[3]["entropy"]) == library.mistakes.rows[3]["entropy"]
 
 
 def test_points_are_those_of_the_folder(client: TestClient, library: SimpleNamespace) -> None:
     found, known = asked(client, "points", run="r1"), library.embedding
-    assert (found["way"], found["how"], found["count"]) == ("tsne", known.projection.description, SCENES)
+    assert (found["projection"], found["description"], found["count"]) == ("tsne", known.projection.description, SCENES)
     places = np.column_stack([found["x"], found["y"]])
     np.testing.assert_allclose(places, known.projection.positions, rtol=1e-4)
-    assert found["pictures"] == [row["index"] for row in known.rows]
-    assert [found["classes"][i] for i in found["truth"]] == [row["label"] for row in known.rows]
-    assert [found["classes"][i] for i in found["said"]] == [row["said"] for row in known.rows]
+    assert found["indices"] == [row["index"] for row in known.rows]
+    assert [found["classes"][i] for i in found["label_index"]] == [row["label"] for row in known.rows]
+    assert [found["classes"][i] for i in found["predicted_index"]] == [row["predicted"] for row in known.rows]
     assert found["right"] == [int(row["correct"]) for row in known.rows]
     assert found["agreement"] == pytest.approx(known.agreement)
-    assert sum(one["count"] for one in found["of_class"]) == SCENES
-    assert sum(one["agreeing"] for one in found["of_class"]) == round(known.agreement * SCENES)
+    assert sum(one["count"] for one in found["class_agreement"]) == SCENES
+    assert sum(one["agreeing"] for one in found["class_agreement"]) == round(known.agreement * SCENES)
 
 
 def test_another_projection_is_computed_on_the_same_features(client: TestClient, library: SimpleNamespace) -> None:
     found = asked(client, "points", run="r1", way="pca")
     known = project(library.embedding.features, "pca", seed=0)
     np.testing.assert_allclose(np.column_stack([found["x"], found["y"]]), known.positions, rtol=1e-3, atol=1e-3)
-    assert client.get("/api/dataset/points", params={"run": "r1", "way": "umap"}).status_code == 422
+    assert client.get("/api/dataset/points", params={"run": "r1", "projection": "umap"}).status_code == 422
 
 
 def test_neighbours_are_the_librarys(client: TestClient, library: SimpleNamespace) -> None:
@@ -233,7 +233,7 @@ def test_an_evaluation_is_the_librarys(client: TestClient, library: SimpleNamesp
     found, known = asked(client, "evaluation", run="r2"), library.evaluation
     assert [method["name"] for method in found["methods"]] == list(known.methods)
     assert {method["name"] for method in found["methods"] if method["control"]} == {"random", "centre"}
-    for number in found["numbers"]:
+    for number in found["scores"]:
         summary = known.summary(number["metric"], number["method"])
         assert number["value"] == pytest.approx(summary.value, nan_ok=True)
         assert (number["low"], number["high"]) == pytest.approx((summary.low, summary.high), nan_ok=True)
@@ -252,7 +252,7 @@ def test_an_evaluation_is_the_librarys(client: TestClient, library: SimpleNamesp
 def test_looking_over_gives_the_same_numbers(client: TestClient, library: SimpleNamespace) -> None:
     """A run made on the page has both halves, and those of the library's."""
     with client.stream(
-        "POST", "/api/dataset/look", json={"count": 100, "seed": 0}, headers={"accept": "text/event-stream"}
+        "POST", "/api/dataset/analyse", json={"n_images": 100, "seed": 0}, headers={"accept": "text/event-stream"}
     ) as answer:
         heard = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
     steps, run = heard[:-1], heard[-1]
@@ -260,8 +260,8 @@ def test_looking_over_gives_the_same_numbers(client: TestClient, library: Simple
     assert steps[-1]["done"] == 2 * SCENES
     assert [s["done"] for s in steps] == sorted(s["done"] for s in steps)
     assert run["kinds"] == ["mistakes", "embedding"]
-    assert run["made"]
-    assert run["shows"]
+    assert run["computed"]
+    assert run["has_images"]
     assert by_hand(client, run["id"]) == by_hand(client, "r0")
     assert asked(client, "overall", run=run["id"])["accuracy"]["value"] == library.mistakes.accuracy.value
     points = asked(client, "points", run=run["id"])
@@ -277,15 +277,15 @@ def test_stopped_it_goes_on_where_it_was() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        page.over.make(page.model(None), 100, 0, False, stop)
-    assert page.over.all() == []
-    (first,) = page.over._temporary.rglob("part-*.parquet")
+        page.analysis_runs.analyse(page.model(None), 100, 0, False, stop)
+    assert page.analysis_runs.all() == []
+    (first,) = page.analysis_runs._temporary.rglob("part-*.parquet")
     written = first.stat().st_mtime_ns
-    made = page.over.make(page.model(None), 100, 0, False, lambda done, total: None)
+    made = page.analysis_runs.analyse(page.model(None), 100, 0, False, lambda done, total: None)
     assert first.stat().st_mtime_ns == written
     assert len(made.mistakes.rows) == SCENES
     assert not made.mistakes.contrasts
-    kept = {path.suffix for path in page.over._temporary.rglob("*") if path.is_file()}
+    kept = {path.suffix for path in page.analysis_runs._temporary.rglob("*") if path.is_file()}
     assert kept <= {".json", ".parquet", ".npy"}  # numbers, no picture
 
 
@@ -297,14 +297,14 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
     other = Page([load("toybox")], open_dataset("toybox", count=SCENES), runs)
     with TestClient(create_app(other), base_url="http://localhost") as client:
         alike, missing, unread = asked(client, "runs")["runs"]
-        assert alike["asked"] is None
-        assert not alike["shows"]
-        assert "which no model on this page has" in alike["notes"][0]
-        assert "toybox has other pictures" in alike["notes"][1]
+        assert alike["served_model"] is None
+        assert not alike["has_images"]
+        assert "No model of the app has" in alike["notes"][0]
+        assert "toybox has other images" in alike["notes"][1]
         assert asked(client, "overall", run="r0")["accuracy"]["value"] == library.mistakes.accuracy.value
-        assert {one["picture"] for one in asked(client, "errors", run="r0")["items"]} == {None}
+        assert {one["image"] for one in asked(client, "errors", run="r0")["items"]} == {None}
         assert "holds no run" in missing["error"]
-        assert "holds no run that can be read" in unread["error"]
+        assert "contains no readable run" in unread["error"]
         assert client.get("/api/dataset/overall", params={"run": "r1"}).status_code == 422
         wrong_kind = client.get("/api/dataset/points", params={"run": "r0"})
         assert wrong_kind.status_code == 404
@@ -317,8 +317,8 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
         ("overall", {"run": "../etc"}, 422),
         ("overall", {"run": "r9"}, 404),
         ("overall", {"run": "m-0-300-0-1"}, 404),
-        ("cell", {"run": "r0", "truth": -1, "said": 0}, 422),
-        ("cell", {"run": "r0", "truth": 0, "said": 10**9}, 422),
+        ("cell", {"run": "r0", "label_index": -1, "predicted_index": 0}, 422),
+        ("cell", {"run": "r0", "label_index": 0, "predicted_index": 10**9}, 422),
         ("errors", {"run": "r0", "n": 10**6}, 422),
         ("errors", {"run": "r0", "sort": "logits"}, 422),
         ("errors", {"run": "r0", "find": "x" * 101}, 422),
@@ -334,7 +334,7 @@ def test_what_cannot_be_is_refused(client: TestClient, path: str, values: dict[s
 
 def test_only_so_many_pictures_can_be_asked_for(client: TestClient) -> None:
     for wrong in ({"count": 7}, {"count": 10**6}, {"seed": -1}, {"model": "none"}):
-        assert client.post("/api/dataset/look", json=wrong).status_code == 422
+        assert client.post("/api/dataset/analyse", json=wrong).status_code == 422
 
 
 def test_a_run_that_grows_is_read_again(folder: Path, library: SimpleNamespace, tmp_path: Path) -> None:
@@ -346,9 +346,9 @@ def test_a_run_that_grows_is_read_again(folder: Path, library: SimpleNamespace, 
 
     with pytest.raises(KeyboardInterrupt):
         mistakes(ERRS, DATA, maps=False, out=tmp_path / "growing", progress=stop)
-    half = page.over.find("r0")
+    half = page.analysis_runs.find("r0")
     assert not half.finished
     assert len(half.mistakes.rows) == 16
     mistakes(ERRS, DATA, maps=False, out=tmp_path / "growing")
-    assert page.over.find("r0").finished
-    assert len(page.over.find("r0").mistakes.rows) == SCENES
+    assert page.analysis_runs.find("r0").finished
+    assert len(page.analysis_runs.find("r0").mistakes.rows) == SCENES

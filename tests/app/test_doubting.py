@@ -74,7 +74,7 @@ def image(address: str) -> Image.Image:
 
 
 def evidence(page: Page, which: str = "s0", **how: Any) -> MetricInputs:
-    picture = page.pictures.find(which)
+    picture = page.images.find(which)
     return metric_inputs_of(page.model(None).model, picture.image, name=picture.name, **how)
 
 
@@ -82,36 +82,38 @@ def evidence(page: Page, which: str = "s0", **how: Any) -> MetricInputs:
 
 
 def test_the_verdict_is_that_of_the_library(client: TestClient, page: Page) -> None:
-    told = client.post("/api/trust", json={"picture": "s2", "method": "layer_cam"}).json()
-    true = cl.trust(page.model(None).model, page.pictures.find("s2").image, method="layer_cam").record()
-    assert true["place"]
-    assert (told["belief"], told["reasons"]) == (true["belief"], true["reasons"])
-    assert told["place"]["p"] == true["place"]["p"]
-    np.testing.assert_allclose(told["place"]["falls"], true["place"]["falls"], atol=1e-6)
+    told = client.post("/api/trust", json={"image": "s2", "method": "layer_cam"}).json()
+    true = cl.trust(page.model(None).model, page.images.find("s2").image, method="layer_cam").record()
+    assert true["position_test"]
+    assert (told["level"], told["reasons"]) == (true["level"], true["reasons"])
+    assert told["position_test"]["p"] == true["position_test"]["p"]
+    np.testing.assert_allclose(told["position_test"]["drops"], true["position_test"]["drops"], atol=1e-6)
     for key in ("edge", "classes", "noise", "shifts"):
         assert told[key] == true[key]
-    assert told["certainty"] == true["certainty"]
+    assert told["confidence"] == true["confidence"]
     copies = [one["correlation"] for one in (*told["noise"], *told["shifts"])]
-    assert told["band"] == min(copies)
+    assert told["min_correlation"] == min(copies)
 
 
 def test_what_was_marked_and_blurred_is_shown(client: TestClient, page: Page) -> None:
-    told = client.post("/api/trust", json={"picture": "s2"}).json()
-    true = cl.trust(page.model(None).model, page.pictures.find("s2").image)
-    np.testing.assert_allclose(np.asarray(image(told["seen"])) / 255, true.input_pixels.numpy(), atol=1 / 255)
-    np.testing.assert_allclose(np.asarray(image(told["blurred"])) / 255, true.occluded_pixels.numpy(), atol=1 / 255)
-    marked = unpacked(EncodedMap(**told["place"]["marked"]))[0]
+    told = client.post("/api/trust", json={"image": "s2"}).json()
+    true = cl.trust(page.model(None).model, page.images.find("s2").image)
+    np.testing.assert_allclose(np.asarray(image(told["network_input"])) / 255, true.input_pixels.numpy(), atol=1 / 255)
+    np.testing.assert_allclose(
+        np.asarray(image(told["occluded_input"])) / 255, true.occluded_pixels.numpy(), atol=1 / 255
+    )
+    marked = unpacked(EncodedMap(**told["position_test"]["highlighted"]))[0]
     assert true.position_test is not None
     np.testing.assert_allclose(marked, true.position_test.highlighted, atol=2e-3)
     assert len(unpacked(EncodedMap(**told["maps"]))) == 12
 
 
 def test_a_verdict_says_how_far_it_is_and_is_kept(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = events(client, "/api/trust", {"picture": "s1"})
+    first = events(client, "/api/trust", {"image": "s1"})
     assert [name for name, _ in first[:-1]] == ["progress"] * (len(first) - 1)
     assert first[-2][1] == {"done": 128, "total": 128}
     monkeypatch.setattr(verdict, "trust", None)  # would raise
-    assert events(client, "/api/trust", {"picture": "s1"}) == first[-1:]
+    assert events(client, "/api/trust", {"image": "s1"}) == first[-1:]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_what_cannot_be_doubted_is_told_in_a_sentence(client: TestClient, wrong:
         "cover": {"mask": mask(square())},
     }
     for path, more in paths.items():
-        answer = client.post(f"/api/{path}", json={"picture": "s0", **more, **wrong})
+        answer = client.post(f"/api/{path}", json={"image": "s0", **more, **wrong})
         assert answer.status_code == 422
         assert words in answer.json()["detail"]
 
@@ -153,7 +155,7 @@ class Bright(nn.Module):
 def asked_of(network: nn.Module, path: str) -> Any:
     page = Page([wrap(network, size=32)], open_dataset("toybox", count=2))
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        return client.post(f"/api/{path}", json={"picture": "s0", "method": "gradient"})
+        return client.post(f"/api/{path}", json={"image": "s0", "method": "gradient"})
 
 
 def test_a_single_output_is_told_in_a_sentence() -> None:
@@ -164,8 +166,8 @@ def test_a_single_output_is_told_in_a_sentence() -> None:
 
 def test_a_map_that_is_the_same_everywhere_has_a_verdict_and_no_place() -> None:
     told = asked_of(Bright(3), "trust").json()
-    assert (told["belief"], told["reasons"]) == ("cannot tell", ["the map is the same everywhere"])
-    assert told["place"] is told["maps"] is told["band"] is None
+    assert (told["level"], told["reasons"]) == ("cannot tell", ["the map is the same everywhere"])
+    assert told["position_test"] is told["maps"] is told["min_correlation"] is None
 
 
 def test_a_map_of_zeros_has_no_curves() -> None:
@@ -178,7 +180,7 @@ def test_a_map_of_zeros_has_no_curves() -> None:
 
 
 def test_areas_are_those_of_the_metrics(client: TestClient, page: Page) -> None:
-    told = client.post("/api/curves", json={"picture": "s1", "target": 2}).json()
+    told = client.post("/api/curves", json={"image": "s1", "target": 2}).json()
     found = evidence(page, "s1", target=2)
     lines = {(line["of"], line["kind"]): line for line in told["lines"]}
     assert len(lines) == 6
@@ -197,9 +199,9 @@ def test_areas_are_those_of_the_metrics(client: TestClient, page: Page) -> None:
 
 
 def test_points_come_before_the_result_and_make_it(client: TestClient) -> None:
-    told = events(client, "/api/curves", {"picture": "s4"})
+    told = events(client, "/api/curves", {"image": "s4"})
     names = [name for name, _ in told]
-    assert names[0] == "walked"
+    assert names[0] == "steps"
     assert names[-1] == "result"
     assert names.count("points") >= 6 * 3
     result = told[-1][1]
@@ -209,20 +211,20 @@ def test_points_come_before_the_result_and_make_it(client: TestClient) -> None:
         assert line["start"] == len(values)
         values += line["values"]
     assert drawn == {(line["of"], line["kind"]): line["values"] for line in result["lines"]}
-    assert result["walked"] == told[0][1]
-    assert events(client, "/api/curves", {"picture": "s4"}) == [("result", result)]  # kept
+    assert result["steps"] == told[0][1]
+    assert events(client, "/api/curves", {"image": "s4"}) == [("result", result)]  # kept
 
 
 def test_the_order_gives_the_picture_at_every_point(client: TestClient, page: Page) -> None:
     """Put together from the order, the picture at a point is what the network was given: its probability says so."""
-    told = client.post("/api/curves", json={"picture": "s1"}).json()
-    walked, found = told["walked"], evidence(page, "s1")
+    told = client.post("/api/curves", json={"image": "s1"}).json()
+    walked, found = told["steps"], evidence(page, "s1")
     order = walked["order"]
-    first = np.frombuffer(base64.b64decode(order["first"]), np.uint8).reshape(order["height"], order["width"])
+    first = np.frombuffer(base64.b64decode(order["original_map"]), np.uint8).reshape(order["height"], order["width"])
     pixels = first.size
     for point in (0, 7, 20, 28):
         assert (first <= point).sum() == round(pixels * point / 28)
-    seen, blank = (np.asarray(image(walked[name])) / 255 for name in ("seen", "substrate"))
+    seen, blank = (np.asarray(image(walked[name])) / 255 for name in ("network_input", "infill"))
     how = page.model(None).model.preprocessing
     line = next(one for one in told["lines"] if (one["of"], one["kind"]) == ("map", "deletion"))
     for point in (3, 5, 12):
@@ -239,13 +241,13 @@ def test_the_order_gives_the_picture_at_every_point(client: TestClient, page: Pa
 
 @pytest.mark.parametrize("fill", ["blur", "grey", "mean"])
 def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: Page, fill: Any) -> None:
-    told = client.post("/api/cover", json={"picture": "s0", "mask": mask(square()), "fill": fill}).json()
-    picture, model = page.pictures.find("s0").image, page.model(None).model
+    told = client.post("/api/occlude", json={"image": "s0", "mask": mask(square()), "infill": fill}).json()
+    picture, model = page.images.find("s0").image, page.model(None).model
     first = cl.explain(model, picture)
     made = occlude(picture, square(), fill)
     then = cl.explain(model, made, target=first.index)
     assert told["target"] == first.index
-    assert told["share"] == 0.25
+    assert told["fraction"] == 0.25
     one = told["classes"][0]
     assert one["index"] == first.index
     assert one["before"] == pytest.approx(first.predictions[0].probability, abs=1e-5)
@@ -254,7 +256,7 @@ def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: 
     for k in told["classes"]:
         if k["index"] in after:
             assert k["after"] == pytest.approx(after[k["index"]], abs=1e-5)
-    heat = unpacked(EncodedMap(**told["heat"]["map"]))[0]
+    heat = unpacked(EncodedMap(**told["map"]["map"]))[0]
     np.testing.assert_allclose(heat, then.raw, atol=2e-3 * float(then.raw.abs().max()))
     assert image(told["image"]).size == made.size
 
@@ -263,20 +265,20 @@ def test_the_map_stays_that_of_the_class_when_the_model_says_another(client: Tes
     model, whole = page.model(None).model, np.ones((4, 4), dtype=bool)
     others = 0
     for which in ("s0", "s1"):
-        picture = page.pictures.find(which).image
+        picture = page.images.find(which).image
         first, made = cl.explain(model, picture), occlude(picture, whole, "grey")
-        told = client.post("/api/cover", json={"picture": which, "mask": mask(whole), "fill": "grey"}).json()
+        told = client.post("/api/occlude", json={"image": which, "mask": mask(whole), "infill": "grey"}).json()
         others += cl.explain(model, made).index != first.index
         true = cl.explain(model, made, target=first.index).raw
-        heat = unpacked(EncodedMap(**told["heat"]["map"]))[0]
+        heat = unpacked(EncodedMap(**told["map"]["map"]))[0]
         np.testing.assert_allclose(heat, true, atol=2e-3 * float(true.abs().max()))
     assert others > 0
 
 
 def test_nothing_covered_changes_nothing(client: TestClient) -> None:
     nothing = mask(np.zeros((5, 9), dtype=bool))
-    told = client.post("/api/cover", json={"picture": "s3", "mask": nothing, "fill": "grey"}).json()
-    assert told["share"] == 0
+    told = client.post("/api/occlude", json={"image": "s3", "mask": nothing, "infill": "grey"}).json()
+    assert told["fraction"] == 0
     assert all(one["before"] == one["after"] for one in told["classes"])
 
 
@@ -284,30 +286,28 @@ def test_bits_are_read_row_by_row(client: TestClient, page: Page) -> None:
     """The upper right corner, of a mask whose rows end in the middle of bytes."""
     marked = np.zeros((6, 11), dtype=bool)
     marked[:3, 6:] = True
-    told = client.post("/api/cover", json={"picture": "s0", "mask": mask(marked), "fill": "grey"}).json()
-    width, height = page.pictures.find("s0").image.size
+    told = client.post("/api/occlude", json={"image": "s0", "mask": mask(marked), "infill": "grey"}).json()
+    width, height = page.images.find("s0").image.size
     made = np.asarray(image(told["image"]))
     assert (made[height // 8, -width // 8] == 128).all()
     assert not (made[-height // 8, width // 8] == 128).all()
 
 
 def test_a_covered_picture_can_be_taken_along(client: TestClient, page: Page) -> None:
-    asked = {"picture": "s0", "mask": mask(square()), "fill": "mean"}
-    assert client.post("/api/cover", json=asked).json()["picture"] is None
-    kept = client.post("/api/cover", json={**asked, "keep": True}).json()["picture"]
-    assert (
-        page.pictures.find(kept).image.tobytes() == occlude(page.pictures.find("s0").image, square(), "mean").tobytes()
-    )
-    answer = client.post("/api/explain", json={"picture": kept})
+    asked = {"image": "s0", "mask": mask(square()), "infill": "mean"}
+    assert client.post("/api/occlude", json=asked).json()["image"] is None
+    kept = client.post("/api/occlude", json={**asked, "keep": True}).json()["image"]
+    assert page.images.find(kept).image.tobytes() == occlude(page.images.find("s0").image, square(), "mean").tobytes()
+    answer = client.post("/api/explain", json={"image": kept})
     assert answer.status_code == 200
 
 
 def test_a_large_picture_is_covered_at_a_smaller_size(client: TestClient, page: Page) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     large = Image.fromarray(noise).resize((2400, 1800))
-    which = page.pictures.give(large).id
-    told = client.post("/api/cover", json={"picture": which, "mask": mask(np.zeros((4, 4), dtype=bool))}).json()
-    assert told["heat"]["place"]["original"] == [1024, 768]
+    which = page.images.add_upload(large).id
+    told = client.post("/api/occlude", json={"image": which, "mask": mask(np.zeros((4, 4), dtype=bool))}).json()
+    assert told["map"]["geometry"]["original"] == [1024, 768]
     assert all(one["before"] == one["after"] for one in told["classes"])
     assert image(told["image"]).size == (512, 384)
 
@@ -323,12 +323,12 @@ def test_a_large_picture_is_covered_at_a_smaller_size(client: TestClient, page: 
     ],
 )
 def test_masks_that_are_none(client: TestClient, wrong: dict[str, Any]) -> None:
-    assert client.post("/api/cover", json={"picture": "s0", "mask": wrong}).status_code == 422
+    assert client.post("/api/occlude", json={"image": "s0", "mask": wrong}).status_code == 422
 
 
 def test_the_largest_mask_is_taken(client: TestClient) -> None:
     all_of_it = mask(np.ones((256, 256), dtype=bool))
-    assert client.post("/api/cover", json={"picture": "s0", "mask": all_of_it}).json()["share"] == 1
+    assert client.post("/api/occlude", json={"image": "s0", "mask": all_of_it}).json()["fraction"] == 1
 
 
 # --- varying ---------------------------------------------------------------------------------------------------------
@@ -336,27 +336,27 @@ def test_the_largest_mask_is_taken(client: TestClient) -> None:
 
 @pytest.mark.parametrize("change", [{"angle": 20.0}, {"across": 0.1, "down": -0.05}, {"noise": 0.03, "light": 0.1}])
 def test_varying_is_that_of_the_library(client: TestClient, page: Page, change: dict[str, float]) -> None:
-    told = client.post("/api/vary", json={"picture": "s1", **change}).json()
+    told = client.post("/api/perturb", json={"image": "s1", **change}).json()
     found = evidence(page, "s1")
     true = explain_perturbed(found, Perturbation(**change))
     known = true.unperturbed_map.isfinite().numpy()
     pair = [found.relevance.double().numpy()[known], true.unperturbed_map.double().numpy()[known]]
     assert told["correlation"] == pytest.approx(float(rank_correlation(pair)[0, 1]), abs=1e-6)
-    assert told["shared"] == pytest.approx(known.mean())
+    assert told["valid_fraction"] == pytest.approx(known.mean())
     one = told["classes"][0]
     assert one["before"] == pytest.approx(
         float(found.model_input.logits.softmax(0)[found.model_input.target]), abs=1e-6
     )
     assert one["after"] == pytest.approx(float(true.logits.softmax(0)[found.model_input.target]), abs=1e-6)
-    _, seen = unpacked(EncodedMap(**told["back"]))
+    _, seen = unpacked(EncodedMap(**told["mapped_back"]))
     assert abs(seen.mean() - known.mean()) < 0.02
     assert seen[seen.shape[0] // 2, seen.shape[1] // 2] == 1
 
 
 def test_nothing_varied_is_the_same(client: TestClient) -> None:
-    told = client.post("/api/vary", json={"picture": "s1"}).json()
+    told = client.post("/api/perturb", json={"image": "s1"}).json()
     assert told["correlation"] == pytest.approx(1)
-    assert told["heat"] == told["first"]
+    assert told["map"] == told["original_map"]
     assert all(one["before"] == pytest.approx(one["after"], abs=1e-6) for one in told["classes"])
 
 
@@ -364,10 +364,10 @@ def test_nothing_varied_is_the_same(client: TestClient) -> None:
     "wrong", [{"angle": 1e9}, {"noise": -1}, {"noise": "NaN"}, {"across": 0.9}, {"blur": 1}, {"x": 1}]
 )
 def test_changes_are_bounded(client: TestClient, wrong: dict[str, Any]) -> None:
-    assert client.post("/api/vary", json={"picture": "s1", **wrong}).status_code == 422
+    assert client.post("/api/perturb", json={"image": "s1", **wrong}).status_code == 422
 
 
 def test_a_forgotten_picture_is_told(client: TestClient) -> None:
-    answer = client.post("/api/vary", json={"picture": "u" + "0" * 24})
+    answer = client.post("/api/perturb", json={"image": "u" + "0" * 24})
     assert answer.status_code == 404
     assert "drop it again" in answer.json()["detail"]

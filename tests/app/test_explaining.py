@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from camlucida import explain
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.routes.explain import lane_of
+from camlucida.app.routes.explain import queue_of
 from camlucida.app.schemas import EncodedMap, unpacked
 from camlucida.attribution.explanation import Explanation
 from camlucida.errors import ModelError
@@ -26,11 +26,11 @@ from camlucida.models.model import Model
 
 
 def ask(client: TestClient, path: str = "", **question: Any) -> Any:
-    return client.post(f"/api/explain{path}", json={"picture": "s2", **question})
+    return client.post(f"/api/explain{path}", json={"image": "s2", **question})
 
 
 def library(page: Page, **how: Any) -> Explanation:
-    made = explain(page.models[0], page.pictures.find("s2").image, **how)
+    made = explain(page.models[0], page.images.find("s2").image, **how)
     assert isinstance(made, Explanation)
     return made
 
@@ -58,7 +58,7 @@ def test_a_map_as_the_library_makes_it(
     assert made["score"] == pytest.approx(truth.score, rel=1e-5)
     assert made["notes"] == pytest.approx(dict(truth.notes), rel=1e-4, abs=1e-6)
     label = page.data[2].label
-    assert (answer["label"], answer["truth"]) == (page.data.classes[label or 0], label)
+    assert (answer["label"], answer["label_index"]) == (page.data.classes[label or 0], label)
 
 
 def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
@@ -67,7 +67,7 @@ def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
     image = base64.b64encode(white.getvalue()).decode()
     for index in range(10):
         how: dict[str, Any] = {"methods": ["grad_cam"], "targets": [index]}
-        made = client.post("/api/explain", json={"image": image, **how}).json()["maps"][0]
+        made = client.post("/api/explain", json={"image_base64": image, **how}).json()["maps"][0]
         truth = explain(page.models[0], Image.new("RGB", (96, 96), "white"), target=index)
         assert made["remark"] == truth.remark
         if made["remark"]:
@@ -79,11 +79,11 @@ def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
 def test_the_same_pixels_under_two_names(client: TestClient, page: Page) -> None:
     """A sample that is given again is an upload, not the sample."""
     sink = io.BytesIO()
-    page.pictures.find("s2").image.save(sink, "PNG")
-    given = client.post("/api/pictures", content=sink.getvalue()).json()["id"]
-    one, other = ask(client).json(), ask(client, picture=given).json()
-    assert (one["picture"], one["name"]) == ("s2", "scene 2")
-    assert (other["picture"], other["name"], other["label"]) == (given, "your picture", None)
+    page.images.find("s2").image.save(sink, "PNG")
+    given = client.post("/api/images", content=sink.getvalue()).json()["id"]
+    one, other = ask(client).json(), ask(client, image=given).json()
+    assert (one["image"], one["name"]) == ("s2", "scene 2")
+    assert (other["image"], other["name"], other["label"]) == (given, "your image", None)
     assert one["maps"][0]["map"] == other["maps"][0]["map"]
 
 
@@ -135,7 +135,7 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"targets": ["caat"]}, "no class 'caat' in this model. Did you mean 'cat'?"),
         ({"targets": ["77"]}, "target 77 needs at least 78 outputs"),
         ({"methods": ["grad_can"]}, "no method 'grad_can'. Did you mean 'grad_cam'"),
-        ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the page takes 1 to 500"),
+        ({"methods": ["integrated_gradients"], "options": {"steps": 1e9}}, "steps is 1e+09; the app accepts 1 to 500"),
         ({"methods": ["integrated_gradients"], "options": {"stops": 3}}, "has no option 'stops'"),
         ({"methods": ["rise"], "options": {"n": 2.5}}, "n is an integer"),
         ({"methods": ["rise"], "options": {"n": "many"}}, "n is an integer"),
@@ -143,8 +143,8 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"methods": ["rise"], "options": {"n": -3}}, ""),
         ({"methods": ["rise"], "options": {"batch": 1}}, "has no option 'batch'"),
         ({"methods": ["rise"], "options": {"target": 1}}, "has no option 'target'"),
-        ({"picture": "s999"}, "The picture s999 is not here (any more)."),
-        ({"picture": "u00ff"}, "The picture u00ff is not here (any more)."),
+        ({"image": "s999"}, "There is no image s999 (any more)."),
+        ({"image": "u00ff"}, "There is no image u00ff (any more)."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_said_in_a_sentence(client: TestClient, question: dict[str, Any], sentence: str) -> None:
@@ -156,7 +156,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(client: TestClient, question:
 def test_a_file_holds_one_map(client: TestClient) -> None:
     found = ask(client, "/map.npz", layers=["layer3", "layer4"])
     assert found.status_code == 422
-    assert found.json()["detail"].startswith("a file holds one map, and this asks for 2")
+    assert found.json()["detail"].startswith("a file holds one map, but 2 were requested")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_file_holds_one_map(client: TestClient) -> None:
     ],
 )  # fmt: skip
 def test_what_runs_the_network_often_waits_elsewhere(methods: list[str], lane: str) -> None:
-    assert lane_of(methods) == lane
+    assert queue_of(methods) == lane
 
 
 def test_models_of_one_name_are_told_apart(page: Page) -> None:
@@ -178,7 +178,7 @@ def test_models_of_one_name_are_told_apart(page: Page) -> None:
     assert [model["name"] for model in client.get("/api/start").json()["models"]] == ["best.pt", "best.pt (2)"]
     for name, model in (("best.pt", first), ("best.pt (2)", second)):
         answer = ask(client, model=name).json()
-        made = explain(model, page.pictures.find("s2").image)
+        made = explain(model, page.images.find("s2").image)
         assert isinstance(made, Explanation)
         assert answer["maps"][0]["model"] == name
         assert answer["maps"][0]["score"] == pytest.approx(made.score, rel=1e-4)

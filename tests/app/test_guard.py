@@ -14,7 +14,9 @@ from starlette.testclient import TestClient
 
 from camlucida.app.app import LOOPBACK, create_app
 from camlucida.app.app_state import Page
-from camlucida.app.security import HEADERS, MAX_BODY, MAX_UPLOAD, SecurityMiddleware
+from camlucida.app.http_messages import HEADERS
+from camlucida.app.request_body import MAX_BODY, MAX_UPLOAD
+from camlucida.app.security import SecurityMiddleware
 
 TOKEN = "q3J-x_1zTkb0YlEr8mWq2dPs6vHn4oUc"
 
@@ -186,7 +188,7 @@ def test_two_origins_are_none() -> None:
         (None, None, None, "GET", "/api/start", 200),
         ("none", "navigate", "document", "GET", "/api/start", 200),
         ("same-origin", "cors", "empty", "GET", "/api/start", 200),
-        ("cross-site", "no-cors", "image", "GET", "/api/pictures/s1", 403),
+        ("cross-site", "no-cors", "image", "GET", "/api/images/s1", 403),
         ("same-site", "no-cors", "script", "GET", "/assets/page.js", 403),
         ("cross-site", "navigate", "document", "GET", "/", 200),
         ("cross-site", "navigate", "iframe", "GET", "/", 403),
@@ -303,7 +305,7 @@ def test_a_browser_is_told_on_a_page_without_script() -> None:
     accept = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
     refused = asked(TOKENED, HERE, accept)
     assert refused.headers["content-type"] == "text/html; charset=utf-8"
-    assert b"open the address that was printed" in refused.body
+    assert b"open the URL that was printed" in refused.body
     assert b'<a href="/">' in refused.body
     assert b"<script" not in refused.body
     assert b"style" not in refused.body
@@ -355,13 +357,13 @@ def test_web_sockets_are_refused_and_lifespans_passed_on() -> None:
 
 
 def test_a_body_is_counted_as_it_comes() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, larger={"/api/pictures": 1000})
+    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, larger={"/api/images": 1000})
     assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 50]).body == b"read 100 /"
     assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 51]).status == 413
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/pictures").body == b"read 1000 /api/pictures"
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 3, path="/api/pictures").status == 413
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/pictures/").status == 413
-    assert guard.held == 0
+    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/images").body == b"read 1000 /api/images"
+    assert asked(guard, HERE, pieces=[b"x" * 500] * 3, path="/api/images").status == 413
+    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/images/").status == 413
+    assert guard.n_bytes_held == 0
 
 
 @pytest.mark.parametrize(
@@ -382,16 +384,16 @@ def test_two_lengths_or_a_compressed_body_are_not_read() -> None:
 
 def test_all_bodies_together_are_bounded_too() -> None:
     guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, max_bodies=150)
-    guard.held = 100  # another one
+    guard.n_bytes_held = 100  # another one
     refused = asked(guard, HERE, pieces=[b"x" * 40, b"x" * 40])
     assert (refused.status, refused.headers["retry-after"]) == (503, "5")
-    assert guard.held == 100
+    assert guard.n_bytes_held == 100
     assert asked(guard, HERE, pieces=[b"x" * 40]).status == 200
-    assert guard.held == 100
+    assert guard.n_bytes_held == 100
 
 
 def test_a_body_has_to_arrive_in_time() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, patience=0.1, whole=0.3)
+    guard = SecurityMiddleware(inner, LOOPBACK, max_pause_s=0.1, max_duration_s=0.3)
     began = time.monotonic()
     assert asked(guard, HERE, pieces=[b"x"] * 3, delay=0.01).status == 200
     assert asked(guard, HERE, pieces=[b"x"], delay=5).status == 408
@@ -408,7 +410,7 @@ def test_a_chunked_body_that_is_too_large_is_a_413_through_the_application(clien
     def chunks(size: int) -> Any:
         yield from (b" " * (1 << 19) for _ in range(size >> 19))
 
-    for path, most in (("/api/pictures", MAX_UPLOAD), ("/api/explain", MAX_UPLOAD // 3 * 4)):
+    for path, most in (("/api/images", MAX_UPLOAD), ("/api/explain", MAX_UPLOAD // 3 * 4)):
         refused = client.post(path, content=chunks(most + (2 << 20)))
         assert (refused.status_code, refused.json()["kind"]) == (413, "Refused")
         assert refused.headers["connection"] == "close"
@@ -424,35 +426,35 @@ HOSTILE = {
     "a number": b"1",
     "null": b"null",
     "a list": b"[]",
-    "not UTF-8": b'{"picture": "\xff\xfe"}',
+    "not UTF-8": b'{"image": "\xff\xfe"}',
     "deep lists": b"[" * 200_000,
     "deep objects": b'{"a":' * 100_000,
-    "a huge number": b'{"picture": "s1", "options": {"n": ' + b"9" * 100_000 + b"}}",
-    "a large option": b'{"picture": "s1", "methods": ["rise"], "options": {"n": ' + b"9" * 400 + b"}}",
-    "a large number": b'{"picture": "s1", "layers": [' + b"9" * 4000 + b"]}",
-    "a large class": b'{"picture": "s1", "targets": [' + b"9" * 4000 + b"]}",
-    "a negative class": b'{"picture": "s1", "targets": [-' + b"9" * 300 + b"]}",
-    "a class between": b'{"picture": "s1", "targets": [0.5]}',
-    "NaN": b'{"picture": "s1", "methods": ["smooth_grad"], "options": {"noise": NaN}}',
-    "Infinity": b'{"picture": "s1", "methods": ["smooth_grad"], "options": {"noise": Infinity}}',
-    "overflow": b'{"picture": "s1", "methods": ["smooth_grad"], "options": {"noise": 1e999}}',
-    "half a letter": b'{"picture": "s1", "targets": ["\\ud800"]}',
-    "half a letter as a method": b'{"picture": "s1", "methods": ["\\udfff("]}',
-    "half a letter as a name": b'{"picture": "s1", "\\ud800": 1}',
-    "half a letter as an option": b'{"picture": "s1", "options": {"\\ud800": 1}}',
-    "half a letter as an id": b'{"picture": "\\ud800"}',
-    "a zero byte": b'{"picture": "s1", "layers": ["a\\u0000b"]}',
-    "a zero byte as a method": b'{"picture": "s1", "methods": ["\\u0000(x)"]}',
-    "a path": b'{"picture": "/etc/passwd"}',
-    "a path as a model": b'{"picture": "s1", "model": "../../../etc/passwd"}',
-    "code as a model": b'{"picture": "s1", "model": "python:os:getcwd"}',
-    "code as a method": b'{"picture": "s1", "methods": ["__import__(\'os\').getcwd()"]}',
-    "a sample that is none": b'{"picture": "s999999999999"}',
-    "many methods": b'{"picture": "s1", "methods": [' + b'"grad_cam",' * 16 + b'"cam"]}',
-    "both": b'{"picture": "s1", "image": ""}',
-    "no base64": b'{"image": "\xc3\xa4"}',
-    "an empty image": b'{"image": ""}',
-    "an unknown field": b'{"picture": "s1", "path": "/etc/passwd"}',
+    "a huge number": b'{"image": "s1", "options": {"n": ' + b"9" * 100_000 + b"}}",
+    "a large option": b'{"image": "s1", "methods": ["rise"], "options": {"n": ' + b"9" * 400 + b"}}",
+    "a large number": b'{"image": "s1", "layers": [' + b"9" * 4000 + b"]}",
+    "a large class": b'{"image": "s1", "targets": [' + b"9" * 4000 + b"]}",
+    "a negative class": b'{"image": "s1", "targets": [-' + b"9" * 300 + b"]}",
+    "a class between": b'{"image": "s1", "targets": [0.5]}',
+    "NaN": b'{"image": "s1", "methods": ["smooth_grad"], "options": {"noise": NaN}}',
+    "Infinity": b'{"image": "s1", "methods": ["smooth_grad"], "options": {"noise": Infinity}}',
+    "overflow": b'{"image": "s1", "methods": ["smooth_grad"], "options": {"noise": 1e999}}',
+    "half a letter": b'{"image": "s1", "targets": ["\\ud800"]}',
+    "half a letter as a method": b'{"image": "s1", "methods": ["\\udfff("]}',
+    "half a letter as a name": b'{"image": "s1", "\\ud800": 1}',
+    "half a letter as an option": b'{"image": "s1", "options": {"\\ud800": 1}}',
+    "half a letter as an id": b'{"image": "\\ud800"}',
+    "a zero byte": b'{"image": "s1", "layers": ["a\\u0000b"]}',
+    "a zero byte as a method": b'{"image": "s1", "methods": ["\\u0000(x)"]}',
+    "a path": b'{"image": "/etc/passwd"}',
+    "a path as a model": b'{"image": "s1", "model": "../../../etc/passwd"}',
+    "code as a model": b'{"image": "s1", "model": "python:os:getcwd"}',
+    "code as a method": b'{"image": "s1", "methods": ["__import__(\'os\').getcwd()"]}',
+    "a sample that is none": b'{"image": "s999999999999"}',
+    "many methods": b'{"image": "s1", "methods": [' + b'"grad_cam",' * 16 + b'"cam"]}',
+    "both": b'{"image": "s1", "image": ""}',
+    "no base64": b'{"image_base64": "\xc3\xa4"}',
+    "an empty image": b'{"image_base64": ""}',
+    "an unknown field": b'{"image": "s1", "path": "/etc/passwd"}',
 }
 
 
@@ -469,5 +471,5 @@ def test_hostile_json_is_refused_with_a_sentence(what: str, client: TestClient) 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 def test_only_json_is_read_as_json(kind: str, client: TestClient) -> None:
     """A form on another site could be sent without asking first."""
-    refused = client.post("/api/explain", content=b'{"picture": "s1"}', headers={"content-type": kind})
+    refused = client.post("/api/explain", content=b'{"image": "s1"}', headers={"content-type": kind})
     assert refused.status_code == 422

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from camlucida.app.app_state import Page
-from camlucida.app.request_limits import COMBINATORS, MAPS, check, check_method, check_number
+from camlucida.app.request_limits import MAX_MAPS, check, check_method, check_number
 from camlucida.errors import MethodError
 from camlucida.methods import combinators, methods
 from camlucida.options import Between, options_of
@@ -42,18 +42,18 @@ HOSTILE = {
     "rise(n=1000000000000)": "rise.*: n is an integer from 2 to 1000000 .*, not 1000000000000",
     "rise(n=1" + "0" * 60 + ")": "n is an integer from 2 to 1000000",
     "rise(n=-1)": "n is an integer from 2 .*, not -1",
-    "rise(cells=100000)": "cells is 100000; the page takes 1 to 32",
-    "lime(segments=100000)": "segments is 100000; the page takes 1 to 400",
+    "rise(cells=100000)": "cells is 100000; the app accepts 1 to 32",
+    "lime(segments=100000)": "segments is 100000; the app accepts 1 to 400",
     "smooth(grad_cam, n=1000000000)": "smooth: n is an integer from 1 to 1000000 .*, not 1000000000",
     "smooth(smooth(smooth(grad_cam, n=100), n=100), n=100)": "would run the network 1,000,000 times",
-    "smooth(rise(n=4000), n=100)": "would run the network 400,000 times; the page does at most 40,000",
-    "positive(" * 5 + "grad_cam" + ")" * 5: f"more than {COMBINATORS} combinators",
-    "positive(" * 30 + "grad_cam" + ")" * 30: "letters",
+    "smooth(rise(n=4000), n=100)": "would run the network 400,000 times; the app allows at most 40,000",
+    "positive(" * 5 + "grad_cam" + ")" * 5: "too many combinators",
+    "positive(" * 30 + "grad_cam" + ")" * 30: "characters",
     "(" * 150 + ")": "cannot parse the method",
-    "scales(grad_cam, factors=(1000000,))": "factors is 1000000; the page takes 0.25 to 2",
-    "scales(grad_cam, factors=(1,1,1,1,1,1,1,1,1))": "factors has 9 values; the page takes at most 8",
+    "scales(grad_cam, factors=(1000000,))": "factors is 1000000; the app accepts 0.25 to 2",
+    "scales(grad_cam, factors=(1,1,1,1,1,1,1,1,1))": "factors has 9 values; the app accepts at most 8",
     "extremal_perturbation(areas=(.1,.1,.1,.1,.1,.1,.1,.1,.1))": "areas has 9 values",
-    "extremal_perturbation(steps=100000)": "steps is 100000; the page takes 1 to 800",
+    "extremal_perturbation(steps=100000)": "steps is 100000; the app accepts 1 to 800",
     "occlusion(stride=0)": "stride is a number above 0",
     "occlusion(stride=0.000001)": "stride is 1e-06",
     "occlusion(stride=1)": "would run the network 50,176 times",
@@ -62,7 +62,7 @@ HOSTILE = {
     "contrast(grad_cam, n=100000)": "contrast: n is 100000",
     "ablation_cam(infill=1e300)": r"infill is 1e\+300",
     "smooth_grad(seed=-1)": "seed is an integer from 0 .*, not -1",
-    "a" * 201: "201 letters; the longest that the page takes has 200",
+    "a" * 201: "201 characters; the app accepts at most 200",
     "gradcamm": "no method 'gradcamm'",
 }
 
@@ -115,7 +115,7 @@ def test_smaller_pictures_have_fewer_windows() -> None:
         ({"n": 1e300}, "n is"),
         ({"cells": 10**6}, "cells is"),
         ({"seed": 2**64}, "seed is a huge number"),
-        ({"n": 10**400}, "rise: n is a huge number; the page takes 1 to 4,000"),
+        ({"n": 10**400}, "rise: n is a huge number; the app accepts 1 to 4,000"),
     ],
 )
 def test_options_beside_a_method_are_bounded_too(options: dict[str, float], said: str, page: Page) -> None:
@@ -125,7 +125,7 @@ def test_options_beside_a_method_are_bounded_too(options: dict[str, float], said
 
 def test_of_several_methods_those_that_have_the_option(page: Page) -> None:
     check(page.model(None), ["rise", "grad_cam"], options={"n": 4000})
-    with pytest.raises(MethodError, match="smooth_grad: n is 4000; the page takes 1 to 100"):
+    with pytest.raises(MethodError, match="smooth_grad: n is 4000; the app accepts 1 to 100"):
         check(page.model(None), ["rise", "smooth_grad"], options={"n": 4000})
     check(page.model(None), ["grad_cam"], options={"n": 10**9})  # it has none: the library says so
 
@@ -150,29 +150,29 @@ def test_words_and_switches_are_the_librarys_business() -> None:
     ],
 )
 def test_maps_are_counted_before_they_are_made(how: dict[str, list[str]], maps: int, page: Page) -> None:
-    if maps <= MAPS:
+    if maps <= MAX_MAPS:
         check(page.model(None), **how)
     else:
-        with pytest.raises(MethodError, match=f"{maps:,} maps at once are too many for the page; at most 144"):
+        with pytest.raises(MethodError, match=f"{maps:,} maps were requested; the app computes at most 144"):
             check(page.model(None), **how)
 
 
 @pytest.mark.parametrize(
     ("path", "question"),
     [
-        ("/api/trust", {"picture": "s1", "method": "smooth(rise(n=4000), n=100)"}),
-        ("/api/study/make", {"methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]}),
-        ("/api/explain/map.npz", {"picture": "s1", "methods": ["smooth(rise(n=4000), n=100)"]}),
+        ("/api/trust", {"image": "s1", "method": "smooth(rise(n=4000), n=100)"}),
+        ("/api/study/create", {"methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]}),
+        ("/api/explain/map.npz", {"image": "s1", "methods": ["smooth(rise(n=4000), n=100)"]}),
     ],
 )
 def test_whichever_tab_asks(path: str, question: dict[str, Any], client: TestClient) -> None:
     refused = client.post(path, json=question)
     assert refused.status_code == 422
-    assert "would run the network 400,000 times; the page does at most 40,000" in refused.json()["detail"]
+    assert "would run the network 400,000 times; the app allows at most 40,000" in refused.json()["detail"]
 
 
 def test_in_a_grid_it_costs_only_its_own_cells(client: TestClient) -> None:
-    found = client.post("/api/compare", json={"picture": "s1", "methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]})
+    found = client.post("/api/compare", json={"image": "s1", "methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]})
     assert found.status_code == 200
     assert sorted("would run the network" in (cell["error"] or "") for cell in found.json()["cells"]) == [False, True]
 
@@ -184,6 +184,6 @@ def test_a_hostile_question_is_answered_at_once(client: TestClient) -> None:
         {"methods": ["grad_cam"], "layers": ["all"], "targets": ["top1000"]},
     ):
         began = time.perf_counter()
-        refused = client.post("/api/explain", json={"picture": "s1", **question})
+        refused = client.post("/api/explain", json={"image": "s1", **question})
         assert (refused.status_code, refused.json()["kind"]) == (422, "MethodError")
         assert time.perf_counter() - began < 1

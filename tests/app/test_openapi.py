@@ -32,13 +32,13 @@ EXAMPLES = 100
 SECONDS = 3.0
 """For one route at most: some take long to answer."""
 PLAUSIBLE: dict[str, list[Any]] = {
-    "picture": ["s0", "s5"],
+    "image": ["s0", "s5"],
     "id": ["s0", "s5"],
     "model": ["toybox", "toybox:vgg", None],
     "method": ["grad_cam", "layer_cam", "positive(hires_cam)", "gradient"],
     "layer": ["layer4", "all", -1, "layer?"],
     "target": ["cat", 3, "top2", "cat rather than dog", "not key"],
-    "image": [None],
+    "image_base64": [None],
     "options": [{}],
 }
 """By the name of a field, or the singular of it."""
@@ -69,7 +69,7 @@ def api() -> Iterator[Any]:
     yield schemathesis.openapi.from_asgi(
         "/api/openapi.json", create_app(page), config=config, headers={"host": "localhost"}
     )
-    assert page.work.empty(5)
+    assert page.queues.empty(5)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
@@ -120,7 +120,7 @@ def _with_picture(body: Any, method: str, path: str) -> Any:
     content = DESCRIBED["paths"][path][method].get("requestBody", {}).get("content", {})
     name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
     fields = DESCRIBED["components"]["schemas"].get(name, {}).get("properties", {})
-    return {**body, "picture": ""} if isinstance(body, dict) and "picture" in fields else body
+    return {**body, "image": ""} if isinstance(body, dict) and "picture" in fields else body
 
 
 def _plausible(value: Any, draw: random.Random) -> Any:

@@ -13,13 +13,13 @@ from camlucida.models.load import load
 
 def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
     page = Page([load("toybox")], open_dataset("toybox", count=2))
-    with pytest.raises(ModelError, match=r"no model 'toybx' on this page\. Did you mean 'toybox'"):
+    with pytest.raises(ModelError, match=r"the app has no model 'toybx'\. Did you mean 'toybox'"):
         page.model("toybx")
 
 
 def test_a_page_needs_a_model_and_a_picture() -> None:
-    with pytest.raises(ModelError, match="needs a model"):
+    with pytest.raises(ModelError, match="needs at least one model"):
         Page([], open_dataset("toybox", count=2))
     empty = subset(open_dataset("toybox", count=2), [])
-    with pytest.raises(DataError, match="toybox has no pictures"):
+    with pytest.raises(DataError, match="toybox contains no images"):
         Page([load("toybox")], empty)

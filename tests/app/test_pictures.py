@@ -58,17 +58,17 @@ def test_a_seed_draws_the_same_samples_again_and_another_others(client: TestClie
 def test_all_there_are_where_more_are_asked_for(client: TestClient, page: Page) -> None:
     found = asked(client, n=100)
     assert sorted(ids(found)) == sorted(f"s{i}" for i in range(len(page.data)))
-    assert found["whole"]
-    assert not asked(client, n=5)["whole"]
+    assert found["complete"]
+    assert not asked(client, n=5)["complete"]
 
 
 def test_by_class_without_running_the_network(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "said", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(room, "predictions", lambda *_: pytest.fail("the network was asked"))
     found = asked(client, label="dog", n=100)
     truth = [f"s{i}" for i in range(len(page.data)) if page.data.classes[page.data[i].label or 0] == "dog"]
     assert sorted(ids(found)) == sorted(truth)
     assert {one["label"] for one in found["items"]} == {"dog"}
-    assert found["looked"] == 0
+    assert found["n_evaluated"] == 0
 
 
 def test_an_unknown_class_offers_the_nearest(client: TestClient) -> None:
@@ -77,7 +77,7 @@ def test_an_unknown_class_offers_the_nearest(client: TestClient) -> None:
     assert found.json()["detail"] == "toybox has no class 'caat'. Did you mean 'cat'?"
 
 
-@pytest.mark.parametrize("said", ["right", "wrong"])
+@pytest.mark.parametrize("said", ["correct", "wrong"])
 @pytest.mark.parametrize("model", ["toybox", "toybox:vgg"])
 def test_by_what_the_model_says_as_the_library_has_it(client: TestClient, page: Page, said: str, model: str) -> None:
     """Against `explain` of each picture by itself."""
@@ -86,10 +86,10 @@ def test_by_what_the_model_says_as_the_library_has_it(client: TestClient, page: 
     for i in range(len(page.data)):
         best = explain(network, page.data[i].image).predictions[0]
         truth[f"s{i}"] = (best.name, best.probability, best.index == page.data[i].label)
-    found = asked(client, said=said, model=model, n=100)
-    assert sorted(ids(found)) == sorted(id_ for id_, (*_, right) in truth.items() if right == (said == "right"))
-    assert found["looked"] == len(page.data)
-    assert found["whole"]
+    found = asked(client, prediction=said, model=model, n=100)
+    assert sorted(ids(found)) == sorted(id_ for id_, (*_, right) in truth.items() if right == (said == "correct"))
+    assert found["n_evaluated"] == len(page.data)
+    assert found["complete"]
     for one in found["items"]:
         name, chance, right = truth[one["id"]]
         assert (one["predicted"], one["correct"]) == (name, right)
@@ -105,27 +105,27 @@ def test_by_how_sure_the_model_is(client: TestClient) -> None:
 
 
 def test_a_model_is_asked_once_about_a_sample(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = asked(client, said="right", n=100)
-    monkeypatch.setattr("camlucida.app.sample_predictions._asked", lambda *_: pytest.fail("asked again"))
-    assert asked(client, said="right", n=100) == found
+    found = asked(client, prediction="correct", n=100)
+    monkeypatch.setattr("camlucida.app.model_entry._asked", lambda *_: pytest.fail("asked again"))
+    assert asked(client, prediction="correct", n=100) == found
     assert len(page.served["toybox"].said) == len(page.data)
     assert not page.served["toybox:vgg"].said
 
 
 def test_a_search_ends_after_so_many_and_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LOOKED", 7)
+    monkeypatch.setattr(room, "MAX_EVALUATED", 7)
     found = asked(client, low=1.0, n=100)
-    assert (found["looked"], found["items"], found["whole"]) == (7, [], False)
+    assert (found["n_evaluated"], found["items"], found["complete"]) == (7, [], False)
 
 
 def test_a_search_stops_when_it_has_enough(client: TestClient) -> None:
-    found = asked(client, said="right", n=2)
+    found = asked(client, prediction="correct", n=2)
     assert len(found["items"]) == 2
-    assert 2 <= found["looked"] < 24
+    assert 2 <= found["n_evaluated"] < 24
 
 
 def test_a_search_tells_what_it_finds_and_how_far_it_is(client: TestClient) -> None:
-    with client.stream("GET", "/api/samples", params={"said": "right", "n": 3}, headers=EVENTS) as stream:
+    with client.stream("GET", "/api/samples", params={"prediction": "correct", "n": 3}, headers=EVENTS) as stream:
         events = [part.split("\n") for part in "".join(stream.iter_text()).strip().split("\n\n")]
     names = [lines[0].removeprefix("event: ") for lines in events]
     contents = [json.loads(lines[1].removeprefix("data: ")) for lines in events]
@@ -139,8 +139,8 @@ def test_a_search_tells_what_it_finds_and_how_far_it_is(client: TestClient) -> N
 @pytest.mark.parametrize(
     "query",
     [
-        "n=0", "n=101", "seed=-1", "seed=1e99", "low=-0.1", "high=1.5", "low=nan", "high=inf", "said=maybe",
-        "model=nothing&said=right", "path=/etc/passwd", "label=" + "x" * 300,
+        "n=0", "n=101", "seed=-1", "seed=1e99", "low=-0.1", "high=1.5", "low=nan", "high=inf", "prediction=maybe",
+        "model=nothing&prediction=right", "path=/etc/passwd", "label=" + "x" * 300,
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_in_a_sentence(client: TestClient, query: str) -> None:
@@ -159,8 +159,8 @@ def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., Tes
     assert not found["scene 0"]["error"]
     searched = asked(client, low=1e-9, n=100)
     assert len(searched["items"]) == 3
-    assert (searched["looked"], searched["unread"]) == (4, 1)
-    shown = client.get("/api/pictures/s3")
+    assert (searched["n_evaluated"], searched["n_failed"]) == (4, 1)
+    shown = client.get("/api/images/s3")
     assert shown.status_code == 422
     assert "cannot read broken.jpg" in shown.json()["detail"]
 
@@ -170,7 +170,7 @@ def test_a_name_that_is_no_text(opened: Callable[..., TestClient]) -> None:
     data = ListDataset("odd", [Item(Image.new("RGB", (20, 20)), os.fsdecode(b"caf\xe9.png"), 0)], ("cat",))
     client = opened(data)
     assert asked(client)["items"][0]["name"] == r"caf\udce9.png"
-    assert client.post("/api/explain", json={"picture": "s0"}).json()["name"] == r"caf\udce9.png"
+    assert client.post("/api/explain", json={"image": "s0"}).json()["name"] == r"caf\udce9.png"
 
 
 def test_labels_come_from_the_lists_alone() -> None:
@@ -186,23 +186,23 @@ def test_a_given_picture_comes_back_as_it_was(client: TestClient) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     sink = io.BytesIO()
     Image.fromarray(noise).save(sink, "PNG")
-    info = client.post("/api/pictures", params={"name": "C:/me/ noise.png"}, content=sink.getvalue()).json()
+    info = client.post("/api/images", params={"name": "C:/me/ noise.png"}, content=sink.getvalue()).json()
     assert (info["width"], info["height"], info["name"]) == (60, 40, " noise.png")
-    back = Image.open(io.BytesIO(client.get(f"/api/pictures/{info['id']}").content))
+    back = Image.open(io.BytesIO(client.get(f"/api/images/{info['id']}").content))
     np.testing.assert_array_equal(np.asarray(back), noise)
 
 
 def test_a_picture_is_sent_again_only_if_it_is_another(client: TestClient) -> None:
-    first = client.get("/api/pictures/s1?longest=64")
+    first = client.get("/api/images/s1?longest=64")
     tag = {"if-none-match": first.headers["etag"]}
-    assert client.get("/api/pictures/s1?longest=64", headers=tag).status_code == 304
-    for other in ("/api/pictures/s2?longest=64", "/api/pictures/s1?longest=65"):
+    assert client.get("/api/images/s1?longest=64", headers=tag).status_code == 304
+    for other in ("/api/images/s2?longest=64", "/api/images/s1?longest=65"):
         assert client.get(other, headers=tag).status_code == 200
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_picture_says_so(client: TestClient, content: bytes) -> None:
-    found = client.post("/api/pictures", content=content)
+    found = client.post("/api/images", content=content)
     assert found.status_code == 422
     assert found.json()["kind"] == "ImageError"
 
@@ -210,7 +210,7 @@ def test_what_is_no_picture_says_so(client: TestClient, content: bytes) -> None:
 def test_the_network_is_as_it_was(client: TestClient, page: Page) -> None:
     network = page.models[0].network
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    asked(client, said="wrong")
+    asked(client, prediction="wrong")
     for key, value in network.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
     assert load("toybox").weights_hash == page.models[0].weights_hash
@@ -219,10 +219,10 @@ def test_the_network_is_as_it_was(client: TestClient, page: Page) -> None:
 def test_images_are_told_apart_by_their_shape_and_by_every_pixel(page: Page) -> None:
     """One colour has the same bytes in every shape of that area."""
     shapes = [(40, 60), (60, 40), (24, 100), (2400, 1)]
-    given = [page.pictures.give(Image.new("RGB", size, "teal")) for size in shapes]
+    given = [page.images.add_upload(Image.new("RGB", size, "teal")) for size in shapes]
     for row, column in ((0, 0), (59, 39), (30, 7)):
         other = Image.new("RGB", shapes[0], "teal")
         other.putpixel((column, row), (0, 128, 129))
-        given.append(page.pictures.give(other))
+        given.append(page.images.add_upload(other))
     assert len({picture.id for picture in given}) == len({picture.digest for picture in given}) == 7
-    assert [page.pictures.find(picture.id).image.size for picture in given[:4]] == shapes
+    assert [page.images.find(picture.id).image.size for picture in given[:4]] == shapes

@@ -24,9 +24,10 @@ import pytest
 from PIL import Image
 
 from camlucida.app.app_state import Page
+from camlucida.app.http_messages import HEADERS
 from camlucida.app.http_protocol import Limits, LingeringTransport
 from camlucida.app.jobs import Job
-from camlucida.app.security import HEADERS, SecurityMiddleware
+from camlucida.app.security import SecurityMiddleware
 from camlucida.app.server import Server, address_of, is_loopback, listen, server
 from camlucida.data.open import open_dataset
 from camlucida.errors import CamlucidaError
@@ -251,18 +252,18 @@ def test_where_all_are_at_work_one_more_is_told_to_come_back(site: Running) -> N
         gate.wait(5)
         return b"1"
 
-    errands = [site.page.work.lanes["quick"].enter(work, Job()) for _ in range(2)]
+    errands = [site.page.queues.lanes["quick"].enter(work, Job()) for _ in range(2)]
     busy = [site.connect() for _ in range(SHORT.connections)]
     for connection in busy:
         connection.sendall(b"GET /api/samples HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: site.page.work.lanes["quick"].inside == 2 + len(busy))
+    until(lambda: site.page.queues.lanes["quick"].inside == 2 + len(busy))
     answer = get(site, "/api/start")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "5"
     assert HEADERS.items() <= answer.headers.items()
     for connection in busy:
         connection.close()
-    until(lambda: site.page.work.lanes["quick"].inside == 2)  # who left waits no more
+    until(lambda: site.page.queues.lanes["quick"].inside == 2)  # who left waits no more
     assert get(site, "/api/start").status == 200
     gate.set()
     for errand in errands:
@@ -279,8 +280,8 @@ def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> Non
 
 
 def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
-    lane = site.page.work.lanes["long"]
-    body = json.dumps({"picture": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
+    lane = site.page.queues.lanes["long"]
+    body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
     head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
     connection = site.connect()
     connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -314,14 +315,14 @@ def posted(path: str, body: bytes, *more: bytes) -> bytes:
 
 STREAMED = b"Accept: text/event-stream"
 OF_JSON = b"Content-Type: application/json"
-ONE_MAP = json.dumps({"picture": "s1", "methods": ["grad_cam"]}).encode()
+ONE_MAP = json.dumps({"image": "s1", "methods": ["grad_cam"]}).encode()
 LEFT = {
-    "upload": posted("/api/pictures", bytes(100_000)),
+    "upload": posted("/api/images", bytes(100_000)),
     "map": posted("/api/explain", ONE_MAP, OF_JSON),
     "map, streamed": posted("/api/explain", ONE_MAP, OF_JSON, STREAMED),
     "comparison, streamed": posted("/api/compare", ONE_MAP, OF_JSON, STREAMED),
     "file": posted("/api/explain/panel.png", ONE_MAP, OF_JSON),
-    "verdict": posted("/api/trust", b'{"picture": "s1"}', OF_JSON, STREAMED),
+    "verdict": posted("/api/trust", b'{"image": "s1"}', OF_JSON, STREAMED),
     "samples": GET.replace(b"start", b"samples") + b"\r\n",
     "static": GET.replace(b"api/start", b"app.js") + b"\r\n",
     "body for nobody": posted("/nowhere", bytes(100_000)),
@@ -345,7 +346,7 @@ def test_a_client_that_hangs_up_leaves_no_trace(
                 with contextlib.suppress(OSError):
                     connection.recv(1)
     until(lambda: not site.server.server_state.connections)
-    assert site.page.work.empty(10)
+    assert site.page.queues.empty(10)
     assert [record.getMessage() for record in logged] == []
 
 
@@ -384,20 +385,20 @@ def test_an_endless_upload_is_refused_while_it_comes_and_its_sender_can_read_why
     before = memory()
     piece, most = b"80000\r\n" + bytes(0x80000) + b"\r\n", [0]
     with site.connect(10) as connection:
-        connection.sendall(chunked(b"/api/pictures"))
+        connection.sendall(chunked(b"/api/images"))
         for _ in range(100):
             connection.sendall(piece)
             most[0] = max(most[0], memory() - before)
         connection.sendall(b"0\r\n\r\n")
         answer = read(received(connection))
     assert answer.status == 413
-    assert answer.json["detail"] == "That is more than 25 MB. Make the picture smaller."
+    assert answer.json["detail"] == "That is more than 25 MB. Upload a smaller image."
     assert answer.headers["connection"] == "close"
     assert most[0] < 90 << 20  # the 25 MB, once more where they are joined, and what is on its way
 
 
 def test_a_length_that_is_too_large_is_refused_before_it_comes(site: Running) -> None:
-    head = b"POST /api/pictures HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 50000000\r\n\r\n"
+    head = b"POST /api/images HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 50000000\r\n\r\n"
     answer = asked(site, head)
     assert answer.status == 413  # and no 100 before
 
@@ -451,9 +452,9 @@ def test_a_bomb_is_refused_before_it_goes_off(site: Running) -> None:
     """200 megapixels in 25 kB: they would be 600 MB."""
     bomb = png(20_000, 10_000)
     assert len(bomb) < 60_000
-    post(site, "/api/pictures", png(80, 80))
+    post(site, "/api/images", png(80, 80))
     before, began = memory(), time.monotonic()
-    answer = post(site, "/api/pictures", bomb)
+    answer = post(site, "/api/images", bomb)
     took = time.monotonic() - began
     assert answer.status == 422
     assert "200 megapixels; the limit is 40" in answer.json["detail"]
@@ -471,8 +472,8 @@ def encoded(kind: str, **how: Any) -> bytes:
     ("content", "said"),
     [
         (b"", "empty"),
-        (encoded("JPEG")[:700], "cut off"),
-        (encoded("PNG")[:700], "cut off"),
+        (encoded("JPEG")[:700], "truncated"),
+        (encoded("PNG")[:700], "truncated"),
         (b"\x89PNG\r\n\x1a\n" + bytes(1000), "no picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG"),
         (b"<!doctype html><script>alert(1)</script>", "HTML"),
@@ -487,7 +488,7 @@ def encoded(kind: str, **how: Any) -> bytes:
     ],
 )
 def test_what_is_no_picture_is_refused_with_a_sentence(site: Running, content: bytes, said: str) -> None:
-    answer = post(site, "/api/pictures", content)
+    answer = post(site, "/api/images", content)
     assert answer.status == 422
     assert answer.json["kind"] == "ImageError"
     assert said in answer.json["detail"]
@@ -516,12 +517,12 @@ def test_nothing_that_is_given_is_written_to_disk(
     sys.addaudithook(hook)
     try:
         large = encoded("BMP") + bytes(20 << 20)  # more than a form parser would keep in memory
-        assert post(site, "/api/pictures", large).status == 200
-        given = post(site, "/api/pictures", encoded("PNG")).json["id"]
-        body = json.dumps({"picture": given}).encode()
+        assert post(site, "/api/images", large).status == 200
+        given = post(site, "/api/images", encoded("PNG")).json["id"]
+        body = json.dumps({"image": given}).encode()
         head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Connection: close\r\nContent-Type: application/json\r\n"
         assert asked(site, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body).status == 200
-        assert get(site, f"/api/pictures/{given}").status == 200
+        assert get(site, f"/api/images/{given}").status == 200
     finally:
         watching = False
     assert written == []
@@ -557,17 +558,17 @@ def test_nothing_that_is_given_is_written_to_disk(
         "/index.html/../../app.py",
         "/.git/config",
         "/api/../../etc/passwd",
-        "/api/pictures/..%2f..%2fetc%2fpasswd",
-        "/api/pictures/%2fetc%2fpasswd",
-        "/api/pictures/s1%00",
-        "/api/pictures/s1/../../../app.py",
-        "/api/pictures/s-1",
-        "/api/pictures/s1.png",
-        "/api/pictures/s" + "9" * 30,
-        "/api/pictures/s99999999999",
-        "/api/pictures/uffff",
-        "/api/pictures/%F0%9D%9F%8F",
-        "/api/pictures/s%D9%A1",
+        "/api/images/..%2f..%2fetc%2fpasswd",
+        "/api/images/%2fetc%2fpasswd",
+        "/api/images/s1%00",
+        "/api/images/s1/../../../app.py",
+        "/api/images/s-1",
+        "/api/images/s1.png",
+        "/api/images/s" + "9" * 30,
+        "/api/images/s99999999999",
+        "/api/images/uffff",
+        "/api/images/%F0%9D%9F%8F",
+        "/api/images/s%D9%A1",
     ],
 )
 def test_no_path_leads_out(site: Running, target: str) -> None:
@@ -612,11 +613,11 @@ def test_addresses() -> None:
 def test_why_it_cannot_listen() -> None:
     with listen("127.0.0.1", 0) as one:
         port = one.getsockname()[1]
-        with pytest.raises(CamlucidaError, match=f"port {port} of 127.0.0.1 is in use, .* Choose another with --port"):
+        with pytest.raises(CamlucidaError, match=f"port {port} of 127.0.0.1 is in use. Pass another --port"):
             listen("127.0.0.1", port)
-    with pytest.raises(CamlucidaError, match="--port 70000 is none"):
+    with pytest.raises(CamlucidaError, match="--port 70000 is not a port"):
         listen("127.0.0.1", 70000)
-    with pytest.raises(CamlucidaError, match="--port -1 is none"):
+    with pytest.raises(CamlucidaError, match="--port -1 is not a port"):
         listen("127.0.0.1", -1)
 
 
@@ -629,7 +630,7 @@ def test_a_host_that_there_is_not(host: str) -> None:
 
 @pytest.mark.network
 def test_a_host_that_is_another_machine() -> None:
-    with pytest.raises(CamlucidaError, match=r"203\.0\.113\.7 is no address of this machine"):
+    with pytest.raises(CamlucidaError, match=r"203\.0\.113\.7 is not an address of this machine"):
         listen("203.0.113.7", 0)
 
 
@@ -652,7 +653,7 @@ def test_the_sixth_version_of_the_protocol(page: Page) -> None:
 
 def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> None:
     with running(page) as site:
-        body = json.dumps({"picture": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
+        body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
         connections = []
         for accept in (b"*/*", b"text/event-stream"):
             connection = site.connect()
@@ -663,7 +664,7 @@ def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> N
         slow = site.connect()
         slow.sendall(GET)
         connections.append(slow)
-        until(lambda: site.page.work.lanes["long"].inside == 2)
+        until(lambda: site.page.queues.lanes["long"].inside == 2)
         began = time.monotonic()
         site.server.should_exit = True
         until(lambda: not site.server.server_state.connections)
@@ -671,4 +672,4 @@ def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> N
         assert all(b"Stopped." in received(connection) for connection in connections[:2])  # told, not cut off
         for connection in connections:
             connection.close()
-        assert page.work.empty(5)
+        assert page.queues.empty(5)

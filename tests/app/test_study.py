@@ -44,7 +44,7 @@ def ask(client: TestClient, person: str, **more: Any) -> dict[str, Any]:
 
 
 def say(client: TestClient, person: str, trial: dict[str, Any], answer: Any, **more: Any) -> Any:
-    body = {"person": person, "place": trial["place"], "maps": trial["maps"], "answer": answer, **more}
+    body = {"person": person, "position": trial["position"], "maps": trial["maps"], "answer": answer, **more}
     return client.post("/api/study/answer", json=body)
 
 
@@ -64,24 +64,24 @@ def best_first(methods: list[str]) -> int:
 
 class TestMaking:
     def test_there_is_none_at_first(self, client: TestClient) -> None:
-        assert client.get("/api/study").json() == {"study": None, "can_be_made": True}
-        for path in ("next?person=ann", "results", "results.csv", "answers.csv", "pictures/" + 16 * "a"):
+        assert client.get("/api/study").json() == {"study": None, "can_be_created": True}
+        for path in ("next?person=ann", "results", "results.csv", "answers.csv", "images/" + 16 * "a"):
             answer = client.get(f"/api/study/{path}")
             assert answer.status_code == 404, path
             assert "no study here" in answer.json()["detail"]
 
     def test_what_is_made_is_what_the_library_makes(self, client: TestClient, page: Page, tmp_path: Path) -> None:
-        body = {"methods": METHODS, "pictures": 5, "pairs": 2, "ratings": 1, "seed": 11, "model": "toybox:vgg"}
-        answer = client.post("/api/study/make", json=body, headers={"accept": "text/event-stream"})
+        body = {"methods": METHODS, "n_images": 5, "pairs": 2, "ratings": 1, "seed": 11, "model": "toybox:vgg"}
+        answer = client.post("/api/study/create", json=body, headers={"accept": "text/event-stream"})
         events = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event: ")]
         assert events[-1] == "result"
         assert events.count("progress") >= 5
         said = json.loads(answer.text.rsplit("data: ", 1)[1])
         assert said == client.get("/api/study").json()
         info = said["study"]
-        assert (info["model"], info["pictures"], info["pairs"], info["ratings"]) == ("toybox:vgg", 5, 10, 5)
-        chosen = np.random.default_rng(11).choice(len(page.data), 5, replace=False)
-        images = [page.pictures.sample(int(i)).image for i in chosen]
+        assert (info["model"], info["n_images"], info["pairs"], info["ratings"]) == ("toybox:vgg", 5, 10, 5)
+        chosen = np.random.default_rng(11).choice(len(page.data), 5, reposition=False)
+        images = [page.images.sample(int(i)).image for i in chosen]
         same = make_study(tmp_path / "same", page.models[1], images, methods=METHODS, pairs=2, ratings=1, seed=11)
         assert page.study is not None
         for table in ("maps", "trials"):
@@ -95,7 +95,7 @@ class TestMaking:
 
     def test_answers_that_lie_there_are_not_overwritten(self, client: TestClient, study: Study) -> None:
         before = study.path.read_bytes()
-        answer = client.post("/api/study/make", json={"methods": METHODS})
+        answer = client.post("/api/study/create", json={"methods": METHODS})
         assert answer.status_code == 422
         assert "perhaps with answers" in answer.json()["detail"]
         assert study.path.read_bytes() == before
@@ -107,7 +107,7 @@ class TestMaking:
             ({"methods": ["grad_cam", "eigencm"]}, "Did you mean"),
             ({"methods": ["grad_cam", "grad_cam"]}, "given twice"),
             ({"methods": ["grad_cam"] * 9}, "at most 8"),
-            ({"methods": METHODS, "pictures": 100_000}, "200"),
+            ({"methods": METHODS, "n_images": 100_000}, "200"),
             ({"methods": METHODS, "pairs": 0, "ratings": 0}, "at least"),
             ({"methods": METHODS, "layer": "nowhere"}, "nowhere"),
             ({"methods": METHODS, "model": "other"}, "no model 'other'"),
@@ -115,7 +115,7 @@ class TestMaking:
         ],
     )
     def test_slips(self, client: TestClient, page: Page, body: dict[str, Any], words: str) -> None:
-        answer = client.post("/api/study/make", json={"pictures": 2, **body})
+        answer = client.post("/api/study/create", json={"n_images": 2, **body})
         assert answer.status_code == 422
         assert words in answer.json()["detail"]
         assert page.study is not None
@@ -136,21 +136,21 @@ class TestBlindness:
                 break
             sides.append(tuple(known[m] for m in trial["maps"]))
             for id in (trial["original"], *trial["maps"]):
-                picture = client.get(f"/api/study/pictures/{id}")
+                picture = client.get(f"/api/study/images/{id}")
                 assert picture.status_code == 200
                 assert not {"last-modified", "etag"} & set(picture.headers), "files are written method by method"
                 assert picture.headers["cache-control"] == "no-store"
                 seen.append(picture.content + repr(picture.headers).encode())
             said = say(client, "ann", trial, 1)
             seen.append(said.content)
-            assert set(trial) == {"place", "kind", "question", "original", "maps", "said"}
+            assert set(trial) == {"place", "kind", "question", "original", "maps", "answer"}
         assert not [text for text in seen for method in METHODS if method.encode() in text.lower()]
         assert len({pair for pair in sides if len(pair) == 2}) > 3, "both sides occur"
 
     def test_pictures_are_those_of_the_study_at_one_size(self, client: TestClient, study: Study) -> None:
         trial = ask(client, "ann")["trial"]
         for id in (trial["original"], *trial["maps"]):
-            found = client.get(f"/api/study/pictures/{id}")
+            found = client.get(f"/api/study/images/{id}")
             file = next((study.folder / "pictures").glob(f"{id}.*"))
             assert found.content == file.read_bytes()
             assert found.headers["content-type"] == "image/png"
@@ -159,7 +159,7 @@ class TestBlindness:
 
     @pytest.mark.parametrize("id", ["study", "..%2fstudy.sqlite", "%2e%2e", 16 * "0", 65 * "a", "deadbeef%00"])
     def test_no_other_file_is_served(self, client: TestClient, study: Study, id: str) -> None:
-        assert client.get(f"/api/study/pictures/{id}").status_code in (404, 422)
+        assert client.get(f"/api/study/images/{id}").status_code in (404, 422)
 
     def test_nor_one_that_a_strangers_study_names(self, client: TestClient, study: Study, tmp_path: Path) -> None:
         for name in ("deadbeefdeadbeef.png", "secret"):
@@ -171,7 +171,7 @@ class TestBlindness:
         with sqlite3.connect(study.path) as data:
             data.execute("update maps set file = ? where rowid = 3", ("pictures/deadbeefdeadbee2.png",))
         for id in ("deadbeefdeadbeef", "deadbeefdeadbee1", "deadbeefdeadbee2"):
-            assert client.get(f"/api/study/pictures/{id}").status_code == 404
+            assert client.get(f"/api/study/images/{id}").status_code == 404
 
 
 class TestAnswering:
@@ -189,23 +189,23 @@ class TestAnswering:
 
     def test_one_goes_on_where_one_stopped(self, client: TestClient, study: Study) -> None:
         first = ask(client, "ann")
-        assert (first["answered"], first["total"], first["trial"]["place"]) == (0, 16, 0)
+        assert (first["answered"], first["total"], first["trial"]["position"]) == (0, 16, 0)
         assert say(client, "ann", first["trial"], 1).json() == {"answered": 1, "total": 16}
         again = ask(client, "  ann ")
-        assert (again["person"], again["answered"], again["trial"]["place"]) == ("ann", 1, 1)
-        assert ask(client, "bob")["trial"]["place"] == 0
+        assert (again["person"], again["answered"], again["trial"]["position"]) == ("ann", 1, 1)
+        assert ask(client, "bob")["trial"]["position"] == 0
 
     def test_an_answer_can_be_mended(self, client: TestClient, study: Study) -> None:
         trial = ask(client, "ann")["trial"]
         most = 2 if trial["kind"] == "pair" else 5
         for answer in (1, most):
             assert say(client, "ann", trial, answer).status_code == 200
-            assert ask(client, "ann", place=0)["trial"] == {**trial, "said": answer}
+            assert ask(client, "ann", position=0)["trial"] == {**trial, "answer": answer}
         assert len(study.answers()) == 1
 
     def test_the_place_after_the_last_is_the_end(self, client: TestClient, study: Study) -> None:
-        assert ask(client, "ann", place=15)["trial"] is not None
-        assert ask(client, "ann", place=16)["trial"] is None
+        assert ask(client, "ann", position=15)["trial"] is not None
+        assert ask(client, "ann", position=16)["trial"] is None
 
     def test_names_typed_differently_are_one(self, client: TestClient, study: Study) -> None:
         for person in ("Zoe\u0301  M", "Zo\u00e9 M"):
@@ -221,7 +221,7 @@ class TestAnswering:
 
     @pytest.mark.parametrize("answer", [0, 3, 6, -1, 1.5, "left", True, None])
     def test_what_is_no_answer_to_a_pair(self, client: TestClient, study: Study, answer: Any) -> None:
-        pair = next(t for i in range(16) if (t := ask(client, "ann", place=i)["trial"])["kind"] == "pair")
+        pair = next(t for i in range(16) if (t := ask(client, "ann", position=i)["trial"])["kind"] == "pair")
         refused = say(client, "ann", pair, answer)
         assert refused.status_code == 422
         assert "Traceback" not in refused.text
@@ -233,7 +233,7 @@ class TestAnswering:
 
     def test_an_answer_to_other_maps_is_refused(self, client: TestClient, study: Study) -> None:
         trial = ask(client, "ann")["trial"]
-        for wrong in ({"maps": ["0123456789abcdef"]}, {"place": 1}, {"place": 99}):
+        for wrong in ({"maps": ["0123456789abcdef"]}, {"position": 1}, {"position": 99}):
             refused = say(client, "ann", {**trial, **wrong}, 1)
             assert refused.status_code == 404
             assert "made anew" in refused.json()["detail"]
@@ -261,12 +261,12 @@ class TestResults:
 
         found = client.get("/api/study/results").json()
         wanted = results(study, run)
-        assert [one["method"] for one in found["standings"]] == [s.method for s in wanted.ranking]
-        for one, s in zip(found["standings"], wanted.ranking, strict=True):
+        assert [one["method"] for one in found["ranking"]] == [s.method for s in wanted.ranking]
+        for one, s in zip(found["ranking"], wanted.ranking, strict=True):
             for key, interval in (("strength", s.strength), ("rating", s.rating)):
                 numbers = [np.nan if (x := one[key][end]) is None else x for end in ("value", "low", "high")]
                 assert numbers == pytest.approx([interval.value, interval.low, interval.high], nan_ok=True)
-            assert (one["won"], one["asked"], one["rated"]) == (s.n_won, s.n_compared, s.n_rated)
+            assert (one["n_won"], one["n_compared"], one["n_rated"]) == (s.n_won, s.n_compared, s.n_rated)
         assert (found["answers"], found["total"]) == (33, 16)
         assert found["agreement"] == pytest.approx(wanted.agreement)
         assert [(p["name"], p["answered"]) for p in found["people"]] == [("ann", 16), ("bob", 16), ("cleo", 1)]
@@ -321,7 +321,7 @@ class TestTheFile:
     def test_a_picture_deleted_meanwhile(self, client: TestClient, study: Study) -> None:
         id = ask(client, "ann")["trial"]["original"]
         next((study.folder / "pictures").glob(f"{id}.*")).unlink()
-        answer = client.get(f"/api/study/pictures/{id}")
+        answer = client.get(f"/api/study/images/{id}")
         assert answer.status_code == 404
         assert "cannot be read" in answer.json()["detail"]
 

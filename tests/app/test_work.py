@@ -14,21 +14,12 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from camlucida.app import jobs
+from camlucida.app import job_responses, jobs
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import (
-    Cancelled,
-    EventStream,
-    Job,
-    JobQueue,
-    JobQueues,
-    NotFound,
-    QueueFull,
-    TooLong,
-    answer,
-    failed,
-)
+from camlucida.app.failures import Cancelled, NotFound, QueueFull, TooLong, failed
+from camlucida.app.job_responses import EventStream, answer
+from camlucida.app.jobs import Job, JobQueue, JobQueues
 from camlucida.app.schemas import Failure
 from camlucida.errors import ImageError, ModelError
 
@@ -48,7 +39,7 @@ class Gate:
         try:
             while not self.open.wait(0.002):
                 if self._tick:
-                    job.tick(0, 1)
+                    job.progress(0, 1)
             return b'"done"'
         finally:
             self.ended += 1
@@ -65,10 +56,10 @@ def until(true: Callable[[], Any]) -> None:
 class Client:
     """A client of `answer` without a server: it can go away."""
 
-    def __init__(self, page: Any, task: Any, *, stream: bool = False, lane: Any = "quick") -> None:
+    def __init__(self, page: Any, task: Any, *, stream: bool = False, queue: Any = "quick") -> None:
         self.left = asyncio.Event()
         self.sent: list[Any] = []
-        self.page, self.task, self.lane = page, task, lane
+        self.page, self.task, self.queue = page, task, queue
         self.accept = b"text/event-stream" if stream else b"*/*"
 
     async def __call__(self) -> None:
@@ -79,7 +70,7 @@ class Client:
             "type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"accept", self.accept)],
             "app": app, "asgi": {"spec_version": "2.3"},
         }  # fmt: skip
-        response = await answer(Request(scope, self.receive), self.task, self.lane)
+        response = await answer(Request(scope, self.receive), self.task, self.queue)
         await response(scope, self.receive, self.send)
 
     async def receive(self) -> Any:
@@ -97,12 +88,12 @@ class Client:
 class Fake:
     """Of a page only its work."""
 
-    def __init__(self, *lane: Any) -> None:
-        self.work = JobQueues(quick=lane or (2, 3, 60.0))
+    def __init__(self, *queue: Any) -> None:
+        self.queues = JobQueues(quick=queue or (2, 3, 60.0))
 
     @property
-    def lane(self) -> JobQueue:
-        return self.work.lanes["quick"]
+    def queue(self) -> JobQueue:
+        return self.queues.by_name["quick"]
 
 
 @pytest.fixture
@@ -113,37 +104,37 @@ def gate() -> Iterator[Gate]:
 
 
 def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refused(gate: Gate) -> None:
-    lane = JobQueue(2, 3, 60)
-    errands = [lane.enter(gate, Job()) for _ in range(5)]
+    queue = JobQueue(2, 3, 60)
+    entries = [queue.enter(gate, Job()) for _ in range(5)]
     until(lambda: gate.begun == 2)
     with pytest.raises(QueueFull):
-        lane.enter(gate, Job())
-    assert (lane.inside, gate.begun) == (5, 2)
+        queue.enter(gate, Job())
+    assert (queue.inside, gate.begun) == (5, 2)
     gate.open.set()
-    assert [errand.answer.result(PATIENCE) for errand in errands] == [b'"done"'] * 5
-    assert lane.empty(PATIENCE)
+    assert [entry.result.result(PATIENCE) for entry in entries] == [b'"done"'] * 5
+    assert queue.empty(PATIENCE)
 
 
 def test_in_the_order_in_which_they_came() -> None:
-    lane, order = JobQueue(1, 20, 60), []
-    errands = [lane.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
-    for errand in errands:
-        errand.answer.result(PATIENCE)
+    queue, order = JobQueue(1, 20, 60), []
+    entries = [queue.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
+    for entry in entries:
+        entry.result.result(PATIENCE)
     assert order == list(range(20))
 
 
 def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
-    lane = JobQueue(1, 1, 60)
-    lane.enter(gate, Job())
+    queue = JobQueue(1, 1, 60)
+    queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
     waits = Gate()
-    errand = lane.enter(waits, Job())
-    errand.cancel()
+    entry = queue.enter(waits, Job())
+    entry.cancel()
     with pytest.raises(Cancelled):
-        errand.answer.result(0)
-    other = lane.enter(lambda job: b"1", Job())
+        entry.result.result(0)
+    other = queue.enter(lambda job: b"1", Job())
     gate.open.set()
-    assert other.answer.result(PATIENCE) == b"1"
+    assert other.result.result(PATIENCE) == b"1"
     assert waits.begun == 0
 
 
@@ -156,59 +147,59 @@ def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
         def __call__(self, job: Job) -> bytes:
             return b""
 
-    lane, upload = JobQueue(1, 1, 60), Upload()
-    lane.enter(gate, Job())
-    errand = lane.enter(upload, Job())
-    errand.cancel()
+    queue, upload = JobQueue(1, 1, 60), Upload()
+    queue.enter(gate, Job())
+    entry = queue.enter(upload, Job())
+    entry.cancel()
     seen = weakref.ref(upload)
-    del errand, upload
+    del entry, upload
     gc.collect()
     assert seen() is None
 
 
 def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_its_place_back() -> None:
-    lane, gate = JobQueue(1, 0, 60), Gate(tick=False)
-    errand = lane.enter(gate, Job())
+    queue, gate = JobQueue(1, 0, 60), Gate(tick=False)
+    entry = queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
-    errand.cancel()
+    entry.cancel()
     with pytest.raises(Cancelled):  # the client is told at once
-        errand.answer.result(0)
-    assert lane.inside == 1  # but the network is still at it
+        entry.result.result(0)
+    assert queue.inside == 1  # but the network is still at it
     with pytest.raises(QueueFull):
-        lane.enter(gate, Job())
-    assert not lane.empty(0.01)
+        queue.enter(gate, Job())
+    assert not queue.empty(0.01)
     gate._tick = True
-    assert lane.empty(PATIENCE)
+    assert queue.empty(PATIENCE)
 
 
 def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
-    lane = JobQueue(1, 0, 0.05)
-    errand = lane.enter(Gate(), Job())
-    with pytest.raises(TooLong, match=r"longer than 0\.05 seconds"):
-        errand.answer.result(PATIENCE)
-    assert failed(errand.answer.exception(0) or Exception())[0] == 422
+    queue = JobQueue(1, 0, 0.05)
+    entry = queue.enter(Gate(), Job())
+    with pytest.raises(TooLong, match=r"limit of 0\.05 seconds"):
+        entry.result.result(PATIENCE)
+    assert failed(entry.result.exception(0) or Exception())[0] == 422
 
 
 def test_time_in_the_queue_does_not_count() -> None:
-    lane, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
-    lane.enter(gate, Job())
+    queue, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
+    queue.enter(gate, Job())
 
     def quick(job: Job) -> bytes:
-        job.tick(1, 1)
+        job.progress(1, 1)
         return b"1"
 
-    errand = lane.enter(quick, Job())
+    entry = queue.enter(quick, Job())
     time.sleep(0.3)
     gate.open.set()
-    assert errand.answer.result(PATIENCE) == b"1"
+    assert entry.result.result(PATIENCE) == b"1"
 
 
 def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "IDLE", 0.01)
-    lane = JobQueue(2, 2, 60)
+    monkeypatch.setattr(jobs, "IDLE_S", 0.01)
+    queue = JobQueue(2, 2, 60)
     for _ in range(3):
-        assert lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
-        until(lambda: lane._threads == 0)
+        assert queue.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
+        until(lambda: queue._threads == 0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -224,7 +215,7 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
         try:
             for step in range(draw.randint(0, 4)):
                 time.sleep(0.0005)
-                job.tick(step, 4)
+                job.progress(step, 4)
             if draw.random() < 0.1:
                 raise RuntimeError("a fault")
             return b"1"
@@ -256,10 +247,10 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
 
     ends = asyncio.run(all_())
     assert {"answered", "QueueFull", "cancelled"} <= set(ends)
-    assert page.lane.empty(PATIENCE)
-    assert (page.lane.inside, inside[0]) == (0, 0)
+    assert page.queue.empty(PATIENCE)
+    assert (page.queue.inside, inside[0]) == (0, 0)
     assert most[0] == 2
-    assert page.lane.enter(lambda job: b"1", Job()).answer.result(PATIENCE) == b"1"
+    assert page.queue.enter(lambda job: b"1", Job()).result.result(PATIENCE) == b"1"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -272,34 +263,34 @@ def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: 
         while gate.begun == 0:
             await asyncio.sleep(0.002)
         two = asyncio.create_task(second())
-        while page.lane.inside < 2:
+        while page.queue.inside < 2:
             await asyncio.sleep(0.002)
         second.left.set()
         await asyncio.wait([two])
-        assert page.lane.inside == 1
+        assert page.queue.inside == 1
         first.left.set()
         await asyncio.wait([one])
         while gate.ended == 0:
             await asyncio.sleep(0.002)
 
     asyncio.run(asyncio.wait_for(go(), PATIENCE))
-    assert page.lane.empty(PATIENCE)
+    assert page.queue.empty(PATIENCE)
     assert (gate.begun, waits.begun) == (1, 0)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 def test_a_full_queue_is_a_503_before_anything_is_sent(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
-    lane = page.work.lanes["quick"]
-    errands = [lane.enter(gate, Job()) for _ in range(lane.room)]
-    refused = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+    queue = page.queues.by_name["quick"]
+    entries = [queue.enter(gate, Job()) for _ in range(queue.capacity)]
+    refused = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"
     assert refused.headers["content-type"] == "application/json"
-    assert refused.json() == {"kind": "Busy", "detail": "Too many are asking at once. Try again in a few seconds."}
+    assert refused.json() == {"kind": "Busy", "detail": "The queue is full. Try again in a few seconds."}
     gate.open.set()
-    for errand in errands:
-        errand.answer.result(PATIENCE)
-    assert client.post("/api/explain", json={"picture": "s1"}).status_code == 200
+    for entry in entries:
+        entry.result.result(PATIENCE)
+    assert client.post("/api/explain", json={"image": "s1"}).status_code == 200
 
 
 def events(body: bytes) -> list[tuple[str, Any]]:
@@ -319,10 +310,10 @@ def streamed(task: Any, **how: Any) -> bytes:
 
 def test_a_stream_says_all_that_was_said_and_then_the_result() -> None:
     def task(job: Job) -> bytes:
-        job.tick(1, 2)
+        job.progress(1, 2)
         job.send("part", {"n": 1})
         job.send("part", Failure(kind="a", detail="b"))
-        job.tick(2, 2)
+        job.progress(2, 2)
         return b'{"all": 3}'
 
     assert events(streamed(task)) == [
@@ -353,27 +344,27 @@ def test_what_is_no_json_is_an_error_of_the_task_not_half_a_stream(caplog: pytes
 
 
 def test_a_stream_with_nothing_to_say_says_so(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    monkeypatch.setattr(jobs, "BEAT", 0.01)
+    monkeypatch.setattr(job_responses, "KEEP_ALIVE_S", 0.01)
     gate._tick = False
     threading.Timer(0.1, gate.open.set).start()
     body = streamed(gate)
-    assert body.startswith(b": still at it\n\n")
+    assert body.startswith(b": keep-alive\n\n")
     assert body.endswith(b'event: result\ndata: "done"\n\n')
 
 
 def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs, "UNREAD", 4)
+    monkeypatch.setattr(job_responses, "MAX_UNREAD", 4)
     loop = asyncio.new_event_loop()
     feed, said = EventStream(loop), []
     for done in range(1000):
-        feed.say("progress", {"done": done})
+        feed.add("progress", {"done": done})
     assert [json.loads(content) for _, content in feed.take()] == [{"done": 999}]
 
     def speak() -> None:
         for n in range(6):
-            feed.say("part", {"n": n})
+            feed.add("part", {"n": n})
             said.append(n)
 
     speaker = threading.Thread(target=speak)
@@ -386,7 +377,7 @@ def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_u
     assert said == list(range(6))
     feed.close()
     with pytest.raises(Cancelled):
-        feed.say("part", {})
+        feed.add("part", {})
     loop.close()
 
 
@@ -396,16 +387,16 @@ def test_a_server_that_stops_ends_all(gate: Gate) -> None:
     async def go() -> list[Any]:
         clients = [Client(page, gate), Client(page, gate), Client(page, gate, stream=True)]
         asking = [asyncio.create_task(client()) for client in clients]
-        while page.lane.inside < 3:
+        while page.queue.inside < 3:
             await asyncio.sleep(0.002)
-        page.work.stop()
+        page.queues.stop()
         ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), PATIENCE)
         assert events(clients[2].body)[-1] == ("error", {"kind": "Cancelled", "detail": "Stopped."})
         return ends
 
     ends = asyncio.run(go())
     assert [type(end) for end in ends] == [Cancelled, Cancelled, type(None)]
-    assert page.work.empty(PATIENCE)
+    assert page.queues.empty(PATIENCE)
 
 
 def from_(error: Exception, cause: Exception) -> Exception:
@@ -446,7 +437,7 @@ def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
     ("raised", "status", "said"),
     [
         (RuntimeError("weights are broken"), 422, "weights are broken"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "not enough"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "more memory than there is"),
     ],
 )
 def test_a_broken_network_answers_with_the_librarys_sentence(
@@ -461,7 +452,7 @@ def test_a_broken_network_answers_with_the_librarys_sentence(
     page.warm()
     network.conv1 = Broken()
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        told = client.post("/api/explain", json={"picture": "s1"}, headers={"accept": accept})
+        told = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     if accept == "*/*":
         assert told.status_code == status
         assert said in told.json()["detail"]
@@ -480,9 +471,9 @@ def test_a_fault_of_ours_is_one_sentence_and_one_trace(
     def fault(*_: Any) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("camlucida.app.routes.explain.answered", fault)
-    told = client.post("/api/explain", json={"picture": "s1"})
+    monkeypatch.setattr("camlucida.app.routes.explain._cached_or_computed", fault)
+    told = client.post("/api/explain", json={"image": "s1"})
     assert told.status_code == 500
-    assert told.json()["detail"] == "Something went wrong on our side; the terminal has the details."
+    assert told.json()["detail"] == "The server failed; the terminal has the details."
     assert caplog.text.count("ZeroDivisionError: secret") == 1
     assert told.headers["content-security-policy"]

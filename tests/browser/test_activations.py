@@ -36,7 +36,7 @@ def asked(page: Any) -> int:
 
 
 def true_of(served: Page, model: str, sample: int, **how: Any) -> Any:
-    return cl.activations(served.model(model).model, served.pictures.sample(sample).image, **how)
+    return cl.activations(served.model(model).model, served.images.sample(sample).image, **how)
 
 
 def test_the_sheet_by_what_channels_contribute(
@@ -47,7 +47,7 @@ def test_the_sheet_by_what_channels_contribute(
     true = true_of(site[1], "toybox", 3, target=1)
     assert shown(page) == list(true.order[:48])
     screenshot(page, "activations")
-    assert "The tiles tell it in 10⁻³" in page.locator(".summary").inner_text()
+    assert "The unit on the tiles is 10⁻³" in page.locator(".summary").inner_text()
     for at in (0, 47):
         tile, value = page.locator(".channel").nth(at), float(true.contributions[true.order[at]])
         assert number(tile.locator(".value").inner_text()) / 1000 == pytest.approx(value, abs=6e-6)
@@ -55,7 +55,7 @@ def test_the_sheet_by_what_channels_contribute(
     share = true.contributions.clamp_min(0)
     told = page.locator(".summary").inner_text()
     held = 100 * float(share[list(true.order[:48])].sum() / share.sum())
-    assert float(re.findall(r"make up ([\d.]+) %", told)[0]) == pytest.approx(held, abs=0.6)
+    assert float(re.findall(r"provide ([\d.]+) %", told)[0]) == pytest.approx(held, abs=0.6)
     assert f"the {true.n_channels_for()} strongest hold half of it" in told
     assert "128 channels of layer4, 12 × 12, for dog" in told
     for count in (96, 128):
@@ -65,7 +65,7 @@ def test_the_sheet_by_what_channels_contribute(
     page.locator(".channel").last.scroll_into_view_if_needed()
     expect(page.locator(".channel canvas").last).not_to_have_attribute("width", "1")
     expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: let go
-    expect(page.locator(".summary")).to_contain_text("All 128 channels make up 100 %")
+    expect(page.locator(".summary")).to_contain_text("All 128 channels provide 100 %")
 
 
 def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
@@ -105,11 +105,11 @@ def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) 
     assert "activations.order=gradient" in page.url
     assert "layer=layer2" in page.url
     before = asked(page)
-    page.get_by_role("button", name="Map alone").click()
-    page.get_by_role("button", name="One for all").click()
+    page.get_by_role("button", name="Map only").click()
+    page.get_by_role("button", name="Shared").click()
     expect(page.locator(".summary")).to_contain_text("One scale for all")
     assert asked(page) == before  # painted here
-    page.get_by_role("button", name="This layer in Look").click()
+    page.get_by_role("button", name="Explain at this layer").click()
     page.wait_for_selector('.look[data-drawn*="layer2"]')
 
 
@@ -155,7 +155,7 @@ def test_a_channel_by_keyboard_and_by_link(
 def test_its_top_images(tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]) -> None:
     page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
     page.wait_for_selector(OVER)
-    page.get_by_role("button", name="Find them").click()
+    page.get_by_role("button", name="Search").click()
     page.wait_for_selector('.top[data-drawn="layer3 7"]')
     served = site[1]
     true = cl.top_images(
@@ -165,9 +165,9 @@ def test_its_top_images(tab: Callable[..., Any], site: tuple[str, Page], screens
     assert tiles.count() == 24
     strengths = [float(text) for text in tiles.locator(".number").all_inner_texts()]
     assert strengths == pytest.approx([item.strength for item in true.items], rel=6e-3)
-    assert "The 24 strongest of all 60 pictures" in page.locator(".result").inner_text()
+    assert "The 24 images with the highest activation among all 60 images" in page.locator(".result").inner_text()
     screenshot(page, "activations-top")
-    page.get_by_role("button", name="The channel before").click()
+    page.get_by_role("button", name="Previous channel").click()
     page.wait_for_selector('.top[data-drawn]:not([data-drawn="layer3 7"])')
     chosen = tiles.nth(2).get_attribute("data-id")
     tiles.nth(2).click()
@@ -190,10 +190,10 @@ def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Mo
         return plain(model, slowly(), **how)
 
     monkeypatch.setattr(room, "channel_top_images", slow)
-    page.get_by_role("button", name="Find them").click()
+    page.get_by_role("button", name="Search").click()
     page.wait_for_selector("dialog progress[value]:not([value='0'])")
     page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Find them").wait_for()
+    page.get_by_role("button", name="Search").wait_for()
     assert "activations.top" not in page.url
     assert page.locator("dialog progress").count() == 0
     page.wait_for_timeout(300)
@@ -208,7 +208,7 @@ def test_what_cannot_be_is_said_in_place(tab: Callable[..., Any]) -> None:
     page.get_by_label("Layer", exact=True).select_option("layer1")
     page.wait_for_selector('.activations[data-drawn*="layer1"]')
     page = tab("#activations?picture=s3&layer=layer1&activations.channel=999")
-    expect(page.locator("#said")).to_contain_text("layer1 has no channel 999: it has 24")
+    expect(page.locator("#said")).to_contain_text("layer1 has no channel 999: the channels are 0 to 23")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -45,7 +45,7 @@ def test_it_opens_with_four_methods_and_two_classes(
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
     _, served = site
-    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    model, picture = served.served["toybox"].model, served.images.sample(3).image
     made = cl.explain(model, picture, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
     eigen = cl.explain(model, picture, method="eigen_cam")
     best, second = made.axis("target")
@@ -69,7 +69,7 @@ def test_it_opens_with_four_methods_and_two_classes(
         assert names[i] in sentence
         assert names[j] in sentence
         assert f"{value:.2f}".replace("-", "−") in sentence
-    most = float(re.search(r"at most ([\d.]+) here", page.locator(".compare .apart figcaption").inner_text())[1])  # type: ignore[index]
+    most = float(re.search(r"maximum is ([\d.]+) here", page.locator(".compare .apart figcaption").inner_text())[1])  # type: ignore[index]
     assert most == pytest.approx(every.disagreement().max(), abs=0.006)
     screenshot(page, "compare")
 
@@ -140,11 +140,13 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     page = tab("#compare?picture=s3&compare.view=difference")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    model, picture = served.served["toybox"].model, served.images.sample(3).image
     a, b = (cl.explain(model, picture, method=method) for method in ("grad_cam", "layer_cam"))
     wanted = np.clip(a.landed, 0, None) / a.landed.max() - np.clip(b.landed, 0, None) / b.landed.max()
     caption = page.locator(".compare .swipe figcaption").inner_text()
-    assert float(re.search(r"most here is (\d\.\d\d)", caption)[1]) == pytest.approx(np.abs(wanted).max(), abs=0.006)  # type: ignore[index]
+    assert float(re.search(r"largest difference is (\d\.\d\d)", caption)[1]) == pytest.approx(
+        np.abs(wanted).max(), abs=0.006
+    )  # type: ignore[index]
     canvas = page.locator(".compare .swipe canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -164,7 +166,7 @@ def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tu
     page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    model, picture = served.served["toybox"].model, served.images.sample(3).image
     made = cl.explain(model, picture, target=["predicted", "runner-up"], method=methods, layer=layers)
     wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
     names = page.locator(".compare .matrix tbody th").all_inner_texts()
@@ -221,7 +223,7 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
     _, served = site
     names = ["toybox", "toybox:cleverhans"]
     for index in range(60):
-        picture = served.pictures.sample(index)
+        picture = served.images.sample(index)
         best = [cl.explain(served.served[name].model, picture.image).predictions[0].name for name in names]
         if best[0] != best[1]:
             break
@@ -247,7 +249,7 @@ def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.targets=predicted")
     settled(page)
     group = page.get_by_role("group", name="Methods")
-    group.get_by_label("Take away eigen_cam").click()
+    group.get_by_label("Remove eigen_cam").click()
     settled(page, 3)
     group.get_by_label("Methods: add").select_option("gradient")
     settled(page, 4)
@@ -264,7 +266,7 @@ def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
 def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """The weaker class is paler than on its own scale, by as much as its map is lower."""
     _, served = site
-    model, picture = served.served["toybox"].model, served.pictures.sample(3).image
+    model, picture = served.served["toybox"].model, served.images.sample(3).image
     made = cl.explain(model, picture, target=["predicted", "runner-up"], method="layer_cam")
     tops = [float(e.landed.max()) for e in made]
     weak = int(np.argmin(tops))
@@ -307,9 +309,9 @@ def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) ->
         f"&compare.layers=layer1,layer2,layer3,layer4&compare.targets={targets}"
     )
     page.wait_for_selector(".compare[data-refused]")
-    assert "That would be 160 maps; at most 144" in page.locator(".compare .summary").inner_text()
+    assert "160 maps are selected; at most 144" in page.locator(".compare .summary").inner_text()
     assert "/api/compare" not in page.requests_seen
-    page.get_by_label("Take away hires_cam").click()
+    page.get_by_label("Remove hires_cam").click()
     page.wait_for_selector(".compare .task button")
     assert "/api/compare" in page.requests_seen
 
@@ -318,7 +320,7 @@ def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
     settled(page)
     with page.expect_download() as coming:
-        page.get_by_role("button", name="Grid as a picture").click()
+        page.get_by_role("button", name="Grid as PNG").click()
     assert coming.value.suggested_filename == "compare-s3.png"
     with open(coming.value.path(), "rb") as file:
         made = Image.open(io.BytesIO(file.read())).convert("RGB")
@@ -353,7 +355,7 @@ def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site
     )
     settled(page)
     _, served = site
-    picture = served.pictures.sample(3).image
+    picture = served.images.sample(3).image
     made = [cl.explain(served.served[name].model, picture) for name in ("toybox", "toybox:vgg")]
     landed = np.stack([to_image_grid(e.map, e.geometry).numpy() for e in made])
     wanted = (np.clip(landed, 0, None) / landed.max(axis=(1, 2), keepdims=True)).std(axis=0)

@@ -50,16 +50,16 @@ def test_a_point_shows_its_picture(
 ) -> None:
     page = tab("#dataset?dataset.part=scatter")
     page.wait_for_selector(".scatter[data-drawn='r1 tsne truth']")
-    rows = site[1].over.find("r1").scatter.rows
+    rows = site[1].analysis_runs.find("r1").scatter.rows
     plane = page.locator(".plane canvas")
     plane.press("ArrowRight")
     page.wait_for_selector(".point[data-point='0'] .view canvas")
     assert rows[0]["label"] in page.inner_text(".point h3")
-    assert f"Taken for {rows[0]['said']}" in page.inner_text(".point .words")
-    known = [found[0] for found in site[1].over.find("r1").scatter.nearest(0, 6)]
+    assert f"Taken for {rows[0]['predicted']}" in page.inner_text(".point .words")
+    known = [found[0] for found in site[1].analysis_runs.find("r1").scatter.nearest(0, 6)]
     near = page.locator(".near .tile")
     titles = [near.nth(k).get_attribute("title") for k in range(near.count())]
-    assert [title.split(":")[0] for title in titles] == [rows[i]["picture"] for i in known]
+    assert [title.split(":")[0] for title in titles] == [rows[i]["image"] for i in known]
     screenshot(page, "dataset-scatter")
     near.first.click()
     page.wait_for_selector(f".point[data-point='{known[0]}']")
@@ -73,8 +73,8 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     page.wait_for_selector(".scatter[data-drawn='r1 tsne right']")
     page.locator(".plane canvas").scroll_into_view_if_needed()
     box = page.locator(".plane canvas").bounding_box()
-    scatter = site[1].over.find("r1").scatter
-    names = [row["picture"] for row in scatter.rows]
+    scatter = site[1].analysis_runs.find("r1").scatter
+    names = [row["image"] for row in scatter.rows]
     for zoom in (1.0, 1.5):
         places = on_canvas(scatter.projection("tsne").positions, box, zoom)
         inside = [i for i, (x, y) in enumerate(places) if 0 < x < box["width"] - 60 and 0 < y < box["height"]]
@@ -89,7 +89,7 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in places])
     page.wait_for_selector(".point[data-point]:not([aria-busy])")
     after = len([path for path in page.requests_seen if path.startswith("/api/explain")])
-    assert after - before <= 1  # what the pointer only crosses is not asked for
+    assert after - before <= 1  # what the pointer only crosses is not used
 
 
 CROSS = """(places) => {
@@ -132,7 +132,7 @@ def test_a_cell_shows_its_pictures_with_both_maps(
 ) -> None:
     page = tab("#dataset?dataset.part=confusion")
     page.wait_for_selector(".confusion[data-drawn=r0][data-told=r0]")
-    confused = site[1].over.find("r0").confused
+    confused = site[1].analysis_runs.find("r0").confusion_view
     truth, said, count, _ = confused.pairs(1)[0]
     assert page.locator(f"[data-cell='{truth}-{said}']").inner_text() == str(count)
     numbers = [int(text) for text in page.locator(".matrix td button").all_inner_texts()]
@@ -158,13 +158,13 @@ def test_errors_are_sorted_and_open(
 ) -> None:
     page = tab("#dataset?dataset.part=errors")
     page.wait_for_selector(".errors[data-drawn$='confidence down 0']")
-    known = site[1].over.find("r0").mistakes.errors()
+    known = site[1].analysis_runs.find("r0").mistakes.errors()
     names = page.locator(".errors .rows .thumb .name").all_inner_texts()
-    assert names == [row["picture"] for row in known][:20]
+    assert names == [row["image"] for row in known][:20]
     page.locator("[data-sort=name]").click()
     page.wait_for_selector(".errors[data-drawn$='name up 0']")
     names = page.locator(".errors .rows .thumb .name").all_inner_texts()
-    assert names == sorted((row["picture"] for row in known), key=lambda name: int(name.split()[1]))[:20]
+    assert names == sorted((row["image"] for row in known), key=lambda name: int(name.split()[1]))[:20]
     assert page.locator("th", has_text="picture").first.get_attribute("aria-sort") == "ascending"
     page.get_by_role("button", name="Maps").first.click()
     page.wait_for_selector(".errors .pairs[data-drawn='1']")
@@ -173,7 +173,7 @@ def test_errors_are_sorted_and_open(
     with page.expect_download() as download:
         page.click("text=All rows as CSV")
     assert len(Path(download.value.path()).read_text().splitlines()) == SCENES + 1
-    page.get_by_role("button", name=re.compile("^Look at")).first.click()
+    page.get_by_role("button", name=re.compile("^Explain")).first.click()
     page.wait_for_selector(".look[data-drawn]")
 
 
@@ -182,7 +182,7 @@ def test_an_evaluation_is_sorted_by_its_metric(
 ) -> None:
     page = tab("#dataset?dataset.part=evaluation")
     page.wait_for_selector(".evaluation[data-drawn='r2 energy']")
-    found = site[1].over.find("r2").evaluated.found
+    found = site[1].analysis_runs.find("r2").evaluation_view.evaluation
     order = sorted(found.methods, key=lambda method: -found.summary("energy", method).value)
     rows = page.locator(".evaluation tbody th").all_inner_texts()
     assert [row.split("\n")[0] for row in rows] == order
@@ -199,16 +199,16 @@ def test_looking_over_can_be_stopped_and_goes_on(tab: Callable[..., Any], site: 
     page = tab("#dataset?dataset.part=scatter&model=toybox")
     page.wait_for_selector(".scatter[data-drawn]")
     page.click(".looking summary")
-    page.get_by_role("button", name="Look over the data set").click()
+    page.get_by_role("button", name="Analyse").click()
     page.wait_for_selector(".task progress[value]")
     page.get_by_role("button", name="Stop").click()
     page.wait_for_selector(".task:empty", state="attached")
-    page.get_by_role("button", name="Look over the data set").click()
+    page.get_by_role("button", name="Analyse").click()
     page.wait_for_selector(".scatter[data-drawn^='m-']")
     assert "dataset.run=m-" in page.url
     asked = json.load(urllib.request.urlopen(f"{site[0]}/api/dataset/runs"))["runs"]
-    assert [run["model"] for run in asked if run["made"]] == ["toybox"]
-    page.get_by_role("button", name="Worst errors").click()
+    assert [run["model"] for run in asked if run["computed"]] == ["toybox"]
+    page.get_by_role("button", name="Most confident errors").click()
     page.wait_for_selector(".errors[data-drawn^='m-']")
 
 

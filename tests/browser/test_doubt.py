@@ -42,7 +42,7 @@ def number(page: Any, selector: str, name: str) -> float:
 def test_the_verdict_is_told_in_words(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
     page = tab("#doubt?picture=s1")
     started(page, ".verdict[data-belief]")
-    picture = site[1].pictures.find("s1")
+    picture = site[1].images.find("s1")
     true = cl.trust("toybox", picture.image)
     assert page.get_attribute(".verdict", "data-belief") == true.verdict.level
     assert page.locator(".banner h2").inner_text().lower() == true.verdict.level
@@ -58,7 +58,7 @@ def test_the_verdict_is_told_in_words(tab: Open, site: tuple[str, Page], screens
 def test_the_watermark_is_named(tab: Open, screenshot: Shoot, site: tuple[str, Page]) -> None:
     """The Clever Hans network knows boats by what is written in their corner; the verdict sees the edge."""
     boat = open_dataset("toybox:watermark", count=60)[BOAT].image
-    given = site[1].pictures.give(load_image(boat))
+    given = site[1].images.add_upload(load_image(boat))
     page = tab(f"#doubt?picture={given.id}&model=toybox:cleverhans")
     started(page, ".verdict[data-belief]")
     assert "the model decides by the edge of the picture" in page.locator(".banner").inner_text().lower()
@@ -74,10 +74,10 @@ def test_curves_are_drawn_and_looked_along(tab: Open, screenshot: Shoot) -> None
     scrub = page.locator(".curves input[type=range]")
     scrub.focus()
     scrub.press("Home")
-    assert "\n0 % taken out" in page.locator(".stills").inner_text()
+    assert "\n0 % removed" in page.locator(".stills").inner_text()
     box = page.locator(".walk").nth(1).bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.99, box["y"] + box["height"] / 2)
-    assert "100 % taken out" in page.locator(".stills").inner_text()
+    assert "100 % removed" in page.locator(".stills").inner_text()
     screenshot(page, "doubt-curves")
 
 
@@ -95,10 +95,10 @@ def test_painting_over_the_object_lowers_the_class(tab: Open, screenshot: Shoot)
             page.mouse.move(box["x"] + column * box["width"], box["y"] + (0.3 + 0.13 * row) * box["height"], steps=6)
     page.mouse.up()
     page.wait_for_selector(".cover:not([aria-busy]):not([data-share='0.0000'])")
-    painted = number(page, ".cover", "share")
+    painted = number(page, ".cover", "fraction")
     assert 0.15 < painted < 0.6
     assert number(page, ".cover", "after") < 0.5 * before
-    assert "what you covered matters" in page.locator(".cover .outcome").inner_text()
+    assert "the occluded region is important" in page.locator(".cover .outcome").inner_text()
     screenshot(page, "doubt-cover")
     page.get_by_role("button", name="Undo").click()
     page.wait_for_selector('.cover[data-share="0.0000"]')
@@ -109,12 +109,12 @@ def test_covering_what_the_map_marks(tab: Open) -> None:
     page = tab(part("cover", **{"doubt.fill": "grey"}))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     before = number(page, ".cover", "after")
-    page.get_by_role("button", name="Cover what the map marks").click()
+    page.get_by_role("button", name="Occlude the highlighted region").click()
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert 0.05 < number(page, ".cover", "share") <= 0.2005
+    assert 0.05 < number(page, ".cover", "fraction") <= 0.2005
     assert number(page, ".cover", "after") < before
     assert page.locator(".cover select").input_value() == "grey"
-    page.get_by_role("button", name="Take the covered picture along").click()
+    page.get_by_role("button", name="Use the occluded image").click()
     page.wait_for_selector(".doubt[data-drawn^='u']")
     assert "picture=u" in page.url
 
@@ -129,7 +129,7 @@ def test_covering_by_keyboard(tab: Open) -> None:
     assert "Box at 47 % from the left, 35 % from the top, 35 % wide" in page.locator(".brush").inner_text()
     canvas.press("Enter")
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert number(page, ".cover", "share") == pytest.approx(0.35**2, abs=0.01)
+    assert number(page, ".cover", "fraction") == pytest.approx(0.35**2, abs=0.01)
     canvas.press("Control+z")
     page.wait_for_selector('.cover[data-share="0.0000"]')
 
@@ -139,7 +139,7 @@ def test_a_tap_paints(tab: Open) -> None:
     page.wait_for_selector('.cover[data-share="0.0000"]')
     page.locator(".brush canvas").tap()
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert 0.005 < number(page, ".cover", "share") < 0.03
+    assert 0.005 < number(page, ".cover", "fraction") < 0.03
 
 
 def test_turning_the_picture(tab: Open, screenshot: Shoot) -> None:
@@ -153,7 +153,7 @@ def test_turning_the_picture(tab: Open, screenshot: Shoot) -> None:
     page.wait_for_selector('.stability[data-at^="3 "]')
     assert 0.5 < number(page, ".stability", "correlation") < 1
     assert "doubt.angle=3" in page.url
-    page.get_by_role("button", name="Go through the range").click()
+    page.get_by_role("button", name="Sweep").click()
     page.wait_for_selector(".stability[data-swept=angle]")
     page.wait_for_selector('.stability[data-at^="3 "]')
     points = page.locator(".trace polyline.first").get_attribute("points").split()
@@ -185,13 +185,13 @@ def test_a_comparison_is_no_class(tab: Open) -> None:
     if button.count():
         button.click()
     assert "is a comparison. Choose a class." in page.wait_for_selector(".task .trouble").inner_text()
-    assert "about no single class" in page.locator(".doubt aside").first.inner_text()
+    assert "does not explain a single class" in page.locator(".doubt aside").first.inner_text()
 
 
 @pytest.mark.parametrize("name", ["verdict", "curves", "cover", "stability"])
 def test_it_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
     page = tab(part(name), viewport=PHONE, color_scheme="dark")
-    drawn = {"verdict": "belief", "curves": "deletion", "cover": "share", "stability": "at"}[name]
+    drawn = {"verdict": "level", "curves": "deletion", "cover": "fraction", "stability": "at"}[name]
     started(page, f".{name}[data-{drawn}]")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     screenshot(page, f"doubt-{name}-phone-dark")

@@ -118,18 +118,18 @@ def test_painting_asks_nothing(look: Open) -> None:
     page.wait_for_selector(".look[data-stages]")
     before = len(page.requests_seen)
     seen = [canvas(page)]
-    for name, key in (("Opacity", "PageUp"), ("Hide below", "PageUp"), ("Line round what is above", "PageUp")):
+    for name, key in (("Opacity", "PageUp"), ("Threshold", "PageUp"), ("Contour at the threshold", "PageUp")):
         page.get_by_label(name).press(key)
         page.evaluate(FRAMES)
         seen.append(canvas(page))
     page.get_by_label("viridis").check()
     page.evaluate(FRAMES)
     seen.append(canvas(page))
-    page.get_by_label("Coat").select_option("uniform")
+    page.get_by_label("Blending").select_option("uniform")
     page.evaluate(FRAMES)
     seen.append(canvas(page))
     # Thumbnails come when they scroll into sight; Chromium looks after the icon at each new address.
-    others = re.compile(r"/api/pictures/.*longest=160|/icon.svg")
+    others = re.compile(r"/api/images/.*longest=160|/icon.svg")
     assert [path for path in page.requests_seen[before:] if not others.match(path)] == []
     assert all((one != other).any() for one, other in itertools.pairwise(seen))
 
@@ -140,7 +140,7 @@ def test_the_value_by_keyboard(look: Open, site: tuple[str, Page]) -> None:
     overlay.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp"):  # the first shows it in the middle
         overlay.press(key)
-    picture = site[1].pictures.find("s3").image
+    picture = site[1].images.find("s3").image
     landed = explain(site[1].models[0], picture).landed
     far = max(1, round(max(picture.size) / 64))
     x, y = picture.width // 2 + far, picture.height // 2 - 3 * far
@@ -195,13 +195,13 @@ def test_any_class_by_name_and_one_rather_than_another(look: Open, screenshot: C
     drawn(page, " boat rather than dog")
     assert "target=8+rather+than+1" in page.url
     screenshot(page, "look-contrast")
-    page.get_by_label("What speaks against it").check()
+    page.get_by_label("Negative evidence").check()
     drawn(page, " against boat")
     page.get_by_role("button", name="Back to the predicted class").click()
     drawn(page, "s3 ")
     assert "target" not in page.url
     field.fill("nothing like it")
-    assert "No class has" in page.locator(".combobox .options:visible").inner_text()
+    assert "No class contains" in page.locator(".combobox .options:visible").inner_text()
     page.keyboard.press("Escape")
     assert field.input_value() == ""
 
@@ -253,14 +253,14 @@ def test_a_picture_from_the_camera(look: Open) -> None:
     video = page.wait_for_selector("dialog.camera video")
     page.evaluate("(v) => new Promise((done) => v.requestVideoFrameCallback(done))", video)
     live = page.evaluate_handle("(v) => v.srcObject.getTracks()[0]", video)
-    page.get_by_role("button", name="Take it").click()
+    page.get_by_role("button", name="Capture").click()
     page.wait_for_selector('.look[data-drawn^="u"]')
     assert live.evaluate("(track) => track.readyState") == "ended"
 
 
 def test_a_picture_that_was_forgotten(tab: Open) -> None:
     page = tab("#look?picture=u0123456789")
-    page.wait_for_selector(".look .trouble >> text=Choose it or drop it again")
+    page.wait_for_selector(".look .trouble >> text=Select it or upload it again")
     page.wait_for_selector(".look .tile[data-id^='s']")
     page.locator(".look .tile[data-id^='s']").first.click()
     page.wait_for_selector(".look[data-drawn]")
@@ -270,14 +270,14 @@ def test_a_picture_that_was_forgotten(tab: Open) -> None:
 def test_samples_by_what_the_model_says(look: Open, screenshot: Callable[..., None]) -> None:
     page = look("picture=s3&model=toybox:cleverhans")
     page.locator(".chooser summary").click()
-    page.get_by_label("The model is").select_option("wrong")
+    page.get_by_label("Prediction").select_option("wrong")
     tile = page.locator(".look .tile.wrong").first
     tile.wait_for()
-    page.wait_for_selector(".chooser .note >> text=1 found among 60 looked at. There are no more.")
+    page.wait_for_selector(".chooser .note >> text=1 match among 60 evaluated images. No other images match.")
     assert tile.locator(".guessed").inner_text().startswith("✗ tree")
     assert "samples.said=wrong" in page.url
     screenshot(page, "look-filter")
-    page.get_by_role("button", name="Show all again").click()
+    page.get_by_role("button", name="Clear filter").click()
     page.wait_for_selector(".look .tile >> nth=19")
     page.locator(".chooser").get_by_label("Class").select_option("fish")
     page.wait_for_selector(".look .tile[title^=fish]")
@@ -306,7 +306,7 @@ def test_what_takes_long_can_be_stopped(look: Open) -> None:
     page.locator(".look .task progress[value]").wait_for()
     page.locator(".look .task button").click()
     page.wait_for_selector(".look .trouble >> text=Stopped.")
-    page.get_by_role("button", name="Back to what is shown").click()
+    page.get_by_role("button", name="Back to the displayed map").click()
     page.wait_for_selector(".look .trouble:empty", state="attached")
     drawn(page, "grad_cam")
     np.testing.assert_array_equal(canvas(page), before)
@@ -317,7 +317,7 @@ def test_options_and_combinations(look: Open) -> None:
     page = look()
     page.get_by_label("Method", exact=True).select_option("integrated_gradients")
     drawn(page, "integrated_gradients input")
-    assert "miss the score by" in page.locator(".look .notes").inner_text()
+    assert "differs from the score by" in page.locator(".look .notes").inner_text()
     page.locator(".look .method-options summary").click()
     page.get_by_label("steps").fill("8")
     page.get_by_label("steps").press("Enter")
@@ -333,12 +333,12 @@ def test_options_and_combinations(look: Open) -> None:
 def test_a_wrong_layer_offers_the_right_one(look: Open) -> None:
     page = look()
     page.get_by_text("Another layer").click()
-    page.get_by_label("By its name in the network").fill("layre3")
+    page.get_by_label("Name of the module").fill("layre3")
     page.keyboard.press("Enter")
     page.wait_for_selector(".look .trouble >> text=Did you mean 'layer3'")
-    page.get_by_role("button", name="Back to what is shown").click()
+    page.get_by_role("button", name="Back to the displayed map").click()
     page.wait_for_selector(".look .trouble:empty", state="attached")
-    page.get_by_label("By its name in the network").fill("layer3.0")
+    page.get_by_label("Name of the module").fill("layer3.0")
     page.keyboard.press("Enter")
     drawn(page, " layer3.0 ")
 
@@ -353,7 +353,7 @@ def test_files_to_take_along(look: Open, site: tuple[str, Page], tmp_path: Path)
         waiting.value.save_as(file)
         return file
 
-    truth = explain(site[1].models[0], site[1].pictures.find("s3").image, layer="layer3")
+    truth = explain(site[1].models[0], site[1].images.find("s3").image, layer="layer3")
     stem = f"scene_3-grad_cam-layer3-{truth.target}"
     arrays = taken("NPZ")
     assert arrays.name == f"{stem}.map.npz"

@@ -77,7 +77,7 @@ def pixels(page: Any, kind: str) -> NDArray[np.int16]:
 
 
 def library(page: Page, picture: str, model: str = "toybox", **how: Any) -> Explanation:
-    made = explain(page.model(model).model, page.pictures.find(picture).image, **how)
+    made = explain(page.model(model).model, page.images.find(picture).image, **how)
     assert isinstance(made, Explanation)
     return made
 
@@ -118,7 +118,7 @@ CASES = [
 def test_heat_and_overlay(
     opened: Any, numbers: tuple[str, Page], picture: str, model: str, method: str, layer: str, target: str
 ) -> None:
-    view = {"picture": picture, "model": model, "method": method, "layer": layer, "target": target}
+    view = {"image": picture, "model": model, "method": method, "layer": layer, "target": target}
     page = opened(**{key: value for key, value in view.items() if value})
     truth = library(numbers[1], picture, model, method=method, layer=layer or None, target=target or None)
     palette = "signed" if truth.shows_signs else "ember"
@@ -131,7 +131,7 @@ def test_heat_and_overlay(
 
 
 def test_the_pictures_are_not_all_alike(numbers: tuple[str, Page]) -> None:
-    """The cases above show what they are there for: parts not seen, both signs, a percentile."""
+    """The cases above show what they are there for: parts outside the network input, both signs, a percentile."""
     _, page = numbers
     crop, box = library(page, WIDE, "cropped"), library(page, TALL, "letterboxed")
     assert 0.2 < np.isnan(crop.landed).mean() < 0.8
@@ -180,7 +180,7 @@ def test_what_was_not_seen_is_grey(opened: Any, numbers: tuple[str, Page]) -> No
     heat = pixels(page, "heat")
     assert (heat[blind] == np.array(NAN_COLOUR)).all()
     assert not (heat[~blind] == np.array(NAN_COLOUR)).all(-1).any()
-    assert page.locator(".look .scale").inner_text().split("\n")[-1] == "not seen by the network"
+    assert page.locator(".look .scale").inner_text().split("\n")[-1] == "outside the network input"
 
 
 @pytest.mark.parametrize("model", ["toybox", "cropped", "letterboxed"])
@@ -198,7 +198,7 @@ def test_the_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], mod
             value, _, colour = said.partition(" · rgb ")
             landed = float(truth.landed[y, x])
             if np.isnan(landed):
-                assert value == "not seen"
+                assert value == "outside the network input"
             else:
                 assert float(value.replace("−", "-")) == pytest.approx(landed, rel=6e-3, abs=2e-3 * truth.peak), (x, y)
             np.testing.assert_allclose([int(c) for c in colour.split()], colours[y, x], atol=4)

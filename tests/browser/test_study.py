@@ -140,7 +140,7 @@ def test_the_whole_way_by_keyboard_alone(
     page.wait_for_selector('.study[data-drawn="trial 7"]')
     page.keyboard.press("Backspace")
     page.wait_for_selector('.study[data-drawn="trial 6"]')
-    assert page.locator('.study .pick[aria-pressed="true"]').count() == 1, "what was said is shown"
+    assert page.locator('.study .pick[aria-pressed="true"]').count() == 1, "the stored answer is shown"
     pair = page.locator(".study .pictures.pair").count()
     noted[6] = answer_by_key(page, 6, ("ArrowLeft" if noted[6][0] == shown(page, "right") else "j") if pair else "5")
     noted |= {place: answer_by_key(page, place) for place in (7, 8)}
@@ -155,7 +155,9 @@ def test_the_whole_way_by_keyboard_alone(
     tab_to(page, ".study .end button")
     page.keyboard.press("Enter")
     page.wait_for_selector('.study[data-drawn="entry"]')
-    assert not any(method in page.content() for method in METHODS), "no method is named before somebody asks"
+    assert not any(method in page.content() for method in METHODS), (
+        "no method is named before the results are requested"
+    )
     tab_to(page, ".study .reveal")
     page.keyboard.press("Enter")
     page.wait_for_selector(".study .results[data-drawn]")
@@ -201,7 +203,7 @@ def test_the_next_pair_is_there_before_it_is_wanted(tab: Callable[..., Any], stu
         before = set(page.requests_seen)
         page.keyboard.press("1")
         page.wait_for_selector(f'.study[data-drawn="trial {place + 1}"]')
-        on_screen = {f"/api/study/pictures/{shown(page, side)}" for side in ("left", "original")}
+        on_screen = {f"/api/study/images/{shown(page, side)}" for side in ("left", "original")}
         assert on_screen <= before
 
 
@@ -213,7 +215,7 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], stud
     page.route("**/api/study/answer", lambda route: route.abort())
     page.keyboard.press("1")
     page.wait_for_selector("#said.error")
-    assert "Not kept" in page.locator("#said").inner_text()
+    assert "Not saved" in page.locator("#said").inner_text()
     page.unroute("**/api/study/answer")
     page.keyboard.press("1")
     page.wait_for_selector('.study[data-drawn="trial 1"]')
@@ -226,7 +228,7 @@ def test_by_thumb_on_a_phone(
     """In the dark: every question fits the screen without scrolling, the buttons are large enough for a thumb."""
     page = tab("#study", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
     page.locator(".study input").fill("emil")
-    page.get_by_text("Begin", exact=True).tap()
+    page.get_by_text("Start", exact=True).tap()
     kinds = set()
     for place in range(9):
         page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
@@ -246,7 +248,7 @@ def test_by_thumb_on_a_phone(
     page.wait_for_selector('.study[data-drawn="end"]')
     assert kinds == {"pair", "rating"}
     assert {rating for _, _, rating in kept(study.path, "emil")} == {0, 5}
-    page.get_by_text("To the study's first page").tap()
+    page.get_by_text("Start page of the study").tap()
     page.locator(".study .reveal").tap()
     page.wait_for_selector(".study .results[data-drawn]")
     screenshot(page, "study-phone-results")
@@ -262,29 +264,29 @@ def test_a_study_is_made_on_the_page(
     screenshot(page, "study-making")
     while page.locator(".study .method input:checked").count():
         page.locator(".study .method input:checked").first.uncheck()
-    assert page.get_by_text("Choose two methods or more").is_visible()
-    assert page.get_by_role("button", name="Make the study").is_disabled()
+    assert page.get_by_text("Select at least two methods").is_visible()
+    assert page.get_by_role("button", name="Create the study").is_disabled()
     for method in ("grad_cam", "random_cam"):
         page.locator(f'.study input[value="{method}"]').check()
     folder = site[1].study
     assert folder is not None
-    page.get_by_text("Methods that take a while").click()
+    page.get_by_text("Slow methods").click()
     page.locator('.study input[value="rise"]').check()
-    page.get_by_label("Pictures", exact=True).fill("30")
-    page.get_by_role("button", name="Make the study").click()
+    page.get_by_label("Images", exact=True).fill("30")
+    page.get_by_role("button", name="Create the study").click()
     page.wait_for_selector(".study .task progress[value]")
     page.get_by_role("button", name="Stop", exact=True).click()
     page.wait_for_selector(".study .task:empty", state="attached")
     until(lambda: not list(folder.rglob("*.*")), "stopped, it leaves nothing behind")
     page.locator('.study input[value="rise"]').uncheck()
 
-    page.get_by_label("Pictures", exact=True).fill("4")
+    page.get_by_label("Images", exact=True).fill("4")
     page.get_by_label("Seed").fill("7")
     assert "8 questions" in page.locator(".study .sum").inner_text(), "two methods have one pair only"
-    page.get_by_role("button", name="Make the study").click()
+    page.get_by_role("button", name="Create the study").click()
     page.wait_for_selector('.study[data-drawn="entry"]')
     about = Study(folder / "study.sqlite").metadata
-    assert (about["methods"], about["pictures"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
+    assert (about["methods"], about["n_images"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
 
 
 def test_nothing_of_it_is_out_of_reach(
@@ -308,9 +310,9 @@ def test_nothing_of_it_is_out_of_reach(
         if len(kinds) == 2:
             break
         page.keyboard.press("2")
-    page.get_by_text("Stop here").click()
+    page.get_by_text("Stop", exact=True).click()
     page.wait_for_selector('.study[data-drawn="entry"]')
-    assert "hal has 5 open" in page.locator(".study .warning").inner_text(), "they would not be blind any more"
+    assert "hal has 5 open questions" in page.locator(".study .warning").inner_text(), "they would no longer be blind"
     page.locator(".study .reveal").click()
     page.wait_for_selector(".study .results[data-drawn]")
     screenshot(page, "study-results")

@@ -97,25 +97,25 @@ def test_stateless_functions_read_changed_data(photos: Path) -> None:
 
 
 def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.app.analysis_runs.LEAST_S", 0.0)
-    monkeypatch.setattr("camlucida.app.analysis_runs.RATIO", 0.0)
+    monkeypatch.setattr("camlucida.app.analysis_runs.MIN_WAIT_S", 0.0)
+    monkeypatch.setattr("camlucida.app.analysis_runs.WAIT_RATIO", 0.0)
     evaluate("toybox", folder(photos), metrics=["entropy"], out=photos.parent / "given")
     page = Page([cl.load("toybox")], folder(photos), (photos.parent / "given",))
 
-    def analyse() -> Any:
-        return page.over.make(page.model(None), 100, 0, False, lambda done, total: None)
+    def made() -> Any:
+        return page.analysis_runs.analyse(page.model(None), 100, 0, False, lambda done, total: None)
 
-    first = analyse()
-    assert analyse() is first
-    assert [run.shows for run in page.over.all()] == [True, True]
+    first = made()
+    assert made() is first
+    assert [run.has_images for run in page.analysis_runs.all()] == [True, True]
     replaced(photos)
-    given, old = page.over.all()
-    assert not given.shows
-    assert not old.shows
-    assert "masks of photos have changed" in " ".join(old.unlike)
-    second = analyse()
+    given, old = page.analysis_runs.all()
+    assert not given.has_images
+    assert not old.has_images
+    assert "masks of photos have changed" in " ".join(old.notes)
+    second = made()
     assert second.id != first.id
-    assert second.shows
+    assert second.has_images
     assert second.mistakes.rows != first.mistakes.rows
 
 

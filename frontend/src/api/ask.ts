@@ -17,7 +17,7 @@ export class Failed extends Error {
 export const wasStopped = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 
 const TRIES = 3;
-const SILENCE = "The server does not answer. Is `camlucida app` still running?";
+const SILENCE = "The server does not respond. Is `camlucida app` still running?";
 let silent = false;
 const returns = new Set<() => void>();
 
@@ -55,7 +55,7 @@ async function failure(answer: Response): Promise<Failed> {
     const told = (await answer.json()) as { kind?: string; detail?: string };
     return new Failed(told.kind ?? "Fault", told.detail ?? answer.statusText, answer.status);
   } catch {
-    return new Failed("Fault", `The server answered ${answer.status} ${answer.statusText}.`, answer.status);
+    return new Failed("Fault", `The server returned status ${answer.status} ${answer.statusText}.`, answer.status);
   }
 }
 
@@ -80,7 +80,7 @@ export async function post<T>(path: string, body: unknown, signal?: AbortSignal)
 export async function give(file: Blob, signal?: AbortSignal): Promise<PictureInfo> {
   const how = { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } };
   const name = file instanceof File && file.name ? `?name=${encodeURIComponent(file.name.slice(-80))}` : "";
-  return (await ask(`/api/pictures${name}`, { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
+  return (await ask(`/api/images${name}`, { ...how, signal: signal ?? null })).json() as Promise<PictureInfo>;
 }
 
 /** A file that the server makes. */

@@ -5,7 +5,7 @@ import { ask, Failed } from "./ask";
 const KEPT = 200;
 
 /** Where the server shows a picture. */
-export const pictureUrl = (id: string, longest = 1024): string => `/api/pictures/${id}?longest=${longest}`;
+export const pictureUrl = (id: string, longest = 1024): string => `/api/images/${id}?longest=${longest}`;
 
 const images = new Map<string, Promise<HTMLImageElement>>();
 
@@ -17,7 +17,7 @@ export function picture(id: string, longest = 1024): Promise<HTMLImageElement> {
   const loaded = decoded(url).catch(async () => {
     images.delete(url);
     await ask(url, {}); // an image does not tell why it failed; the server does, or does not answer at all
-    throw new Failed("ImageError", "The browser cannot show this picture. Choose it again.", 0);
+    throw new Failed("ImageError", "The browser cannot display this image. Select it again.", 0);
   });
   images.set(url, loaded);
   if (images.size > KEPT) images.delete(images.keys().next().value as string);

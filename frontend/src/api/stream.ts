@@ -18,7 +18,7 @@ const STREAM = "text/event-stream";
 export async function stream<T>(path: string, body: unknown, hears: Hears, signal?: AbortSignal): Promise<T> {
   const how = body === undefined ? { headers: { accept: STREAM }, signal: signal ?? null } : asJson(body, signal, STREAM);
   const answer = await ask(path, how);
-  if (!answer.body) throw new Failed("Fault", "The server sent nothing.", 0);
+  if (!answer.body) throw new Failed("Fault", "The server sent an empty response.", 0);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
@@ -26,7 +26,7 @@ export async function stream<T>(path: string, body: unknown, hears: Hears, signa
       if (wasStopped(error)) throw error;
       return CUT; // the connection broke
     });
-    if (done) throw new Failed("Offline", "The server stopped in the middle of its answer.", 0);
+    if (done) throw new Failed("Offline", "The connection was lost before the response was complete.", 0);
     waiting += value;
     const parts = waiting.split("\n\n");
     waiting = parts.pop() ?? "";

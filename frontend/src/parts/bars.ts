@@ -1,4 +1,4 @@
-// The likeliest classes as bars; each explains its class.
+// Most probable classes as bars; each explains its class.
 
 import type { Guess } from "../api/types";
 import { h } from "../dom";
@@ -18,7 +18,7 @@ export function bars(
 ): HTMLElement {
   return h(
     "div",
-    { class: "bars", role: "group", "aria-label": "The likeliest classes" },
+    { class: "bars", role: "group", "aria-label": "Most probable classes" },
     ...guesses.map((guess) => {
       const bar = h("span", { class: "bar" });
       bar.style.width = `${Math.max(0.5, 100 * guess.probability)}%`;

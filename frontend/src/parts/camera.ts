@@ -19,7 +19,7 @@ export async function camera(page: Page, give: (picture: File) => void): Promise
     page.say(refusal(error as DOMException), "error");
     return;
   }
-  const video = h("video", { autoplay: true, playsinline: true, "aria-label": "What the camera sees" });
+  const video = h("video", { autoplay: true, playsinline: true, "aria-label": "Camera preview" });
   video.muted = true;
   video.srcObject = stream;
   const dialog = h(
@@ -29,7 +29,7 @@ export async function camera(page: Page, give: (picture: File) => void): Promise
     h(
       "div",
       { class: "row" },
-      h("button", { class: "main", onclick: () => void take() }, "Take it"),
+      h("button", { class: "main", onclick: () => void take() }, "Capture"),
       h("button", { onclick: () => dialog.close() }, "Cancel"),
       h("button", { class: "quiet", onclick: () => (dialog.close(), own.click()) }, "Camera app …"),
     ),
@@ -52,7 +52,7 @@ export async function camera(page: Page, give: (picture: File) => void): Promise
 }
 
 function refusal(error: DOMException): string {
-  if (error.name === "NotAllowedError") return "The browser does not let this page use the camera. Allow it beside the address.";
-  if (error.name === "NotFoundError") return "There is no camera on this device.";
+  if (error.name === "NotAllowedError") return "The browser blocks the camera. Allow it in the address bar.";
+  if (error.name === "NotFoundError") return "No camera was found.";
   return `The camera cannot be used: ${error.message || error.name}.`;
 }

@@ -35,7 +35,7 @@ export function methodChoice(page: Page, change: (name: string) => void): Choice
 }
 
 const shelf = (method: MethodChoice): string =>
-  `${method.layered ? "a layer" : "the picture itself"}, ${method.quick ? "at once" : "takes a while"}`;
+  `${method.layered ? "a layer" : "the input"}, ${method.quick ? "fast" : "slow"}`;
 
 /** What the parts of a combined method do, the outermost first. */
 function combined(page: Page, name: string): HTMLElement[] {

@@ -14,7 +14,7 @@ import { progress } from "./task";
 export class Chooser {
   readonly element: HTMLElement;
   private readonly shelf: Shelf;
-  private readonly strip = h("div", { class: "strip", role: "listbox", "aria-label": "Pictures" });
+  private readonly strip = h("div", { class: "strip", role: "listbox", "aria-label": "Images" });
   private readonly told = h("div", { class: "note", role: "status" });
 
   constructor(private readonly page: Page) {
@@ -24,7 +24,7 @@ export class Chooser {
       accept: "image/*",
       multiple: true,
       class: "hidden",
-      "aria-label": "A picture of your own",
+      "aria-label": "Your own image",
     });
     file.addEventListener("change", () => {
       void this.shelf.giveAll([...(file.files ?? [])]);
@@ -37,7 +37,7 @@ export class Chooser {
       h(
         "div",
         { class: "row" },
-        h("button", { onclick: () => file.click(), title: "Or drop it anywhere, or paste it" }, "Your picture …"),
+        h("button", { onclick: () => file.click(), title: "Or drop or paste it anywhere" }, "Open image …"),
         h("button", { onclick: () => void camera(page, (taken) => void this.give(taken)) }, "Camera"),
         file,
       ),
@@ -87,21 +87,21 @@ export class Chooser {
     const { store, start } = this.page;
     const set = (patch: object): void => void (this.shelf.filter = { ...this.shelf.filter, ...patch });
     const label = choice("Class", (value) => set({ label: value }));
-    const said = choice("The model is", (value) => set({ said: value }));
+    const said = choice("Prediction", (value) => set({ said: value }));
     const share = (): HTMLInputElement => h("input", { type: "number", min: 0, max: 100, step: 1 });
     const [low, high] = [share(), share()];
     low.placeholder = "0";
     high.placeholder = "100";
     const between = settled(350, () => {
       if (low.checkValidity() && high.checkValidity()) set({ low: low.value, high: high.value });
-      else this.page.say("How sure the model is goes from 0 to 100 %.", "error");
+      else this.page.say("The confidence must be between 0 and 100 %.", "error");
     });
     low.addEventListener("input", between);
     high.addEventListener("input", between);
     const clear = h(
       "button",
       { class: "quiet", onclick: () => (this.shelf.filter = { label: "", said: "", low: "", high: "" }) },
-      "Show all again",
+      "Clear filter",
     );
     const element = h(
       "details",
@@ -109,7 +109,7 @@ export class Chooser {
       h("summary", {}, "Filter"),
       start.data.classes.length > 0 && label.element,
       start.data.classes.length > 0 && said.element,
-      h("div", { class: "row between" }, field("Sure from %", low), field("to %", high)),
+      h("div", { class: "row between" }, field("Confidence from %", low), field("to %", high)),
       clear,
     );
     const show = (): void => {
@@ -120,8 +120,8 @@ export class Chooser {
       );
       said.options(
         [
-          { value: "", text: "right or wrong" },
-          { value: "right", text: "right" },
+          { value: "", text: "correct or wrong" },
+          { value: "correct", text: "correct" },
           { value: "wrong", text: "wrong" },
         ],
         filter.said,
@@ -140,7 +140,7 @@ export class Chooser {
     const { search, told } = this.shelf;
     const { picture } = this.page.store.view;
     if (search) {
-      const bar = progress(`${search.done} looked at`, () => this.shelf.stop());
+      const bar = progress(`${search.done} evaluated`, () => this.shelf.stop());
       bar.set(search.done, search.total);
       fill(this.told, bar.element);
     } else fill(this.told, told);
@@ -156,7 +156,7 @@ export class Chooser {
   private tile(one: PictureInfo): HTMLElement {
     const guess = one.predicted ? `${one.predicted} ${percent(one.confidence ?? 0)}` : "";
     const sign = one.correct === true ? "✓ " : one.correct === false ? "✗ " : "";
-    const judged = one.correct === false ? `taken for ${guess}` : guess && `predicted ${guess}`;
+    const judged = one.correct === false ? `predicted as ${guess}` : guess && `predicted ${guess}`;
     const words = one.error ?? [one.label, judged, one.name].filter(Boolean).join(", ");
     const yours = one.id.startsWith("u");
     return h(

@@ -40,7 +40,7 @@ export function combobox(
     const items = hits.map((index, i) =>
       h("li", { role: "option", id: `${id}-${i}`, "aria-selected": "false", onpointerdown: pick(i) }, names()[index]!),
     );
-    if (!items.length && names().length) items.push(h("li", { class: "none soft" }, "No class has all these words."));
+    if (!items.length && names().length) items.push(h("li", { class: "none soft" }, "No class contains all these words."));
     fill(list, ...items);
     list.hidden = !items.length;
     input.setAttribute("aria-expanded", String(!list.hidden));

@@ -14,6 +14,6 @@ export function save(content: Blob, name: string): void {
 /** A canvas as a PNG. */
 export async function png(canvas: HTMLCanvasElement): Promise<Blob> {
   const blob = await new Promise<Blob | null>((done) => canvas.toBlob(done, "image/png"));
-  if (!blob) throw new Error("The browser could not write the picture.");
+  if (!blob) throw new Error("The browser could not encode the image.");
   return blob;
 }

@@ -43,7 +43,7 @@ export class HeatView {
     private readonly painter: Painter,
     private readonly side = SIDE,
   ) {
-    this.canvas = h("canvas", { role: "img", width: 1, height: 1, "aria-label": "No picture yet" });
+    this.canvas = h("canvas", { role: "img", width: 1, height: 1, "aria-label": "No image yet" });
     this.frame = h("div", { class: "frame" }, this.canvas, this.cross, this.reading);
     this.element = h("figure", { class: `view ${kind}` }, this.frame, this.caption);
     this.canvas.addEventListener("pointermove", (event) => this.point(event));

@@ -86,11 +86,11 @@ export class Shelf {
       const found = searching ? await this.searchFor(path, signal) : await get<Samples>(path, signal);
       if (signal !== this.turns.now) return;
       this.samples = found.items;
-      this.told = searching ? summary(found) : found.items.length ? "" : "There are none.";
+      this.told = searching ? summary(found) : found.items.length ? "" : "No images match.";
     } catch (error) {
       if (signal !== this.turns.now) return;
       this.asked = "";
-      this.told = wasStopped(error) ? `Stopped; ${this.samples.length} found.` : (error as Error).message;
+      this.told = wasStopped(error) ? `Stopped; ${this.samples.length} images found.` : (error as Error).message;
     }
     this.turns.done(signal);
     this.search = null;
@@ -112,10 +112,10 @@ export class Shelf {
   /** Upload a picture and look at it. */
   async give(file: Blob): Promise<void> {
     if (file.size > HEAVY) {
-      this.page.say(`That file has ${(file.size / 1e6).toFixed(0)} MB; the limit is 25. Make it smaller.`, "error");
+      this.page.say(`The file has ${(file.size / 1e6).toFixed(0)} MB; the limit is 25 MB. Select a smaller image.`, "error");
       return;
     }
-    this.page.say("Sending …");
+    this.page.say("Uploading …");
     try {
       const made = await give(file);
       const known = this.own.findIndex((one) => one.id === made.id);
@@ -147,7 +147,7 @@ export class Shelf {
     if (label) query.set("label", label);
     const searching = Boolean(said || low || high);
     if (searching) query.set("model", model);
-    if (said) query.set("said", said);
+    if (said) query.set("prediction", said);
     if (low) query.set("low", String(Number(low) / 100));
     if (high) query.set("high", String(Number(high) / 100));
     return { path: `/api/samples?${query}`, searching };
@@ -172,7 +172,7 @@ export class Shelf {
   }
 
   private hearDrops(): void {
-    const hint = h("div", { class: "dropping", hidden: true }, h("p", {}, "Drop the picture anywhere"));
+    const hint = h("div", { class: "dropping", hidden: true }, h("p", {}, "Drop the image anywhere"));
     document.body.append(hint);
     let inside = 0;
     const carries = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
@@ -193,7 +193,7 @@ export class Shelf {
 }
 
 function summary(found: Samples): string {
-  const unread = found.unread ? `; ${found.unread} could not be read` : "";
-  const more = found.whole ? " There are no more." : found.items.length < COUNT ? " Shuffle to look at others." : "";
-  return `${found.items.length} found among ${found.looked} looked at${unread}.${more}`;
+  const unread = found.n_failed ? `; ${found.n_failed} could not be read` : "";
+  const more = found.complete ? " No other images match." : found.items.length < COUNT ? " Shuffle to evaluate others." : "";
+  return `${found.items.length === 1 ? "1 match" : `${found.items.length} matches`} among ${found.n_evaluated} evaluated images${unread}.${more}`;
 }

@@ -32,17 +32,17 @@ function mount(root: HTMLElement, page: Page): Mounted {
     (at) => modelOf(page).layers[at]?.label ?? "",
   );
   const order = choice("Order by", (value) => own.set({ order: value === "contribution" ? null : value }));
-  const over = segments("Show", [["", "On the picture"], ["map", "Map alone"]], (show) => own.set({ show }), true);
-  const scale = segments("Scale", [["", "Its own"], ["one", "One for all"]], (value) => own.set({ scale: value }), true);
+  const over = segments("Show", [["", "Overlay"], ["map", "Map only"]], (show) => own.set({ show }), true);
+  const scale = segments("Scale", [["", "Per channel"], ["one", "Shared"]], (value) => own.set({ scale: value }), true);
   const opacity = opacitySlider(page);
   scrub.element.classList.add("scrub");
   fill(
     root,
-    h("aside", { class: "pictures", "aria-label": "Pictures" }, chooser.element),
+    h("aside", { class: "pictures", "aria-label": "Images" }, chooser.element),
     h("div", { class: "middle" }, told, sheet.element),
     h(
       "aside",
-      { class: "controls", "aria-label": "How" },
+      { class: "controls", "aria-label": "Settings" },
       guesses,
       modelChoice(page),
       layer.element,
@@ -51,7 +51,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       over.element,
       scale.element,
       opacity.element,
-      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "This layer in Look"),
+      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "Explain at this layer"),
     ),
     opened.element,
   );
@@ -61,7 +61,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const common = (): boolean => own.get("scale") === "one";
 
   function styleOf(answer: Channels): Style {
-    const look = channelLook(lookOf(page), answer.least < 0);
+    const look = channelLook(lookOf(page), answer.min_activation < 0);
     return { look, over: own.get("show") !== "map", faint: true, top: common() ? mostOf(answer) : 0 };
   }
 
@@ -93,7 +93,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
     opened.reach();
   };
   sheet.ondrawn = () => {
-    const { picture, layer: label, target, order: by } = sheet.answer!;
+    const { image: picture, layer: label, target, order: by } = sheet.answer!;
     root.dataset.drawn = `${picture} ${label} ${target} ${by} ${sheet.tiles.length}`;
   };
 

@@ -34,7 +34,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const wishing = new Wishing(page);
   const summary = h("p", { class: "summary" });
   const faults = h("ul", { class: "faults" });
-  const keep = h("button", { class: "save", onclick: () => void keepGrid() }, "Grid as a picture");
+  const keep = h("button", { class: "save", onclick: () => void keepGrid() }, "Grid as PNG");
   const opinions = new Opinions(add);
   const pair = new Pair(page);
   const grid = new MapGrid(page.painter, (key) => pair.choose(found, key));
@@ -69,14 +69,14 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   grid.ondrawn = () => {
     root.dataset.scale = own.get("scale") || "own";
-    if (found?.whole) root.dataset.drawn = `${found.whole.picture} ${found.pictured.length}`;
+    if (found?.whole) root.dataset.drawn = `${found.whole.image} ${found.pictured.length}`;
   };
 
   /** Ask for what is wished, unless it is there. */
   async function update(again = false): Promise<void> {
     const wish = wishOf(page);
     wishing.show(wish, found);
-    if (!wish.picture) return;
+    if (!wish.image) return;
     const key = JSON.stringify(wish);
     if (key === asked && !again) return draw();
     task.stop();
@@ -97,14 +97,14 @@ function mount(root: HTMLElement, page: Page): Mounted {
   }
 
   function refuse(many: number): void {
-    fill(summary, `That would be ${many} maps; at most ${MOST} are made at once. Take something away.`);
+    fill(summary, `${many} maps are selected; at most ${MOST} are computed at once. Reduce the selection.`);
     root.dataset.refused = String(many);
   }
 
   async function ask(wish: Wish, signal: AbortSignal): Promise<void> {
     let image: HTMLImageElement;
     try {
-      image = await picture(wish.picture);
+      image = await picture(wish.image);
     } catch (error) {
       if (signal.aborted) return;
       asked = "";
@@ -131,7 +131,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   function empty(): void {
     for (const part of [opinions, pair, alike, grid]) part.element.hidden = true;
     fill(faults);
-    fill(summary, "There is no answer. ", goOn());
+    fill(summary, "There is no result. ", goOn());
   }
 
   function goOn(): HTMLElement {
@@ -171,14 +171,14 @@ function mount(root: HTMLElement, page: Page): Mounted {
   function describe(now: Found): void {
     const shared = wishing.shared && now.alike.length > 0;
     const how = shared
-      ? "Maps by one method at one layer share a scale: there, equal colours are equal values. Others do not compare."
-      : "Each map is on its own scale: equal colours are not equal values.";
+      ? "Maps of one method at one layer share a scale, so that equal colours are equal values. Other maps are not comparable."
+      : "Each map has its own scale; equal colours are not equal values.";
     const took = now.whole ? [`${now.whole.seconds.toPrecision(2)} s`] : [];
     fill(
       summary,
       h("b", {}, [...common(now), ...took].join(" · ")),
       " ",
-      now.stopped ? "Stopped before the end; what was made is kept. " : how,
+      now.stopped ? "Stopped; the maps computed so far are kept. " : how,
       now.stopped ? goOn() : null,
     );
   }
@@ -195,8 +195,8 @@ function mount(root: HTMLElement, page: Page): Mounted {
   async function keepGrid(): Promise<void> {
     if (!found) return;
     const now = found;
-    const scale = wishing.shared ? "maps by one method at one layer share a scale" : "each map has its own scale";
-    const whose = [now.wish.models.join(", "), now.whole?.name ?? now.wish.picture, `camlucida ${page.start.version}`];
+    const scale = wishing.shared ? "maps of one method at one layer share a scale" : "each map has its own scale";
+    const whose = [now.wish.models.join(", "), now.whole?.name ?? now.wish.image, `camlucida ${page.start.version}`];
     const canvas = composed({
       layout: laidOut(now.cells, own.get("across")),
       title: common(now).join(" · "),
@@ -207,7 +207,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
         text: again ? "as above" : (cell.error ?? (cell.map ? caption(now, cell) : "")),
       }),
     });
-    await png(canvas).then((content) => save(content, `compare-${now.wish.picture}.png`), page.failed);
+    await png(canvas).then((content) => save(content, `compare-${now.wish.image}.png`), page.failed);
   }
 
   page.store.listen((view, changed) => {

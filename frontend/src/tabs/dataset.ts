@@ -25,7 +25,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const which = choice("Run", (id) => own.set({ run: id, cell: null, metric: null }, true));
   const notes = h("div", { class: "notes" });
   const bar = segments(
-    "What to see of the data set",
+    "Views of the data set",
     parts.map((part) => [part.name, part.title] as const),
     (name) => own.set({ part: name }, true),
   );
@@ -82,11 +82,11 @@ function mount(root: HTMLElement, page: Page): Mounted {
   /** The one asked for; else one of the same model and pictures as that; else the latest made here, or the first. */
   function chosen(usable: RunInfo[], fitting: RunInfo[], asked: string): RunInfo | null {
     const named = usable.find((run) => run.id === asked);
-    const like = (one: RunInfo): boolean => one.model === named?.model && one.pictures === named.pictures;
+    const like = (one: RunInfo): boolean => one.model === named?.model && one.n_images === named.n_images;
     return (
       fitting.find((run) => run.id === asked) ??
       fitting.find((run) => named && like(run)) ??
-      fitting.find((run) => !run.made) ??
+      fitting.find((run) => !run.computed) ??
       fitting[fitting.length - 1] ??
       null
     );
@@ -95,13 +95,13 @@ function mount(root: HTMLElement, page: Page): Mounted {
   function said(part: Part, run: RunInfo | null, asked: string, usable: RunInfo[]): HTMLElement[] {
     const words: string[] = (runs ?? []).filter((one) => one.error).map((one) => `${one.name}: ${one.error}`);
     if (asked.startsWith("m-") && !usable.some((one) => one.id === asked))
-      words.push("The run of this link was computed before the page was started again. Look over the pictures once more to see it.");
+      words.push("The run of this link was computed before the app was restarted. Analyse the images again to see it.");
     if (run) {
       words.push(...run.notes);
-      if (!run.finished) words.push(`${run.name} is not finished: what it has so far is shown.`);
+      if (!run.finished) words.push(`${run.name} is not complete; the results so far are displayed.`);
     } else if (part.kind === "evaluation")
-      words.push("No evaluation was given. Start the page with camlucida app --run FOLDER, where FOLDER is what camlucida evaluate wrote.");
-    else if (usable.length) words.push(`None of the runs has an ${part.kind === "embedding" ? "embedding" : "answer for every picture"}. Look over the pictures here.`);
+      words.push("There is no evaluation. Start the app with camlucida app --run FOLDER, where FOLDER is the output of camlucida evaluate.");
+    else if (usable.length) words.push(`None of the runs has an ${part.kind === "embedding" ? "embedding" : "error analysis"}. Analyse images here.`);
     return words.map((text) => h("p", { class: "note" }, text));
   }
 
@@ -115,6 +115,6 @@ function mount(root: HTMLElement, page: Page): Mounted {
 }
 
 function title(run: RunInfo): string {
-  if (run.made) return run.name;
-  return `${run.name}: ${run.model}, ${counted(run.pictures, "picture")} of ${run.data}`;
+  if (run.computed) return run.name;
+  return `${run.name}: ${run.model}, ${counted(run.n_images, "image")} of ${run.data}`;
 }

@@ -23,7 +23,7 @@ import { stability } from "./doubt/stability";
 import { verdict } from "./doubt/verdict";
 import type { Doubt } from "./doubt/wire";
 
-export const doubt: Tab = { name: "doubt", title: "Doubt", mount };
+export const doubt: Tab = { name: "doubt", title: "Trust", mount };
 
 function mount(root: HTMLElement, page: Page): Mounted {
   const own = page.store.own("doubt");
@@ -37,7 +37,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   const trouble = new Trouble();
   const parts: Part[] = [verdict(page), curves(), cover(page), stability(page)];
   const ways = segments(
-    "Ways to doubt",
+    "Tests",
     parts.map((part) => [part.name, part.title] as const),
     (name) => own.set({ part: name === parts[0]!.name ? null : name }),
   );
@@ -45,9 +45,9 @@ function mount(root: HTMLElement, page: Page): Mounted {
     root,
     h(
       "aside",
-      { class: "side", "aria-label": "The map in question" },
+      { class: "side", "aria-label": "Tested map" },
       h("div", { class: "subject" }, view.element, h("div", {}, about, guesses, unclear)),
-      h("details", { class: "card" }, h("summary", {}, "Another picture"), chooser.element),
+      h("details", { class: "card" }, h("summary", {}, "Another image"), chooser.element),
       h(
         "details",
         { class: "card" },
@@ -85,12 +85,12 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   function nowOf(given: View, image: HTMLImageElement, answer: Answer): Now {
     const made = answer.maps[0]!;
-    const doubted: Doubt = { picture: given.picture, model: given.model, method: given.method };
+    const doubted: Doubt = { image: given.picture, model: given.model, method: given.method };
     if (given.layer && isLayered(page, given.method)) doubted.layer = given.layer;
     if (given.target) doubted.target = given.target;
     const known = page.start.methods.find((one) => one.name === given.method);
     const slow = known ? !known.quick : answer.seconds > 1;
-    return { doubt: doubted, image, answer, made, field: Field.of(made, answer.place), slow };
+    return { doubt: doubted, image, answer, made, field: Field.of(made, answer.geometry), slow };
   }
 
   function draw({ image, answer, made, field }: Now): void {
@@ -99,10 +99,10 @@ function mount(root: HTMLElement, page: Page): Mounted {
     fill(guesses, bars(answer.predictions, made.index, (index) => page.store.set({ target: String(index) }, true)));
     fill(
       unclear,
-      made.index === null && "This map is about no single class. Choose one above: only a class can be doubted here.",
-      page.store.view.score !== "logit" && "Doubted is the map of the class's logit.",
+      made.index === null && "This map does not explain a single class. Select a class above to test its map.",
+      page.store.view.score !== "logit" && "The tested map explains the logit of the class.",
     );
-    root.dataset.drawn = `${answer.picture} ${made.method} ${made.target}`;
+    root.dataset.drawn = `${answer.image} ${made.method} ${made.target}`;
   }
 
   const chosen = (): Part => parts.find((part) => part.name === own.get("part")) ?? parts[0]!;

@@ -25,7 +25,7 @@ import { Scale } from "./look/scale";
 import { Stages } from "./look/stages";
 import { read, written, Zoom } from "./look/zoom";
 
-export const look: Tab = { name: "look", title: "Look", mount };
+export const look: Tab = { name: "look", title: "Explain", mount };
 
 const ASKS = ["picture", "model", "method", "layer", "target", "score"] as const;
 /** Milliseconds of quiet after which the other layers are fetched. */
@@ -55,7 +55,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   heat.element.append(scale.element);
   fill(
     root,
-    h("aside", { class: "pictures", "aria-label": "Pictures" }, chooser.element),
+    h("aside", { class: "pictures", "aria-label": "Images" }, chooser.element),
     h(
       "div",
       { class: "stage" },
@@ -67,7 +67,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       h("div", { class: "row tools" }, zoom.element, downloads.element),
       told,
     ),
-    h("aside", { class: "controls", "aria-label": "How" }, classes.element, methods.element, painting(page)),
+    h("aside", { class: "controls", "aria-label": "Settings" }, classes.element, methods.element, painting(page)),
   );
 
   const turns = new Turns();
@@ -117,7 +117,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
     trouble.clear();
     root.classList.remove("stale");
     const made = answer.maps[0]!;
-    root.dataset.drawn = `${answer.picture} ${made.method} ${made.layer} ${made.target}`;
+    root.dataset.drawn = `${answer.image} ${made.method} ${made.layer} ${made.target}`;
   }
 
   /** What cannot be done is said beside what was there before; nothing is lost. */
@@ -133,7 +133,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       score: before.score,
       more: withOptionsOf(page.store.view, before),
     };
-    const back = patch && h("button", { onclick: () => page.store.set(patch) }, "Back to what is shown");
+    const back = patch && h("button", { onclick: () => page.store.set(patch) }, "Back to the displayed map");
     if (before && !again && before.picture !== view.picture && (await shown(view, signal))) {
       // The picture is there, only its map is not.
       if (signal.aborted) return;

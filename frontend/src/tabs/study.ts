@@ -39,12 +39,12 @@ function mount(root: HTMLElement, page: Page): Mounted {
       fill(root, h("div", { class: "entry" }, beginning.element, results.element));
       root.dataset.drawn = "entry";
       if (focus) beginning.focus();
-    } else if (state.can_be_made) {
+    } else if (state.can_be_created) {
       fill(root, making.element);
       making.draw();
       root.dataset.drawn = "making";
     } else {
-      fill(root, h("p", { class: "note" }, "There is no study here. Start the app with --study and a folder for one."));
+      fill(root, h("p", { class: "note" }, "There is no study. Start the app with --study FOLDER."));
       root.dataset.drawn = "none";
     }
   }

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, errors as sentences, the built front end."""
+"""The ASGI application: routes, error responses, the built front end."""
 
 from __future__ import annotations
 
@@ -18,31 +18,32 @@ from starlette.staticfiles import StaticFiles
 
 import camlucida
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Cancelled, NotFound, QueueFull, failed
-from camlucida.app.routes import activations, bootstrap, compare, dataset, explain, images, study, trust
+from camlucida.app.failures import Cancelled, NotFound, QueueFull, failed
+from camlucida.app.request_body import MAX_ENCODED, MAX_UPLOAD
+from camlucida.app.routes import activations, bootstrap, compare, dataset, explain, images, study, top_images, trust
 from camlucida.app.schemas import Failure
-from camlucida.app.security import MAX_ENCODED, MAX_UPLOAD, SecurityMiddleware
+from camlucida.app.security import SecurityMiddleware
 from camlucida.errors import CamlucidaError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-LARGER = {
-    "/api/pictures": MAX_UPLOAD,
+MAX_BODY_BY_PATH = {
+    "/api/images": MAX_UPLOAD,
     **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
 }
 """Paths with a higher limit than other requests: images, as files or in base64."""
-THREADS = 8
+N_THREADS = 8
 """Threads for requests that do not use the network, such as files and thumbnails; the number bounds the memory."""
 FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": Failure, "description": why}
     for status, why in {
-        400: "Not a request for this page",
+        400: "Not a valid request",
         401: "The token is missing",
-        403: "From another site",
-        404: "Not there (any more)",
-        408: "It took too long to arrive",
-        413: "Too large",
-        415: "Compressed",
-        422: "Cannot be done, with the reason",
+        403: "The request comes from another site",
+        404: "Does not exist (any more)",
+        408: "The request took too long to arrive",
+        413: "The body is too large",
+        415: "The body is compressed",
+        422: "The request cannot be fulfilled; detail has the reason",
         503: "The queue is full: try again in a few seconds",
     }.items()
 }
@@ -59,14 +60,14 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        current_default_thread_limiter().total_tokens = THREADS
+        current_default_thread_limiter().total_tokens = N_THREADS
         yield
-        page.work.stop()
+        page.queues.stop()
 
     app = FastAPI(
         title="Camlucida",
         version=camlucida.__version__,
-        description="Explain what a vision model says about a picture. Maps are raw float16 on the layer's grid.",
+        description="Explain the predictions of vision models. Maps are raw float16 on the layer's grid.",
         docs_url=None,  # FastAPI's own documentation pages load scripts from another host
         redoc_url=None,
         openapi_url="/api/openapi.json",
@@ -74,7 +75,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         lifespan=lifespan,
     )
     app.state.page = page
-    for module in (bootstrap, images, explain, compare, trust, activations, dataset, study):
+    for module in (bootstrap, images, explain, compare, trust, activations, top_images, dataset, study):
         app.include_router(module.router, prefix="/api")
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
         app.add_exception_handler(kind, error_response)
@@ -87,7 +88,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
 
     app.mount("/", StaticFiles(directory=static, check_dir=False))
-    return SecurityMiddleware(app, hosts, token, larger=LARGER)
+    return SecurityMiddleware(app, hosts, token, larger=MAX_BODY_BY_PATH)
 
 
 async def error_response(request: Request, error: Exception) -> Response:

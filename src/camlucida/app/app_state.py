@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from camlucida.app.analysis_runs import Runs
-from camlucida.app.caches import Memory
+from camlucida.app.caches import Caches
 from camlucida.app.images import ImageStore
 from camlucida.app.jobs import JobQueues
 from camlucida.app.model_entry import Served
@@ -25,28 +25,28 @@ class Page:
         data: The data set from which samples are taken.
         runs: Folders that `camlucida evaluate`, `mistakes` or `embed` wrote.
         study: The folder of the user study, or in which one may be created.
-        work: The job queues in front of the network.
-        memory: The caches.
+        queues: The job queues in front of the network.
+        caches: The caches.
         served: The models by name.
-        pictures: The images by id.
-        over: The runs over the data set.
+        images: The images by id.
+        analysis_runs: The runs over the data set.
     """
 
     models: Sequence[Model]
     data: Dataset
     runs: Sequence[Path] = ()
     study: Path | None = None
-    work: JobQueues = field(default_factory=JobQueues)
-    memory: Memory = field(default_factory=Memory)
+    queues: JobQueues = field(default_factory=JobQueues)
+    caches: Caches = field(default_factory=Caches)
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise ModelError("a page needs a model to explain.")
+            raise ModelError("the app needs at least one model.")
         if not len(self.data):
-            raise DataError(f"{self.data.name} has no pictures: there is nothing to choose from.")
+            raise DataError(f"{self.data.name} contains no images.")
         self.served = {model.name: Served(model, self.data) for model in with_unique_names(self.models)}
-        self.pictures = ImageStore(self.data)
-        self.over = Runs(self.runs, self.served, self.data)
+        self.images = ImageStore(self.data)
+        self.analysis_runs = Runs(self.runs, self.served, self.data)
 
     def warm(self) -> None:
         """Find the layers of every model now, so that the first request need not wait for it."""
@@ -63,16 +63,16 @@ class Page:
             return next(iter(self.served.values()))
         if name not in self.served:
             raise ModelError(
-                f"no model {name[:80]!r} on this page.{nearest(name, self.served)} {', '.join(self.served)}."
+                f"the app has no model {name[:80]!r}.{nearest(name, self.served)} Models: {', '.join(self.served)}."
             )
         return self.served[name]
 
 
 def with_unique_names(models: Sequence[Model]) -> list[Model]:
     """Return the models with unique names: of two checkpoints named best.pt, the second becomes best.pt (2)."""
-    apart: dict[str, Model] = {}
+    by_name: dict[str, Model] = {}
     for model in models:
         names = (model.name, *(f"{model.name} ({n})" for n in range(2, len(models) + 1)))
-        name = next(name for name in names if name not in apart)
-        apart[name] = model if name == model.name else replace(model, spec=name)
-    return list(apart.values())
+        name = next(name for name in names if name not in by_name)
+        by_name[name] = model if name == model.name else replace(model, spec=name)
+    return list(by_name.values())

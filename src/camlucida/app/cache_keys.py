@@ -36,16 +36,16 @@ def image_key(image: StoredImage) -> CacheKey:
 
 
 def request_key(
-    purpose: str, served: Served, image: StoredImage, asked: Schema, *, without: Collection[str] = ()
+    purpose: str, served: Served, image: StoredImage, params: Schema, *, without: Collection[str] = ()
 ) -> CacheKey:
     """Return the key of the response to a request about one image and one model.
 
     Args:
         purpose: The kind of response, so that two kinds with the same request have different keys.
-        served: The model that `asked` refers to, whether by name or by default.
-        image: The image that `asked` refers to, by id or by content.
-        asked: The request. All of its fields count, except those that `served` and `image` represent.
+        served: The model that `params` refers to, whether by name or by default.
+        image: The image that `params` refers to, by id or by content.
+        params: The request. All of its fields count, except those that `served` and `image` represent.
         without: Names of fields that the response does not depend on.
     """
-    left_out = {"picture", "image", "model", *without}
-    return purpose, *model_key(served), *image_key(image), asked.model_dump_json(exclude=left_out)
+    excluded = {"image", "image_base64", "model", *without}
+    return purpose, *model_key(served), *image_key(image), params.model_dump_json(exclude=excluded)

@@ -13,14 +13,14 @@ from camlucida.analysis.confusion import MAX_BLOCK_CLASSES, Confusion
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
 
-COLUMNS = 26
+MAX_COLUMNS = 26
 """Maximum number of columns."""
 SPLIT = "\0"
 """Separates a class's name from its output, so that two classes of the same name stay distinct."""
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class MatrixPart:
     """Some rows of the confusion matrix.
 
     Attributes:
@@ -38,19 +38,19 @@ class Part:
     matching: int
 
 
-class Confused:
+class ConfusionView:
     """The confusion matrix of a run, and the images of its cells."""
 
-    def __init__(self, found: Mistakes) -> None:
-        self.found = found
-        judged = found.judged
-        said = np.array([row["predicted"] for row in judged], dtype=np.int64)
-        truth = np.array([_stands(row) for row in judged], dtype=np.int64)
-        self.labels: tuple[str, ...] = tuple(found.plan["labels"])
-        top = int(max(said.max(initial=0), truth.max(initial=0))) + 1
-        self.whole = Confusion.of(truth, said, [f"{self.name(i)}{SPLIT}{i}" for i in range(top)])
-        self._order = [_output(name) for name in self.whole.names]
-        self._at = {output: place for place, output in enumerate(self._order)}
+    def __init__(self, mistakes: Mistakes) -> None:
+        self.mistakes = mistakes
+        judged = mistakes.judged
+        predicted = np.array([row["predicted_index"] for row in judged], dtype=np.int64)
+        labels = np.array([_matrix_row(row) for row in judged], dtype=np.int64)
+        self.labels: tuple[str, ...] = tuple(mistakes.plan["labels"])
+        top = int(max(predicted.max(initial=0), labels.max(initial=0))) + 1
+        self.matrix = Confusion.of(labels, predicted, [f"{self.name(i)}{SPLIT}{i}" for i in range(top)])
+        self._order = [_output(name) for name in self.matrix.names]
+        self._at = {output: position for position, output in enumerate(self._order)}
 
     def name(self, output: int) -> str:
         """Return the name of an output of the model."""
@@ -61,12 +61,12 @@ class Confused:
         """The number of classes that occur."""
         return len(self._order)
 
-    def block(self, limit: int = MAX_BLOCK_CLASSES) -> Part:
+    def block(self, limit: int = MAX_BLOCK_CLASSES) -> MatrixPart:
         """Return the block of the most confused classes, or of all classes if they fit."""
-        outputs = [_output(name) for name in self.whole.block(limit).names]
+        outputs = [_output(name) for name in self.matrix.block(limit).names]
         return self._part(outputs, outputs, 0)
 
-    def page(self, find: str, offset: int, size: int = MAX_BLOCK_CLASSES) -> Part:
+    def page(self, find: str, offset: int, size: int = MAX_BLOCK_CLASSES) -> MatrixPart:
         """Return the classes whose name contains all words of `find`, lowest accuracy first.
 
         Args:
@@ -75,32 +75,38 @@ class Confused:
             size: The number of classes.
         """
         words = find.lower().split()
-        names = [one.name.partition(SPLIT)[0].lower() for one in self.whole.classes()]
-        outputs = [_output(one.name) for one in self.whole.classes()]
+        names = [c.name.partition(SPLIT)[0].lower() for c in self.matrix.classes()]
+        outputs = [_output(c.name) for c in self.matrix.classes()]
         matching_outputs = [o for o, name in zip(outputs, names, strict=True) if all(word in name for word in words)]
         rows = matching_outputs[offset : offset + size]
-        taken = self.whole.counts[[self._at[o] for o in rows]].sum(0)
-        others = [self._order[i] for i in np.argsort(-taken, kind="stable") if taken[i] and self._order[i] not in rows]
-        return self._part(rows, [*rows, *others][:COLUMNS], len(matching_outputs))
+        predicted_as = self.matrix.counts[[self._at[o] for o in rows]].sum(0)
+        others = [
+            self._order[i]
+            for i in np.argsort(-predicted_as, kind="stable")
+            if predicted_as[i] and self._order[i] not in rows
+        ]
+        return self._part(rows, [*rows, *others][:MAX_COLUMNS], len(matching_outputs))
 
     def pairs(self, n: int) -> list[tuple[int, int, int, int]]:
         """Return the most frequent confusions as (label, predicted output, count, total of the label)."""
-        return [(_output(p.truth), _output(p.said), p.count, p.total) for p in self.whole.pairs(n)]
+        return [(_output(p.truth), _output(p.said), p.count, p.total) for p in self.matrix.pairs(n)]
 
-    def pictures(self, truth: int, said: int) -> list[Row]:
+    def images(self, label: int, predicted: int) -> list[Row]:
         """Return the rows of a cell, the most confident first."""
-        matching_rows = [row for row in self.found.judged if row["predicted"] == said and _stands(row) == truth]
+        matching_rows = [
+            row for row in self.mistakes.judged if row["predicted_index"] == predicted and _matrix_row(row) == label
+        ]
         return sorted(matching_rows, key=lambda row: (-row["confidence"], row["index"]))
 
-    def _part(self, rows: Sequence[int], columns: Sequence[int], matching: int) -> Part:
-        across, down = [self._at[o] for o in columns], [self._at[o] for o in rows]
-        counts = self.whole.counts[np.ix_(down, across)]
-        return Part(rows, columns, counts, self.whole.counts[down].sum(1), matching)
+    def _part(self, rows: Sequence[int], columns: Sequence[int], matching: int) -> MatrixPart:
+        column_positions, row_positions = [self._at[o] for o in columns], [self._at[o] for o in rows]
+        counts = self.matrix.counts[np.ix_(row_positions, column_positions)]
+        return MatrixPart(rows, columns, counts, self.matrix.counts[row_positions].sum(1), matching)
 
 
-def _stands(row: Row) -> int:
+def _matrix_row(row: Row) -> int:
     """Return the matrix row of an image: for a correct prediction among several labels, the predicted one."""
-    return int(row["predicted"] if row["correct"] else row["truth"])
+    return int(row["predicted_index"] if row["correct"] else row["label_index"])
 
 
 def _output(name: str) -> int:

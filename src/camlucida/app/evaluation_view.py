@@ -15,40 +15,53 @@ from camlucida.report.summary_text import TestResults, summary_sentences
 
 
 @dataclass(eq=False)
-class Evaluated:
+class EvaluationView:
     """The numbers and sentences of an evaluation, the same as in the report of `camlucida report`."""
 
-    found: Evaluation
+    evaluation: Evaluation
 
     @cached_property
     def table(self) -> dict[tuple[str, str], Summary]:
         """The summary of each (metric, method), with its interval."""
-        return {(one.metric, one.method): one for one in self.found.table()}
+        return {(summary.metric, summary.method): summary for summary in self.evaluation.table()}
 
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics that were measured for at least one method."""
-        return [m for m in self.found.values if any(self.table[m, method].n for method in self.found.methods)]
+        return [m for m in self.evaluation.values if any(self.table[m, method].n for method in self.evaluation.methods)]
 
     @property
     def methods(self) -> list[str]:
         """The methods without the controls."""
-        return [method for method in self.found.methods if method not in self.found.controls]
+        return [method for method in self.evaluation.methods if method not in self.evaluation.controls]
 
     @cached_property
     def verdicts(self) -> TestResults:
         """Paired tests of all pairs of methods, and of each method with the strongest uninformative baseline."""
-        judging = self._judging
-        strongest = {m: strongest_control(self.found, self.table, m) for m in judging}
-        against = [self.found.compare(m, one, other) for m, other in strongest.items() if other for one in self.methods]
+        ranked = self._ranking_metrics
+        strongest = {m: strongest_control(self.evaluation, self.table, m) for m in ranked}
+        with_control = [
+            self.evaluation.compare(m, method, control)
+            for m, control in strongest.items()
+            if control
+            for method in self.methods
+        ]
         return TestResults(
-            self.found, self.table, self.found.comparisons(judging), holm_corrected(against), untrusted(self.found)
+            self.evaluation,
+            self.table,
+            self.evaluation.comparisons(ranked),
+            holm_corrected(with_control),
+            untrusted(self.evaluation),
         )
 
     @cached_property
     def sentences(self) -> list[str]:
         """The summary sentences."""
-        agreement = self.found.agreement(self._judging) if len(self._judging) > 1 and len(self.methods) > 2 else None
+        agreement = (
+            self.evaluation.agreement(self._ranking_metrics)
+            if len(self._ranking_metrics) > 1 and len(self.methods) > 2
+            else None
+        )
         return summary_sentences(self.verdicts, agreement)
 
     def curves(self, metric: str) -> tuple[Sequence[str], list[MeanCurve]]:
@@ -60,12 +73,12 @@ class Evaluated:
         Returns:
             The labels of the x and y axis, and one curve per method; both are empty if no curves are kept.
         """
-        axes = self.found.values[metric].axes if metric in self.found.values else None
+        axes = self.evaluation.values[metric].axes if metric in self.evaluation.values else None
         if not axes:
             return (), []
-        kept = {method: self.found.curves(metric, method) for method in self.methods[:MAX_SERIES]}
-        return axes, [mean_curve(method, curves) for method, curves in kept.items() if curves is not None]
+        stored = {method: self.evaluation.curves(metric, method) for method in self.methods[:MAX_SERIES]}
+        return axes, [mean_curve(method, curves) for method, curves in stored.items() if curves is not None]
 
     @property
-    def _judging(self) -> list[str]:
-        return [m for m in self.metrics if self.found.values[m].better != "neither"]
+    def _ranking_metrics(self) -> list[str]:
+        return [m for m in self.metrics if self.evaluation.values[m].better != "neither"]

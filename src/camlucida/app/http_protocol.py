@@ -20,9 +20,9 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
-from camlucida.app.security import HEADERS, Refused, refusing
+from camlucida.app.http_messages import HEADERS, Refused, refusing
 
-SWALLOWED = 64 << 20
+MAX_DISCARDED = 64 << 20
 """Maximum number of bytes to read and discard from a client that continues to send after its response."""
 
 
@@ -50,26 +50,26 @@ class Connection(H11Protocol):
 
     transport: Any
     _since = 0.0
-    _heard = False
+    _has_received = False
     _head: asyncio.TimerHandle | None = None
     _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timeout of the request head, and close an idle connection if there are too many."""
-        closing = LingeringTransport(
+        lingering = LingeringTransport(
             transport, self.limits, lambda: self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
         )
-        super().connection_made(cast(asyncio.Transport, closing))
+        super().connection_made(cast(asyncio.Transport, lingering))
         self._since = self.loop.time()
         self._head = self.loop.call_later(self.limits.head, self._no_head)
-        if len(self._living()) > self.limits.connections and not self._make_room():
+        if len(self._open_connections()) > self.limits.connections and not self._close_one():
             self.app = refusing(
                 Refused(503, "Too many connections. Try again in a few seconds.", **{"retry-after": "5"})
             )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel all timeouts."""
-        self._head_is_whole()
+        self._head_is_complete()
         self.resume_writing()
         self.transport.lost()
         super().connection_lost(exc)
@@ -78,10 +78,10 @@ class Connection(H11Protocol):
         """Process data from the client, or discard it while the connection lingers."""
         if self.transport.lingers(len(data)):
             return
-        self._heard = True
+        self._has_received = True
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
-            self._head_is_whole()
+            self._head_is_complete()
         elif self._head is None:
             self._since = self.loop.time()
             self._head = self.loop.call_later(self.limits.head, self._no_head)
@@ -114,21 +114,21 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Respond to data that is not valid HTTP."""
-        self._answer(400, "That is no request that this page understands.")
+        self._respond(400, "The request is not valid HTTP.")
 
-    def _head_is_whole(self) -> None:
+    def _head_is_complete(self) -> None:
         if self._head is not None:
             self._head.cancel()
             self._head = None
 
     def _no_head(self) -> None:
         self._head = None
-        if not self._heard:  # opened by a browser in advance
+        if not self._has_received:  # opened by a browser in advance
             self.transport.close()
         else:
-            self._answer(408, "The request took too long to arrive.")
+            self._respond(408, "The request took too long to arrive.")
 
-    def _answer(self, status: int, detail: str) -> None:
+    def _respond(self, status: int, detail: str) -> None:
         """Send an error without calling the application, and close the connection."""
         if self.transport.is_closing():
             return
@@ -155,24 +155,24 @@ class Connection(H11Protocol):
             self.cycle.message_event.set()
         self.transport.close(lingering=True)
 
-    def _living(self) -> list[Connection]:
+    def _open_connections(self) -> list[Connection]:
         """Return the connections that were not aborted.
 
         An aborted connection stays in `connections` until the next iteration of the event loop, and one iteration may
         accept many.
         """
-        of_ours = [connection for connection in self.connections if isinstance(connection, Connection)]
-        return [connection for connection in of_ours if not cast(LingeringTransport, connection.transport).aborted]
+        ours = [connection for connection in self.connections if isinstance(connection, Connection)]
+        return [connection for connection in ours if not cast(LingeringTransport, connection.transport).aborted]
 
-    def _make_room(self) -> bool:
+    def _close_one(self) -> bool:
         """Close the connection that has waited longest between requests, or whose request is too slow."""
         now = self.loop.time()
-        others = [one for one in self._living() if one is not self]
-        idle = [one for one in others if one.conn.their_state is h11.IDLE]
-        slow = [one for one in others if one.conn.their_state is h11.SEND_BODY and now - one._since > self.limits.head]
+        others = [c for c in self._open_connections() if c is not self]
+        idle = [c for c in others if c.conn.their_state is h11.IDLE]
+        slow = [c for c in others if c.conn.their_state is h11.SEND_BODY and now - c._since > self.limits.head]
         if not (idle or slow):
             return False
-        min(idle or slow, key=lambda one: one._since).transport.abort()
+        min(idle or slow, key=lambda c: c._since).transport.abort()
         return True
 
 
@@ -183,7 +183,7 @@ class LingeringTransport:
         self._transport, self._limits, self._sending = transport, limits, sending
         self._end: asyncio.TimerHandle | None = None
         self._lingering = False
-        self._swallowed = 0
+        self._discarded = 0
         self.aborted = False
 
     def __getattr__(self, name: str) -> Any:
@@ -223,8 +223,8 @@ class LingeringTransport:
 
     def lingers(self, size: int) -> bool:
         """Return whether incoming data is to be discarded."""
-        self._swallowed += size
-        if self._lingering and self._swallowed > SWALLOWED:
+        self._discarded += size
+        if self._lingering and self._discarded > MAX_DISCARDED:
             self.abort()
         return self._lingering
 

@@ -18,9 +18,9 @@ from camlucida.features.common import shrink_image
 
 MAX_PIXELS = 40_000_000
 """Maximum number of pixels of an upload; larger images are not decoded."""
-GIVEN = 192 << 20
+MAX_UPLOAD_BYTES = 192 << 20
 """Maximum size, in bytes, of the decoded uploads that are kept."""
-DECODED = 96 << 20
+MAX_SAMPLE_BYTES = 96 << 20
 """Maximum size, in bytes, of the decoded samples that are kept."""
 
 
@@ -54,8 +54,8 @@ class ImageStore:
 
     def __init__(self, data: Dataset) -> None:
         self.data = data
-        self._given: Cache[StoredImage] = Cache(GIVEN, _bytes)
-        self._read: Cache[StoredImage] = Cache(DECODED, _bytes)
+        self._uploads: Cache[StoredImage] = Cache(MAX_UPLOAD_BYTES, _bytes)
+        self._samples: Cache[StoredImage] = Cache(MAX_SAMPLE_BYTES, _bytes)
         self._lock = threading.Lock()
 
     def sample(self, index: int) -> StoredImage:
@@ -65,7 +65,7 @@ class ImageStore:
             ImageError: If it cannot be read.
         """
         id_ = f"s{index}"
-        stored_image = self._read.get(id_)
+        stored_image = self._samples.get(id_)
         if stored_image is None:
             item = self.data[index]
             try:
@@ -73,10 +73,10 @@ class ImageStore:
             except ImageError as error:  # the client must not learn where the files are
                 raise ImageError(str(error).replace(str(item.image), item.name)) from error.__cause__
             stored_image = StoredImage(id_, item.name, image, _digest(image), item.label, index)
-            self._read.put(id_, stored_image)
+            self._samples.put(id_, stored_image)
         return stored_image
 
-    def give(self, content: bytes | Image.Image, name: str = "your picture") -> StoredImage:
+    def add_upload(self, content: bytes | Image.Image, name: str = "your image") -> StoredImage:
         """Keep an uploaded image in memory.
 
         Args:
@@ -89,7 +89,7 @@ class ImageStore:
         image = _named(load_image(content, max_pixels=MAX_PIXELS), name)
         digest = _digest(image)
         stored_image = StoredImage(f"u{digest}", name, image, digest)
-        self._given.put(stored_image.id, stored_image)
+        self._uploads.put(stored_image.id, stored_image)
         return stored_image
 
     def find(self, id_: str) -> StoredImage:
@@ -103,8 +103,8 @@ class ImageStore:
             index = int(id_[1:])
             if index < len(self.data):
                 return self.sample(index)
-        elif (found := self._given.get(id_)) is not None:
-            return found
+        elif (upload := self._uploads.get(id_)) is not None:
+            return upload
         raise KeyError(id_)
 
 
@@ -118,12 +118,12 @@ def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
     Returns:
         The bytes and the media type: PNG up to 256 pixels, which JPEG would blur, else JPEG.
     """
-    shown = shrink_image(image, longest)
+    displayed = shrink_image(image, longest)
     sink = io.BytesIO()
-    if max(shown.size) <= 256:
-        shown.save(sink, "PNG", compress_level=3)
+    if max(displayed.size) <= 256:
+        displayed.save(sink, "PNG", compress_level=3)
         return sink.getvalue(), "image/png"
-    shown.convert("RGB").save(sink, "JPEG", quality=90)
+    displayed.convert("RGB").save(sink, "JPEG", quality=90)
     return sink.getvalue(), "image/jpeg"
 
 
@@ -137,6 +137,3 @@ def _digest(image: Image.Image) -> str:
     content = hashlib.blake2b(image.tobytes(), digest_size=12, person=b"picture")
     content.update(repr(image.size).encode())
     return content.hexdigest()
-
-
-__all__ = ["ImageError", "MAX_PIXELS", "StoredImage", "ImageStore", "encoded"]

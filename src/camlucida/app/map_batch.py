@@ -1,7 +1,7 @@
 """Many maps of one image: in one run if possible, else method by method and layer by layer.
 
 A method that does not fit a model must not prevent the maps of the others. Methods are therefore explained together
-first; if that fails, each one separately, and if one fails, layer by layer. What still fails is reported as a sentence.
+first; if that fails, each one separately, and if one fails, layer by layer. What still fails is reported as an error.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method
 from camlucida.types import Geometry, ProgressCallback
 
-Asked: TypeAlias = Method | Combined
+AnyMethod: TypeAlias = Method | Combined
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class MapResult:
     """One map, or the reason why there is none.
 
     Attributes:
         method: The method as requested; None if the error applies to all methods.
         layer: The layer as requested; None if the method uses no layer, fuses all of them, or if no layer fits.
-        target: The target as requested; None if the map is the same for every class, or if there is no map.
-        explained: The map for the client.
+        target: The target as requested; None for class-free methods, or if there is no map.
+        map_out: The map for the client.
         map: The map of the paper on its own grid, for statistics over several maps.
         geometry: The geometry of `map`.
-        error: The reason, as a sentence.
+        error: The reason.
     """
 
     method: str | None
     layer: str | None
     target: str | None
-    explained: MapOut | None = None
+    map_out: MapOut | None = None
     map: Tensor | None = None
     geometry: Geometry | None = None
     error: str | None = None
@@ -54,17 +54,17 @@ class Found:
     def size(self) -> int:
         """The approximate size in bytes."""
         raw = 0 if self.map is None else self.map.numel() * self.map.element_size()
-        return 1000 + raw + (0 if self.explained is None else len(self.explained.map.values))
+        return 1000 + raw + (0 if self.map_out is None else len(self.map_out.map.values))
 
 
 @dataclass(frozen=True, eq=False)
-class Gathering:
+class MapBatch:
     """A request for maps of one model and image.
 
     Attributes:
         page: The state of the app.
         served: The model.
-        picture: The image.
+        image: The image.
         layers: Names of layers of the model.
         named: Whether the client named the layers; otherwise methods that fuse layers use all of them.
         targets: Distinct targets that the model has.
@@ -73,19 +73,19 @@ class Gathering:
 
     page: Page
     served: Served
-    picture: StoredImage
+    image: StoredImage
     layers: Sequence[str]
     named: bool
     targets: Sequence[ResolvedTarget]
     score: Score
 
-    def places(self, method: Asked) -> list[tuple[str | None, str | None]]:
+    def layers_and_targets(self, method: AnyMethod) -> list[tuple[str | None, str | None]]:
         """Return (layer, target) of every map of the method, in order."""
         if not self._fits(method):
             return []
         return [(layer, key) for key in self._keys(method) for layer in self._layers(method)]
 
-    def maps(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[list[Found]]:
+    def maps(self, methods: Sequence[AnyMethod], progress: ProgressCallback) -> Iterator[list[MapResult]]:
         """Yield the maps of some methods at a time, quick methods first; cached maps are not recomputed.
 
         Args:
@@ -95,15 +95,17 @@ class Gathering:
         groups = _groups([method for method in methods if self._fits(method)])
         for done, group in enumerate(groups):
             progress(100 * done, 100 * len(groups))
-            known = {method.name: self.page.memory.maps.get(self._key(method)) for method in group}
+            known = {method.name: self.page.caches.maps.get(self._key(method)) for method in group}
             missing = [method for method in group if known[method.name] is None]
-            for method, found in self._asked(missing, _Steps(progress, done, len(groups))):
-                self.page.memory.maps.put(self._key(method), found)
-                known[method.name] = found
-            yield [one for found in known.values() for one in found or ()]
+            for method, results in self._explain(missing, _Steps(progress, done, len(groups))):
+                self.page.caches.maps.put(self._key(method), results)
+                known[method.name] = results
+            yield [result for results in known.values() for result in results or ()]
         progress(100 * len(groups), 100 * len(groups))
 
-    def _asked(self, methods: Sequence[Asked], progress: ProgressCallback) -> Iterator[tuple[Asked, list[Found]]]:
+    def _explain(
+        self, methods: Sequence[AnyMethod], progress: ProgressCallback
+    ) -> Iterator[tuple[AnyMethod, list[MapResult]]]:
         """Explain the methods together, or, if that fails, each one separately."""
         if not methods:
             return
@@ -114,111 +116,111 @@ class Gathering:
                 yield methods[0], self._by_layer(methods[0], error, progress)
             else:
                 for method in methods:
-                    yield from self._asked([method], progress)
+                    yield from self._explain([method], progress)
 
-    def _by_layer(self, method: Asked, error: CamlucidaError, progress: ProgressCallback) -> list[Found]:
+    def _by_layer(self, method: AnyMethod, error: CamlucidaError, progress: ProgressCallback) -> list[MapResult]:
         """Return the maps or errors of a failed method for each layer separately."""
         layers = self._layers(method)
         if len(layers) == 1:
-            return [Found(method.name, layers[0], None, error=self._said(error))]
-        maps_by_layer: list[Found] = []
+            return [MapResult(method.name, layers[0], None, error=self._message(error))]
+        results: list[MapResult] = []
         for layer in layers:
             try:
-                for _, found in self._together([method], [str(layer)], progress):
-                    maps_by_layer += found
-            except CamlucidaError as why:
-                maps_by_layer.append(Found(method.name, layer, None, error=self._said(why)))
-        (reason, *others) = {one.error for one in maps_by_layer}
-        maps_by_layer.sort(key=lambda one: [None, *self._keys(method)].index(one.target))
-        return maps_by_layer if others or reason is None else [Found(method.name, None, None, error=reason)]
+                for _, layer_results in self._together([method], [str(layer)], progress):
+                    results += layer_results
+            except CamlucidaError as layer_error:
+                results.append(MapResult(method.name, layer, None, error=self._message(layer_error)))
+        (reason, *others) = {result.error for result in results}
+        results.sort(key=lambda result: [None, *self._keys(method)].index(result.target))
+        return results if others or reason is None else [MapResult(method.name, None, None, error=reason)]
 
     def _together(
-        self, methods: Sequence[Asked], layers: Sequence[str], progress: ProgressCallback
-    ) -> Iterator[tuple[Asked, list[Found]]]:
+        self, methods: Sequence[AnyMethod], layers: Sequence[str], progress: ProgressCallback
+    ) -> Iterator[tuple[AnyMethod, list[MapResult]]]:
         """Yield all maps of the methods from one call of `explain`, method by method."""
-        free = methods[0].class_free
+        class_free = methods[0].class_free
         at_layers = any(method.needs_layer for method in methods) and (self.named or not methods[0].fuses_layers)
-        explanations_ = explain(
+        explanations = explain(
             self.served.model,
-            self.picture.image,
-            target=[None] if free else [goal.means for goal in self.targets],
+            self.image.image,
+            target=[None] if class_free else [target.spec for target in self.targets],
             layer=list(layers) if at_layers else None,
             method=[method.name for method in methods],
             score=self.score,
             progress=progress,
         )
-        remaining = iter(explanations_)
+        remaining = iter(explanations)
         for method in methods:
             at: Sequence[str | None] = layers if _by_layers(method) else [None]
-            results: list[Found] = []
+            results: list[MapResult] = []
             for key in self._keys(method):
                 for layer in at:
                     e = next(remaining)
-                    results.append(Found(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
+                    results.append(MapResult(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
             yield method, results
 
-    def _fits(self, method: Asked) -> bool:
+    def _fits(self, method: AnyMethod) -> bool:
         """Return whether the model has the layers and targets that the method needs."""
         return bool(self.layers or not method.needs_layer) and bool(self.targets or method.class_free)
 
-    def _layers(self, method: Asked) -> Sequence[str | None]:
+    def _layers(self, method: AnyMethod) -> Sequence[str | None]:
         return self.layers if _by_layers(method) else [None]
 
-    def _keys(self, method: Asked) -> Sequence[str | None]:
-        return [None] if method.class_free else [goal.key for goal in self.targets]
+    def _keys(self, method: AnyMethod) -> Sequence[str | None]:
+        return [None] if method.class_free else [target.key for target in self.targets]
 
-    def _key(self, method: Asked) -> CacheKey:
+    def _key(self, method: AnyMethod) -> CacheKey:
         """Return the cache key: everything that the maps depend on."""
         layers = (self.named, *self.layers) if method.needs_layer else ()
         targets = () if method.class_free else tuple(self.targets)
-        whose = (*model_key(self.served), *image_key(self.picture))
-        return (*whose, method.name, layers, targets, self.score)
+        model_and_image = (*model_key(self.served), *image_key(self.image))
+        return (*model_and_image, method.name, layers, targets, self.score)
 
-    def _said(self, error: CamlucidaError) -> str:
+    def _message(self, error: CamlucidaError) -> str:
         """Return the message without the model and the image, which are displayed next to it."""
-        return str(error).removesuffix(f" ({self.served.name}, {self.picture.name})")
+        return str(error).removesuffix(f" ({self.served.name}, {self.image.name})")
 
 
 class _Steps:
     """The progress of one group among several; it does not decrease when a method restarts."""
 
-    def __init__(self, tell: ProgressCallback, done: int, groups: int) -> None:
-        self._tell, self._done, self._groups, self._best = tell, done, groups, 0
+    def __init__(self, progress: ProgressCallback, done: int, groups: int) -> None:
+        self._progress, self._done, self._groups, self._best = progress, done, groups, 0
 
     def __call__(self, done: int, total: int) -> None:
         self._best = max(self._best, min(99, 100 * done // max(1, total)))
-        self._tell(100 * self._done + self._best, 100 * self._groups)
+        self._progress(100 * self._done + self._best, 100 * self._groups)
 
 
-def asked_for(names: Sequence[str]) -> tuple[list[Asked], list[Found]]:
+def find_methods(names: Sequence[str]) -> tuple[list[AnyMethod], list[MapResult]]:
     """Return the methods with these names, without duplicates, and the errors for unknown names."""
-    methods: dict[str, Asked] = {}
-    unknown: dict[str, Found] = {}
+    methods: dict[str, AnyMethod] = {}
+    unknown: dict[str, MapResult] = {}
     for name in names:
         try:
             method = check_method(name)
             methods[method.name] = method
         except MethodError as error:
-            unknown[name] = Found(name, None, None, error=str(error))
+            unknown[name] = MapResult(name, None, None, error=str(error))
     return list(methods.values()), list(unknown.values())
 
 
-def is_quick(method: Asked) -> bool:
+def is_quick(method: AnyMethod) -> bool:
     """Return whether a map of the method takes only a few forward and backward passes."""
     if isinstance(method, Combined):
         return method.combinator.kind != "views" and is_quick(method.inner)
     return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.needs))
 
 
-def _groups(methods: Sequence[Asked]) -> list[list[Asked]]:
+def _groups(methods: Sequence[AnyMethod]) -> list[list[AnyMethod]]:
     """Group methods into runs: quick ones with the same classes and layers together, each slow one separately."""
-    together: dict[tuple[bool, bool], list[Asked]] = {}
+    together: dict[tuple[bool, bool], list[AnyMethod]] = {}
     for method in methods:
         if is_quick(method):
             together.setdefault((method.class_free, method.fuses_layers), []).append(method)
     return [*together.values(), *([method] for method in methods if not is_quick(method))]
 
 
-def _by_layers(method: Asked) -> bool:
+def _by_layers(method: AnyMethod) -> bool:
     """Return whether the method returns one map per layer."""
     return method.needs_layer and not method.fuses_layers

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from camlucida.analysis.dataset_pass import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.outputs import ScoreSelector, to_network
+from camlucida.attribution.outputs import ScoreSelector, class_scores, to_network
 from camlucida.data.datasets import Dataset
 from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, copy_of
@@ -43,13 +46,13 @@ class Served:
     Attributes:
         model: The model.
         data: The data set of the app.
-        said: Predictions by sample index, so that each sample is evaluated only once.
+        predictions: Predictions by sample index, so that each sample is evaluated only once.
     """
 
     model: Model
     data: Dataset
-    said: dict[int, SamplePrediction] = field(default_factory=dict)
-    _once: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    predictions: dict[int, SamplePrediction] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def name(self) -> str:
@@ -59,8 +62,8 @@ class Served:
     @property
     def layers(self) -> list[Layer]:
         """The recommended layers, from edges to objects; the last is the default. Raises the errors of `example`."""
-        with self._once:  # several threads may request it first
-            return self._found[1]
+        with self._lock:  # several threads may request it first
+            return self._example_and_layers[1]
 
     @property
     def example(self) -> torch.Tensor:
@@ -69,8 +72,8 @@ class Served:
         Raises:
             ModelError: If the network runs on none of the candidates.
         """
-        with self._once:
-            return self._found[0]
+        with self._lock:
+            return self._example_and_layers[0]
 
     @cached_property
     def outputs(self) -> tuple[int | None, ...]:
@@ -78,20 +81,20 @@ class Served:
         return outputs_of(self.data.classes, self.model)
 
     @cached_property
-    def _found(self) -> tuple[torch.Tensor, list[Layer]]:
-        fault: Exception | None = None
-        for image in self._pictures():
+    def _example_and_layers(self) -> tuple[torch.Tensor, list[Layer]]:
+        first_error: Exception | None = None
+        for image in self._candidate_inputs():
             example = torch.as_tensor(to_network(self.model.network, image[None]))
             try:
                 return example, candidates(copy_of(self.model.network), example, ScoreSelector(self.model.output))
             except Exception as error:
                 if not raised_by_network(error):
                     raise
-                fault = fault or error  # the error may be specific to this image
-        assert fault is not None
-        raise ModelError(f"{self.name}: {describe_network_error(fault, self.model)}") from fault
+                first_error = first_error or error  # the error may be specific to this image
+        assert first_error is not None
+        raise ModelError(f"{self.name}: {describe_network_error(first_error, self.model)}") from first_error
 
-    def _pictures(self) -> Iterator[torch.Tensor]:
+    def _candidate_inputs(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):
             try:
                 yield self.model.preprocessing(load_image(self.data[index].image))[0]
@@ -99,3 +102,31 @@ class Served:
                 continue
         how = self.model.preprocessing
         yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))
+
+
+def predictions(served: Served, indices: Sequence[int]) -> Iterator[tuple[int, SamplePrediction]]:
+    """Yield the index and prediction of each sample in order; missing predictions are computed in batches."""
+    for start in range(0, len(indices), BATCH_SIZE):
+        part = indices[start : start + BATCH_SIZE]
+        if missing := [index for index in part if index not in served.predictions]:
+            served.predictions.update(_predict(served, missing))
+        yield from ((index, served.predictions[index]) for index in part)
+
+
+def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePrediction]:
+    model = served.model
+    run = DatasetPass(model, served.data, indices, served.outputs)
+
+    def scores_of(batch: Tensor) -> Sequence[Tensor]:
+        with torch.inference_mode(False), torch.no_grad():
+            output = copy_of(model.network).module(to_network(model.network, batch))
+            return list(class_scores(output, model.output).cpu())
+
+    prediction_rows = make_rows(run, indices, scores_of, lambda item, logits: prediction_row(run, item, logits))
+    return {row["index"]: _prediction(row) for row in prediction_rows}
+
+
+def _prediction(row: dict[str, Any]) -> SamplePrediction:
+    if error := row.get("error"):
+        return SamplePrediction(error=error)
+    return SamplePrediction(row["predicted"], row["confidence"], row["correct"])

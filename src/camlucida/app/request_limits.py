@@ -22,20 +22,20 @@ from camlucida.target_specs import parse_top_k
 if TYPE_CHECKING:
     from camlucida.app.model_entry import Served
 
-LETTERS = 200
+MAX_NAME_LENGTH = 200
 """Maximum length of the text of a method, as of every name."""
-COMBINATORS = 4
+MAX_COMBINATORS = 4
 """Maximum number of nested combinators of one method."""
-RUNS = 40_000
+MAX_RUNS = 40_000
 """Maximum number of network runs for one map: RISE with 4,000 masks on ten views."""
-MAPS = 144
+MAX_MAPS = 144
 """Maximum number of maps in one response."""
 
-AT_LEAST: dict[str, float] = {"cells": 1, "segments": 1, "components": 1, "stride": 0.02, "window": 0.02, "seed": 0}
+MIN_OPTIONS: dict[str, float] = {"cells": 1, "segments": 1, "components": 1, "stride": 0.02, "window": 0.02, "seed": 0}
 """Minimum values of options; smaller ones are invalid or do not terminate, such as windows of zero pixels."""
-AT_MOST: dict[str, float] = {"cells": 32, "segments": 400, "components": 512, "seed": 2**31 - 1}
-"""Maximum values of options; `n` and `steps` are limited by `most`, all others by LARGEST."""
-LARGEST = 1e6
+MAX_OPTIONS: dict[str, float] = {"cells": 32, "segments": 400, "components": 512, "seed": 2**31 - 1}
+"""Maximum values of options; `n` and `steps` are limited by `max_count`, all others by MAX_NUMBER."""
+MAX_NUMBER = 1e6
 LISTED = {"factors": (8, 0.25, 2.0), "areas": (8, 0.0, 1.0)}
 """List-valued options: maximum length, minimum, maximum. An image at a scale of 100 would not fit into memory."""
 VIEWS = {"flips": 2, "crops": 6}
@@ -65,13 +65,14 @@ def check(
     side = max(served.model.preprocessing.size)
     checked_methods = [check_method(text, side=side) for text in methods]
     check_options(checked_methods, options or {}, side=side)
-    at_each = sum(
+    maps_per_target = sum(
         1 if method.fuses_layers or not method.needs_layer else _layers(served, layers) for method in checked_methods
     )
-    maps = at_each * _targets(targets)
-    if maps > MAPS:
+    maps = maps_per_target * _targets(targets)
+    if maps > MAX_MAPS:
         raise MethodError(
-            f"{maps:,} maps at once are too many for the page; at most {MAPS}. Take fewer methods, layers or classes."
+            f"{maps:,} maps were requested; the app computes at most {MAX_MAPS} at once. Select fewer methods, "
+            "layers or classes."
         )
 
 
@@ -85,14 +86,14 @@ def check_method(text: str, *, side: int = 224) -> Method | Combined:
     Raises:
         MethodError: If there is no such method, or it exceeds a limit.
     """
-    if len(text) > LETTERS:
-        raise MethodError(f"a method of {len(text)} letters; the longest that the page takes has {LETTERS}.")
+    if len(text) > MAX_NAME_LENGTH:
+        raise MethodError(f"the method has {len(text)} characters; the app accepts at most {MAX_NAME_LENGTH}.")
     method_ = find(text)
     inner, runs, depth = method_, 1.0, 0
     while isinstance(inner, Combined):
         depth += 1
-        if depth > COMBINATORS:
-            raise MethodError(f"more than {COMBINATORS} combinators in one method are too many for the page.")
+        if depth > MAX_COMBINATORS:
+            raise MethodError(f"the method has too many combinators; the app accepts at most {MAX_COMBINATORS}.")
         for name, value in inner.settings.items():
             check_number(inner.combinator.name, name, value, inner.combinator.options.get(name))
         runs *= _views(inner)
@@ -125,21 +126,21 @@ def check_number(of: str, name: str, value: Any, default: Any) -> None:
         MethodError: If the value exceeds a limit.
     """
     if isinstance(value, list | tuple):
-        many, low, high = LISTED.get(name, (8, -LARGEST, LARGEST))
-        if len(value) > many:
-            raise MethodError(f"{of}: {name} has {len(value)} values; the page takes at most {many}.")
-        for one in value:
-            _check_between(of, name, one, low, high)
+        n, low, high = LISTED.get(name, (8, -MAX_NUMBER, MAX_NUMBER))
+        if len(value) > n:
+            raise MethodError(f"{of}: {name} has {len(value)} values; the app accepts at most {n}.")
+        for item in value:
+            _check_between(of, name, item, low, high)
     elif name in ("n", "steps"):
-        _check_between(of, name, value, 1, most(name, default))
+        _check_between(of, name, value, 1, max_count(name, default))
     else:
-        _check_between(of, name, value, AT_LEAST.get(name, -LARGEST), AT_MOST.get(name, LARGEST))
+        _check_between(of, name, value, MIN_OPTIONS.get(name, -MAX_NUMBER), MAX_OPTIONS.get(name, MAX_NUMBER))
 
 
-def most(name: str, default: Any) -> int:
+def max_count(name: str, default: Any) -> int:
     """Return the maximum of an option that sets the number of runs: four times its default, and at least 500 or 100."""
-    least = 500 if name == "steps" else 100
-    return max(least, 4 * default) if isinstance(default, int) else least
+    minimum = 500 if name == "steps" else 100
+    return max(minimum, 4 * default) if isinstance(default, int) else minimum
 
 
 def _check_between(of: str, name: str, value: Any, low: float, high: float) -> None:
@@ -147,12 +148,14 @@ def _check_between(of: str, name: str, value: Any, low: float, high: float) -> N
         return
     if not low <= value <= high:  # also rejects NaN
         shown = f"{value:g}" if isinstance(value, float) else str(value) if abs(value) < 1e18 else "a huge number"
-        raise MethodError(f"{of}: {name} is {shown}; the page takes {low:,g} to {high:,g}.")
+        raise MethodError(f"{of}: {name} is {shown}; the app accepts {low:,g} to {high:,g}.")
 
 
 def _check_runs(of: str, runs: float) -> None:
-    if runs > RUNS:
-        raise MethodError(f"{of} would run the network {runs:,.0f} times; the page does at most {RUNS:,}. Choose less.")
+    if runs > MAX_RUNS:
+        raise MethodError(
+            f"{of} would run the network {runs:,.0f} times; the app allows at most {MAX_RUNS:,}. Reduce its options."
+        )
 
 
 def _runs(options: Mapping[str, Any], side: int = 224) -> float:

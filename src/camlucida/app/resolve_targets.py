@@ -14,7 +14,7 @@ from camlucida.models.model import Model
 from camlucida.target_specs import parse
 from camlucida.targets import class_label
 
-PLACES = {"predicted": 0, "runner-up": 1, "third": 2}
+RANKS = {"predicted": 0, "runner-up": 1, "third": 2}
 """Targets by their rank in the model's prediction."""
 
 
@@ -35,7 +35,7 @@ class ResolvedTarget:
     same: str | None = None
 
     @property
-    def means(self) -> int | str:
+    def spec(self) -> int | str:
         """The target as accepted by `camlucida.explain`."""
         return self.key if self.index is None else self.index
 
@@ -43,18 +43,18 @@ class ResolvedTarget:
 def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the layers with these names without duplicates, or the default one, and the error of each unknown name."""
     copy, batch = copy_of(model.network), to_network(model.network, inputs[None])
-    have: dict[str, None] = {}
-    faults: dict[str, str] = {}
+    layers: dict[str, None] = {}
+    errors: dict[str, str] = {}
     specs: Sequence[LayerSpec] = names or [model.layer]
     for spec in specs:
         try:
-            have |= {layer.name: None for layer in resolve(copy, batch, [spec], ScoreSelector(model.output))}
+            layers |= {layer.name: None for layer in resolve(copy, batch, [spec], ScoreSelector(model.output))}
         except LayerError as error:
-            faults["" if spec is None else str(spec)] = str(error)
-    return list(have), faults
+            errors["" if spec is None else str(spec)] = str(error)
+    return list(layers), errors
 
 
-def goals_of(
+def resolve_targets(
     model: Model, scores: Tensor, specs: Sequence[str | int], labels: Sequence[str]
 ) -> tuple[list[ResolvedTarget], dict[str, str]]:
     """Return the distinct targets, and the error of each one that the model does not have.
@@ -68,35 +68,35 @@ def goals_of(
     Returns:
         The targets, and the errors by key.
     """
-    goals: dict[str, ResolvedTarget] = {}
-    faults: dict[str, str] = {}
-    for key in _one_by_one(specs):
+    targets: dict[str, ResolvedTarget] = {}
+    errors: dict[str, str] = {}
+    for key in _keys(specs):
         try:
-            goal = _goal(model, scores, key, labels)
+            target = _resolve(model, scores, key, labels)
         except TargetError as error:
-            faults[key] = str(error)
+            errors[key] = str(error)
             continue
-        same = next((g.key for g in goals.values() if goal.index is not None and g.index == goal.index), None)
-        goals[key] = ResolvedTarget(key, goal.name, goal.index, same)
-    return list(goals.values()), faults
+        same = next((g.key for g in targets.values() if target.index is not None and g.index == target.index), None)
+        targets[key] = ResolvedTarget(key, target.name, target.index, same)
+    return list(targets.values()), errors
 
 
-def _one_by_one(specs: Sequence[str | int]) -> list[str]:
+def _keys(specs: Sequence[str | int]) -> list[str]:
     """Return the targets as distinct keys, with "top3" expanded to its three ranks."""
-    return list(dict.fromkeys(key for spec in specs for key in (PLACES if spec == "top3" else [str(spec)])))
+    return list(dict.fromkeys(key for spec in specs for key in (RANKS if spec == "top3" else [str(spec)])))
 
 
-def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:
+def _resolve(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:
     """Resolve one target.
 
     Raises:
-        TargetError: If the model does not have it.
+        TargetError: If the model does not layers it.
     """
-    if key in PLACES:
-        place = PLACES[key]
-        if place >= len(scores):
-            raise TargetError(f"there is no {key} class: the model knows {len(scores)}.")
-        index = int(scores.topk(place + 1).indices[place])
+    if key in RANKS:
+        rank = RANKS[key]
+        if rank >= len(scores):
+            raise TargetError(f"there is no {key} class: the model has {len(scores)} classes.")
+        index = int(scores.topk(rank + 1).indices[rank])
         return ResolvedTarget(key, class_label(index, model.labels), index)
     spec: str | int = key
     if key.isdecimal() and tuple(labels) != model.labels:
@@ -104,8 +104,9 @@ def _goal(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> Reso
         if name not in model.labels:
             raise TargetError(f"the model has no class {name!r}.")
         spec = model.labels.index(name)
-    targets = parse(spec, scores[None], model.labels)
-    if len(targets) > 1:
-        raise TargetError(f"{key[:80]} means several classes: name them one by one, or ask for top3.")
-    index_ = getattr(targets[0], "index", None)
-    return ResolvedTarget(key, targets[0].label(model.labels), None if index_ is None else int(index_))
+    parsed = parse(spec, scores[None], model.labels)
+    if len(parsed) > 1:
+        raise TargetError(f"{key[:80]} selects several classes: pass them one by one, or pass top3.")
+    class_index = getattr(parsed[0], "index", None)
+    name = parsed[0].label(model.labels)
+    return ResolvedTarget(key, name, None if class_index is None else int(class_index))

@@ -16,15 +16,15 @@ from camlucida.analysis.projection import Projection, ProjectionMethod, project
 from camlucida.data.datasets import sample_indices
 from camlucida.errors import DataError
 
-POINTS = 5000
+MAX_POINTS = 5000
 """Maximum number of points; larger data sets are subsampled at random, and neighbours are searched in the subsample."""
 
-QUICK = 1000
+MAX_QUICK_TSNE = 1000
 """Maximum number of points that t-SNE projects within seconds."""
 
 
 @dataclass(frozen=True)
-class OfClass:
+class ClassAgreement:
     """The neighbour agreement of one class.
 
     Attributes:
@@ -47,7 +47,7 @@ class Scatter:
 
     Attributes:
         count: The number of images with features.
-        rows: The records of the images that are points, at most `POINTS`.
+        rows: The records of the images that are points, at most `MAX_POINTS`.
         features: Their features, `(points, d)`.
 
     Raises:
@@ -58,56 +58,62 @@ class Scatter:
         stored_features = StoredFeatures.read(path)
         if not stored_features.rows:
             raise DataError(
-                f"no picture of {path.name} has features: {len(stored_features.failures)} could not be read or run."
+                f"no image of {path.name} has features; {len(stored_features.failures)} could not be read or evaluated."
             )
-        chosen = sample_indices(len(stored_features.rows), POINTS, 0)
+        chosen = sample_indices(len(stored_features.rows), MAX_POINTS, 0)
         self.count = len(stored_features.rows)
         self.rows = [stored_features.rows[i] for i in chosen]
         self.features = stored_features.features[chosen]
         self.failures = stored_features.failures
-        self.place = stored_features.place
+        self.feature_source = stored_features.place
         self._seed = seed
         self._lock = threading.Lock()
-        self._found: dict[ProjectionMethod, Projection] = {}
+        self._projections: dict[ProjectionMethod, Projection] = {}
         if saved := read_projection(path, stored_features.rows):
-            way, whole = saved
-            self._found[way] = Projection(whole.positions[chosen], whole.description, whole.explained_variance)
+            name, projection = saved
+            self._projections[name] = Projection(
+                projection.positions[chosen], projection.description, projection.explained_variance
+            )
 
     @property
-    def ways(self) -> list[ProjectionMethod]:
+    def projections(self) -> list[ProjectionMethod]:
         """The available projections; UMAP requires an extra and is included only if the folder contains it."""
-        return ["tsne", "pca", *(way for way in self._found if way == "umap")]
+        return ["tsne", "pca", *(name for name in self._projections if name == "umap")]
 
     @property
-    def usual(self) -> ProjectionMethod:
+    def default_projection(self) -> ProjectionMethod:
         """The projection to display first: a stored one, else one that is computed within seconds."""
-        return next((way for way in self.ways if way in self._found), "tsne" if len(self.rows) <= QUICK else "pca")
+        return next(
+            (name for name in self.projections if name in self._projections),
+            "tsne" if len(self.rows) <= MAX_QUICK_TSNE else "pca",
+        )
 
-    def projection(self, way: ProjectionMethod) -> Projection:
+    def projection(self, name: ProjectionMethod) -> Projection:
         """Return the positions `(points, 2)`, from the folder or computed once."""
         with self._lock:
-            if way not in self._found:
-                if way not in self.ways:
-                    raise DataError(f"no projection {way!r} here: it is {' or '.join(self.ways)}.")
-                self._found[way] = project(self.features, way, seed=self._seed)
-            return self._found[way]
+            if name not in self._projections:
+                if name not in self.projections:
+                    raise DataError(f"there is no projection {name!r}; available: {', '.join(self.projections)}.")
+                self._projections[name] = project(self.features, name, seed=self._seed)
+            return self._projections[name]
 
     def nearest(self, point: int, n: int) -> list[tuple[int, float]]:
         """Return the `n` points most similar to `point`, with the cosine similarity of their features."""
         if point >= len(self.rows):
-            raise DataError(f"no point {point}: there are {len(self.rows)}, from 0.")
-        found, cosines = nearest_neighbours(self.features, np.array([point]), n)
-        return list(zip(found[0].tolist(), cosines[0].tolist(), strict=True))
+            raise DataError(f"there is no point {point}: the points are numbered from 0 to {len(self.rows) - 1}.")
+        indices, cosines = nearest_neighbours(self.features, np.array([point]), n)
+        return list(zip(indices[0].tolist(), cosines[0].tolist(), strict=True))
 
     @cached_property
-    def classes(self) -> list[OfClass]:
+    def classes(self) -> list[ClassAgreement]:
         """The neighbour agreement of each class over the labelled images, largest class first."""
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names, labels = np.unique([self.rows[i]["label"] for i in labelled], return_inverse=True)
         hits: NDArray[np.bool_] = neighbour_agrees(self.features[labelled], labels.astype(np.int64))
         hits = hits if len(hits) else np.zeros(len(labelled), dtype=np.bool_)
         class_counts = [
-            OfClass(str(name), int((labels == i).sum()), int(hits[labels == i].sum())) for i, name in enumerate(names)
+            ClassAgreement(str(name), int((labels == i).sum()), int(hits[labels == i].sum()))
+            for i, name in enumerate(names)
         ]
         return sorted(class_counts, key=lambda each: (-each.count, each.name))
 

@@ -15,9 +15,9 @@ from camlucida.evaluation.statistics import Interval
 from camlucida.types import Geometry, Prediction
 
 
-def _text(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return [_text(one) for one in value]
+        return [_encodable(item) for item in value]
     if not isinstance(value, str) or value.isascii():
         return value
     return value.encode(errors="backslashreplace").decode()
@@ -30,13 +30,13 @@ class Schema(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_text(cls, given: Any) -> Any:
+    def _escape(cls, given: Any) -> Any:
         """Escape text that cannot be encoded, such as file names with invalid bytes, with `backslashreplace`."""
-        return {key: _text(value) for key, value in given.items()} if isinstance(given, dict) else given
+        return {key: _encodable(value) for key, value in given.items()} if isinstance(given, dict) else given
 
 
 class Failure(Schema):
-    """Why there is no result, as a sentence."""
+    """Why there is no result; `detail` is a sentence."""
 
     kind: str
     detail: str
@@ -75,13 +75,13 @@ def packed(maps: Tensor) -> EncodedMap:
     )
 
 
-def unpacked(one: EncodedMap) -> np.ndarray[Any, np.dtype[np.float32]]:
+def unpacked(encoded: EncodedMap) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Decode maps to `(n, h, w)` float32; for tests and for Python clients of the API."""
-    values = np.frombuffer(base64.b64decode(one.values), "<f2").astype(np.float32)
-    return values.reshape(one.count, one.height, one.width) * np.float32(one.peak)
+    values = np.frombuffer(base64.b64decode(encoded.values), "<f2").astype(np.float32)
+    return values.reshape(encoded.count, encoded.height, encoded.width) * np.float32(encoded.peak)
 
 
-class Place(Schema):
+class GeometryOut(Schema):
     """The position of the network input in the image: see `camlucida.types.Geometry`."""
 
     original: tuple[int, int]
@@ -90,12 +90,12 @@ class Place(Schema):
     offset: tuple[float, float]
 
     @classmethod
-    def of(cls, geometry: Geometry) -> Place:
+    def of(cls, geometry: Geometry) -> GeometryOut:
         """Return the position for a geometry."""
         return cls(original=geometry.original, input=geometry.input, scale=geometry.scale, offset=geometry.offset)
 
 
-LARGEST = 3e38
+MAX_LOGIT = 3e38
 
 
 class PredictionOut(Schema):
@@ -107,10 +107,10 @@ class PredictionOut(Schema):
     logit: float
 
     @classmethod
-    def of(cls, one: Prediction) -> PredictionOut:
+    def of(cls, prediction: Prediction) -> PredictionOut:
         """Return a prediction with a finite logit."""
-        logit = max(one.logit, -LARGEST)  # a masked class has the logit -inf, which JSON cannot represent
-        return cls(index=one.index, name=one.name, probability=one.probability, logit=logit)
+        logit = max(prediction.logit, -MAX_LOGIT)  # a masked class has the logit -inf, which JSON cannot represent
+        return cls(index=prediction.index, name=prediction.name, probability=prediction.probability, logit=logit)
 
 
 class MapOut(Schema):
@@ -120,7 +120,7 @@ class MapOut(Schema):
         relu: Whether the paper clips negative values.
         signed: Whether the map is displayed with negative values.
         percentile: The percentile at which the display saturates.
-        remark: A warning that must be displayed, as a sentence.
+        remark: A warning that must be displayed.
     """
 
     model: str

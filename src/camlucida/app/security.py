@@ -19,63 +19,35 @@ all of them together. They also have to arrive in time. Connections that never c
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import html
 import ipaddress
-import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from camlucida.app.http_messages import (
+    App,
+    Headers,
+    HeaderSender,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    send_error,
+    send_redirect,
+)
+from camlucida.app.request_body import MAX_BODIES, MAX_BODY, MAX_DURATION_S, MAX_PAUSE_S, Body, too_large
 
-MAX_BODY = 1 << 20
-"""Maximum size of a request body, in bytes."""
-MAX_UPLOAD = 25 << 20
-"""Maximum size of an image file, in bytes."""
-MAX_ENCODED = MAX_UPLOAD // 3 * 4 + (64 << 10)
-"""The same in base64, including the rest of the request."""
-MAX_BODIES = 256 << 20
-"""Maximum size, in bytes, of all bodies that are being received or processed."""
-PATIENCE = 20.0
-"""Maximum seconds between two parts of a body."""
-WHOLE = 120.0
-"""Maximum seconds for a whole body: 25 MB at 2 Mbit/s."""
 COOKIE = "camlucida_token"
-
-HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; font-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-}
-"""Headers of every response: no foreign scripts or resources, no embedding in frames."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_][a-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.IGNORECASE)
 
 log = logging.getLogger("camlucida.app")
-
-
-class Refused(HTTPException):
-    """A rejected request. Its connection is closed without waiting for the rest of the request."""
-
-    def __init__(self, status: int, detail: str, **headers: str) -> None:
-        super().__init__(status, detail, {"connection": "close", **headers})
 
 
 class SecurityMiddleware:
@@ -88,8 +60,8 @@ class SecurityMiddleware:
         max_body: Maximum size of a body, in bytes.
         larger: Maximum sizes for specific paths, in bytes.
         max_bodies: Maximum size of all bodies at once, in bytes.
-        patience: Maximum seconds between two parts of a body.
-        whole: Maximum seconds for a whole body.
+        max_pause_s: Maximum seconds between two parts of a body.
+        max_duration_s: Maximum seconds for a whole body.
 
     Raises:
         ValueError: If `hosts` and `token` are both empty.
@@ -104,183 +76,105 @@ class SecurityMiddleware:
         max_body: int = MAX_BODY,
         larger: Mapping[str, int] | None = None,
         max_bodies: int = MAX_BODIES,
-        patience: float = PATIENCE,
-        whole: float = WHOLE,
+        max_pause_s: float = MAX_PAUSE_S,
+        max_duration_s: float = MAX_DURATION_S,
     ) -> None:
         if not hosts and not token:
-            raise ValueError("a page that is served under any name needs a token.")
+            raise ValueError("an app that accepts any host name needs a token.")
         self.app, self.token = app, token
         names = sorted(_in_header(host) for host in hosts)
-        self.named = TrustedHostMiddleware(self._http, allowed_hosts=names or ["*"], www_redirect=False)
+        self._host_check = TrustedHostMiddleware(self._http, allowed_hosts=names or ["*"], www_redirect=False)
         self.max_body, self.larger, self.max_bodies = max_body, dict(larger or {}), max_bodies
-        self.patience, self.whole = patience, whole
-        self.held = 0
+        self.max_pause_s, self.max_duration_s = max_pause_s, max_duration_s
+        self.n_bytes_held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            await self.named(scope, receive, HeaderSender(send))
+            await self._host_check(scope, receive, HeaderSender(send))
         elif scope["type"] == "websocket":  # the app has no websockets
             await receive()
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _http(self, scope: Scope, receive: Receive, dressed: Send) -> None:
-        assert isinstance(dressed, HeaderSender)
+    async def _http(self, scope: Scope, receive: Receive, sender: Send) -> None:
+        assert isinstance(sender, HeaderSender)
         headers = Headers(scope)
         body: Body | None = None
         try:
             host = self._check_host(scope, headers)
             self._check_origin(scope, headers, host)
-            if self.token and (where := self._check_token(scope, headers, host)):
-                await _redirect(dressed, where, f"{_cookie_name(host)}={self.token}; HttpOnly; SameSite=Strict; Path=/")
+            if self.token and (location := self._check_token(scope, headers, host)):
+                await send_redirect(
+                    sender, location, f"{_cookie_name(host)}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+                )
                 return
             body = Body(self, self._check_length(scope, headers), receive)
-            await self.app(scope, body, dressed)
+            await self.app(scope, body, sender)
         except ClientDisconnect:  # a disconnected client needs no response, and the log no traceback
-            log.debug("the client hung up")
+            log.debug("the client has disconnected")
         except Refused as refused:
-            if not dressed.begun:
-                await _refuse(dressed, refused, "text/html" in (headers.last("accept") or ""))
+            if not sender.started:
+                await send_error(sender, refused, "text/html" in (headers.last("accept") or ""))
         except Exception as error:  # if the response has begun, the application has already logged the error
-            if not dressed.begun:
+            if not sender.started:
                 log.error("a request failed", exc_info=error)
-                await _refuse(dressed, HTTPException(500, "Something went wrong on our side."))
+                await send_error(
+                    sender,
+                    HTTPException(500, "The server failed; the details are in the terminal where it was started."),
+                )
         finally:
             if body is not None:
-                self.held -= body.seen
+                self.n_bytes_held -= body.n_bytes
 
     def _check_host(self, scope: Scope, headers: Headers) -> str:
         """Return the value of the Host header, which must occur exactly once."""
         host = headers.only("host")
-        if host is None or not (read := HOST.fullmatch(host)) or int(read[2] or 0) > 65535:
-            raise Refused(400, "A request needs one Host header, with a name and a port.")
+        if host is None or not (match := HOST.fullmatch(host)) or int(match[2] or 0) > 65535:
+            raise Refused(400, "A request needs exactly one valid Host header.")
         if not scope["path"].startswith("/"):
-            raise Refused(400, "A request asks for a path that begins with /.")
+            raise Refused(400, "The path of a request must begin with /.")
         return host.lower()
 
     def _check_origin(self, scope: Scope, headers: Headers, host: str) -> None:
         origin, site = headers.only("origin"), headers.only("sec-fetch-site")
         if origin is not None:
             if origin.lower() not in (f"http://{host}", f"https://{host}"):
-                raise Refused(403, "Requests from other sites are not served.")
+                raise Refused(403, "Requests from other sites are rejected.")
         elif site not in (None, "none", "same-origin") and not _opens(scope, headers):
-            raise Refused(403, "Requests from other sites are not served.")
+            raise Refused(403, "Requests from other sites are rejected.")
 
     def _check_token(self, scope: Scope, headers: Headers, host: str) -> str | None:
         """Return None if the token is valid, or the URL to redirect to if it was given in the query."""
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
         if scope["path"] == "/" and scope["method"] in ("GET", "HEAD"):
-            shown = [value for key, value in query if key == "token"]
-            if shown and self._is(shown[0]):
-                rest = urlencode([(key, value) for key, value in query if key != "token"])
-                return f"/?{rest}" if rest else "/"
+            tokens = [value for key, value in query if key == "token"]
+            if tokens and self._is_token(tokens[0]):
+                query_string = urlencode([(key, value) for key, value in query if key != "token"])
+                return f"/?{query_string}" if query_string else "/"
         kind, _, value = (headers.only("authorization") or "").partition(" ")
-        if (kind.lower() == "bearer" and self._is(value.strip())) or self._is(_cookie(headers, host)):
+        if (kind.lower() == "bearer" and self._is_token(value.strip())) or self._is_token(_cookie(headers, host)):
             return None
         raise Refused(
             401,
-            "This page needs its token: open the address that was printed when it was started.",
+            "The token is missing: open the URL that was printed when the app was started.",
             **{"www-authenticate": "Bearer"},
         )
 
-    def _is(self, shown: str) -> bool:
-        return hmac.compare_digest(shown.encode(), self.token.encode())
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self.token.encode())
 
     def _check_length(self, scope: Scope, headers: Headers) -> int:
         """Return the maximum body size of this request, in bytes."""
-        most = self.larger.get(scope["path"], self.max_body)
+        max_bytes = self.larger.get(scope["path"], self.max_body)
         length = headers.only("content-length") or "0"
         if not (length.isascii() and length.isdigit() and len(length) < 20):
-            raise Refused(400, "Content-Length is no number.")
-        if int(length) > most:
-            raise _too_large(most)
+            raise Refused(400, "Content-Length is not a number.")
+        if int(length) > max_bytes:
+            raise too_large(max_bytes)
         if (headers.only("content-encoding") or "identity").lower() != "identity":
-            raise Refused(415, "Compressed requests are not read: send it as it is.")
-        return most
-
-
-class Headers:
-    """The headers of a request by lower-case name."""
-
-    def __init__(self, scope: Scope) -> None:
-        self._all: dict[str, list[str]] = {}
-        for key, value in scope["headers"]:
-            self._all.setdefault(key.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-
-    def only(self, name: str) -> str | None:
-        """Return the value of a header, or None.
-
-        Raises:
-            Refused: If it occurs several times, which two parsers may interpret differently.
-        """
-        header_values = self._all.get(name, [])
-        if len(header_values) > 1:
-            raise Refused(400, f"A request has one {name} header at most.")
-        return header_values[0] if header_values else None
-
-    def last(self, name: str) -> str | None:
-        """Return the last value of a header, or None."""
-        return self._all.get(name, [None])[-1]
-
-    def joined(self, name: str) -> str:
-        """Return all values of a header, joined with semicolons as for cookies."""
-        return "; ".join(self._all.get(name, []))
-
-
-class HeaderSender:
-    """A wrapper of `send` that adds the headers of every response; a response with status 400 closes the connection."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.begun = True
-            have = {key.lower() for key, _ in message["headers"]}
-            always = {**HEADERS, "connection": "close"} if message["status"] == 400 else HEADERS
-            more = [(k.encode(), v.encode()) for k, v in always.items() if k.encode() not in have]
-            message = {**message, "headers": [*message["headers"], *more]}
-        await self._send(message)
-
-
-class Body:
-    """The body of a request as it arrives, with limits on its size and duration. Raises `Refused`."""
-
-    def __init__(self, guard: SecurityMiddleware, most: int, receive: Receive) -> None:
-        self._guard, self._most, self._receive = guard, most, receive
-        self._until = asyncio.get_running_loop().time() + guard.whole
-        self._more = True
-        self.seen = 0
-
-    async def __call__(self) -> Message:
-        if not self._more:
-            return await self._receive()
-        left = self._until - asyncio.get_running_loop().time()
-        try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, min(self._guard.patience, left)))
-        except TimeoutError:
-            raise Refused(408, "The request took too long to arrive.") from None
-        if message["type"] == "http.request":
-            self._count(len(message.get("body", b"")))
-            self._more = bool(message.get("more_body"))
-        return message
-
-    def _count(self, size: int) -> None:
-        self.seen += size
-        self._guard.held += size
-        if self.seen > self._most:
-            raise _too_large(self._most)
-        if self._guard.held > self._guard.max_bodies:
-            detail = "Too much is being sent at once. Try again in a few seconds."
-            raise Refused(503, detail, **{"retry-after": "5"})
-
-
-def _too_large(most: int) -> Refused:
-    if most <= MAX_BODY:
-        return Refused(413, f"A question has {most / (1 << 20):g} MB at most.")
-    return Refused(413, f"That is more than {min(most, MAX_UPLOAD) >> 20} MB. Make the picture smaller.")
+            raise Refused(415, "Compressed requests are not supported; send the body uncompressed.")
+        return max_bytes
 
 
 def _in_header(host: str) -> str:
@@ -290,12 +184,12 @@ def _in_header(host: str) -> str:
         ValueError: If the name is a pattern, which would accept every name with the same ending.
     """
     if "*" in host:
-        raise ValueError(f"{host!r} is a pattern; the page is served under whole names only.")
-    bare = host.lower().strip("[]")
+        raise ValueError(f"the host name {host!r} is a pattern; only complete names are accepted.")
+    name = host.lower().strip("[]")
     try:
-        address = ipaddress.ip_address(bare)
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return bare
+        return name
     return f"[{address}]" if address.version == 6 else str(address)
 
 
@@ -317,52 +211,8 @@ def _cookie_name(host: str) -> str:
 
 def _cookie(headers: Headers, host: str) -> str:
     """Return the token in the cookie. Cookies of other programs on this host may have any form."""
-    for one in headers.joined("cookie").split(";"):
-        name, _, value = one.strip().partition("=")
+    for cookie in headers.joined("cookie").split(";"):
+        name, _, value = cookie.strip().partition("=")
         if name == _cookie_name(host):
             return value
     return ""
-
-
-PAPER = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Camlucida</title>
-<h1>Camlucida</h1>
-<p>{detail}</p>
-{more}</html>
-"""
-COME_IN = '<p>If this browser has opened it before: <a href="/">open the page</a>.</p>\n'
-"""A link on another site sends no cookie; one on this page does."""
-
-
-async def _refuse(send: Send, refused: HTTPException, as_page: bool = False) -> None:
-    """Send an error as a sentence: as JSON, or for browsers as a small HTML page without scripts."""
-    kind = "application/json"
-    text = json.dumps({"kind": "Refused" if refused.status_code < 500 else "Fault", "detail": refused.detail})
-    if as_page:
-        kind = "text/html; charset=utf-8"
-        text = PAPER.format(detail=html.escape(refused.detail), more=COME_IN if refused.status_code == 401 else "")
-    headers = {"content-type": kind, "cache-control": "no-store", **(refused.headers or {})}
-    await _send(send, refused.status_code, headers, text.encode())
-
-
-def refusing(refused: Refused) -> App:
-    """Return an application that only sends this error."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await _refuse(HeaderSender(send), refused)
-
-    return app
-
-
-async def _redirect(send: Send, where: str, cookie: str) -> None:
-    await _send(send, 303, {"location": where, "set-cookie": cookie, "cache-control": "no-store"}, b"")
-
-
-async def _send(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    everything = {**headers, "content-length": str(len(body))}
-    raw = [(key.encode("latin-1"), value.encode("latin-1")) for key, value in everything.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})

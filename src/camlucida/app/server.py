@@ -16,9 +16,9 @@ from camlucida.app.app_state import Page
 from camlucida.app.http_protocol import Limits, connections
 from camlucida.errors import CamlucidaError
 
-KEEP_ALIVE = 5
+KEEP_ALIVE_S = 5
 """Seconds that a connection may be idle between two requests."""
-FAREWELL = 1
+SHUTDOWN_S = 1
 """Seconds for responses in progress when the server is stopped."""
 
 
@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Cancel running jobs, then shut down."""
-        self._page.work.stop()
+        self._page.queues.stop()
         await super().shutdown(sockets)
 
 
@@ -55,14 +55,14 @@ def server(page: Page, *, host: str = "127.0.0.1", token: str = "", limits: Limi
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=FAREWELL,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
     )
     return Server(config, page)
 
 
 def serve(
-    page: Page, listening: socket.socket, *, host: str, browser: bool = False, say: Callable[[str], None] = print
+    page: Page, listening: socket.socket, *, host: str, browser: bool = False, report: Callable[[str], None] = print
 ) -> None:
     """Serve the app until it is interrupted.
 
@@ -71,11 +71,11 @@ def serve(
         listening: The socket from `listen`; clients that connect before the app is ready wait.
         host: The host that was passed to `listen`. If it is not a loopback address, a token is created.
         browser: Whether to open the app in a browser.
-        say: Called once with the URL, which includes the token.
+        report: Called once with the URL, which includes the token.
     """
     token = "" if is_loopback(host) else secrets.token_urlsafe(24)
     address = address_of(host, listening.getsockname()[1], token)
-    say(address)
+    report(address)
     if browser:
         webbrowser.open(address)
     server(page, host=host, token=token).run(sockets=[listening])
@@ -85,8 +85,8 @@ def address_of(host: str, port: int, token: str = "") -> str:
     """Return the URL of the app; for an address that stands for all interfaces, with the name of this machine."""
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    displayed = f"[{host}]" if ":" in host else host
+    return f"http://{displayed}:{port}/" + (f"?token={token}" if token else "")
 
 
 def is_loopback(host: str) -> bool:
@@ -106,11 +106,13 @@ def listen(host: str, port: int) -> socket.socket:
         CamlucidaError: If the socket cannot be opened.
     """
     if not 0 <= port <= 65535:
-        raise CamlucidaError(f"--port {port} is none: they go from 0 (any free one) to 65535.")
+        raise CamlucidaError(f"--port {port} is not a port: pass a number from 0 (any free port) to 65535.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
-        raise CamlucidaError(f"no address {host!r} is known. Give one of this machine with --host.") from None
+        raise CamlucidaError(
+            f"the host {host!r} cannot be resolved. Pass an address of this machine as --host."
+        ) from None
     # asyncio disables Nagle's algorithm only if the socket's protocol is TCP. With the algorithm, every response on an
     # open connection waits 40 ms for the client's delayed acknowledgement of its head.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -120,15 +122,15 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise CamlucidaError(_why_not(error, host, port)) from None
+        raise CamlucidaError(_bind_message(error, host, port)) from None
     return listening
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _bind_message(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use, perhaps by another page. Choose another with --port (0 takes any)."
+        return f"port {port} of {host} is in use. Pass another --port, or 0 for any free port."
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine. Leave --host out to serve this machine only."
+        return f"{host} is not an address of this machine. Omit --host to serve this machine only."
     if error.errno == errno.EACCES:
-        return f"port {port} is not for everybody. Choose one above 1023 with --port."
+        return f"port {port} requires administrator rights. Pass a --port above 1023."
     return f"cannot listen on {host}, port {port}: {error.strerror or error}."

@@ -8,12 +8,12 @@ export const ORDERS: { value: Order; text: string }[] = [
   { value: "contribution", text: "Contribution" },
   { value: "gradient", text: "Mean gradient (Grad-CAM's weight)" },
   { value: "activation", text: "Mean activation" },
-  { value: "channel", text: "Number" },
+  { value: "channel", text: "Channel index" },
 ];
 
 /** What the channels are about: the same for every slice and every order of them. */
 export interface About {
-  picture: string;
+  image: string;
   model: string;
   layer: string | null;
   target: string | null;
@@ -21,8 +21,8 @@ export interface About {
 }
 
 export function aboutOf(page: Page): About {
-  const { picture, model, layer, target, score } = page.store.view;
-  return { picture, model, layer: layer || null, target: target || null, score };
+  const { picture: image, model, layer, target, score } = page.store.view;
+  return { image, model, layer: layer || null, target: target || null, score };
 }
 
 /** A slice of the channels, in an order. */

@@ -22,8 +22,8 @@ export class Opened {
   private readonly over: HeatView;
   private readonly heat: HeatView;
   private readonly words = h("div", { class: "words" });
-  private readonly before = h("button", { "aria-label": "The channel before", onclick: () => this.step(-1) }, "‹");
-  private readonly after = h("button", { "aria-label": "The next channel", onclick: () => this.step(1) }, "›");
+  private readonly before = h("button", { "aria-label": "Previous channel", onclick: () => this.step(-1) }, "‹");
+  private readonly after = h("button", { "aria-label": "Next channel", onclick: () => this.step(1) }, "›");
   private readonly top: TopPictures;
   private readonly said = document.getElementById("said")!;
   private readonly turns = new Turns();
@@ -103,7 +103,7 @@ export class Opened {
       if (signal.aborted) return false;
       const [one, map] = [answer.channels[0], unpack(answer.maps)[0]];
       if (!one || !map) {
-        this.page.say(`${answer.layer} has no channel ${channel}: it has ${answer.total}, from 0.`, "error");
+        this.page.say(`${answer.layer} has no channel ${channel}: the channels are 0 to ${answer.total - 1}.`, "error");
         this.onchoose(null);
         return false;
       }
@@ -119,19 +119,19 @@ export class Opened {
 
   private draw(answer: Channels, one: Channel, map: Grid): void {
     const image = this.sheet.photo!;
-    const signed = answer.least < 0;
+    const signed = answer.min_activation < 0;
     const common = this.page.store.own("activations").get("scale") === "one";
     const most = mostOf(answer);
-    const field = new ChannelField(map, answer.place, signed, common ? most : 0);
+    const field = new ChannelField(map, answer.geometry, signed, common ? most : 0);
     const look = channelLook(lookOf(this.page), signed);
     const highest = signed ? map.values.reduce((top, value) => Math.max(top, Math.abs(value)), 0) : one.strength;
-    const full = common ? `one scale for the layer: the full colour is ${short(most)}` : `the full colour is ${short(highest)}`;
+    const full = common ? `one scale for the layer, up to ${short(most)}` : `scale up to ${short(highest)}`;
     fill(this.heading, `Channel ${one.channel} of ${answer.layer}`, h("small", {}, ` on ${answer.name}`));
-    this.over.set(image, field, look, signed ? "blue is below zero; point at it for values" : "where it fires; point at it for values");
+    this.over.set(image, field, look, signed ? "blue is negative; hover for values" : "activation map; hover for values");
     this.heat.set(image, field, look, `${sized([answer.maps.height, answer.maps.width])}, ${full}`);
     fill(this.words, ...sentences(one, answer).map((text) => h("p", {}, text)));
     this.reach();
-    this.element.dataset.drawn = `${answer.picture} ${answer.layer} ${one.channel}`;
+    this.element.dataset.drawn = `${answer.image} ${answer.layer} ${one.channel}`;
     const { model, layer } = aboutOf(this.page);
     this.top.show(model, layer, one.channel);
   }

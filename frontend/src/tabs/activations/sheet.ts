@@ -53,12 +53,12 @@ export class Sheet {
   }
 
   get place(): Place {
-    return this.answer!.place;
+    return this.answer!.geometry;
   }
 
   /** Whether the layer has values below zero. */
   get signed(): boolean {
-    return (this.answer?.least ?? 0) < 0;
+    return (this.answer?.min_activation ?? 0) < 0;
   }
 
   /** Whether an answer is on its way. */
@@ -78,7 +78,7 @@ export class Sheet {
     busy(this.element, true);
     try {
       const [image, answer] = await Promise.all([
-        picture(about.picture),
+        picture(about.image),
         channels(about, order, 0, SLICE, signal),
       ]);
       if (!this.turns.done(signal)) return false;

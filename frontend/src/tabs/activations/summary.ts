@@ -26,33 +26,33 @@ function evidence(answer: Channels, share: number): HTMLElement {
   return h(
     "div",
     { class: "evidence" },
-    h("span", {}, `against ${signed(answer.negative)}`),
+    h("span", {}, `negative ${signed(answer.negative)}`),
     h("span", { class: "whole", "aria-hidden": "true" }, ...bar),
-    h("span", {}, `for ${signed(answer.positive)}`),
+    h("span", {}, `positive ${signed(answer.positive)}`),
   );
 }
 
 function held(answer: Channels, count: number, share: number): string {
-  if (answer.positive <= 0) return `No channel speaks for ${answer.target} here.`;
+  if (answer.positive <= 0) return `No channel contributes positive evidence for ${answer.target}.`;
   const all = count === answer.total;
   return (
-    `${all ? "All" : "These"} ${count} channels make up ${percent(all ? 1 : share)} of the positive evidence; ` +
-    `${answer.half === 1 ? "one channel holds" : `the ${answer.half} strongest hold`} half of it.`
+    `${all ? "All" : "These"} ${count} channels provide ${percent(all ? 1 : share)} of the positive evidence; ` +
+    `${answer.half === 1 ? "one channel contributes" : `the ${answer.half} largest contribute`} half of it.`
   );
 }
 
 function scale(answer: Channels, common: boolean): string {
-  const highest = answer.least < 0 ? "largest value, whatever its sign," : "highest activation";
+  const highest = answer.min_activation < 0 ? "largest absolute value" : "highest activation";
   return common
-    ? `One scale for all: the full colour is ${short(mostOf(answer))}, the ${highest} of the layer. `
-    : `Each channel has its own scale: its ${highest} gets the full colour. `;
+    ? `One scale for all channels, up to ${short(mostOf(answer))}, the ${highest} of the layer. `
+    : `Each channel has its own scale, up to its ${highest}. `;
 }
 
 function unit(answer: Channels): string {
   const { words } = new Unit(answer.largest);
-  const told = words && ` The tiles tell it in ${words}.`;
-  return `A channel contributes its mean gradient × its mean activation; all of them add up to the mean of Grad-CAM's map.${told}`;
+  const told = words && ` The unit on the tiles is ${words}.`;
+  return `The contribution of a channel is its mean gradient × its mean activation; the sum over all channels is the mean of Grad-CAM's map.${told}`;
 }
 
 /** The full colour on one scale for the whole layer. */
-export const mostOf = (answer: Channels): number => Math.max(answer.most, -answer.least);
+export const mostOf = (answer: Channels): number => Math.max(answer.max_activation, -answer.min_activation);

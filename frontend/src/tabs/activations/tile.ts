@@ -22,7 +22,7 @@ export function tileOf(channel: Channel, map: Grid, answer: Channels, unit: Unit
   bar.style.width = `${50 * unit.share(contribution)}%`;
   const second = secondOf(channel, answer.order);
   const words =
-    `Channel ${channel.channel}: contributes ${signed(contribution)}, ` +
+    `Channel ${channel.channel}: contribution ${signed(contribution)}, ` +
     `${ranked(channel.ranks.contribution, "largest")} of ${answer.total}${second && `; ${second}`}`;
   const element = h(
     "button",

@@ -28,12 +28,12 @@ export class TopPictures {
   private offered = "";
 
   constructor(private readonly page: Page) {
-    this.task = new Task("Looking through the pictures");
+    this.task = new Task("Searching the images");
     this.own = page.store.own("activations");
     this.element = h(
       "section",
       { class: "top", "aria-labelledby": this.heading },
-      h("h3", { id: this.heading }, "The pictures that excite it most"),
+      h("h3", { id: this.heading }, "Images with the highest activation"),
       this.asking,
       this.task.element,
       this.result,
@@ -52,7 +52,7 @@ export class TopPictures {
       delete this.element.dataset.drawn;
       return;
     }
-    const question = { model, layer, channel, pictures, seed };
+    const question = { model, layer, channel, n_images: pictures, seed };
     if (this.shown === JSON.stringify(question)) return;
     this.shown = JSON.stringify(question);
     delete this.element.dataset.drawn;
@@ -94,48 +94,48 @@ export class TopPictures {
     if (!counts.includes(usual)) counts.push(usual);
     const select = h(
       "select",
-      { "aria-label": "How many pictures to look through" },
+      { "aria-label": "Number of images to search" },
       ...counts
         .sort((one, other) => one - other)
-        .map((one) => h("option", { value: one }, one >= count ? `all ${count} pictures` : `${one} of ${count} pictures`)),
+        .map((one) => h("option", { value: one }, one >= count ? `all ${count} images` : `${one} of ${count} images`)),
     );
     select.value = String(usual);
     select.addEventListener("change", () => chosen && this.own.set({ top: select.value }));
     fill(
       this.asking,
       !chosen &&
-        h("button", { class: "main", onclick: () => this.own.set({ top: select.value }) }, "Find them"),
+        h("button", { class: "main", onclick: () => this.own.set({ top: select.value }) }, "Search"),
       select,
       chosen > 0 &&
         chosen < count &&
         h(
           "button",
           { onclick: () => this.own.set({ seed: String(Math.floor(Math.random() * 1e6)) }) },
-          "Draw others",
+          "Resample",
         ),
-      !chosen && h("span", { class: "soft" }, "Takes a while once for a layer; then at once for its other channels."),
+      !chosen && h("span", { class: "soft" }, "The first search of a layer is slow; its other channels are then available at once."),
     );
     if (focused) select.focus();
   }
 
   private async draw(found: Top, key: string): Promise<void> {
-    const maps = found.pictures.map((one) => unpack(one.map)[0]!);
+    const maps = found.images.map((one) => unpack(one.map)[0]!);
     const signed = maps.some((map) => map.values.some((value) => value < 0));
     let top = 0;
     for (const map of maps) for (const value of map.values) top = Math.max(top, signed ? Math.abs(value) : value);
     const style = { look: channelLook(lookOf(this.page), signed), over: true, faint: false, top };
-    const tiles = found.pictures.map((one) => this.tile(one));
+    const tiles = found.images.map((one) => this.tile(one));
     fill(
       this.result,
       h("p", { class: "soft" }, told(found, top, signed)),
       h("div", { class: "found" }, ...tiles.map((tile) => tile.element)),
     );
     await Promise.all(
-      found.pictures.map(async (one, i) => {
+      found.images.map(async (one, i) => {
         try {
           const image = await picture(one.id, 320);
           if (this.shown !== key) return;
-          const field = new ChannelField(maps[i]!, one.place, signed, top);
+          const field = new ChannelField(maps[i]!, one.geometry, signed, top);
           paintTile(tiles[i]!.canvas, image, field, this.page.painter, style, SIDE);
         } catch {
           tiles[i]!.element.classList.add("unread");
@@ -149,14 +149,14 @@ export class TopPictures {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const strength = short(one.strength);
     const guess = `${one.predicted.name} ${percent(one.predicted.probability)}`;
-    const wrong = one.label !== null && one.label !== one.predicted.name ? `is ${one.label}` : "";
+    const wrong = one.label !== null && one.label !== one.predicted.name ? `label ${one.label}` : "";
     const element = h(
       "button",
       {
         class: "excited",
         "data-id": one.id,
         title: one.name,
-        "aria-label": `${one.name}: highest activation ${strength}, predicted ${guess}${wrong && `, ${wrong}`}. Look at it`,
+        "aria-label": `${one.name}: highest activation ${strength}, predicted ${guess}${wrong && `, ${wrong}`}. Explain it`,
         onclick: () => this.page.store.set({ picture: one.id }, true),
       },
       h("span", { class: "frame" }, canvas),
@@ -169,13 +169,13 @@ export class TopPictures {
 }
 
 function told(found: Top, top: number, signed: boolean): string {
-  if (!found.pictures.length) return `None of ${found.failed} pictures could be read.`;
-  const all = found.seen + found.failed >= found.count;
-  const drawn = all ? `all ${found.seen} pictures` : `${found.seen} pictures, drawn from ${found.count}`;
-  const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} left out.` : "";
-  if (top <= 0 && !signed) return `It fired on none of ${drawn}.${left}`;
+  if (!found.images.length) return `None of ${found.failed} images could be read.`;
+  const all = found.n_images + found.failed >= found.count;
+  const drawn = all ? `all ${found.n_images} images` : `${found.n_images} of ${found.count} images, selected at random`;
+  const left = found.failed ? ` ${found.failed} could not be read and ${found.failed > 1 ? "are" : "is"} skipped.` : "";
+  if (top <= 0 && !signed) return `The channel is zero on ${drawn}.${left}`;
   return (
-    `The ${found.pictures.length} strongest of ${drawn}, by its highest activation. ` +
-    `One scale for all: the full colour is ${short(top)}.${left}`
+    `The ${found.images.length} images with the highest activation among ${drawn}. ` +
+    `One scale for all images, up to ${short(top)}.${left}`
   );
 }

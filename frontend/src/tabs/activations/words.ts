@@ -55,25 +55,25 @@ export function sentences(one: Channel, all: Channels): string[] {
   const said: string[] = [];
   if (contribution > 0)
     said.push(
-      `Speaks for ${target}: ${sum} ${ranked(ranks.contribution, "largest")} of ${total}, ` +
-        `${part(contribution / positive)} of all that speaks for it.`,
+      `Positive evidence for ${target}: ${sum} ${ranked(ranks.contribution, "largest")} of ${total}, ` +
+        `${part(contribution / positive)} of the positive evidence.`,
     );
   else if (contribution < 0)
     said.push(
-      `Speaks against ${target}: ${sum} ${ranked(total - ranks.contribution + 1, "lowest")} of ${total}, ` +
-        `${part(contribution / negative)} of all that speaks against it.`,
+      `Negative evidence for ${target}: ${sum} ${ranked(total - ranks.contribution + 1, "lowest")} of ${total}, ` +
+        `${part(contribution / negative)} of the negative evidence.`,
     );
-  else said.push(`Counts nothing for ${target} on this picture: its mean gradient × its mean activation is 0.`);
+  else said.push(`No contribution to ${target} on this image: its mean gradient × its mean activation is 0.`);
   if (gradient !== 0)
     said.push(
-      `More of it would ${gradient > 0 ? "raise" : "lower"} the score: its mean gradient, ${signed(gradient)}, is ` +
+      `A higher activation would ${gradient > 0 ? "raise" : "lower"} the score: its mean gradient, ${signed(gradient)}, is ` +
         `${ranked(ranks.gradient, "largest")}.`,
     );
   said.push(
     strength === 0 && mean === 0
-      ? "It does not fire on this picture."
+      ? "The channel is zero on this image."
       : `Its mean activation, ${short(mean)}, is ${ranked(ranks.activation, "largest")}; ` +
-          `its highest is ${short(strength)}.`,
+          `its maximum is ${short(strength)}.`,
   );
   return said;
 }

@@ -26,16 +26,16 @@ export class Alike {
       choose(maps[one]!, maps[other]!);
     });
     this.view = new HeatView("overlay", page.painter);
-    this.apart = h("div", { class: "apart" }, h("h3", {}, "Where they differ"), this.view.element);
+    this.apart = h("div", { class: "apart" }, h("h3", {}, "Disagreement"), this.view.element);
     this.element = h(
       "section",
       { class: "card alike", hidden: true },
-      h("h2", {}, "How alike they are"),
+      h("h2", {}, "Similarity"),
       h(
         "p",
         { class: "note" },
-        "Spearman's rank correlation over all places of the picture that were seen: 1 where two maps have the same ",
-        "order, 0 where they share none, −1 where it is turned round. Only the order counts, not how high a map is.",
+        "Spearman's rank correlation over all positions that every network covers: 1 if two maps have the same ",
+        "order, 0 if the orders are unrelated, −1 if the order is reversed. Only the order matters, not the values.",
       ),
       h("div", { class: "two" }, this.matrix.element, this.apart),
     );
@@ -52,10 +52,10 @@ export class Alike {
     const told = whole.disagreement;
     this.apart.hidden = !told;
     if (!told || !other) return;
-    const field = Field.of({ ...told, relu: false, signed: false, percentile: 100 }, told.place);
+    const field = Field.of({ ...told, relu: false, signed: false, percentile: 100 }, told.geometry);
     const words =
       `The standard deviation over all ${maps.length} maps, each divided by its maximum: ` +
-      `at most ${told.map.peak.toFixed(2)} here, at most 0.5 at all.`;
+      `its maximum is ${told.map.peak.toFixed(2)} here, and 0.5 is possible.`;
     this.view.set(found.image, field, lookOf(this.page), words);
   }
 

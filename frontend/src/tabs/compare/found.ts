@@ -23,7 +23,7 @@ export class Found {
   ) {}
 
   /** A model's opinion, and what will come of it. */
-  expect({ opinion, cells }: Expected): void {
+  expect({ result: opinion, cells }: Expected): void {
     this.opinions.push(opinion);
     this.cells.push(...cells.map((cell) => this.placed(cell)));
   }
@@ -53,7 +53,7 @@ export class Found {
     const key = keyOf(cell);
     const known = this.fields.get(key);
     if (known) return known;
-    const made = Field.of(cell.map!, this.opinions.find((one) => one.model === cell.model)!.place);
+    const made = Field.of(cell.map!, this.opinions.find((one) => one.model === cell.model)!.geometry);
     this.fields.set(key, made);
     return made;
   }

@@ -144,7 +144,7 @@ export class MapGrid {
     if (again) return h("td", why, h("span", {}, "as above"));
     if (cell.error) return h("td", why, h("span", {}, cell.error));
     const key = keyOf(cell);
-    if (!cell.map) return h("td", why, h("span", {}, this.shown!.waiting ? "…" : "not asked to the end"));
+    if (!cell.map) return h("td", why, h("span", {}, this.shown!.waiting ? "…" : "not computed"));
     const [width, height] = sizeOf(this.shown!.image, side);
     const canvas = h("canvas", { width, height, "aria-hidden": "true" });
     this.canvases.set(key, canvas);

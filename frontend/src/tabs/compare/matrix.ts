@@ -37,10 +37,10 @@ export class Matrix {
     const last = pairs[pairs.length - 1];
     const said: HTMLElement[] = [];
     if (best && last && pairs.length > 1) {
-      said.push(this.told("Most alike", best, names), this.told("Least alike", last, names));
+      said.push(this.told("Most similar", best, names), this.told("Least similar", last, names));
     } else if (best) said.push(this.told("Rank correlation", best, names));
     const flat = names.filter((_, i) => table[i]![i] === null);
-    if (flat.length) said.push(h("p", { class: "note" }, `The same everywhere, so without an order: ${flat.join(", ")}.`));
+    if (flat.length) said.push(h("p", { class: "note" }, `Constant maps, which cannot be ranked: ${flat.join(", ")}.`));
     const held = this.element.contains(document.activeElement)
       ? (document.activeElement as HTMLElement).dataset.pair
       : undefined;
@@ -74,7 +74,7 @@ export class Matrix {
         { class: "matrixbox" },
         h(
           "table",
-          { "aria-label": "Rank correlation of every map with every other" },
+          { "aria-label": "Rank correlation of all pairs of maps" },
           h("thead", {}, h("tr", {}, h("td", {}, first), ...head)),
           h("tbody", {}, ...rows),
         ),
@@ -92,7 +92,7 @@ export class Matrix {
     return h(
       "div",
       {},
-      h("p", { class: "note" }, `With so many maps: A, ${names[from]}, with each of the others.`),
+      h("p", { class: "note" }, `Too many maps for a matrix: A, ${names[from]}, with each of the others.`),
       h(
         "div",
         { class: "matrixbox list" },

@@ -17,14 +17,14 @@ export class Opinions {
     const best = opinions.map((one) => one.predictions[0]!);
     const agree = new Set(best.map((guess) => guess.name)).size === 1;
     const sure = opinions.map((one, i) => `${one.model} ${percent(best[i]!.probability)}`).join(", ");
-    const who = opinions.map((one, i) => `${one.model} says ${best[i]!.name} (${percent(best[i]!.probability)})`).join(", ");
+    const who = opinions.map((one, i) => `${one.model} predicts ${best[i]!.name} (${percent(best[i]!.probability)})`).join(", ");
     fill(
       this.element,
-      h("h2", {}, "What they say"),
+      h("h2", {}, "Predictions"),
       h(
         "p",
         { class: "agreement", "data-agree": agree ? "yes" : "no" },
-        agree ? `They agree on ${best[0]!.name}: ${sure}.` : `They differ: ${who}.`,
+        agree ? `All models predict ${best[0]!.name}: ${sure}.` : `The models differ: ${who}.`,
       ),
       h(
         "div",

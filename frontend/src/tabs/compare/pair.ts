@@ -14,7 +14,7 @@ export class Pair {
   readonly element: HTMLElement;
   private readonly own;
   private readonly swipe;
-  private readonly modes = segments("How to look at A and B", MODES, (name) =>
+  private readonly modes = segments("View of A and B", MODES, (name) =>
     this.own.set({ view: name === "swipe" ? "" : name }),
   );
   private readonly swap = h("button", { class: "quiet", onclick: () => this.turn() }, "Swap A and B");
@@ -50,7 +50,7 @@ export class Pair {
   choose(found: Found | null, key: string): void {
     const [a, b] = this.chosen(found).map((cell) => (cell ? keyOf(cell) : "")) as [string, string];
     if (key === b) this.own.set({ a: key, b: a });
-    else if (key === a) this.page.say("This is A already. Choose another map as B.");
+    else if (key === a) this.page.say("This map is A already. Select another map as B.");
     else if (this.own.get("a") !== a) this.own.set({ a: key, b: b === key ? a : "" });
     else this.own.set({ b: key });
   }
@@ -87,7 +87,7 @@ export class Pair {
   private tell(found: Found, a: Cell, b: Cell): void {
     const at = (cell: Cell): number => found.pictured.indexOf(cell);
     const value = found.whole?.correlation?.[at(a)]?.[at(b)];
-    const none = "One of them is the same everywhere: it has no rank correlation.";
+    const none = "One of the maps is constant, so there is no rank correlation.";
     const line = (letter: string, cell: Cell): HTMLElement =>
       h("p", {}, h("b", { class: letter.toLowerCase() }, letter), ` ${full(cell)}, ${size(cell.map!)}`);
     fill(
@@ -95,7 +95,7 @@ export class Pair {
       line("A", a),
       line("B", b),
       value !== undefined && h("p", {}, value === null ? none : `Rank correlation ${fixed(value)}.`),
-      h("p", { class: "note" }, "Choose a map in the grid as B; choose B once more to make it A."),
+      h("p", { class: "note" }, "Select a map in the grid as B; select B again to make it A."),
     );
   }
 

@@ -59,7 +59,7 @@ export class Several {
       ...chosen.map((one) =>
         h(
           "button",
-          { class: "chip", "data-value": one.value, "aria-label": `Take away ${one.text}`, onclick: () => this.drop(one) },
+          { class: "chip", "data-value": one.value, "aria-label": `Remove ${one.text}`, onclick: () => this.drop(one) },
           h("span", {}, one.text),
           h("span", { class: "off", "aria-hidden": "true" }, "×"),
         ),
@@ -68,7 +68,7 @@ export class Several {
     );
     const left = options.filter((option) => !chosen.some((one) => one.value === option.value));
     this.add.disabled = !left.length;
-    fill(this.add, h("option", { value: "" }, left.length ? "Add …" : "all of them"), ...shelved(left));
+    fill(this.add, h("option", { value: "" }, left.length ? "Add …" : "select all"), ...shelved(left));
     if (held >= 0) (this.chips.querySelectorAll<HTMLElement>("button")[Math.min(held, chosen.length - 1)] ?? this.add).focus();
   }
 

@@ -91,7 +91,7 @@ export class Swipe {
     this.right.set(image, b.field, look, `B: ${b.words}`);
     const palette = { ...look, colormap: "signed" };
     const difference = new Difference(a.field, b.field);
-    const words = `Red: more in A. Blue: more in B. Each map's positive part is divided by its maximum first; the full colour is 1, the most here is ${difference.most.toFixed(2)}.`;
+    const words = `Red: higher in A. Blue: higher in B. The positive part of each map is divided by its maximum; the largest difference is ${difference.most.toFixed(2)}.`;
     this.difference.set(image, difference, palette, words);
     this.read(null, null);
     this.show(mode);
@@ -124,7 +124,7 @@ export class Swipe {
     if (mode === "flicker") {
       this.stage.tabIndex = 0;
       this.stage.setAttribute("role", "group");
-      this.stage.setAttribute("aria-label", "A and B in turn; the space bar switches");
+      this.stage.setAttribute("aria-label", "A and B in turn; the space bar toggles");
       this.clip(this.showsB ? 0 : 100);
       if (!this.still.matches) this.run();
       this.switches();
@@ -156,7 +156,7 @@ export class Swipe {
       this.timer ? "Stop" : "Flicker",
     );
     const turn = h("button", { class: "turn", onclick: () => this.turn(!this.showsB) }, "");
-    fill(this.flicker, this.still.matches ? null : runs, this.timer ? null : turn, h("span", { class: "note" }, "The space bar does it, too."));
+    fill(this.flicker, this.still.matches ? null : runs, this.timer ? null : turn, h("span", { class: "note" }, "Or press the space bar."));
     this.turn(this.showsB);
   }
 
@@ -221,7 +221,7 @@ export class Swipe {
   /** What both maps say at a point of the picture. */
   private read(x: number | null, y: number | null): void {
     if (x === null || y === null || !this.sides) {
-      this.reading.textContent = "Point at the picture to read both maps.";
+      this.reading.textContent = "Hover over the image to read both maps.";
       return;
     }
     const told = this.sides.map(({ field }, i) => {
@@ -230,6 +230,6 @@ export class Swipe {
       const told = Number.isNaN(value) ? "" : ` (${share < 0 ? `−${percent(-share)}` : percent(share)})`;
       return `${i ? "B" : "A"} ${short(value)}${told}`;
     });
-    this.reading.textContent = `${told.join(" · ")}, in each map's own units and of its full colour`;
+    this.reading.textContent = `${told.join(" · ")}, in the units of each map and as a fraction of its maximum`;
   }
 }

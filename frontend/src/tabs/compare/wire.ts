@@ -8,6 +8,6 @@ export type Comparison = Schemas["Comparison"];
 
 /** What is sent before the maps of a model. */
 export interface Expected {
-  opinion: Opinion;
+  result: Opinion;
   cells: Cell[];
 }

@@ -6,7 +6,7 @@ import type { Option } from "../../parts/controls";
 
 /** The question that the view asks. */
 export interface Wish {
-  picture: string;
+  image: string;
   models: string[];
   methods: string[];
   layers: string[];
@@ -16,7 +16,7 @@ export interface Wish {
 
 export const METHODS = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"];
 export const TARGETS = ["predicted", "runner-up"];
-export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "as it is predicted" }));
+export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "rank in the prediction" }));
 
 /** Whether a class is named by its place in the prediction. */
 export const isRank = (target: string | null | undefined): boolean => RANKS.some((one) => one.value === target);
@@ -28,7 +28,7 @@ export function wishOf(page: Page): Wish {
   const or = (values: string[], usual: string[]): string[] => (values.length ? values : usual);
   const usual = METHODS.filter((name) => page.start.methods.some((one) => one.name === name));
   return {
-    picture: view.picture,
+    image: view.picture,
     models: or(known, [modelOf(page).name]),
     methods: or(listed(own.get("methods")), usual),
     layers: listed(own.get("layers")),

@@ -23,7 +23,7 @@ export class Wishing {
   private readonly methods;
   private readonly layers;
   private readonly targets;
-  private readonly across = choice("What goes across", (value) => this.own.set({ across: value }));
+  private readonly across = choice("Columns", (value) => this.own.set({ across: value }));
   private readonly scale = h("input", { type: "checkbox", id: "compare-scale", onchange: () => this.share() });
 
   constructor(private readonly page: Page) {
@@ -38,19 +38,19 @@ export class Wishing {
     });
     this.layers = new Several("Layers", (values) => this.keep("layers", values, []));
     this.targets = new Several("Classes", (values) => this.keep("targets", values, TARGETS), {
-      hint: "or search a class",
+      hint: "or search for a class",
       like: (text) => classesLike(this.first.labels, text).map((index) => this.named(index)),
     });
     this.element = h(
       "details",
       { class: "controls", open: window.innerWidth > NARROW },
-      h("summary", {}, "What to compare"),
+      h("summary", {}, "Selection"),
       page.start.models.length > 1 ? this.models.element : null,
       this.methods.element,
       this.layers.element,
       this.targets.element,
       this.across.element,
-      check("One scale for maps by the same method at the same layer", this.scale),
+      check("Shared scale for maps of the same method and layer", this.scale),
       opacitySlider(page).element,
     );
   }
@@ -69,7 +69,7 @@ export class Wishing {
   show(now: Wish, found: Found | null): void {
     const { page } = this;
     this.models.set(now.models.map(plain), page.start.models.map((one) => plain(one.name)));
-    const methods = page.start.methods.map((one) => ({ ...plain(one.name), group: one.quick ? "at once" : "takes a while" }));
+    const methods = page.start.methods.map((one) => ({ ...plain(one.name), group: one.quick ? "fast" : "slow" }));
     this.methods.set(now.methods.map(plain), methods);
     this.showLayers(now);
     const some = this.first.labels.length <= LISTED ? this.first.labels : [];
@@ -80,7 +80,7 @@ export class Wishing {
     const axes = found ? differing(found.cells.filter((cell) => cell.method)) : [];
     const across = this.own.get("across");
     this.across.options(
-      [{ value: "", text: "what there is most of" }, ...axes.map((axis) => ({ value: axis, text: AXIS_WORDS[axis] }))],
+      [{ value: "", text: "longest list" }, ...axes.map((axis) => ({ value: axis, text: AXIS_WORDS[axis] }))],
       axes.some((axis) => axis === across) ? across : "",
     );
     this.scale.checked = this.shared;

@@ -60,7 +60,7 @@ export function label(found: Found, cell: Cell): string {
 /** All that a map is. */
 export function full(cell: Cell): string {
   const map = cell.map!;
-  const layer = map.layer === "input" ? "the picture itself" : map.layer;
+  const layer = map.layer === "input" ? "the input" : map.layer;
   const about = cell.target ? [map.target, cell.model, score(map)] : ["every class", cell.model];
   return [cell.method, layer, ...about].join(", ");
 }

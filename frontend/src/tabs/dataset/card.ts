@@ -50,7 +50,7 @@ export class Card {
   private rest(): void {
     this.stop();
     this.point = null;
-    fill(this.element, h("p", { class: "note" }, "Point at a dot, or go to one with the arrows, to see its picture."));
+    fill(this.element, h("p", { class: "note" }, "Select a point, with the pointer or the arrow keys, to see its image."));
     delete this.element.dataset.point;
   }
 
@@ -65,26 +65,26 @@ export class Card {
     if (!run || !points || point === this.point) return;
     this.stop();
     if (this.point === null)
-      fill(this.element, run.shows && this.view.element, this.trouble.element, this.words, this.buttons, this.near);
+      fill(this.element, run.has_images && this.view.element, this.trouble.element, this.words, this.buttons, this.near);
     this.point = point;
-    const truth = points.classes[points.truth[point]!];
-    const said = points.classes[points.said[point]!]!;
+    const truth = points.classes[points.label_index[point]!];
+    const said = points.classes[points.predicted_index[point]!]!;
     const sure = percent(points.confidence[point]!);
-    const verdict = { 1: "right", 0: "wrong", [-1]: "" }[points.right[point]!];
+    const verdict = { 1: "right", 0: "wrong", [-1]: "" }[points.correct[point]!];
     fill(
       this.words,
-      h("h3", {}, truth ?? said, verdict && h("span", { class: `verdict ${verdict}` }, verdict === "wrong" ? "✕ wrong" : "✓ right")),
-      h("p", {}, truth === undefined ? `Taken for ${said}, ${sure}; it has no label.` : `Taken for ${said}, ${sure}.`),
+      h("h3", {}, truth ?? said, verdict && h("span", { class: `verdict ${verdict}` }, verdict === "wrong" ? "✕ wrong" : "✓ correct")),
+      h("p", {}, truth === undefined ? `Predicted as ${said}, ${sure}; no label.` : `Predicted as ${said}, ${sure}.`),
       h("p", { class: "note name" }, points.names[point]!),
     );
-    const id = `s${points.pictures[point]!}`;
+    const id = `s${points.indices[point]!}`;
     fill(
       this.buttons,
-      ...(run.shows ? ways(this.page, run, id, points.names[point]!) : []),
+      ...(run.has_images ? ways(this.page, run, id, points.names[point]!) : []),
     );
     fill(this.near);
     this.trouble.clear();
-    if (run.shows) busy(this.element, true);
+    if (run.has_images) busy(this.element, true);
     this.ask(point);
   }
 
@@ -104,7 +104,7 @@ export class Card {
     if (!run || !points || point !== this.point) return;
     const signal = this.turns.begin();
     try {
-      await Promise.all([this.neighbours(run, points, point, signal), run.shows && this.map(run, point, signal)]);
+      await Promise.all([this.neighbours(run, points, point, signal), run.has_images && this.map(run, point, signal)]);
       if (point === this.point) this.element.dataset.point = String(point);
     } catch (error) {
       if (!signal.aborted) this.trouble.tell(error);
@@ -114,15 +114,15 @@ export class Card {
   }
 
   private async map(run: RunInfo, point: number, signal: AbortSignal): Promise<void> {
-    const id = `s${this.points!.pictures[point]!}`;
+    const id = `s${this.points!.indices[point]!}`;
     const image = await picture(id, SIDE);
     if (point !== this.point) return;
-    this.view.set(image, null, lookOf(this.page), "the picture");
-    if (!run.asked) return;
+    this.view.set(image, null, lookOf(this.page), "the image");
+    if (!run.served_model) return;
     const answer = await mapsOf(this.page, run, id, [], signal);
     if (point !== this.point) return;
     const made = answer.maps[0]!;
-    this.view.set(image, Field.of(made, answer.place), lookOf(this.page), `${made.target}: ${made.method} at ${made.layer}`);
+    this.view.set(image, Field.of(made, answer.geometry), lookOf(this.page), `${made.target}: ${made.method} at ${made.layer}`);
   }
 
   private async neighbours(run: RunInfo, points: Points, point: number, signal: AbortSignal): Promise<void> {
@@ -132,13 +132,13 @@ export class Card {
     if (!found.nearest.length) return;
     fill(
       this.near,
-      h("h3", {}, "Nearest by features"),
+      h("h3", {}, "Nearest neighbours by features"),
       h(
         "div",
         { class: "strip" },
         ...found.nearest.map(({ point: other, cosine }) => {
-          const label = points.classes[points.truth[other]!] ?? points.classes[points.said[other]!]!;
-          const unlike = points.truth[other] !== points.truth[point];
+          const label = points.classes[points.label_index[other]!] ?? points.classes[points.predicted_index[other]!]!;
+          const unlike = points.label_index[other] !== points.label_index[point];
           return h(
             "button",
             {
@@ -146,8 +146,8 @@ export class Card {
               title: `${points.names[other]}: ${label}, cosine ${cosine.toFixed(3)}${unlike ? ", another class" : ""}`,
               onclick: () => this.onchoose?.(other),
             },
-            run.shows
-              ? h("img", { src: pictureUrl(`s${points.pictures[other]!}`, 128), alt: "", loading: "lazy" })
+            run.has_images
+              ? h("img", { src: pictureUrl(`s${points.indices[other]!}`, 128), alt: "", loading: "lazy" })
               : h("span", { class: "broken" }, "·"),
             h("span", {}, `${cosine.toFixed(2)} ${label}`),
           );

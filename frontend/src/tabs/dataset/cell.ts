@@ -16,13 +16,13 @@ export class CellPictures {
   private readonly heading = h("h3", { tabindex: -1 });
   private readonly pairs: Pairs;
   private readonly trouble = new Trouble();
-  private readonly more = h("button", { onclick: () => void this.further() }, "More of them");
+  private readonly more = h("button", { onclick: () => void this.further() }, "Show more");
   private readonly turns = new Turns();
   private shown: { run: RunInfo; cell: string; name(output: number): string } | null = null;
 
   constructor(page: Page) {
     this.pairs = new Pairs(page);
-    const label = { class: "cell", "aria-label": "Pictures of the cell", hidden: true };
+    const label = { class: "cell", "aria-label": "Images of the cell", hidden: true };
     this.element = h("section", label, this.heading, this.pairs.element, this.trouble.element, this.more);
   }
 
@@ -58,12 +58,12 @@ export class CellPictures {
     const signal = this.turns.begin();
     this.trouble.clear();
     try {
-      const found = await get<SaidList>(query("cell", { run: run.id, truth, said, offset: from, n: STEP }), signal);
+      const found = await get<SaidList>(query("cell", { run: run.id, label_index: truth, predicted_index: said, offset: from, n: STEP }), signal);
       if (!this.turns.done(signal)) return false;
       const first = found.items[0];
-      const of = (truth === said ? first?.said : first?.label) || name(truth) || `class ${truth}`;
-      const how = truth === said ? ", rightly said" : `, taken for ${first?.said ?? name(said)}`;
-      fill(this.heading, `${counted(found.total, "picture")} of ${of}${how}`);
+      const of = (truth === said ? first?.predicted : first?.label) || name(truth) || `class ${truth}`;
+      const how = truth === said ? ", predicted correctly" : `, predicted as ${first?.predicted ?? name(said)}`;
+      fill(this.heading, `${counted(found.total, "image")} of ${of}${how}`);
       this.element.hidden = false;
       this.pairs.add(run, found.items);
       this.more.hidden = from + found.items.length >= found.total;

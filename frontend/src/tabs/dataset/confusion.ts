@@ -1,4 +1,4 @@
-// Which class is taken for which, what that comes to, and the pictures behind each number.
+// Confusion matrix, what that comes to, and the pictures behind each number.
 
 import { get } from "../../api/ask";
 import { fill, h, settled } from "../../dom";
@@ -81,8 +81,8 @@ export function confusion(page: Page): Part {
     element.dataset.drawn = run!.id;
     if (!found.rows.length) {
       const why = found.classes
-        ? "No class has these words in its name."
-        : "No picture of this run has a label that the model knows: nothing can be right or wrong.";
+        ? "No class name contains these words."
+        : "No image of this run has a label among the classes of the model, so there is no confusion matrix.";
       fill(matrix, h("p", { class: "note" }, why));
       fill(confused);
       return;
@@ -90,11 +90,11 @@ export function confusion(page: Page): Part {
     fill(matrix, table(found, own.get("cell"), choose));
     fill(
       confused,
-      found.pairs.length > 0 && h("h3", {}, "Most often confused"),
+      found.pairs.length > 0 && h("h3", {}, "Most frequent confusions"),
       h(
         "ol",
         {},
-        ...found.pairs.map(({ truth, said, count, total: all }) => {
+        ...found.pairs.map(({ label: truth, predicted: said, count, total: all }) => {
           const which = `${truth.output}-${said.output}`;
           const button = h("button", { class: "quiet", onclick: () => choose(which) }, `${truth.name} → ${said.name}`);
           return h("li", {}, button, h("span", { class: "note" }, ` ${count} of ${all}`));
@@ -105,9 +105,9 @@ export function confusion(page: Page): Part {
 
   function title(found: Matrix): string {
     if (found.matching)
-      return `Classes ${found.offset + 1} to ${found.offset + found.rows.length} of ${found.matching}, the worst first`;
-    if (found.classes <= SIZE) return "Which class is taken for which";
-    return `The ${found.rows.length} classes confused most, of ${found.classes}`;
+      return `Classes ${found.offset + 1} to ${found.offset + found.rows.length} of ${found.matching}, lowest accuracy first`;
+    if (found.classes <= SIZE) return "Confusion matrix";
+    return `The ${found.rows.length} most confused of ${found.classes} classes`;
   }
 
   function paging(found: Matrix): HTMLElement[] {

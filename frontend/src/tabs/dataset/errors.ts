@@ -1,4 +1,4 @@
-// The wrong answers as a table, the surest first; each opens both maps. The maps of right answers beside wrong ones.
+// The wrong answers as a table, the most confident first; each opens both maps. The maps of right answers beside wrong ones.
 
 import { get } from "../../api/ask";
 import { pictureUrl } from "../../api/pictures";
@@ -14,11 +14,11 @@ import { type Overall, query, type Range, type RunInfo, type Said, type SaidList
 
 const SIZE = 20;
 const COLUMNS: { sort: string; text: string; falling: boolean }[] = [
-  { sort: "name", text: "picture", falling: false },
+  { sort: "name", text: "image", falling: false },
   { sort: "label", text: "true", falling: false },
-  { sort: "said", text: "said", falling: false },
+  { sort: "predicted", text: "predicted", falling: false },
   { sort: "confidence", text: "confidence", falling: true },
-  { sort: "rank", text: "rank of the true", falling: true },
+  { sort: "rank", text: "rank of the label", falling: true },
 ];
 
 export function errors(page: Page): Part {
@@ -77,9 +77,9 @@ export function errors(page: Page): Part {
   function draw(found: SaidList): void {
     for (const { pairs } of opened.splice(0)) pairs.stop();
     const searched = find.value.trim() !== "";
-    fill(count, `${counted(found.total, "wrong answer")}${searched ? " found" : ""}${found.total && how.sort === "confidence" && how.descending ? ", the surest first" : ""}.`);
+    fill(count, `${counted(found.total, "wrong prediction")}${searched ? " found" : ""}${found.total && how.sort === "confidence" && how.descending ? ", the most confident first" : ""}.`);
     if (!found.items.length) {
-      fill(table, h("p", { class: "note" }, searched ? "None has these words." : "The model makes no mistake on these pictures."));
+      fill(table, h("p", { class: "note" }, searched ? "No error contains these words." : "The model makes no errors on these images."));
       fill(paging);
       element.dataset.drawn = `${run!.id} ${found.total}`;
       return;
@@ -114,7 +114,7 @@ export function errors(page: Page): Part {
   }
 
   function line(of: RunInfo, row: Said): HTMLElement[] {
-    const { picture: id } = row;
+    const { image: id } = row;
     const pairs = new Pairs(page);
     const detail = h("tr", { class: "detail", hidden: true }, h("td", { colspan: COLUMNS.length + 1 }, pairs.element));
     const maps = h("button", { "aria-expanded": "false", onclick: () => unfold() }, "Maps");
@@ -133,13 +133,13 @@ export function errors(page: Page): Part {
         {},
         h("th", { scope: "row" }, h("span", { class: "thumb" }, id && h("img", { src: pictureUrl(id, 128), alt: "", width: 56, height: 56, loading: "lazy" }), h("span", { class: "name" }, row.name))),
         h("td", { "data-of": "true" }, row.label ?? "–"),
-        h("td", { "data-of": "said" }, row.said),
+        h("td", { "data-of": "said" }, row.predicted),
         h("td", { class: "number", "data-of": "sure" }, percent(row.confidence)),
         h("td", { class: "number", "data-of": "rank" }, row.rank ?? "–"),
         h(
           "td",
           { class: "do" },
-          id && of.asked && maps,
+          id && of.served_model && maps,
           ...(id ? ways(page, of, id, row.name) : []),
         ),
       ),
@@ -166,7 +166,7 @@ export function errors(page: Page): Part {
   );
   return {
     name: "errors",
-    title: "Worst errors",
+    title: "Most confident errors",
     kind: "mistakes",
     element,
     show,
@@ -178,28 +178,28 @@ export function errors(page: Page): Part {
 
 /** Is there a difference between the maps of right and of wrong answers? */
 function beside(found: Overall): HTMLElement[] {
-  if (!found.contrasts.length) return [];
+  if (!found.differences.length) return [];
   const cell = (range: Range, n: string): HTMLElement =>
     h("td", {}, digits(range.value), h("small", {}, range.low === null ? n : `${digits(range.low)} to ${digits(range.high)}${n && ` · ${n}`}`));
   return [
-    h("h3", {}, "The maps of right answers beside those of wrong ones"),
+    h("h3", {}, "Maps of correct and of wrong predictions"),
     h(
       "div",
       { class: "scroller card" },
       h(
         "table",
         { class: "contrasts" },
-        h("caption", { class: "note" }, `Maps of the class that was said, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for their number.`),
-        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "right less wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
+        h("caption", { class: "note" }, `Maps of the predicted class, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for multiple tests.`),
+        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "correct minus wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
         h(
           "tbody",
           {},
-          ...found.contrasts.map((one) =>
+          ...found.differences.map((one) =>
             h(
               "tr",
               {},
               h("th", { scope: "row" }, one.name, h("small", {}, one.meaning)),
-              cell(one.right, `n = ${one.n[0]}`),
+              cell(one.correct, `n = ${one.n[0]}`),
               cell(one.wrong, `n = ${one.n[1]}`),
               cell(one.difference, one.differs ? "differs" : ""),
               h("td", {}, one.p === null ? "–" : one.p < 0.001 ? "< 0.001" : one.p.toFixed(3)),

@@ -12,9 +12,9 @@ import { type Curves, type Evaluation, query, type RunInfo } from "./wire";
 
 type Metric = Evaluation["metrics"][number];
 type Method = Evaluation["methods"][number];
-type Numbers = Evaluation["numbers"][number];
+type Numbers = Evaluation["scores"][number];
 
-const WAYS = { high: "↑ high is good", low: "↓ low is good", neither: "describes" };
+const WAYS = { high: "↑ higher is better", low: "↓ lower is better", neither: "describes" };
 /** Told apart by colour and by dashes. */
 const COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933"];
 const DASHES = ["", "7 4", "2 3", "10 3 2 3", "5 2", "1 2", "12 4", "4 4 1 4"];
@@ -59,10 +59,10 @@ export function evaluations(page: Page): Part {
     const chosen = of.metrics.find((one) => one.name === own.get("metric")) ?? of.metrics.find((one) => one.better !== "neither") ?? of.metrics[0];
     fill(said, ...of.sentences.map((text) => h("li", {}, text)));
     if (!chosen) {
-      fill(table, h("p", { class: "note" }, "Nothing was measured in this run."));
+      fill(table, h("p", { class: "note" }, "This run contains no scores."));
       return;
     }
-    const numbers = new Map(of.numbers.map((one) => [`${one.metric} ${one.method}`, one]));
+    const numbers = new Map(of.scores.map((one) => [`${one.metric} ${one.method}`, one]));
     const methods = sorted(of.methods, chosen, numbers, own.get("up") === "1");
     fill(table, grid(of, methods, chosen, numbers));
     fill(
@@ -71,15 +71,15 @@ export function evaluations(page: Page): Part {
         "figure",
         { class: "card" },
         h("h3", {}, chosen.name, h("span", { class: "note" }, ` ${WAYS[chosen.better]}`)),
-        h("p", { class: "note" }, chosen.summary, chosen.distrust && ` Not to be believed here: ${chosen.distrust}.`),
+        h("p", { class: "note" }, chosen.summary, chosen.distrust && ` Not trusted here: ${chosen.distrust}.`),
         dots(methods, chosen, numbers),
-        h("figcaption", { class: "note" }, "The number of each method with its 95 % interval: bootstrap over pictures. Hollow: controls."),
+        h("figcaption", { class: "note" }, "The score of each method with its 95 % bootstrap interval over images. Hollow: controls."),
       ),
     );
     if (chosen.curves) void curves(of, chosen);
     fill(
       failed,
-      of.failed > 0 && h("details", { class: "card" }, h("summary", {}, `${of.failed} could not be measured`), h("ul", {}, ...of.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
+      of.failed > 0 && h("details", { class: "card" }, h("summary", {}, `${of.failed} could not be scored`), h("ul", {}, ...of.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
     );
     element.dataset.drawn = `${of.run} ${chosen.name}`;
   }
@@ -89,7 +89,7 @@ export function evaluations(page: Page): Part {
     return h(
       "table",
       {},
-      h("caption", { class: "note" }, `${of.pictures} pictures, maps of ${of.explained}; 95 % intervals. Choose a metric to sort by it and to see it drawn; again to turn the order. ★ told from all others by the paired test; in italics: controls.`),
+      h("caption", { class: "note" }, `${of.n_images} images, maps of ${of.explained}; 95 % intervals. Select a metric to sort by it and to plot it; select it again to reverse the order. ★ better than all others by the paired tests; italics: controls.`),
       h(
         "thead",
         {},
@@ -164,7 +164,7 @@ function sorted(methods: readonly Method[], metric: Metric, numbers: Map<string,
 function number(one: Numbers | undefined, best: boolean): HTMLElement {
   if (!one || !one.n) return h("td", {}, "–");
   const span = one.low === null ? "" : `${digits(one.low)} to ${digits(one.high)}`;
-  const note = one.invalid ? `${one.invalid} of ${one.n} not judged` : "";
+  const note = one.invalid ? `${one.invalid} of ${one.n} not scored` : "";
   return h("td", { class: best ? "best" : "", title: `n = ${one.n}` }, h("span", {}, `${best ? "★ " : ""}${digits(one.value)}`), h("small", {}, span), note && h("small", {}, note));
 }
 
@@ -206,10 +206,10 @@ function dots(methods: readonly Method[], metric: Metric, numbers: Map<string, N
 function curved(got: Curves): HTMLElement {
   const last = Math.max(1, (got.lines[0]?.mean.length ?? 1) - 1);
   const lines = got.lines.map((line) => ({ name: line.method, points: line.mean.map((value, i) => [i / last, value] as const) }));
-  const words = `${got.up} by ${got.across}: ${got.lines.map((line) => `${line.method} from ${digits(line.mean[0])} to ${digits(line.mean[line.mean.length - 1])}`).join("; ")}`;
+  const words = `${got.y_label} by ${got.x_label}: ${got.lines.map((line) => `${line.method} from ${digits(line.mean[0])} to ${digits(line.mean[line.mean.length - 1])}`).join("; ")}`;
   const top = Math.max(...lines.flatMap((line) => line.points.map(([, value]) => value)));
   const low = Math.min(0, ...lines.flatMap((line) => line.points.map(([, value]) => value)));
-  const drawn = plot(lines, { x: got.across, y: "", xs: [0, 1], ys: [low, top <= 1 && low >= 0 ? 1 : top] }, words);
+  const drawn = plot(lines, { x: got.x_label, y: "", xs: [0, 1], ys: [low, top <= 1 && low >= 0 ? 1 : top] }, words);
   drawn.querySelectorAll<SVGPolylineElement>(".line").forEach((line, i) => {
     line.style.stroke = COLOURS[i % COLOURS.length]!;
     line.style.strokeDasharray = DASHES[i % DASHES.length]!;
@@ -218,7 +218,7 @@ function curved(got: Curves): HTMLElement {
     "figure",
     { class: "card curves" },
     h("h3", {}, got.metric, h("span", { class: "note" }, " mean curves")),
-    h("p", { class: "note" }, `Up: ${got.up}.`),
+    h("p", { class: "note" }, `Vertical axis: ${got.y_label}.`),
     drawn,
     h(
       "figcaption",

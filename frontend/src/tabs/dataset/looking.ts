@@ -20,17 +20,17 @@ export interface Looking {
 
 export function looking(page: Page, done: () => void): Looking {
   const own = page.store.own("dataset");
-  const task = new Task("Looking over the pictures");
+  const task = new Task("Analysing the images");
   const total = page.start.data.count;
   const counts = COUNTS.filter((_, i) => i === 0 || COUNTS[i - 1]! < total);
-  const count = choice("Pictures", () => {});
+  const count = choice("Images", () => {});
   count.options(
     counts.map((one) => ({ value: String(one), text: one < total ? `${one} at random` : `all ${total}` })),
     String(counts[Math.min(1, counts.length - 1)]),
   );
   const seed = h("input", { type: "number", min: 0, max: 2 ** 31, step: 1, value: 0 });
   const maps = h("input", { type: "checkbox", checked: true });
-  const begin = h("button", { class: "main", onclick: () => void look() }, "Look over the data set");
+  const begin = h("button", { class: "main", onclick: () => void look() }, "Analyse");
   let begun = false;
   const asked = /^m-[0-9a-f]+-(\d+)-(\d+)-([01])$/.exec(own.get("run"));
   if (asked) {
@@ -43,11 +43,11 @@ export function looking(page: Page, done: () => void): Looking {
     begin.disabled = begun = true;
     const question = {
       model: modelOf(page).name,
-      count: Number(count.select.value),
+      n_images: Number(count.select.value),
       seed: Math.max(0, Math.round(Number(seed.value) || 0)),
       maps: maps.checked,
     };
-    const made = await task.run<RunInfo>("/api/dataset/look", question);
+    const made = await task.run<RunInfo>("/api/dataset/analyse", question);
     begin.disabled = false;
     if (!made) return;
     element.open = false;
@@ -58,13 +58,13 @@ export function looking(page: Page, done: () => void): Looking {
   const element = h(
     "details",
     { class: "card looking" },
-    h("summary", {}, "Look over pictures here"),
+    h("summary", {}, "Analyse images"),
     h(
       "p",
       { class: "note" },
-      "Shows which pictures the model takes for alike, which classes it confuses, and its worst errors with what it saw ",
-      `and what it missed. It is asked about pictures of ${page.start.data.name}; the numbers are kept until the page is `,
-      "stopped, and what was stopped goes on where it was.",
+      "Computes an embedding of the images, the confusion matrix, and the most confident errors with maps of the predicted ",
+      `and of the true class, for images of ${page.start.data.name}. The results are kept until the app is `,
+      "stopped; an interrupted analysis resumes.",
     ),
     h(
       "div",
@@ -72,7 +72,7 @@ export function looking(page: Page, done: () => void): Looking {
       modelChoice(page),
       count.element,
       field("Seed", seed),
-      check("also measure maps", maps),
+      check("measure maps as well", maps),
       begin,
     ),
     task.element,

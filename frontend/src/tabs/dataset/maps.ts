@@ -15,5 +15,5 @@ export function methodOf(page: Page): string {
 /** The picture's maps for these classes; for the predicted one if none is named. */
 export function mapsOf(page: Page, run: RunInfo, id: string, targets: number[], signal: AbortSignal): Promise<Answer> {
   const methods = [methodOf(page)];
-  return explain({ picture: id, model: run.asked!, methods, layers: [], targets, score: "logit" }, undefined, signal);
+  return explain({ image: id, model: run.served_model!, methods, layers: [], targets, score: "logit" }, undefined, signal);
 }

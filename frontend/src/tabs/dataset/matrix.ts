@@ -17,8 +17,8 @@ export function table(found: Matrix, chosen: string, choose: (cell: string) => v
       h(
         "caption",
         { class: "note" },
-        "Rows: what is true. As dark as the share of the row. Choose a number to see its pictures; arrows go from number ",
-        "to number.",
+        "Rows: true classes. The shade is the fraction of the row. Select a cell to see its images; the arrow keys move ",
+        "between cells.",
       ),
       h("thead", {}, head(found)),
       h("tbody", {}, ...found.rows.map((_, i) => line(found, i, choose))),
@@ -41,7 +41,7 @@ function head(found: Matrix): HTMLElement {
   return h(
     "tr",
     {},
-    h("td", { class: "corner" }, h("span", {}, "true ↓"), h("span", {}, "taken for →")),
+    h("td", { class: "corner" }, h("span", {}, "true ↓"), h("span", {}, "predicted →")),
     ...found.columns.map((one) => h("th", { scope: "col", title: one.name }, h("span", {}, one.name))),
     withOthers(found) && h("th", { scope: "col" }, h("span", {}, "others")),
     h("th", { scope: "col" }, h("span", {}, "all")),
@@ -69,7 +69,7 @@ function line(found: Matrix, i: number, choose: (cell: string) => void): HTMLEle
 
 function cell(row: Row, column: Column, count: number, choose: (cell: string) => void): HTMLElement {
   const which = `${row.output}-${column.output}`;
-  const what = row.output === column.output ? ": right" : `, taken for ${column.name}`;
+  const what = row.output === column.output ? ": correct" : `, predicted as ${column.name}`;
   const words = `${count} of ${row.total} ${row.name}${what}`;
   return h("button", { "data-cell": which, "aria-label": words, title: words, onclick: () => choose(which) }, count);
 }

@@ -8,7 +8,7 @@ import type { Overall, Range } from "./wire";
 export function overall(found: Overall): HTMLElement[] {
   const c = found.calibration;
   const lines = found.sentences.map((text) => h("li", {}, text));
-  const chance = c && `by chance up to ${tenths(c.chance[1])}`;
+  const chance = c && `up to ${tenths(c.chance[1])} by chance`;
   return [
     h(
       "div",
@@ -16,12 +16,12 @@ export function overall(found: Overall): HTMLElement[] {
       within("right", found.accuracy),
       within("in the top 5", found.top5),
       c && figure(tenths(c.ece), "calibration error", chance!),
-      figure(found.wrong.toLocaleString("en"), "wrong", `of ${counted(found.judged, "picture")}`),
+      figure(found.wrong.toLocaleString("en"), "wrong", `of ${counted(found.judged, "image")}`),
     ),
     h(
       "details",
       { class: "card" },
-      h("summary", {}, "What the numbers say"),
+      h("summary", {}, "Summary"),
       h("div", { class: "saying" }, h("ul", {}, ...lines), c && reliability(c)),
       found.failed > 0 && h("ul", { class: "note" }, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`))),
     ),
@@ -37,11 +37,11 @@ const within = (name: string, range: Range): HTMLElement =>
 function reliability(c: NonNullable<Overall["calibration"]>): HTMLElement {
   const known = c.bins.filter((bin) => bin.count > 0);
   const each = known.map(
-    (bin) => `${tenths(bin.confidence)} sure, ${tenths(bin.accuracy)} right, ${counted(bin.count, "picture")}`,
+    (bin) => `confidence ${tenths(bin.confidence)}, accuracy ${tenths(bin.accuracy)}, ${counted(bin.count, "image")}`,
   );
   const help = c.temperature === null ? "" : ` A temperature of ${digits(c.temperature)} would help; it is not applied.`;
   const lines = [
-    { name: "as it should be", points: [[0, 0], [1, 1]] as const, kind: "quiet" },
+    { name: "calibrated", points: [[0, 0], [1, 1]] as const, kind: "quiet" },
     { name: "right", points: known.map((bin) => [bin.confidence!, bin.accuracy!] as const) },
   ];
   return h(
@@ -49,9 +49,9 @@ function reliability(c: NonNullable<Overall["calibration"]>): HTMLElement {
     {},
     plot(
       lines,
-      { x: "confidence", y: "share right", xs: [0, 1], ys: [0, 1] },
-      `How often it is right by how sure it is: ${each.join("; ")}`,
+      { x: "confidence", y: "accuracy", xs: [0, 1], ys: [0, 1] },
+      `Accuracy by confidence: ${each.join("; ")}`,
     ),
-    h("figcaption", { class: "note" }, `Dashed: as often right as it says.${help}`),
+    h("figcaption", { class: "note" }, `Dashed: accuracy equal to confidence.${help}`),
   );
 }

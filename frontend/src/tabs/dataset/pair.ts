@@ -44,10 +44,10 @@ export class Pairs {
   }
 
   private made(run: RunInfo, row: Said): HTMLElement {
-    const { picture: id } = row;
-    const same = row.correct === true || row.truth === null;
+    const { image: id } = row;
+    const same = row.correct === true || row.label_index === null;
     const views = [new HeatView("photo", this.page.painter, SIDE)];
-    if (run.asked) views.push(...(same ? [0] : [0, 1]).map(() => new HeatView("overlay", this.page.painter, SIDE)));
+    if (run.served_model) views.push(...(same ? [0] : [0, 1]).map(() => new HeatView("overlay", this.page.painter, SIDE)));
     const state = new Trouble();
     const figure = h("div", { class: "shots" }, ...views.map((view) => view.element));
     const element = h(
@@ -56,8 +56,8 @@ export class Pairs {
       h(
         "p",
         { class: "row" },
-        h("b", {}, row.label ?? row.said),
-        h("span", {}, same ? `said with ${percent(row.confidence)}` : `taken for ${row.said}, ${percent(row.confidence)}`),
+        h("b", {}, row.label ?? row.predicted),
+        h("span", {}, same ? `predicted with ${percent(row.confidence)}` : `predicted as ${row.predicted}, ${percent(row.confidence)}`),
       ),
       id && figure,
       state.element,
@@ -99,15 +99,15 @@ export class Pairs {
     try {
       const image = await picture(id, SIDE);
       const look = lookOf(this.page);
-      views[0]!.set(image, null, look, "picture");
-      if (run.asked) {
+      views[0]!.set(image, null, look, "image");
+      if (run.served_model) {
         for (const view of views.slice(1)) view.set(image, null, look, "…");
-        const targets = same ? [row.predicted] : [row.predicted, row.truth!];
+        const targets = same ? [row.predicted_index] : [row.predicted_index, row.label_index!];
         const answer = await mapsOf(this.page, run, id, targets, signal);
         answer.maps.forEach((made, i) => {
-          const what = i === 0 ? "saw" : "missed";
-          const field = Field.of(made, answer.place);
-          const empty = field.map.values.some((value) => value > 0) ? "" : ". Empty: nothing here speaks for it";
+          const what = i === 0 ? "predicted" : "true class";
+          const field = Field.of(made, answer.geometry);
+          const empty = field.map.values.some((value) => value > 0) ? "" : ". Empty: no positive evidence";
           views[i + 1]?.set(image, field, look, `${what}: ${made.target}${empty}`);
         });
       }

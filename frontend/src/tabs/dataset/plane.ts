@@ -45,7 +45,7 @@ export class Plane {
       h(
         "p",
         { class: "note", id: help },
-        "Arrows go to the nearest point that way, Enter opens it in Look; + and − zoom, Shift and arrows move, 0 shows all.",
+        "Arrow keys select the nearest point in that direction, Enter explains it; + and − zoom, Shift + arrow keys pan, 0 shows all.",
       ),
     );
     this.listen();

@@ -17,8 +17,8 @@ import { type Points, query, type RunInfo } from "./wire";
 type By = "truth" | "said" | "right" | "confidence";
 const BY: { value: By; text: string }[] = [
   { value: "truth", text: "true class" },
-  { value: "said", text: "what was said" },
-  { value: "right", text: "right or wrong" },
+  { value: "said", text: "predicted class" },
+  { value: "right", text: "correct or wrong" },
   { value: "confidence", text: "confidence" },
 ];
 const WAYS: Record<string, string> = { tsne: "t-SNE", pca: "PCA", umap: "UMAP" };
@@ -36,12 +36,12 @@ interface Group {
 export function scatter(page: Page): Part {
   const own = page.store.own("dataset");
   const trouble = new Trouble();
-  const plane = new Plane("Pictures as points");
+  const plane = new Plane("Images as points");
   const card = new Card(page);
   const way = choice("Projection", (value) => own.set({ way: value }, true));
   const colour = choice("Colour", (value) => own.set({ colour: value }, true));
-  const legend = h("div", { class: "legend", role: "group", "aria-label": "Classes: show only those chosen" });
-  const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes with these words", maxlength: 100 });
+  const legend = h("div", { class: "legend", role: "group", "aria-label": "Show only selected classes" });
+  const find = h("input", { type: "search", placeholder: "Find a class", "aria-label": "Show only classes that contain these words", maxlength: 100 });
   const told = h("div", { class: "told" });
   const table = h("details", { class: "card classes" });
   const element = h(
@@ -62,7 +62,7 @@ export function scatter(page: Page): Part {
 
   async function load(next: RunInfo): Promise<void> {
     const chosen = own.get("way") || null;
-    const path = query("points", { run: next.id, way: chosen });
+    const path = query("points", { run: next.id, projection: chosen });
     if (path !== asked) {
       const signal = turns.begin();
       asked = path;
@@ -89,7 +89,7 @@ export function scatter(page: Page): Part {
     }
     if (!points || run?.id !== next.id) return;
     const by = colouring(points);
-    way.options(points.ways.map((value) => ({ value, text: WAYS[value] ?? value })), points.way);
+    way.options(points.projections.map((value) => ({ value, text: WAYS[value] ?? value })), points.projection);
     colour.options(BY, by);
     if (drawn !== by) {
       drawn = by;
@@ -97,24 +97,24 @@ export function scatter(page: Page): Part {
       groups = grouped(points, by);
     }
     dress();
-    element.dataset.drawn = `${run!.id} ${points.way} ${by}`;
+    element.dataset.drawn = `${run!.id} ${points.projection} ${by}`;
   }
 
   /** What was asked for; else the classes where they can be told apart by colour. */
   function colouring(found: Points): By {
     const asked = BY.find((one) => one.value === own.get("colour"))?.value;
     if (asked) return asked;
-    const many = new Set(found.truth).size > found.colours.length;
-    return found.right.every((one) => one === -1) ? "said" : many ? "right" : "truth";
+    const many = new Set(found.label_index).size > found.colours.length;
+    return found.correct.every((one) => one === -1) ? "said" : many ? "right" : "truth";
   }
 
   function grouped(found: Points, by: By): Group[] {
     const all = [...found.x.keys()];
     if (by === "right")
       return [
-        { name: "right", colour: "--second", points: all.filter((i) => found.right[i] === 1) },
-        { name: "wrong", colour: "--first", points: all.filter((i) => found.right[i] === 0) },
-        { name: "cannot be said", colour: "--soft", points: all.filter((i) => found.right[i] === -1) },
+        { name: "correct", colour: "--second", points: all.filter((i) => found.correct[i] === 1) },
+        { name: "wrong", colour: "--first", points: all.filter((i) => found.correct[i] === 0) },
+        { name: "no label", colour: "--soft", points: all.filter((i) => found.correct[i] === -1) },
       ].filter((group) => group.points.length);
     if (by === "confidence") {
       const colours = page.painter.table("viridis");
@@ -130,7 +130,7 @@ export function scatter(page: Page): Part {
         })
         .filter((group) => group.points.length);
     }
-    return byClass(found, found[by]);
+    return byClass(found, by === "said" ? found.predicted_index : found.label_index);
   }
 
   /** The largest classes have colours of their own, the others share a grey one. */
@@ -163,9 +163,9 @@ export function scatter(page: Page): Part {
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
     if (words.length) {
       const hit = found.classes.map((name) => words.every((word) => name.toLowerCase().includes(word)));
-      found.truth.forEach((which, i) => (muted[i] = muted[i] || !(hit[which] || (which === -1 && hit[found.said[i]!]))));
+      found.label_index.forEach((which, i) => (muted[i] = muted[i] || !(hit[which] || (which === -1 && hit[found.predicted_index[i]!]))));
     }
-    plane.paint({ colours, crossed: found.right.map((one) => one === 0), muted });
+    plane.paint({ colours, crossed: found.correct.map((one) => one === 0), muted });
     fill(
       legend,
       ...groups.map((group) => {
@@ -179,7 +179,7 @@ export function scatter(page: Page): Part {
           h("span", { class: "count" }, group.points.length),
         );
       }),
-      found.right.includes(0) && h("span", { class: "note key" }, "● right  ✕ wrong"),
+      found.correct.includes(0) && h("span", { class: "note key" }, "● correct  ✕ wrong"),
     );
   }
 
@@ -191,17 +191,17 @@ export function scatter(page: Page): Part {
   }
 
   function tell(found: Points): void {
-    const near = found.way === "pca" ? "Distances are those of the first two components only." : "Who is near to whom means something; how far groups lie apart, and how large they are, does not.";
-    const alone = found.of_class.filter((one) => one.count === 1).length;
-    const only = alone > 0 ? ` ${counted(alone, "picture")} cannot: no other of ${alone === 1 ? "its" : "their"} class is here.` : "";
-    const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "picture")} are drawn, chosen at random; neighbours are looked for among them.` : "";
+    const near = found.projection === "pca" ? "Distances are in the first two components only." : "Neighbourhoods are meaningful; distances between groups and their sizes are not.";
+    const alone = found.class_agreement.filter((one) => one.count === 1).length;
+    const only = alone > 0 ? ` ${counted(alone, "image")} cannot: there is no other image of ${alone === 1 ? "its" : "their"} class.` : "";
+    const some = found.count > found.x.length ? ` ${found.x.length.toLocaleString("en")} of ${counted(found.count, "image")} are displayed, selected at random; neighbours are searched among them.` : "";
     fill(
       told,
-      h("p", {}, found.agreement === null ? "" : `Of the pictures with a label, ${tenths(found.agreement)} have a nearest neighbour with the same one, by the cosine of the features.${only} `, near + some),
-      h("p", { class: "note" }, `Features: ${found.place}. Places: ${found.how}.`),
-      found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "picture")} could not be read or run`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
+      h("p", {}, found.agreement === null ? "" : `Of the labelled images, ${tenths(found.agreement)} have a nearest neighbour with the same label, by the cosine of the features.${only} `, near + some),
+      h("p", { class: "note" }, `Features: ${found.feature_source}. Projection: ${found.description}.`),
+      found.failed > 0 && h("details", {}, h("summary", {}, `${counted(found.failed, "image")} could not be read or evaluated`), h("ul", {}, ...found.failures.map((one) => h("li", {}, `${one.name}: ${one.reason}`)))),
     );
-    const rows = found.of_class.slice(0, LISTED);
+    const rows = found.class_agreement.slice(0, LISTED);
     table.hidden = rows.length === 0;
     fill(
       table,
@@ -209,7 +209,7 @@ export function scatter(page: Page): Part {
       h(
         "table",
         {},
-        h("caption", { class: "note" }, "How many pictures of a class have a nearest neighbour of the same class."),
+        h("caption", { class: "note" }, "The number of images of a class with a nearest neighbour of the same class."),
         h("thead", {}, h("tr", {}, ...["class", "pictures", "neighbour of the same", "share"].map((text) => h("th", { scope: "col" }, text)))),
         h(
           "tbody",
@@ -219,7 +219,7 @@ export function scatter(page: Page): Part {
           ),
         ),
       ),
-      found.of_class.length > rows.length && h("p", { class: "note" }, `The largest ${LISTED} of ${found.of_class.length} classes.`),
+      found.class_agreement.length > rows.length && h("p", { class: "note" }, `The largest ${LISTED} of ${found.class_agreement.length} classes.`),
     );
   }
 
@@ -230,8 +230,8 @@ export function scatter(page: Page): Part {
 
   plane.onmark = mark;
   plane.onpick = (point, touched) => {
-    if (touched || !run?.shows) mark(point);
-    else open(page, run, `s${points!.pictures[point]!}`);
+    if (touched || !run?.has_images) mark(point);
+    else open(page, run, `s${points!.indices[point]!}`);
   };
   card.onchoose = (point) => {
     mark(point);

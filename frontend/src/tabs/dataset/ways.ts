@@ -6,7 +6,7 @@ import type { RunInfo } from "./wire";
 
 /** Open a sample in another tab, with the run's model. */
 export function open(page: Page, run: RunInfo, picture: string, tab: "look" | "doubt" = "look", target = ""): void {
-  const model = run.asked ?? page.store.view.model;
+  const model = run.served_model ?? page.store.view.model;
   const same = model === page.store.view.model;
   page.store.set({ tab, picture, model, target, layer: same ? page.store.view.layer : "" }, true);
 }
@@ -14,7 +14,7 @@ export function open(page: Page, run: RunInfo, picture: string, tab: "look" | "d
 /** The same as buttons. */
 export function ways(page: Page, run: RunInfo, picture: string, name: string): HTMLElement[] {
   return [
-    h("button", { "aria-label": `Look at ${name}`, onclick: () => open(page, run, picture) }, "Look"),
-    h("button", { "aria-label": `Doubt ${name}`, onclick: () => open(page, run, picture, "doubt") }, "Doubt"),
+    h("button", { "aria-label": `Explain ${name}`, onclick: () => open(page, run, picture) }, "Explain"),
+    h("button", { "aria-label": `Test the map of ${name}`, onclick: () => open(page, run, picture, "doubt") }, "Trust"),
   ];
 }

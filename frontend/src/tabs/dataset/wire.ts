@@ -8,10 +8,10 @@ export type Kind = RunInfo["kinds"][number];
 export type Points = Schemas["Points"];
 export type Neighbours = Schemas["Neighbours"];
 export type Overall = Schemas["Overall"];
-export type Matrix = Schemas["MatrixOf"];
-export type Said = Schemas["Said"];
-export type SaidList = Schemas["SaidList"];
-export type Evaluation = Schemas["EvaluationOf"];
+export type Matrix = Schemas["MatrixOut"];
+export type Said = Schemas["RowPrediction"];
+export type SaidList = Schemas["RowPredictionList"];
+export type Evaluation = Schemas["EvaluationOut"];
 export type Curves = Schemas["Curves"];
 export type Range = Schemas["Range"];
 

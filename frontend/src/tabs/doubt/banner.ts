@@ -4,16 +4,16 @@ import { h, svg } from "../../dom";
 import { percent } from "../../numbers";
 import type { Verdict } from "./wire";
 
-const WORDS: Record<Verdict["belief"], { kind: string; title: string; plain: string }> = {
-  "believe it": { kind: "good", title: "Believe it", plain: "The map passed every test: nothing below speaks against it." },
-  "with care": { kind: "care", title: "With care", plain: "The map is about something, but:" },
-  "do not believe it": { kind: "bad", title: "Do not believe it", plain: "Because:" },
-  "cannot tell": { kind: "unknown", title: "Cannot tell", plain: "Because:" },
+const WORDS: Record<Verdict["level"], { kind: string; title: string; plain: string }> = {
+  supported: { kind: "good", title: "Supported", plain: "The map passed all tests." },
+  "weakly supported": { kind: "care", title: "Weakly supported", plain: "The map passed the position test, but:" },
+  "not supported": { kind: "bad", title: "Not supported", plain: "The reason:" },
+  "cannot tell": { kind: "unknown", title: "Cannot tell", plain: "The reason:" },
 };
 
 export function banner(told: Verdict): HTMLElement {
-  const { kind, title, plain } = WORDS[told.belief];
-  const others = told.predicted === told.target ? "" : `, though the model says ${told.predicted}`;
+  const { kind, title, plain } = WORDS[told.level];
+  const others = told.predicted === told.target ? "" : `; the predicted class is ${told.predicted}`;
   return h(
     "section",
     { class: `banner ${kind}`, role: "status" },

@@ -34,7 +34,7 @@ export class Brush {
       tabindex: 0,
       width: 1,
       height: 1,
-      "aria-label": "The picture, to be painted over",
+      "aria-label": "The image, for painting a mask",
       "aria-describedby": how,
     });
     this.element = h(
@@ -45,8 +45,8 @@ export class Brush {
       h(
         "p",
         { class: "note", id: how },
-        "Paint with the pointer. With the keyboard: arrows move a box (Shift: further), + and − change its size, ",
-        "Enter covers what is in it, Delete uncovers it, Ctrl + Z takes the last step back.",
+        "Paint with the pointer. Keyboard: arrow keys move a box (with Shift: faster), + and − change its size, ",
+        "Enter occludes it, Delete restores it, Ctrl + Z undoes the last step.",
       ),
     );
     this.canvas.addEventListener("pointerdown", (event) => this.begin(event));

@@ -9,7 +9,7 @@ import type { Verdict } from "./wire";
 /** Every card for which something was measured. */
 export function cards(told: Verdict, seen: HTMLImageElement, blurred: HTMLImageElement): HTMLElement[] {
   const made = [edge(told), certainty(told)];
-  if (told.place) made.unshift(marks(told, seen, blurred), place(told.place));
+  if (told.position_test) made.unshift(marks(told, seen, blurred), place(told.position_test));
   const alike = likeness(told);
   if (alike) made.splice(-1, 0, alike);
   return made;
@@ -27,41 +27,42 @@ function card(title: string, answer: string, figure: Element, words: string): HT
 
 function marks(told: Verdict, seen: HTMLImageElement, blurred: HTMLImageElement): HTMLElement {
   return card(
-    "What it marks",
+    "Highlighted region",
     "",
-    h("div", { class: "pair" }, marked(seen, told), still(blurred, "The same with that blurred out")),
-    "What the network sees. Outlined is the fifth of it where the map is highest; beside it that fifth is blurred out.",
+    h("div", { class: "pair" }, marked(seen, told), still(blurred, "The input with that region blurred")),
+    "The network input. Left: the 20 % with the highest map values, outlined. Right: the input with that region blurred.",
   );
 }
 
-function place(found: NonNullable<Verdict["place"]>): HTMLElement {
-  const count = found.falls.length;
-  const as = found.falls.filter((fall) => fall >= found.fall - 1e-6).length;
+function place(found: NonNullable<Verdict["position_test"]>): HTMLElement {
+  const count = found.drops.length;
+  const as = found.drops.filter((fall) => fall >= found.drop - 1e-6).length;
   return card(
-    "Does the place matter?",
+    "Position test",
     `p = ${found.p.toFixed(3)}`,
     falls(
-      found.falls,
-      `The class falls by ${fixed(found.fall)} nats at the map's place and by ${fixed(found.elsewhere)} on average elsewhere`,
+      found.drops,
+      `Drop in the log-probability of the class: ${fixed(found.drop)} nats at the highlighted region, ${fixed(found.mean_drop_elsewhere)} nats on average at other positions`,
     ),
-    `Grey: the same shape blurred out in ${count - 1} other places. The line should stand far to the right: ` +
-      `${["no other place costs", "one other place costs"][as - 1] ?? `${as - 1} other places cost`} the class as much.`,
+    `Drop in the log-probability when the highlighted region is blurred (line), compared with the same shape at ` +
+      `${count - 1} other positions (grey): ` +
+      `${["no other position has", "one other position has"][as - 1] ?? `${as - 1} other positions have`} a drop as large.`,
   );
 }
 
-function edge({ edge: found }: Verdict): HTMLElement {
+function edge({ border_test: found }: Verdict): HTMLElement {
   return card(
-    "Does the edge decide?",
-    found.decides ? "yes" : "no",
+    "Border test",
+    found.decides ? "the border decides" : "passed",
     amounts(
       [
-        { name: "the picture's edge blurred", value: found.edge, kind: found.decides ? "warned" : "others" },
-        { name: "its middle blurred", value: found.middle, kind: "others" },
+        { name: "border of the image blurred", value: found.border, kind: found.decides ? "warned" : "others" },
+        { name: "middle of the image blurred", value: found.middle, kind: "others" },
       ],
-      `The class loses ${fixed(found.edge)} nats without the edge and ${fixed(found.middle)} without the middle`,
+      `Drop in the log-probability: ${fixed(found.border)} nats with the border blurred, ${fixed(found.middle)} nats with the middle blurred`,
     ),
-    "How much the class loses, in nats. Where the edge is the longer bar, look for a watermark or a caption. " +
-      `${percent(found.marked)} of what the map marks lies in the edge.`,
+    "Drop in the log-probability, in nats. If the drop for the border is larger, look for a watermark or a caption. " +
+      `${percent(found.map_fraction)} of the map lies in the border.`,
   );
 }
 
@@ -74,28 +75,28 @@ function likeness(told: Verdict): HTMLElement | null {
   if (!rows.some((row) => row.values.length)) return null;
   const words = rows.map((row) => `${row.name}: ${row.values.map((value) => fixed(value)).join(", ")}`).join("; ");
   return card(
-    "Is it stable, and about this class?",
+    "Stability and class-specificity",
     "",
-    dots(rows, told.band, words),
-    "How like the map others are. Copies of the picture (dots) should give nearly the same map, above " +
-      `${told.rules.steady}; most maps of other classes (squares) should lie left of the shaded band of the copies; ` +
-      "that of a class much like this one may not.",
+    dots(rows, told.min_correlation, words),
+    "Rank correlation of the map with other maps. Perturbed copies of the image (dots) should yield nearly the same map, above " +
+      `${told.thresholds.min_stability}; maps of other classes (squares) should be less similar than those of the copies (shaded band), ` +
+      "except for classes that resemble this one.",
   );
 }
 
 const known = (list: Verdict["noise"]): number[] =>
   list.flatMap((one) => (one.correlation === null ? [] : [one.correlation]));
 
-function certainty({ certainty: found }: Verdict): HTMLElement {
+function certainty({ confidence: found }: Verdict): HTMLElement {
   return card(
-    "Is the model sure?",
-    found.guessing ? "it is guessing" : percent(found.probability),
+    "Confidence",
+    found.guessing ? "counts as a guess" : percent(found.probability),
     share(
       found.probability,
       found.probability - found.margin,
-      `${percent(found.probability)}, ${percent(found.margin)} over the second class`,
+      `${percent(found.probability)}, ${percent(found.margin)} more than the second class`,
     ),
-    `Its likeliest class, and the second. It is as unsure as among ${found.choices.toFixed(1)} of ` +
-      `${found.classes} equally likely classes. A map of a guess explains nothing.`,
+    `The probabilities of the predicted and of the second class. The perplexity is ${found.perplexity.toFixed(1)} of ` +
+      `${found.classes} classes. The map of a guess is not meaningful.`,
   );
 }

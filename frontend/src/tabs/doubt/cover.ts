@@ -19,9 +19,9 @@ import { change, meaning, stands, told } from "./stands";
 import type { Covered } from "./wire";
 
 const FILLS = [
-  { value: "blur", text: "a blur of itself" },
+  { value: "blur", text: "blurred image" },
   { value: "grey", text: "grey" },
-  { value: "mean", text: "the mean colour of the rest" },
+  { value: "mean", text: "mean colour of the rest" },
 ];
 /** The share of the picture that a verdict blurs out, too. */
 const TOP = 0.2;
@@ -34,16 +34,16 @@ export function cover(page: Page): Part {
   const trouble = new Trouble();
   const classes = h("div");
   const latest = new Latest<object, Covered>(
-    "/api/cover",
+    "/api/occlude",
     (answer) => void draw(answer),
     (error) => trouble.tell(error),
     (waiting) => busy(element, waiting),
   );
   let now: Now | null = null;
 
-  const size = slider("Size of the brush", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), portion);
+  const size = slider("Brush size", { min: 0.01, max: 0.2, step: 0.005 }, (value) => (brush.size = value), portion);
   size.set(brush.size);
-  const fills = choice("Cover it with", (value) => {
+  const fills = choice("Infill", (value) => {
     own.set({ fill: value === "blur" ? null : value });
     ask();
   });
@@ -54,7 +54,7 @@ export function cover(page: Page): Part {
   tool.set("paint");
   const undo = h("button", { onclick: () => brush.undo() }, "Undo");
   const clear = h("button", { onclick: () => brush.clear() }, "Clear");
-  const mark = h("button", { class: "main", onclick: coverMarked }, "Cover what the map marks");
+  const mark = h("button", { class: "main", onclick: coverMarked }, "Occlude the highlighted region");
   const seeBox = (on: boolean) => () => brush.showBox(on);
   const box = h(
     "button",
@@ -65,16 +65,16 @@ export function cover(page: Page): Part {
       onfocus: seeBox(true),
       onblur: seeBox(false),
     },
-    "Cover the box",
+    "Occlude the box",
   );
-  const keep = h("button", { onclick: () => void takeAlong() }, "Take the covered picture along");
+  const keep = h("button", { onclick: () => void takeAlong() }, "Use the occluded image");
   const element = h(
     "div",
     { class: "cover" },
     h(
       "p",
       { class: "lead" },
-      "Paint over what you think the model looks at. If its answer stays, it did not need that.",
+      "Paint over a region of the image. If the prediction does not change, the model does not need the region.",
     ),
     outcome.element,
     trouble.element,
@@ -90,7 +90,7 @@ export function cover(page: Page): Part {
         fills.element,
         h("div", { class: "row" }, mark, box),
       ),
-      h("section", { class: "card", "aria-label": "What comes of it" }, view.element, classes, keep),
+      h("section", { class: "card", "aria-label": "Result" }, view.element, classes, keep),
     ),
   );
   brush.onchange = (painting) => {
@@ -105,7 +105,7 @@ export function cover(page: Page): Part {
   }
 
   function question() {
-    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.mask.packed(), fill: fills.select.value };
+    return { ...now!.doubt, target: String(now!.made.index ?? now!.doubt.target ?? ""), mask: brush.mask.packed(), infill: fills.select.value };
   }
 
   function ask(): void {
@@ -122,30 +122,30 @@ export function cover(page: Page): Part {
     const next = new Uint8Array(marked.length);
     for (const i of best.slice(0, Math.round(TOP * known.length))) next[i] = 1;
     if (best.length) brush.cover(next);
-    else outcome.say("The map marks nothing here.");
+    else outcome.say("The map highlights no region here.");
   }
 
   async function draw(answer: Covered): Promise<void> {
-    const image = await decoded(answer.image);
+    const image = await decoded(answer.preview);
     trouble.clear();
     const one = answer.classes[0]!;
-    view.set(image, Field.of(answer.heat, answer.heat.place), lookOf(page), `The map for ${one.name} now`);
+    view.set(image, Field.of(answer.map, answer.map.geometry), lookOf(page), `New map for ${one.name}`);
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(
-      answer.share > 0
-        ? `${change(one)}: ${meaning(one)} You covered ${portion(answer.share)} of the picture.`
-        : `${one.name} ${percent(one.before)}. Nothing is covered yet.`,
+      answer.fraction > 0
+        ? `${change(one)}: ${meaning(one)} ${portion(answer.fraction)} of the image is occluded.`
+        : `${one.name} ${percent(one.before)}. Nothing is occluded yet.`,
     );
-    element.dataset.share = answer.share.toFixed(4);
+    element.dataset.share = answer.fraction.toFixed(4);
     element.dataset.after = one.after.toFixed(6);
   }
 
   async function takeAlong(): Promise<void> {
     try {
-      const kept = await post<Covered>("/api/cover", { ...question(), keep: true });
-      if (!kept.picture) return;
-      page.store.set({ picture: kept.picture }, true);
-      page.say("All tabs look at the covered picture now. Back leads to the one before.");
+      const kept = await post<Covered>("/api/occlude", { ...question(), keep: true });
+      if (!kept.image) return;
+      page.store.set({ picture: kept.image }, true);
+      page.say("All tabs now use the occluded image. The Back button of the browser returns to the previous one.");
     } catch (error) {
       page.failed(error);
     }
@@ -153,14 +153,14 @@ export function cover(page: Page): Part {
 
   /** What the network sees of the picture, in shares of it. */
   function sight({ answer }: Now): Box {
-    const [width, height] = answer.place.original;
-    const [left, top, right, bottom] = seen(answer.place);
+    const [width, height] = answer.geometry.original;
+    const [left, top, right, bottom] = seen(answer.geometry);
     return [left / width, top / height, right / width, bottom / height];
   }
 
   return {
     name: "cover",
-    title: "Cover",
+    title: "Occlude",
     element,
     show(next) {
       const other = !now || now.image !== next.image;
@@ -171,7 +171,7 @@ export function cover(page: Page): Part {
       buttons();
       if (!next.slow) return ask();
       view.set(next.image, next.field, lookOf(page), `The map for ${next.made.target}`);
-      outcome.say(`${next.made.method} takes a while: it is asked when you lift the brush.`);
+      outcome.say(`${next.made.method} is slow: the map is computed when you release the brush.`);
     },
     paint: () => view.paint(lookOf(page)),
     hide: () => latest.stop(),

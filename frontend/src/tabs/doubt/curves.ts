@@ -28,18 +28,18 @@ export function curves(): Part {
     "insertion",
     steps,
     "Insertion",
-    "Into a blurred picture the pixels are put back, those that the map marks most first. A good map brings the class back early: a large area.",
+    "Pixels are inserted into a blurred image in descending order of the map. A good map restores the class early: the area is large.",
   );
   const deletion = new WalkPlot(
     "deletion",
     steps,
     "Deletion",
-    "From the picture the pixels are blurred away in the same order. A good map loses the class early: a small area.",
+    "Pixels are blurred in the same order. With a good map the probability drops early: the area is small.",
   );
   const plots = [insertion, deletion];
   const stills = plots.map((plot) => h("canvas", { role: "img", width: 1, height: 1, "aria-label": plot.kind }));
   const captions = plots.map(() => h("figcaption"));
-  const scrub = slider("Share of the picture that has gone, or come", { min: 0, max: 28, step: 1 }, mark, (point) =>
+  const scrub = slider("Fraction of the pixels that are removed or inserted", { min: 0, max: 28, step: 1 }, mark, (point) =>
     portion(point / steps()),
   );
   const shown = h(
@@ -50,17 +50,17 @@ export function curves(): Part {
     h(
       "section",
       { class: "card" },
-      h("h3", {}, "What the network is shown there"),
+      h("h3", {}, "Input at this step"),
       scrub.element,
       h("div", { class: "stills" }, ...stills.map((canvas, i) => h("figure", {}, canvas, captions[i]))),
-      h("p", { class: "note" }, "Move along a curve, or along this line, to see the picture at that point."),
+      h("p", { class: "note" }, "Move along a curve or the slider to see the input at that step."),
     ),
   );
   const long = new Long<WalkCurves>({
     path: "/api/curves",
-    doing: "Taking the picture apart",
-    button: "Draw the curves",
-    question: `How fast does the class come and go in the order of the map? ${RUNS} runs of the network`,
+    doing: "Computing the curves",
+    button: "Compute the curves",
+    question: `Insertion and deletion curves, with ${RUNS} runs of the network`,
     seconds: ({ slow, answer: { seconds } }) => (slow ? seconds : 0) + (seconds * RUNS) / (slow ? 500 : 1.6),
     clear,
     heard,
@@ -83,12 +83,12 @@ export function curves(): Part {
   for (const plot of plots) plot.onpoint = (share) => walk && mark(Math.round(share * steps()));
 
   function heard(name: string, content: unknown, wanted: () => boolean): void {
-    if (name === "walked") void begin(content as Walked, wanted);
+    if (name === "steps") void begin(content as Walked, wanted);
     if (name === "points") add(content as CurveLine);
   }
 
   async function draw(made: WalkCurves, wanted: () => boolean): Promise<void> {
-    await begin(made.walked, wanted);
+    await begin(made.steps, wanted);
     if (!wanted()) return;
     made.lines.forEach(add);
     mark(Number(scrub.input.value));
@@ -104,12 +104,12 @@ export function curves(): Part {
   }
 
   async function prepare(walked: Walked, wanted: () => boolean): Promise<void> {
-    const [seen, substrate] = await Promise.all([decoded(walked.seen), decoded(walked.substrate)]);
+    const [seen, substrate] = await Promise.all([decoded(walked.network_input), decoded(walked.infill)]);
     if (!wanted()) return;
-    walk = { steps: walked.steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
-    scrub.input.max = String(walked.steps);
+    walk = { steps: walked.n_steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
+    scrub.input.max = String(walked.n_steps);
     shown.classList.remove("hidden");
-    mark(Math.round(walked.steps / 4));
+    mark(Math.round(walked.n_steps / 4));
   }
 
   function add(line: CurveLine): void {
@@ -133,7 +133,7 @@ export function curves(): Part {
       compose(stills[i]!, walk!, point, plot.kind === "insertion");
       const value = plot.at(point);
       const share = portion(point / walk!.steps);
-      const what = plot.kind === "insertion" ? `${share} put in` : `${share} taken out`;
+      const what = plot.kind === "insertion" ? `${share} inserted` : `${share} removed`;
       const words = `${what}: ${now?.made.target ?? "the class"} ${value === undefined ? "…" : percent(value)}`;
       stills[i]!.setAttribute("aria-label", words);
       fill(captions[i]!, words);

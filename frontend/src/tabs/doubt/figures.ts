@@ -52,9 +52,9 @@ export function falls(all: readonly number[], words: string): SVGSVGElement {
     ...bars,
     svg("line", { class: "axis", x1: LEFT, x2: RIGHT, y1: base, y2: base }),
     svg("line", { class: "mark", x1: at.toFixed(1), x2: at.toFixed(1), y1: 6, y2: base }),
-    text(right ? at - 6 : at + 6, 15, "the map's place", right ? "end" : "start", "told"),
+    text(right ? at - 6 : at + 6, 15, "highlighted region", right ? "end" : "start", "told"),
     text(LEFT, 117, plain(low)),
-    text(WIDTH / 2, 117, "fall of the class, in nats", "middle"),
+    text(WIDTH / 2, 117, "drop in log-probability, in nats", "middle"),
     text(RIGHT, 117, plain(high), "end"),
   );
 }
@@ -125,7 +125,7 @@ export function share(value: number, mark: number, words: string): SVGSVGElement
     svg("rect", { class: "own", x: LEFT, y: 6, width: Math.max(2, value * (RIGHT - LEFT)).toFixed(1), height: 14, rx: 3 }),
     svg("line", { class: "mark", x1: across(mark).toFixed(1), x2: across(mark).toFixed(1), y1: 2, y2: 24 }),
     mark > 0.3 && text(LEFT, 36, "0 %"),
-    text(across(mark), 36, "the second", mark > 0.85 ? "end" : mark < 0.15 ? "start" : "middle"),
+    text(across(mark), 36, "second class", mark > 0.85 ? "end" : mark < 0.15 ? "start" : "middle"),
     mark < 0.7 && text(RIGHT, 36, "100 %", "end"),
   );
 }

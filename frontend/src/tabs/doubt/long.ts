@@ -77,7 +77,7 @@ export class Long<T> {
     const seconds = Math.max(1, Math.round(this.plan.seconds(now)));
     fill(
       this.start,
-      h("p", {}, `${this.plan.question}, some ${seconds} s here.`),
+      h("p", {}, `${this.plan.question}, about ${seconds} s here.`),
       h("button", { class: "main", onclick: () => void this.run(this.now ?? now) }, this.plan.button),
     );
   }

@@ -33,12 +33,12 @@ const sided = (value: number, unit: string): string => `${value > 0 ? "+" : valu
 const shifted = (value: number): string => sided(Math.round(100 * value), " %");
 
 const DIALS: Dial[] = [
-  { name: "angle", words: "Turn", min: -45, max: 45, step: 1, tell: (value) => sided(value, "°") },
+  { name: "angle", words: "Rotation", min: -45, max: 45, step: 1, tell: (value) => sided(value, "°") },
   { name: "noise", words: "Noise", min: 0, max: 0.3, step: 0.005, tell: (value) => `${(100 * value).toFixed(1)} %` },
   { name: "across", words: "Shift right", min: -0.25, max: 0.25, step: 0.01, tell: shifted },
   { name: "down", words: "Shift down", min: -0.25, max: 0.25, step: 0.01, tell: shifted },
   { name: "blur", words: "Blur", min: 0, max: 0.06, step: 0.001, tell: (value) => `${(100 * value).toFixed(1)} %` },
-  { name: "light", words: "Light", min: -0.4, max: 0.4, step: 0.01, tell: shifted },
+  { name: "light", words: "Brightness", min: -0.4, max: 0.4, step: 0.01, tell: shifted },
 ];
 /** Points of a dial's whole range that are asked for at once. */
 const SWEEP = 15;
@@ -55,7 +55,7 @@ export function stability(page: Page): Part {
   const classes = h("div");
   const drawing = h("div", { class: "trace" });
   const latest = new Latest<Doubt & Values, Varied>(
-    "/api/vary",
+    "/api/perturb",
     (answer, at) => void draw(answer, at),
     (error) => trouble.tell(error),
     (waiting) => busy(element, waiting),
@@ -69,21 +69,21 @@ export function stability(page: Page): Part {
   const sweeping = new Turns();
   let now: Now | null = null;
 
-  const reset = h("button", { onclick: clear }, "Back to the picture");
-  const sweep = h("button", { onclick: () => void goThrough() }, "Go through the range");
+  const reset = h("button", { onclick: clear }, "Reset");
+  const sweep = h("button", { onclick: () => void goThrough() }, "Sweep");
   const element = h(
     "div",
     { class: "stability" },
-    h("p", { class: "lead" }, "Change the picture a little. A map that can be believed follows it."),
+    h("p", { class: "lead" }, "Perturb the image slightly. A trustworthy map changes in the same way."),
     outcome.element,
     trouble.element,
     h("div", { class: "views" }, views.first.element, views.now.element, views.back.element),
     h(
       "div",
       { class: "below" },
-      h("section", { class: "card dials", "aria-label": "Changes" }, ...DIALS.map(dial), h("div", { class: "row" }, reset, sweep)),
-      h("section", { class: "card" }, h("h3", {}, "How far does it follow?"), drawing),
-      h("section", { class: "card" }, h("h3", {}, "And the classes?"), classes, h("p", { class: "note" }, "Where the class itself falls, the map may change with good reason.")),
+      h("section", { class: "card dials", "aria-label": "Perturbations" }, ...DIALS.map(dial), h("div", { class: "row" }, reset, sweep)),
+      h("section", { class: "card" }, h("h3", {}, "Stability"), drawing),
+      h("section", { class: "card" }, h("h3", {}, "Classes"), classes, h("p", { class: "note" }, "If the probability of the class drops, a different map is to be expected.")),
     ),
   );
 
@@ -134,16 +134,16 @@ export function stability(page: Page): Part {
   }
 
   async function draw(answer: Varied, at: Values): Promise<void> {
-    const image = await decoded(answer.image);
+    const image = await decoded(answer.network_input);
     trouble.clear();
     const untouched = DIALS.every((one) => at[one.name] === 0);
     if (untouched) [plain, plainFor] = [image, about()];
     if (!plain || plainFor !== about()) await fetchPlain();
     const one = answer.classes[0]!;
     const look = lookOf(page);
-    views.first.set(plain!, Field.of(answer.first, answer.first.place), look, `As it is: ${one.name} ${percent(one.before)}`);
-    views.now.set(image, Field.of(answer.heat, answer.heat.place), look, untouched ? "Not changed yet" : `Changed: ${one.name} ${percent(one.after)}`);
-    views.back.set(plain!, laid(answer), look, "Its map, laid back on the first");
+    views.first.set(plain!, Field.of(answer.original_map, answer.original_map.geometry), look, `Unmodified: ${one.name} ${percent(one.before)}`);
+    views.now.set(image, Field.of(answer.map, answer.map.geometry), look, untouched ? "Not perturbed yet" : `Perturbed: ${one.name} ${percent(one.after)}`);
+    views.back.set(plain!, laid(answer), look, "Its map, mapped back to the unmodified image");
     fill(classes, stands(answer.classes, answer.target));
     outcome.say(words(answer, untouched));
     if (answer.correlation !== null) trace.set(at[moving.name]!, answer.correlation);
@@ -157,13 +157,13 @@ export function stability(page: Page): Part {
   /** The link restored a changed picture: the unchanged one is missing. */
   async function fetchPlain(): Promise<void> {
     const mine = about();
-    const answer = await post<Varied>("/api/vary", now!.doubt);
-    [plain, plainFor] = [await decoded(answer.image), mine];
+    const answer = await post<Varied>("/api/perturb", now!.doubt);
+    [plain, plainFor] = [await decoded(answer.network_input), mine];
   }
 
   function drawTrace(): void {
     if (trace.size < 2) {
-      fill(drawing, h("p", { class: "note" }, "Move a slider, or let it go through its range: how like the first map is gets drawn here."));
+      fill(drawing, h("p", { class: "note" }, "Move a slider, or choose Sweep: the similarity to the first map is plotted here."));
       return;
     }
     const points = [...trace].sort((one, other) => one[0] - other[0]);
@@ -179,7 +179,7 @@ export function stability(page: Page): Part {
         `Rank correlation with the first map, by ${moving.words.toLowerCase()}: ` +
           points.map(([x, y]) => `${moving.tell(x)} ${fixed(y)}`).join(", "),
       ),
-      h("p", { class: "note" }, "1: the same places in the same order. Below the dashed line the map is called unstable."),
+      h("p", { class: "note" }, "1: all positions are ranked in the same order. Below the dashed line the map counts as unstable."),
     );
   }
 
@@ -196,7 +196,7 @@ export function stability(page: Page): Part {
         const value = moving.min + ((moving.max - moving.min) * i) / (SWEEP - 1);
         const at = { ...values, [moving.name]: Number((Math.round(value / moving.step) * moving.step).toFixed(4)) };
         dials.get(moving.name)!.set(at[moving.name]!);
-        const answer = await post<Varied>("/api/vary", { ...now.doubt, ...at }, signal);
+        const answer = await post<Varied>("/api/perturb", { ...now.doubt, ...at }, signal);
         if (!signal.aborted) await draw(answer, at);
       }
     } catch (error) {
@@ -211,7 +211,7 @@ export function stability(page: Page): Part {
 
   function stopSweep(): void {
     sweeping.end();
-    sweep.textContent = "Go through the range";
+    sweep.textContent = "Sweep";
   }
 
   return {
@@ -236,18 +236,18 @@ export function stability(page: Page): Part {
 
 /** Where it is not known, nothing is drawn. */
 function laid(answer: Varied): Field {
-  const [map, known] = unpack(answer.back) as [Field["map"], Field["map"]];
+  const [map, known] = unpack(answer.mapped_back) as [Field["map"], Field["map"]];
   const values = map.values.map((value, i) => (known.values[i]! < 0.5 ? NaN : value));
-  return new Field({ ...map, values }, answer.first.place, false, answer.first.signed, answer.first.percentile);
+  return new Field({ ...map, values }, answer.original_map.geometry, false, answer.original_map.signed, answer.original_map.percentile);
 }
 
 function words(answer: Varied, untouched: boolean): string {
   const one = answer.classes[0]!;
-  if (untouched) return "Nothing is changed yet.";
+  if (untouched) return "Nothing is perturbed yet.";
   const standing = `${one.name} ${percent(one.before)} → ${percent(one.after)}`;
-  if (answer.correlation === null) return `There is no map to compare: it is the same everywhere. ${standing}.`;
+  if (answer.correlation === null) return `The map is constant and cannot be compared. ${standing}.`;
   const value = fixed(answer.correlation);
   const verdict =
-    answer.correlation >= 0.8 ? "The map follows" : answer.correlation >= 0.5 ? "The map follows in part" : "The map does not follow";
-  return `${verdict}: rank correlation ${value} over the ${portion(answer.shared)} that both know. ${standing}.`;
+    answer.correlation >= 0.8 ? "The map is stable" : answer.correlation >= 0.5 ? "The map is partly stable" : "The map is unstable";
+  return `${verdict}: rank correlation ${value} over the ${portion(answer.valid_fraction)} that both maps cover. ${standing}.`;
 }

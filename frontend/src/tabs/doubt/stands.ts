@@ -37,11 +37,11 @@ export const change = (one: Stand): string => `${one.name} ${percent(one.before)
 
 /** What a fall from one probability to another says about what was covered. */
 export function meaning(one: Stand): string {
-  if (one.after > one.before + 0.05) return "it is surer without what you covered.";
+  if (one.after > one.before + 0.05) return "the model is more confident without the occluded region.";
   const left = one.after / Math.max(one.before, 1e-9);
-  if (left < 0.5) return "what you covered matters.";
-  if (left < 0.9) return "what you covered matters a little.";
-  return "what you covered hardly matters.";
+  if (left < 0.5) return "the occluded region is important.";
+  if (left < 0.9) return "the occluded region has some influence.";
+  return "the occluded region has hardly any influence.";
 }
 
 /** A line of text that is read out when it changes. */

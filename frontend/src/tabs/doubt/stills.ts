@@ -19,10 +19,10 @@ export function still(image: HTMLImageElement, words: string): HTMLCanvasElement
 
 /** The picture with a line round what was blurred out. */
 export function marked(seen: HTMLImageElement, told: Verdict): HTMLCanvasElement {
-  const canvas = still(seen, "What the network sees, with what the map marks outlined");
+  const canvas = still(seen, "The network input, with the highlighted region outlined");
   const context = canvas.getContext("2d")!;
   const { width, height } = canvas;
-  const grid = unpack(told.place!.marked)[0]!;
+  const grid = unpack(told.position_test!.highlighted)[0]!;
   const shares = new Field(grid, plainPlace(seen.naturalWidth, seen.naturalHeight), false, false, 100).landed(width, height);
   const inside = (x: number, y: number): boolean =>
     x >= 0 && y >= 0 && x < width && y < height && shares[y * width + x]! >= 0.5;

@@ -21,9 +21,9 @@ export function verdict(page: Page): Part {
   const found = h("div", { class: "found" });
   const long = new Long<Verdict>({
     path: "/api/trust",
-    doing: "Putting the map to the test",
-    button: "Put it to the test",
-    question: `Can this map be believed? About ${RUNS} runs of the network tell`,
+    doing: "Running the tests",
+    button: "Run tests",
+    question: `Tests whether the map can be trusted, with about ${RUNS} runs of the network`,
     seconds: (now) => now.answer.seconds * (now.slow ? 14 : RUNS / 1.6),
     clear() {
       fill(found);
@@ -35,12 +35,12 @@ export function verdict(page: Page): Part {
   let small: HeatView[] = [];
 
   async function draw(told: Verdict, wanted: () => boolean): Promise<void> {
-    const [seen, blurred] = await Promise.all([decoded(told.seen), decoded(told.blurred)]);
+    const [seen, blurred] = await Promise.all([decoded(told.network_input), decoded(told.occluded_input)]);
     if (!wanted()) return;
     small = [];
     fill(found, banner(told), h("div", { class: "cards" }, ...cards(told, seen, blurred)), compared(told, seen));
-    element.dataset.belief = told.belief;
-    element.dataset.p = told.place ? String(told.place.p) : "";
+    element.dataset.belief = told.level;
+    element.dataset.p = told.position_test ? String(told.position_test.p) : "";
   }
 
   /** The maps that it was compared with: one or two of each kind. */
@@ -50,8 +50,8 @@ export function verdict(page: Page): Part {
     const all = [...told.classes, ...told.noise, ...told.shifts];
     const first = [0, 1, 2].filter((i) => i < told.classes.length);
     const which = [...first, told.classes.length, told.classes.length + told.noise.length];
-    const names = ["next class", "random class", "random class"].slice(0, first.length);
-    const kinds = [...names, "with a little noise", "shifted a little"];
+    const names = ["second class", "random class", "random class"].slice(0, first.length);
+    const kinds = [...names, "with noise", "shifted"];
     const views = which.map((at, i) => {
       const one = all[at]!;
       const name = i < first.length ? `${one.name}, ${kinds[i]}` : kinds[i]!;
@@ -64,11 +64,11 @@ export function verdict(page: Page): Part {
     return h(
       "section",
       { class: "card compared" },
-      h("h3", {}, "The maps it was compared with"),
+      h("h3", {}, "Compared maps"),
       h(
         "p",
         { class: "note" },
-        "And their rank correlation with it: 1 marks the same places in the same order, 0 has nothing to do with it.",
+        "With their rank correlation: 1 if the maps rank all positions in the same order, 0 if the orders are unrelated.",
       ),
       h("div", { class: "small" }, ...views),
     );

@@ -10,8 +10,8 @@ const PAD = { left: 44, right: 12, top: 10, bottom: 36 };
 /** Whose curves, as they are drawn and called. */
 export const OF = [
   { of: "map", name: "this map" },
-  { of: "centre", name: "the middle first" },
-  { of: "random", name: "in random order" },
+  { of: "centre", name: "centre first" },
+  { of: "random", name: "random order" },
 ] as const;
 
 const across = (share: number): number => PAD.left + share * (WIDTH - PAD.left - PAD.right);
@@ -81,7 +81,7 @@ export class WalkPlot {
         svg("text", { class: "tick", x: across(share), y: HEIGHT - 21, "text-anchor": share === 1 ? "end" : "middle" }, `${100 * share} %`),
       );
     }
-    const what = this.kind === "insertion" ? "share of the picture put in" : "share of the picture taken out";
+    const what = this.kind === "insertion" ? "fraction of pixels inserted" : "fraction of pixels removed";
     parts.push(svg("text", { class: "label", x: across(0.5), y: HEIGHT - 5, "text-anchor": "middle" }, what));
     for (const { of } of [...OF].reverse()) {
       const values = this.lines.get(of);
@@ -126,6 +126,6 @@ function key(of: string): SVGSVGElement {
 /** "better than both", from areas. */
 export function ranked(own: number, others: readonly number[], highIsGood: boolean): string {
   const beaten = others.filter((other) => (highIsGood ? own > other : own < other)).length;
-  return beaten === others.length ? "better than both yardsticks" : beaten > 0 ? "better than one of them" : "no better than either";
+  return beaten === others.length ? "better than both baselines" : beaten > 0 ? "better than one baseline" : "not better than either baseline";
 }
 

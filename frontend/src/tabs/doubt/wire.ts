@@ -2,11 +2,11 @@
 
 import type { Schemas } from "../../api/types";
 
-export type Doubt = Partial<Schemas["MapRequest"]> & { picture: string };
+export type Doubt = Partial<Schemas["MapRequest"]> & { image: string };
 export type Stand = Schemas["ClassChange"];
 export type Verdict = Schemas["Verdict"];
-export type WalkCurves = Schemas["WalkCurves"];
+export type WalkCurves = Schemas["CurvesResponse"];
 export type CurveLine = Schemas["CurveLine"];
 export type Walked = Schemas["CurveSteps"];
-export type Covered = Schemas["Covered"];
-export type Varied = Schemas["Varied"];
+export type Covered = Schemas["OccludeResponse"];
+export type Varied = Schemas["PerturbResponse"];

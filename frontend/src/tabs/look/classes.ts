@@ -22,7 +22,7 @@ export class Classes {
 
   constructor(private readonly page: Page) {
     const names = (): readonly string[] => modelOf(page).labels;
-    this.search = combobox("Explain another class", names, (index) => this.aim({ one: index }), "find by name");
+    this.search = combobox("Explain another class", names, (index) => this.aim({ one: index }), "search by name");
     this.rival = combobox(
       "Rather than",
       names,
@@ -35,11 +35,11 @@ export class Classes {
     this.element = h(
       "section",
       { class: "classes" },
-      h("h3", {}, "What it says"),
+      h("h3", {}, "Positive evidence"),
       this.guesses,
       this.search.element,
       this.rival.element,
-      check("What speaks against it", this.against),
+      check("Negative evidence", this.against),
       this.back,
     );
   }
@@ -48,7 +48,7 @@ export class Classes {
   show(answer: Answer): void {
     this.best = answer.predictions[0]?.index ?? null;
     const { one, other } = this.now;
-    const marks = { truth: answer.truth, rival: other };
+    const marks = { truth: answer.label_index, rival: other };
     const list = bars(answer.predictions, one ?? this.best, (index) => this.aim({ one: index, other: null }), marks);
     const held = this.guesses.contains(document.activeElement)
       ? [...this.guesses.querySelectorAll("button")].indexOf(document.activeElement as HTMLButtonElement)

@@ -21,12 +21,12 @@ export class Downloads {
       h("button", { title, onclick: click }, text);
     this.element = h(
       "div",
-      { class: "row downloads", role: "group", "aria-label": "Take along" },
-      button("Overlay", "The overlay as a PNG, as large as the picture", () => void this.keep("overlay.png")),
-      button("Panel", "Picture, map, overlay and top-5 on one page, as a PNG", () => void this.keep("panel.png")),
-      button("NPZ", "The map's numbers: raw, map, heatmap", () => void this.keep("map.npz")),
-      button("Record", "Everything but the pixels, as JSON", () => void this.keep("record.json")),
-      button("Copy link", "An address that brings this view back", () => void this.link()),
+      { class: "row downloads", role: "group", "aria-label": "Download" },
+      button("Overlay", "The overlay as a PNG, at the size of the image", () => void this.keep("overlay.png")),
+      button("Panel", "Image, map, overlay and the five most probable classes in one PNG", () => void this.keep("panel.png")),
+      button("NPZ", "The arrays of the map: raw, map, heatmap", () => void this.keep("map.npz")),
+      button("Record", "The record without pixels, as JSON", () => void this.keep("record.json")),
+      button("Copy link", "A URL that restores this view", () => void this.link()),
     );
   }
 
@@ -48,7 +48,7 @@ export class Downloads {
   private asked(what: string): Promise<Blob> {
     const question = questionOf(this.page, this.page.store.view);
     if (what !== "panel.png") return made(`/api/explain/${what}`, question);
-    this.page.say("Drawing …");
+    this.page.say("Rendering …");
     const { opacity, colormap, blend, contour } = lookOf(this.page);
     const look = { opacity, blend, colormap: colormap || null, contour: contour || null };
     return made("/api/explain/panel.png", { ...question, ...look }).finally(() => this.page.say(""));
@@ -56,19 +56,19 @@ export class Downloads {
 
   /** At the picture's own size, or as much of it as the server shows. */
   private async drawn(): Promise<Blob> {
-    const image = await decoded(pictureUrl(this.answer!.picture));
+    const image = await decoded(pictureUrl(this.answer!.image));
     return png(this.overlay.drawn(image.naturalWidth, image.naturalHeight));
   }
 
   private async link(): Promise<void> {
     const { page } = this;
     const given = page.store.view.picture.startsWith("u");
-    const lasting = given ? " Your picture is only there until the server stops." : "";
+    const lasting = given ? " Uploaded images are kept only until the server stops." : "";
     try {
       await navigator.clipboard.writeText(location.href);
-      page.say(`The link is in the clipboard.${lasting}`);
+      page.say(`The link was copied to the clipboard.${lasting}`);
     } catch {
-      page.say("The browser does not let this page write to the clipboard: copy the address itself.", "error");
+      page.say("The browser blocks the clipboard; copy the URL from the address bar.", "error");
     }
   }
 }

@@ -10,7 +10,7 @@ export function fieldOf(answer: Answer): Field {
   const map = answer.maps[0]!;
   const known = fields.get(map);
   if (known) return known;
-  const made = Field.of(map, answer.place);
+  const made = Field.of(map, answer.geometry);
   fields.set(map, made);
   return made;
 }

@@ -23,7 +23,7 @@ export class Layers {
       "details",
       {},
       h("summary", {}, "Another layer"),
-      field("By its name in the network", this.other),
+      field("Name of the module", this.other),
     );
     this.input.addEventListener("input", () => pick(false));
     this.input.addEventListener("change", () => pick(true));
@@ -54,13 +54,13 @@ export class Layers {
     if (shown) this.input.value = String(layers.indexOf(shown));
     const words = none || several ? "" : shown ? layerWords(shown) : layer;
     this.told.textContent = words;
-    this.input.setAttribute("aria-valuetext", words || "not asked for");
+    this.input.setAttribute("aria-valuetext", words || "not used");
     if (document.activeElement !== this.other) this.other.value = shown || none ? "" : layer;
     this.more.hidden = none || several;
     fill(
       this.note,
-      none && "This method maps the picture itself, not a layer.",
-      several && "This method makes one map of all these layers.",
+      none && "This method explains the input directly and uses no layer.",
+      several && "This method fuses all these layers into one map.",
     );
   }
 }

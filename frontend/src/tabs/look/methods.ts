@@ -23,13 +23,13 @@ export class Methods {
 
   constructor(private readonly page: Page) {
     this.method = methodChoice(page, (name) => this.choose(name));
-    this.score = choice("A class is scored by", (name) => page.store.set({ score: name }, true));
+    this.score = choice("Class score", (name) => page.store.set({ score: name }, true));
     this.text.addEventListener("change", () => this.text.value.trim() && this.choose(this.text.value.trim()));
     const presets = PRESETS.map((text) => h("button", { class: "preset", onclick: () => this.choose(text) }, text));
     this.element = h(
       "section",
       { class: "methods" },
-      h("h3", {}, "Explained by"),
+      h("h3", {}, "Method"),
       modelChoice(page),
       this.method.element,
       this.options,
@@ -37,9 +37,9 @@ export class Methods {
         "details",
         {},
         h("summary", {}, "Combine methods"),
-        field("Written as", this.text),
+        field("Expression", this.text),
         h("div", { class: "presets" }, ...presets),
-        h("p", { class: "note" }, `Round any method: ${page.start.combinators.map((one) => one.name).join(", ")}.`),
+        h("p", { class: "note" }, `Combinators for any method: ${page.start.combinators.map((one) => one.name).join(", ")}.`),
       ),
       this.score.element,
     );

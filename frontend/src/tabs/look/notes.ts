@@ -8,25 +8,25 @@ import type { HeatView } from "../../parts/heat";
 import { fieldOf } from "./fields";
 
 const MEANINGS: Record<string, (value: string) => string> = {
-  completeness_gap: (value) => `All shares together miss the score by ${value}.`,
-  baseline_score: (value) => `The score of the empty picture that it starts from is ${value}.`,
-  masked_score: (value) => `With all but the marked part hidden, the score is ${value}.`,
-  standard_error: (value) => `The standard error of a value, from the number of random pictures, is ${value}.`,
-  noise: (value) => `The error is ${value} of the map's own spread: more random pictures make it smaller.`,
-  r2: (value) => `The linear model that stands for the network explains ${value} of its answers (R²).`,
+  completeness_gap: (value) => `The sum of all attributions differs from the score by ${value}.`,
+  baseline_score: (value) => `The score of the baseline is ${value}.`,
+  masked_score: (value) => `The score with only the highlighted region visible is ${value}.`,
+  standard_error: (value) => `The standard error of a map value, from the number of random samples, is ${value}.`,
+  noise: (value) => `The error is ${value} of the standard deviation of the map; more samples reduce it.`,
+  r2: (value) => `R² of the linear surrogate model is ${value}.`,
 };
 
 /** What the network takes the picture for, and whether that is so. */
 export function headline(answer: Answer): HTMLElement {
   const best = answer.predictions[0]!;
-  const right = answer.truth === null ? null : best.index === answer.truth;
+  const right = answer.label_index === null ? null : best.index === answer.label_index;
   return h(
     "p",
     { class: "headline" },
     h("b", {}, best.name),
     ` ${percent(best.probability)}`,
     answer.label !== null && h("span", { class: "soft" }, ` · true class: ${answer.label} `),
-    right !== null && h("span", { class: right ? "right" : "wrong" }, right ? "✓ right" : "✗ wrong"),
+    right !== null && h("span", { class: right ? "right" : "wrong" }, right ? "✓ correct" : "✗ wrong"),
     answer.label !== null && right === null && h("span", { class: "soft" }, "(not a class of this model)"),
   );
 }
@@ -40,9 +40,9 @@ export function notes(page: Page, answer: Answer): HTMLElement {
   const sentences = [
     made.remark && h("b", {}, made.remark),
     known?.class_free && "This method gives the same map for every class.",
-    layered && `The map has ${sized([height, width])} values; what looks finer is drawn between them.`,
-    fieldOf(answer).showsSigns && "Both signs are shown: what speaks for it, and what speaks against it.",
-    made.percentile < 100 && `The full colour is reached by the strongest ${100 - made.percentile} % of the pixels.`,
+    layered && `The map has ${sized([height, width])} values; the display interpolates between them.`,
+    fieldOf(answer).showsSigns && "Positive and negative evidence are displayed.",
+    made.percentile < 100 && `The display saturates at the ${made.percentile}th percentile of the absolute values.`,
     ...Object.entries(made.notes).map(([name, value]) => MEANINGS[name]?.(short(value)) ?? `${name}: ${short(value)}`),
   ];
   return h(

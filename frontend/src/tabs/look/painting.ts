@@ -11,9 +11,9 @@ export function painting(page: Page): HTMLElement {
   const range = { min: 0, max: 1, step: 0.01 };
   const share = (value: number): string => (value > 0 ? `${Math.round(100 * value)} %` : "off");
   const opacity = opacitySlider(page);
-  const threshold = slider("Hide below", range, (value) => page.store.set({ threshold: value }), share);
-  const contour = slider("Line round what is above", range, (value) => page.store.set({ contour: value }), share);
-  const blend = choice("Coat", (name) => page.store.set({ blend: name as "heat" }));
+  const threshold = slider("Threshold", range, (value) => page.store.set({ threshold: value }), share);
+  const contour = slider("Contour at the threshold", range, (value) => page.store.set({ contour: value }), share);
+  const blend = choice("Blending", (name) => page.store.set({ blend: name as "heat" }));
   const group = fresh("palette");
   const names = ["", ...Object.keys(page.start.palettes)];
   const radios = names.map((name) =>
@@ -22,15 +22,15 @@ export function painting(page: Page): HTMLElement {
   const palettes = h(
     "fieldset",
     { class: "palettes" },
-    h("legend", {}, "Colours"),
+    h("legend", {}, "Colour map"),
     ...names.map((name, i) =>
-      h("label", { class: name ? "" : "own" }, radios[i]!, name && page.painter.ramp(name), name || "the map's own"),
+      h("label", { class: name ? "" : "own" }, radios[i]!, name && page.painter.ramp(name), name || "automatic"),
     ),
   );
   blend.options(
     [
-      { value: "heat", text: "thicker where it is hotter" },
-      { value: "uniform", text: "the same everywhere" },
+      { value: "heat", text: "opacity by map value" },
+      { value: "uniform", text: "constant opacity" },
     ],
     "heat",
   );
@@ -45,6 +45,6 @@ export function painting(page: Page): HTMLElement {
   page.store.listen((_, changed) => repaints(changed) && show());
   show();
   const element = h("section", { class: "painting" });
-  fill(element, h("h3", {}, "Painted"), opacity.element, threshold.element, contour.element, palettes, blend.element);
+  fill(element, h("h3", {}, "Display"), opacity.element, threshold.element, contour.element, palettes, blend.element);
   return element;
 }

@@ -28,7 +28,7 @@ export class Scale {
       this.element,
       ramp,
       h("div", { class: "ends" }, h("span", {}, low), diverging && h("span", {}, "0"), h("span", {}, high)),
-      field.partly && h("p", { class: "note" }, blank, "not seen by the network"),
+      field.partly && h("p", { class: "note" }, blank, "outside the network input"),
     );
   }
 }

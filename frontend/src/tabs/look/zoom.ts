@@ -20,7 +20,7 @@ export class Zoom {
     const button = (sign: string, words: string, click: () => void): HTMLButtonElement =>
       h("button", { class: "sign", "aria-label": words, title: words, onclick: click }, sign);
     this.out = button("−", "Zoom out", () => this.by(1 / STEP));
-    this.whole = button("⤢", "Whole picture", () => this.reset());
+    this.whole = button("⤢", "Whole image", () => this.reset());
     this.element = h(
       "div",
       { class: "zoom row", role: "group", "aria-label": "Zoom" },

@@ -47,7 +47,7 @@ export class Asking {
     try {
       const next = await this.first();
       this.person = next.person;
-      if (next.trial) await this.go(next.trial.place);
+      if (next.trial) await this.go(next.trial.position);
       else this.end();
       return next.trial === null || this.shown !== null;
     } catch (error) {
@@ -68,7 +68,7 @@ export class Asking {
   /** The first open question, and with it how far one is. */
   private async first(): Promise<StudyQuestion> {
     const next = await this.questions.ask();
-    this.progress = { answered: next.answered, total: next.total, open: next.trial?.place ?? next.total };
+    this.progress = { answered: next.answered, total: next.total, open: next.trial?.position ?? next.total };
     return next;
   }
 
@@ -100,7 +100,7 @@ export class Asking {
 
   private back(): Promise<void> {
     if (this.busy) return Promise.resolve();
-    const place = this.shown ? this.shown.trial.place : this.progress.total;
+    const place = this.shown ? this.shown.trial.position : this.progress.total;
     return place > 0 ? this.go(place - 1) : Promise.resolve();
   }
 
@@ -109,17 +109,17 @@ export class Asking {
     const { shown, person } = this;
     const seconds = Math.min(LONGEST, this.clock.seconds);
     if (!shown || this.busy || !this.clock.begun) return;
-    const { place, maps, kind } = shown.trial;
+    const { position: place, maps, kind } = shown.trial;
     this.busy = true;
     this.stage.mark(answer, kind === "pair");
     try {
-      const kept = await post<StudyProgress>("/api/study/answer", { person, place, maps, answer, seconds });
-      shown.trial = { ...shown.trial, said: answer };
+      const kept = await post<StudyProgress>("/api/study/answer", { person, position: place, maps, answer, seconds });
+      shown.trial = { ...shown.trial, answer };
       this.progress.answered = kept.answered;
       if (place === this.progress.open) this.progress.open += 1;
     } catch (error) {
-      this.stage.mark(shown.trial.said, kind === "pair");
-      this.page.say(`Not kept. ${(error as Error).message}`, "error");
+      this.stage.mark(shown.trial.answer, kind === "pair");
+      this.page.say(`Not saved. ${(error as Error).message}`, "error");
       return;
     } finally {
       this.busy = false;
@@ -133,7 +133,7 @@ export class Asking {
     const { answered, total, open } = this.progress;
     try {
       const next = open < total ? await this.questions.load(open) : null;
-      if (next ? next.trial.said !== null : answered < total) await this.first();
+      if (next ? next.trial.answer !== null : answered < total) await this.first();
       return true;
     } catch (error) {
       this.page.failed(error);
@@ -151,7 +151,7 @@ export class Asking {
       requestAnimationFrame(() => {
         if (this.shown !== loaded) return;
         this.clock.begin();
-        this.root.dataset.drawn = `trial ${loaded.trial.place}`;
+        this.root.dataset.drawn = `trial ${loaded.trial.position}`;
       }),
     );
   }
@@ -174,14 +174,14 @@ export class Asking {
       h(
         "section",
         { class: "card end" },
-        h("h2", { tabindex: -1 }, `That was all, ${this.person}. Thank you.`),
-        h("p", {}, `All ${this.progress.total} answers are kept.`),
+        h("h2", { tabindex: -1 }, `All questions are answered, ${this.person}. Thank you.`),
+        h("p", {}, `All ${this.progress.total} answers are saved.`),
         h(
           "div",
           { class: "row" },
-          h("button", { class: "main", onclick: () => this.stop() }, "To the study's first page"),
-          h("button", { onclick: () => void this.mend() }, "Back to the last question"),
-          h("button", { onclick: other }, "Somebody else answers"),
+          h("button", { class: "main", onclick: () => this.stop() }, "Start page of the study"),
+          h("button", { onclick: () => void this.mend() }, "Last question"),
+          h("button", { onclick: other }, "Change participant"),
         ),
       ),
     );

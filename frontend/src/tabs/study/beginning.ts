@@ -17,9 +17,9 @@ export class Beginning {
     autocomplete: "off",
     spellcheck: "false",
   });
-  private readonly button = h("button", { class: "main large", type: "submit" }, "Begin");
+  private readonly button = h("button", { class: "main large", type: "submit" }, "Start");
   private readonly known = h("p", { class: "note", "aria-live": "polite" });
-  private readonly title = h("h2", { tabindex: -1 }, "Which map shows it better?");
+  private readonly title = h("h2", { tabindex: -1 }, "Which map explains the prediction better?");
   private info: StudyInfo | null = null;
 
   constructor(private readonly begin: (person: string) => void) {
@@ -47,17 +47,17 @@ export class Beginning {
       h(
         "p",
         {},
-        `${info.model} looked at ${counted(info.pictures, "picture")} and said what it saw. `,
-        "A map colours the places that are said to have decided its answer. ",
-        info.pairs ? "You see two maps of a picture and choose the one that explains the answer better. " : "",
-        info.ratings ? `${info.pairs ? "Now and then" : "Each time"} you rate one map alone, from 1 to 5. ` : "",
-        "Which method drew a map is not told.",
+        `${info.model} predicted the classes of ${counted(info.n_images, "image")}. `,
+        "A map highlights the positions that are supposed to have determined the prediction. ",
+        info.pairs ? "You see two maps of an image and choose the one that explains the prediction better. " : "",
+        info.ratings ? `${info.pairs ? "Sometimes" : "Each time"} you rate one map alone, from 1 to 5. ` : "",
+        "The methods are not named.",
       ),
       h(
         "p",
         { class: "note" },
-        `${counted(total, "question")}, ${minutes(total)}. Every answer is kept at once, so you may stop at any time ` +
-          "and go on later under the same name.",
+        `${counted(total, "question")}, ${minutes(total)}. Every answer is saved at once, so you can stop at any time ` +
+          "and continue later with the same name.",
       ),
       form,
     );
@@ -80,7 +80,7 @@ export class Beginning {
     const name = tidy(this.input.value);
     const before = this.info?.people.find((one) => one.name === name);
     const total = (this.info?.pairs ?? 0) + (this.info?.ratings ?? 0);
-    this.button.textContent = !before ? "Begin" : before.answered < total ? "Go on" : "Look back";
+    this.button.textContent = !before ? "Start" : before.answered < total ? "Continue" : "Review answers";
     fill(this.known, before && `${before.name} has answered ${before.answered} of ${total}.`);
   }
 }

@@ -22,7 +22,7 @@ export class Making {
   private readonly seed = number(0, 2 ** 31, 0);
   private readonly layer = choice("Layer", () => undefined);
   private readonly sum = h("p", { class: "sum", "aria-live": "polite" });
-  private readonly button = h("button", { class: "main large", type: "submit" }, "Make the study");
+  private readonly button = h("button", { class: "main large", type: "submit" }, "Create the study");
   private readonly task: Task;
 
   constructor(
@@ -31,7 +31,7 @@ export class Making {
   ) {
     const { methods, data } = page.start;
     this.pictures = number(1, Math.min(200, data.count), Math.min(12, data.count));
-    this.task = new Task("Drawing the maps");
+    this.task = new Task("Computing the maps");
     this.boxes = methods.map((one) => h("input", { type: "checkbox", value: one.name, checked: USUAL.includes(one.name) }));
     const list = (quick: boolean): HTMLElement[] =>
       methods.flatMap((one, i) =>
@@ -47,35 +47,35 @@ export class Making {
           void this.make();
         },
       },
-      h("h2", {}, "Make a blind study"),
+      h("h2", {}, "Create a blind study"),
       h(
         "p",
         {},
-        "People see maps without names and say which explains better. Choose what is compared; the maps are drawn once, " +
-          "and every question is written into the study's folder.",
+        "Participants see maps without method names and choose the one that explains the prediction better. The maps are computed once, " +
+          "and all questions are written to the folder of the study.",
       ),
       h(
         "fieldset",
         {},
         h("legend", {}, "Methods, two to eight"),
-        h("div", { class: "methods", tabindex: 0, role: "group", "aria-label": "Methods that are quick" }, ...list(true)),
+        h("div", { class: "methods", tabindex: 0, role: "group", "aria-label": "Fast methods" }, ...list(true)),
         h(
           "details",
           {},
-          h("summary", {}, "Methods that take a while"),
+          h("summary", {}, "Slow methods"),
           h("div", { class: "methods" }, ...list(false)),
         ),
-        h("p", { class: "note" }, "Keep random_cam among them: whoever prefers it was not looking."),
+        h("p", { class: "note" }, "Include random_cam as an attention check: its maps are random."),
       ),
       h(
         "div",
         { class: "fields" },
         modelChoice(page),
         this.layer.element,
-        field("Pictures", this.pictures, note(`drawn from ${data.name}, which has ${data.count.toLocaleString("en")}`)),
-        field("Pairs a picture", this.pairs, note("two maps: which is better?")),
-        field("Ratings a picture", this.ratings, note("one map: how good, 1 to 5?")),
-        field("Seed", this.seed, note("of all that is drawn by lot")),
+        field("Images", this.pictures, note(`selected at random from the ${data.count.toLocaleString("en")} of ${data.name}`)),
+        field("Pairs per image", this.pairs, note("two maps: which is better?")),
+        field("Ratings per image", this.ratings, note("one map: how good, 1 to 5?")),
+        field("Seed", this.seed, note("of all random choices")),
       ),
       this.sum,
       h("div", { class: "row" }, this.button, this.task.element),
@@ -114,18 +114,18 @@ export class Making {
     const total = pictures * (pairs + ratings);
     const wrong =
       many < 2
-        ? "Choose two methods or more."
+        ? "Select at least two methods."
         : many > MOST
-          ? `Choose at most ${MOST} methods; these are ${many}.`
+          ? `Select at most ${MOST} methods; ${many} are selected.`
           : pairs + ratings < 1
-            ? "Ask for a pair or a rating of each picture, at least."
+            ? "Ask for at least one pair or rating per image."
             : "";
     this.button.disabled = this.busy || wrong !== "";
     fill(
       this.sum,
       wrong ||
-        `${counted(many, "method")} on ${counted(pictures, "picture")}: ${counted(pairs, "pair")} and ` +
-          `${counted(ratings, "rating")} of each make ${counted(total, "question")} a person, ${minutes(total)}.`,
+        `${counted(many, "method")} on ${counted(pictures, "image")}: ${counted(pairs, "pair")} and ` +
+          `${counted(ratings, "rating")} per image: ${counted(total, "question")} per participant, ${minutes(total)}.`,
     );
   }
 
@@ -133,10 +133,10 @@ export class Making {
     if (this.busy || this.button.disabled) return;
     this.busy = true;
     this.tell();
-    const made = await this.task.run<StudyState>("/api/study/make", {
+    const made = await this.task.run<StudyState>("/api/study/create", {
       model: this.page.store.view.model,
       methods: this.chosen,
-      pictures: Number(this.pictures.value),
+      n_images: Number(this.pictures.value),
       layer: this.layer.select.value || null,
       pairs: Number(this.pairs.value),
       ratings: Number(this.ratings.value),
@@ -146,7 +146,7 @@ export class Making {
     this.tell();
     if (!made?.study) return;
     const { left_out } = made.study;
-    this.page.say(left_out ? `The study is made; ${counted(left_out, "picture")} could not be explained.` : "The study is made.");
+    this.page.say(left_out ? `The study was created; ${counted(left_out, "image")} could not be explained.` : "The study was created.");
     this.made();
   }
 }

@@ -22,9 +22,9 @@ export class Questions {
 
   /** What the server asks: the first open question, or the one at a place. */
   async ask(place?: number): Promise<StudyQuestion> {
-    const where = new URLSearchParams({ person: this.person, ...(place === undefined ? {} : { place: String(place) }) });
+    const where = new URLSearchParams({ person: this.person, ...(place === undefined ? {} : { position: String(place) }) });
     const next = await get<StudyQuestion>(`/api/study/next?${where}`);
-    if (place === undefined && next.trial) this.loaded.set(next.trial.place, withPictures(next.trial));
+    if (place === undefined && next.trial) this.loaded.set(next.trial.position, withPictures(next.trial));
     return next;
   }
 
@@ -33,7 +33,7 @@ export class Questions {
     const known = this.loaded.get(place);
     if (known) return known;
     const loading = this.ask(place).then(({ trial }) => {
-      if (!trial) throw new Error("This study has changed. Load the page again.");
+      if (!trial) throw new Error("The study has changed. Reload the page.");
       return withPictures(trial);
     });
     loading.catch(() => this.loaded.delete(place));
@@ -58,8 +58,8 @@ async function withPictures(trial: StudyTrial): Promise<Loaded> {
 }
 
 async function shown(id: string): Promise<HTMLImageElement> {
-  const image = await decoded(`/api/study/pictures/${id}`).catch(() => {
-    throw new Error("A picture of the study cannot be shown (any more). Is its folder still whole?");
+  const image = await decoded(`/api/study/images/${id}`).catch(() => {
+    throw new Error("An image of the study cannot be displayed (any more). Is its folder complete?");
   });
   if (isTiny(image)) image.className = "tiny";
   return image;

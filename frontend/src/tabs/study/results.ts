@@ -26,13 +26,13 @@ export class Results {
         {},
         answers
           ? `${counted(answers, "answer")} of ${counted(people.length, "person", "people")} so far.`
-          : "Nobody has answered yet.",
+          : "There are no answers yet.",
       ),
       this.warning(),
       h(
         "button",
         { class: "reveal", disabled: answers === 0, onclick: () => void this.show() },
-        "Show the results (this shows which map was whose)",
+        "Show the results (this reveals the methods)",
       ),
       this.trouble.element,
     );
@@ -49,12 +49,12 @@ export class Results {
     const total = pairs + ratings;
     const open = people.filter((one) => one.answered < total);
     if (!open.length) return null;
-    const who = open.slice(0, 6).map((one) => `${one.name} has ${total - one.answered} open`);
-    if (open.length > 6) who.push(`${open.length - 6} more are not done`);
+    const who = open.slice(0, 6).map((one) => `${one.name} has ${total - one.answered} open questions`);
+    if (open.length > 6) who.push(`${open.length - 6} more are not finished`);
     return h(
       "p",
       { class: "warning" },
-      `${who.join(", ")}. Who looks at the results and then goes on answering is not blind any more.`,
+      `${who.join(", ")}. Participants who see the results before they have finished are no longer blind.`,
     );
   }
 
@@ -73,8 +73,8 @@ export class Results {
   private open(found: StudyResults): void {
     this.info = { ...this.info!, people: found.people };
     const title = h("h2", { tabindex: -1 }, "Results");
-    const paired = found.standings.some((one) => one.asked > 0);
-    const rated = found.standings.some((one) => one.rated > 0);
+    const paired = found.ranking.some((one) => one.n_compared > 0);
+    const rated = found.ranking.some((one) => one.n_rated > 0);
     fill(
       this.element,
       h("div", { class: "row spread" }, title, h("button", { onclick: () => this.hide() }, "Hide the results")),
@@ -86,19 +86,19 @@ export class Results {
         paired &&
           dots(
             "Strength, from pairs",
-            found.standings.map((one) => ({ name: one.method, ...one.strength })),
+            found.ranking.map((one) => ({ name: one.method, ...one.strength })),
             null,
-            "Bradley-Terry, on the scale of logits; 0 is the mean. Lines are 95\u00a0% intervals.",
+            "Bradley-Terry, on the logit scale; 0 is the mean. Lines are 95\u00a0% intervals.",
           ),
         rated &&
           dots(
             "Rating, 1 to 5",
-            found.standings.map((one) => ({ name: one.method, ...one.rating })),
+            found.ranking.map((one) => ({ name: one.method, ...one.rating })),
             [1, 5],
             "The mean over all ratings of a method's maps. Lines are 95\u00a0% intervals.",
           ),
       ),
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The standings as a table" }, standings(found.standings)),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Ranking as a table" }, standings(found.ranking)),
       ...found.metrics.map(metrics),
       h(
         "div",
@@ -115,19 +115,19 @@ export class Results {
 /** The most important of it in words. */
 function told(found: StudyResults): string {
   const said = [`${counted(found.answers, "answer")} of ${counted(found.people.length, "person", "people")}.`];
-  const asked = found.standings.filter((one) => one.asked > 0);
+  const asked = found.ranking.filter((one) => one.n_compared > 0);
   const [best, last] = [asked[0], asked[asked.length - 1]];
   if (best && last && best !== last) {
     const chance = 1 / (1 + Math.exp(last.strength.value! - best.strength.value!));
     said.push(
-      `By these strengths ${best.method} is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs` +
-        (best.strength.low! > last.strength.high! ? "." : "; their intervals overlap, so more answers are needed to be sure."),
+      `According to these strengths, ${best.method} is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs` +
+        (best.strength.low! > last.strength.high! ? "." : "; their intervals overlap, so more answers are needed."),
     );
   }
   said.push(
     found.agreement === null
-      ? "How far people agree is known once two of them have answered the same pair."
-      : `Two people say the same of ${Math.round(100 * found.agreement)}\u00a0% of the pairs; 50\u00a0% is chance.`,
+      ? "The agreement is known once two participants have answered the same pair."
+      : `Two participants agree on ${Math.round(100 * found.agreement)}\u00a0% of the pairs; 50\u00a0% is chance.`,
   );
   return said.join(" ");
 }
@@ -146,10 +146,10 @@ function standings(list: readonly StudyStanding[]): HTMLElement {
           "tr",
           {},
           h("th", { scope: "row" }, one.method),
-          h("td", {}, ...(one.asked ? between(one.strength) : ["–"])),
-          h("td", {}, ...(one.rated ? between(one.rating) : ["–"])),
-          h("td", {}, `${one.won} of ${one.asked}`),
-          h("td", {}, one.rated),
+          h("td", {}, ...(one.n_compared ? between(one.strength) : ["–"])),
+          h("td", {}, ...(one.n_rated ? between(one.rating) : ["–"])),
+          h("td", {}, `${one.n_won} of ${one.n_compared}`),
+          h("td", {}, one.n_rated),
         ),
       ),
     ),
@@ -166,16 +166,16 @@ function metrics(one: StudyMetrics): HTMLElement {
   return h(
     "section",
     { class: "metrics" },
-    h("h3", {}, `Which metrics agree with people? ${one.run}`),
+    h("h3", {}, `Agreement of metrics with participants: ${one.run}`),
     one.problem
       ? h("p", { class: "note" }, one.problem)
-      : h("p", { class: "note" }, `Kendall's tau over ${one.methods.join(", ")}: 1 is the same order, −1 the opposite one.`),
+      : h("p", { class: "note" }, `Kendall's tau over ${one.methods.join(", ")}: 1 is the same order, −1 the reverse order.`),
     taus.length > 0 &&
       !one.problem &&
       h(
         "table",
         {},
-        h("thead", {}, h("tr", {}, ...["Metric", "Tau", "In words"].map((words) => h("th", { scope: "col" }, words)))),
+        h("thead", {}, h("tr", {}, ...["Metric", "Tau", "As text"].map((words) => h("th", { scope: "col" }, words)))),
         h(
           "tbody",
           {},
@@ -189,10 +189,10 @@ function metrics(one: StudyMetrics): HTMLElement {
 
 /** What a tau means for who has to choose a metric. */
 export function inWords(tau: number | null): string {
-  if (tau === null) return "has no order to compare";
-  if (tau > 0.999) return "orders them as people do";
-  if (tau >= 0.5) return "mostly as people do";
-  if (tau > -0.5) return "tells little about what people say";
-  if (tau > -0.999) return "mostly against people";
-  return "orders them the other way round";
+  if (tau === null) return "no order to compare";
+  if (tau > 0.999) return "same order as participants";
+  if (tau >= 0.5) return "mostly the same order";
+  if (tau > -0.5) return "weak relation";
+  if (tau > -0.999) return "mostly the reverse order";
+  return "reverse order";
 }

@@ -39,23 +39,23 @@ export class Stage {
 
   constructor(private readonly doing: Doing) {
     this.before = h("button", { onclick: () => doing.back() }, "Back ", key("⌫"));
-    this.onward = h("button", { onclick: () => doing.onward() }, "Go on without changing it");
+    this.onward = h("button", { onclick: () => doing.onward() }, "Continue without a change");
     this.picks = [1, 2].map((side) => pick(side, () => doing.answer(side)));
     this.rates = RATINGS.map((words, i) => rate(i + 1, words, () => doing.answer(i + 1)));
     this.pictures = h(
       "div",
       { class: "pictures" },
       h("figure", { class: "side left" }, this.left, this.picks[0]),
-      h("figure", { class: "original" }, this.middle, h("figcaption", {}, "The picture")),
+      h("figure", { class: "original" }, this.middle, h("figcaption", {}, "The image")),
       h("figure", { class: "side right" }, this.right, this.picks[1]),
     );
-    const how = { class: "rates", role: "group", "aria-label": "How well does the map show it?" };
+    const how = { class: "rates", role: "group", "aria-label": "How well does the map explain the prediction?" };
     this.rating = h("div", how, ...this.rates);
   }
 
   draw({ trial, original, maps }: Loaded, { answered, total, open }: Progress): void {
     const pair = trial.kind === "pair";
-    original.alt = "the picture without a map";
+    original.alt = "the image without a map";
     maps.forEach((map, i) => (map.alt = pair ? `map on the ${i ? "right" : "left"}` : "the map"));
     fill(this.middle, original);
     fill(this.left, maps[0]);
@@ -64,14 +64,14 @@ export class Stage {
     for (const one of this.picks) one.hidden = !pair;
     this.right.parentElement!.hidden = !pair;
     this.rating.hidden = pair;
-    fill(this.question, `${trial.question} `, pair ? "Which map shows it better?" : "How well does this map show it?");
-    fill(this.keys, ...keysOf(pair), ". ", key("⌫"), " goes back to the last one.");
-    fill(this.count, `${trial.place + 1} of ${total}`);
+    fill(this.question, `${trial.question} `, pair ? "Which map explains the prediction better?" : "How well does this map explain the prediction?");
+    fill(this.keys, ...keysOf(pair), ". ", key("⌫"), " returns to the previous question.");
+    fill(this.count, `${trial.position + 1} of ${total}`);
     this.bar.max = total;
     this.bar.value = answered;
-    this.before.disabled = trial.place === 0;
-    this.onward.hidden = trial.place === open;
-    this.mark(trial.said, pair);
+    this.before.disabled = trial.position === 0;
+    this.onward.hidden = trial.position === open;
+    this.mark(trial.answer, pair);
     if (!this.element.contains(this.pictures)) this.build();
   }
 
@@ -86,7 +86,7 @@ export class Stage {
   }
 
   private build(): void {
-    const stop = h("button", { class: "quiet", onclick: () => this.doing.stop() }, "Stop here");
+    const stop = h("button", { class: "quiet", onclick: () => this.doing.stop() }, "Stop");
     fill(
       this.element,
       h("div", { class: "row head" }, this.before, this.bar, this.count, stop),

@@ -8,6 +8,6 @@ export type StudyQuestion = Schemas["StudyQuestion"];
 export type StudyTrial = Schemas["StudyTrial"];
 export type StudyProgress = Schemas["StudyProgress"];
 export type StudyResults = Schemas["StudyResults"];
-export type StudyStanding = Schemas["StudyStanding"];
+export type StudyStanding = Schemas["MethodRankingOut"];
 export type StudyMetrics = Schemas["StudyMetrics"];
 export type StudyNumber = Schemas["Range"];

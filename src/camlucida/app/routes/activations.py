@@ -1,8 +1,7 @@
-"""The tab Activations: the channels of a layer on an image, and the images that activate a channel most."""
+"""POST /api/channels: the channels of a layer on an image (tab Activations)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -11,33 +10,24 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.app.app_state import Page
-from camlucida.app.cache_keys import CacheKey, model_key, request_key
-from camlucida.app.caches import Scan
-from camlucida.app.jobs import Job, answer
+from camlucida.app.cache_keys import request_key
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.model_entry import Served
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.schemas import EncodedMap, ImageId, Name, Place, PredictionOut, Schema, Score, packed
-from camlucida.data.dataset import sample_indices
-from camlucida.data.images import Source
-from camlucida.errors import CamlucidaError
+from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, PredictionOut, Schema, Score, packed
 from camlucida.features.activations import Activations, activations
-from camlucida.features.top_images_by_channel import channel_top_images
-from camlucida.targets import class_label
 
 router = APIRouter(tags=["activations"])
 
-SLICE = 1 << 20
+MAX_VALUES = 1 << 20
 """Maximum number of map values in one response; a layer with large maps returns fewer channels than requested."""
-TOP = 24
-"""The number of top images per channel."""
-MOST = 2000
-"""Maximum number of images to search."""
 
 Order = Literal["contribution", "gradient", "activation", "channel"]
 
 
-class ChannelsQuestion(Schema):
-    """Which channels to return.
+class ChannelsRequest(Schema):
+    """Which channels of which layer to return.
 
     Attributes:
         layer: One layer; the default layer if not given.
@@ -48,7 +38,7 @@ class ChannelsQuestion(Schema):
         count: The number of channels; fewer are returned if their maps are large.
     """
 
-    picture: ImageId
+    image: ImageId
     model: Name | None = None
     layer: Name | None = None
     target: Name | int | None = None
@@ -90,17 +80,17 @@ class Channels(Schema):
     Attributes:
         total: The number of channels of the layer.
         maps: The activations of `channels`, in that order.
-        least: The lowest activation of the whole layer on this image.
-        most: The highest activation of the whole layer on this image.
+        min_activation: The lowest activation of the whole layer on this image.
+        max_activation: The highest activation of the whole layer on this image.
         positive: The sum of all positive contributions.
         negative: The sum of all negative contributions.
         largest: The largest absolute contribution.
         half: The smallest number of channels that hold half of `positive`.
     """
 
-    picture: str
+    image: str
     name: str
-    place: Place
+    geometry: GeometryOut
     predictions: list[PredictionOut]
     layer: str
     target: str
@@ -111,8 +101,8 @@ class Channels(Schema):
     offset: int
     channels: list[Channel]
     maps: EncodedMap
-    least: float
-    most: float
+    min_activation: float
+    max_activation: float
     positive: float
     negative: float
     largest: float
@@ -120,30 +110,30 @@ class Channels(Schema):
 
 
 @router.post("/channels", responses={200: {"model": Channels}})
-async def channels(request: Request, page: AppDep, asked: ChannelsQuestion) -> Response:
+async def channels(request: Request, page: AppDep, params: ChannelsRequest) -> Response:
     """Return a slice of a layer's channels on an image. Only the first slice runs the network."""
-    return await answer(request, lambda job: _slice(page, asked, job))
+    return await answer(request, lambda job: _channels(page, params, job))
 
 
-def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
-    layer_activations = _activations(page, asked, job)
-    shown = layer_activations.ordered(asked.order).order
+def _channels(page: Page, params: ChannelsRequest, job: Job) -> Channels:
+    layer_activations = _activations(page, params, job)
+    order = layer_activations.ordered(params.order).order
     height, width = layer_activations.maps.shape[1:]
-    count = min(asked.count, max(1, SLICE // (height * width)))
-    chosen = list(shown[asked.offset : asked.offset + count])
+    count = min(params.count, max(1, MAX_VALUES // (height * width)))
+    chosen = list(order[params.offset : params.offset + count])
     ranks = {by: _ranks(layer_activations.ordered(by).order) for by in ("contribution", "gradient", "activation")}
     return Channels(
-        picture=asked.picture,
+        image=params.image,
         name=layer_activations.source,
-        place=Place.of(layer_activations.geometry),
+        geometry=GeometryOut.of(layer_activations.geometry),
         predictions=[PredictionOut.of(p) for p in layer_activations.predictions],
         layer=layer_activations.layer,
         target=layer_activations.target,
         index=layer_activations.index,
         score=layer_activations.score,
-        order=asked.order,
+        order=params.order,
         total=len(layer_activations),
-        offset=asked.offset,
+        offset=params.offset,
         channels=[
             Channel(
                 channel=c,
@@ -151,13 +141,13 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
                 contribution=float(layer_activations.contributions[c]),
                 mean=float(layer_activations.means[c]),
                 strength=float(layer_activations.maps[c].max()),
-                ranks=Ranks(**{by: places[c] for by, places in ranks.items()}),
+                ranks=Ranks(**{by: rank_of[c] for by, rank_of in ranks.items()}),
             )
             for c in chosen
         ],
         maps=packed(layer_activations.maps[torch.tensor(chosen, dtype=torch.long)]),
-        least=float(layer_activations.maps.min()),
-        most=float(layer_activations.maps.max()),
+        min_activation=float(layer_activations.maps.min()),
+        max_activation=float(layer_activations.maps.max()),
         positive=float(layer_activations.contributions.clamp_min(0).sum()),
         negative=float(layer_activations.contributions.clamp_max(0).sum()),
         largest=float(layer_activations.contributions.abs().max()),
@@ -165,148 +155,28 @@ def _slice(page: Page, asked: ChannelsQuestion, job: Job) -> Channels:
     )
 
 
-def _activations(page: Page, asked: ChannelsQuestion, job: Job) -> Activations:
+def _activations(page: Page, params: ChannelsRequest, job: Job) -> Activations:
     """Return the activations from the cache, or from the network."""
-    served, image = page.model(asked.model), image_of(page, asked.picture)
-    layer = _layer(served, asked.layer)
-    meant = asked.model_copy(update={"layer": repr(layer)})
-    key = request_key("channels", served, image, meant, without={"order", "offset", "count"})  # the slice
-    kept = page.memory.channels.get(key)
-    if kept is None:
-        job.tick(0, 1)
-        kept = activations(served.model, image.image, layer=layer, target=asked.target, score=asked.score)
-        page.memory.channels.put(key, kept)
-    return kept
+    served, image = page.model(params.model), image_of(page, params.image)
+    layer = layer_or_default(served, params.layer)
+    resolved = params.model_copy(update={"layer": repr(layer)})
+    key = request_key("channels", served, image, resolved, without={"order", "offset", "count"})  # the slice
+    layer_activations = page.caches.channels.get(key)
+    if layer_activations is None:
+        job.progress(0, 1)
+        layer_activations = activations(
+            served.model, image.image, layer=layer, target=params.target, score=params.score
+        )
+        page.caches.channels.put(key, layer_activations)
+    return layer_activations
 
 
 def _ranks(order: tuple[int, ...]) -> dict[int, int]:
     return {channel: rank for rank, channel in enumerate(order, start=1)}
 
 
-def _layer(served: Served, name: str | None) -> str | int:
+def layer_or_default(served: Served, name: str | None) -> str | int:
     """Return the name of the layer, also for the default one, so that cached results are found by either."""
     if name is not None:
         return name
     return served.layers[-1].name if served.model.layer is None else served.model.layer
-
-
-class TopQuestion(Schema):
-    """Which images activate a channel most.
-
-    Attributes:
-        pictures: The number of images of the data set to search, selected by `seed`; all if it has fewer.
-    """
-
-    model: Name | None = None
-    layer: Name | None = None
-    channel: Annotated[int, Field(ge=0, le=1 << 24)]
-    pictures: Annotated[int, Field(ge=1, le=MOST)] = 200
-    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
-
-
-class TopImage(Schema):
-    """An image, and its activation of the channel.
-
-    Attributes:
-        id: The id of the sample.
-        label: Its class in the data set.
-        strength: The channel's maximum activation on it.
-    """
-
-    id: str
-    name: str
-    label: str | None
-    strength: float
-    place: Place
-    map: EncodedMap
-    predicted: PredictionOut
-
-
-class Top(Schema):
-    """The images that activate a channel most, highest activation first.
-
-    Attributes:
-        seen: The number of images that were evaluated.
-        failed: The number of images that could not be read.
-        count: The number of images of the data set.
-    """
-
-    layer: str
-    channel: int
-    total: int
-    seen: int
-    failed: int
-    count: int
-    pictures: list[TopImage]
-
-
-@router.post("/channels/top", responses={200: {"model": Top}})
-async def top(request: Request, page: AppDep, asked: TopQuestion) -> Response:
-    """Return the images that activate a channel most.
-
-    All channels of a layer are searched in one pass, which takes long; with `Accept: text/event-stream` the response
-    includes progress events.
-    """
-    known = page.memory.scans.get(_key(page, asked)) is not None
-    return await answer(request, lambda job: _top(page, asked, job), "quick" if known else "long")
-
-
-def _top(page: Page, asked: TopQuestion, job: Job) -> Top:
-    key = _key(page, asked)
-    scan = page.memory.scans.get(key)
-    if scan is None:
-        scan = _scanned(page, asked, job)
-        page.memory.scans.put(key, scan)
-    return Top(
-        layer=scan.found.layer,
-        channel=asked.channel,
-        total=scan.found.channels,
-        seen=scan.found.n_images,
-        failed=len(scan.found.failed) + scan.missed,
-        count=len(page.data),
-        pictures=list(_images(page, scan, asked.channel)),
-    )
-
-
-def _images(page: Page, scan: Scan, channel: int) -> Iterator[TopImage]:
-    for one in scan.found.top(channel):
-        index = scan.indices[one.index]
-        item = page.data[index]
-        yield TopImage(
-            id=f"s{index}",
-            name=item.name,
-            label=None if item.label is None else class_label(item.label, page.data.classes),
-            strength=one.strength,
-            place=Place.of(one.geometry),
-            map=packed(one.map),
-            predicted=PredictionOut.of(one.predicted),
-        )
-
-
-def _scanned(page: Page, asked: TopQuestion, job: Job) -> Scan:
-    """Evaluate the images. Those that cannot be read are skipped and counted."""
-    served = page.model(asked.model)
-    drawn = sample_indices(len(page.data), asked.pictures, asked.seed)
-    indices: list[int] = []
-
-    def sources() -> Iterator[Source]:
-        for done, index in enumerate(drawn):
-            job.tick(done, len(drawn))
-            try:
-                image = page.data[index].image
-            except CamlucidaError:
-                continue
-            indices.append(index)
-            yield image
-
-    top_images_ = channel_top_images(served.model, sources(), layer=_layer(served, asked.layer), n=TOP)
-    return Scan(top_images_, tuple(indices), len(drawn) - len(indices))
-
-
-def _key(page: Page, asked: TopQuestion) -> CacheKey:
-    """Return the cache key, which is the same for all channels of the layer."""
-    served = page.model(asked.model)
-    layer = _layer(served, asked.layer)
-    if asked.pictures >= len(page.data):  # all of them, regardless of the seed
-        return (*model_key(served), layer)
-    return (*model_key(served), layer, asked.pictures, asked.seed)

@@ -34,7 +34,7 @@ class ModelChoice(Schema):
 
 
 class MethodChoice(Schema):
-    """A method of the registry. `quick`: a map takes only a few runs of the network."""
+    """A method of the registry; `quick` if a map takes only a few runs of the network."""
 
     name: str
     summary: str
@@ -54,7 +54,7 @@ class CombinatorChoice(Schema):
 
 
 class Palette(Schema):
-    """A colour map: control colours (rrggbb) at positions from 0 to 1. `diverging`: zero is at the centre."""
+    """A colour map: control colours (rrggbb) at positions from 0 to 1. If `diverging`, zero is at the centre."""
 
     colours: list[str]
     positions: list[float]
@@ -78,7 +78,7 @@ class Start(Schema):
     combinators: list[CombinatorChoice]
     palettes: dict[str, Palette]
     palette: str
-    unseen: tuple[int, int, int]
+    nan_colour: tuple[int, int, int]
     data: DataChoice
     study: bool
     runs: list[str]
@@ -118,7 +118,7 @@ def start(page: AppDep) -> Start:
             for name, p in PALETTES.items()
         },
         palette=DEFAULT_COLORMAP,
-        unseen=NAN_COLOUR,
+        nan_colour=NAN_COLOUR,
         data=_data(page),
         study=page.study is not None,
         runs=[run.name for run in page.runs],
@@ -134,7 +134,7 @@ def _model(served: Served) -> ModelChoice:
     return ModelChoice(
         name=served.name,
         labels=list(served.model.labels),
-        layers=[LayerChoice(name=one.name, label=one.label, grid=one.grid) for one in served.layers],
+        layers=[LayerChoice(name=layer.name, label=layer.label, grid=layer.grid) for layer in served.layers],
         input=(width, height),
     )
 

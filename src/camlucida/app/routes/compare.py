@@ -1,8 +1,8 @@
 """The tab Compare: maps of one image by several methods, at several layers, for several classes, of several models.
 
-Where a combination does not fit, such as attention rollout on a network without attention, a sentence takes the place
-of the map, and the rest of the grid is complete. Maps of all models are compared on the image, because their grids
-differ.
+Where a combination does not fit, such as attention rollout on a network without attention, an error is returned
+instead of the map, and the rest of the grid is complete. Maps of all models are compared on the image, because their
+grids differ.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from pydantic import Field
 
 from camlucida.app.app_state import Page
 from camlucida.app.images import StoredImage
-from camlucida.app.jobs import Job, answer
-from camlucida.app.map_batch import Asked, Found, Gathering, asked_for, is_quick
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
+from camlucida.app.map_batch import AnyMethod, MapBatch, MapResult, find_methods, is_quick
 from camlucida.app.model_entry import Served
-from camlucida.app.resolve_targets import goals_of, layers_of
+from camlucida.app.request_limits import MAX_MAPS
+from camlucida.app.resolve_targets import layers_of, resolve_targets
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.routes.explain import MAPS
-from camlucida.app.schemas import EncodedMap, ImageId, MapOut, Name, Place, PredictionOut, Schema, Score, packed
+from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, MapOut, Name, PredictionOut, Schema, Score, packed
 from camlucida.attribution import map_comparison
 from camlucida.attribution.explain_request import predict_scores, top_predictions
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import to_image_grid
 
-router = APIRouter(tags=["comparing"])
+router = APIRouter(tags=["compare"])
 
-RANKED = 512
+RANKED_PX = 512
 """The longer side, in pixels, of the image on which maps are ranked."""
-RANKS = 8_000_000
+MAX_RANKED_VALUES = 8_000_000
 """Maximum number of values that are ranked for one response; many maps are ranked on a smaller image."""
-DRAWN = 256
+DISAGREEMENT_PX = 256
 """The longer side of the disagreement map, in pixels."""
 
 
-class Comparing(Schema):
+class CompareRequest(Schema):
     """What to compare.
 
     Attributes:
-        picture: The id of a sample or of an uploaded image.
+        image: The id of a sample or of an uploaded image.
         models: Models of the app; the first one if not given.
         methods: Methods by name, optionally with combinators.
         layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
@@ -58,7 +59,7 @@ class Comparing(Schema):
         score: The score of a class.
     """
 
-    picture: ImageId
+    image: ImageId
     models: Annotated[list[Name], Field(max_length=8)] = []
     methods: Annotated[list[Name], Field(min_length=1, max_length=48)]
     layers: Annotated[list[Name], Field(max_length=64)] = []
@@ -66,7 +67,7 @@ class Comparing(Schema):
     score: Score = "logit"
 
 
-class ResolvedTarget(Schema):
+class TargetOut(Schema):
     """A target as requested, and its meaning for the model. `same`: the earlier target with the same class."""
 
     key: str
@@ -79,10 +80,10 @@ class ModelResult(Schema):
     """The prediction of one model, and the layers and targets for which it is explained."""
 
     model: str
-    place: Place
+    geometry: GeometryOut
     predictions: list[PredictionOut]
     layers: list[str]
-    targets: list[ResolvedTarget]
+    targets: list[TargetOut]
 
 
 class Cell(Schema):
@@ -105,7 +106,7 @@ class Cell(Schema):
 class Expected(Schema):
     """Sent first for each model: its prediction, and the cells to expect."""
 
-    opinion: ModelResult
+    result: ModelResult
     cells: list[Cell]
 
 
@@ -119,7 +120,7 @@ class Disagreement(Schema):
     """Where the maps differ: their standard deviation after scaling each by its maximum, from 0 to 0.5."""
 
     map: EncodedMap
-    place: Place
+    geometry: GeometryOut
 
 
 class Comparison(Schema):
@@ -132,7 +133,7 @@ class Comparison(Schema):
         seconds: The duration of the computation.
     """
 
-    picture: str
+    image: str
     name: str
     models: list[ModelResult]
     cells: list[Cell]
@@ -142,126 +143,133 @@ class Comparison(Schema):
 
 
 @router.post("/compare", responses={200: {"model": Comparison}})
-async def compared(request: Request, page: AppDep, asked: Comparing) -> Response:
+async def compare(request: Request, page: AppDep, params: CompareRequest) -> Response:
     """Compare maps of one image. With `Accept: text/event-stream` the maps are sent as they are computed.
 
     Events: `expected` for each model, then `cells`, with `progress` between them.
     """
-    methods, _ = asked_for(asked.methods)
+    methods, _ = find_methods(params.methods)
     quick = all(is_quick(method) for method in methods)
-    return await answer(request, lambda job: made(page, asked, job), "quick" if quick else "long")
+    return await answer(request, lambda job: _compare(page, params, job), "quick" if quick else "long")
 
 
-def made(page: Page, asked: Comparing, job: Job) -> Comparison:
+def _compare(page: Page, params: CompareRequest, job: Job) -> Comparison:
     """Compute the maps model by model, then compare all of them."""
-    began = time.perf_counter()
-    image = image_of(page, asked.picture)
-    methods, unknown = asked_for(asked.methods)
-    models = [page.model(name) for name in dict.fromkeys(asked.models)] or [page.model(None)]
-    turns = [_turn(page, served, image, asked, unknown) for served in models]
-    count = sum(len(turn.gathering.places(method)) for turn in turns for method in methods)
-    if count > MAPS:
-        raise MethodError(f"{count} maps at once are too many for a page; at most {MAPS}.")
-    for turn in turns:
-        job.send("expected", Expected(opinion=turn.opinion, cells=turn.expected(methods)))
-    found = [(turn, one) for at, turn in enumerate(turns) for one in turn.found(methods, job, at, len(turns))]
-    maps = [one for _, one in found if one.map is not None]
+    start = time.perf_counter()
+    image = image_of(page, params.image)
+    methods, unknown = find_methods(params.methods)
+    models = [page.model(name) for name in dict.fromkeys(params.models)] or [page.model(None)]
+    parts = [_model_part(page, served, image, params, unknown) for served in models]
+    count = sum(len(part.batch.layers_and_targets(method)) for part in parts for method in methods)
+    if count > MAX_MAPS:
+        raise MethodError(
+            f"{count:,} maps were requested; the app computes at most {MAX_MAPS} at once. Select fewer methods, "
+            "layers, classes or models."
+        )
+    for part in parts:
+        job.send("expected", Expected(result=part.result, cells=part.expected(methods)))
+    results = [(part, r) for i, part in enumerate(parts) for r in part.compute(methods, job, i, len(parts))]
+    maps = [result for _, result in results if result.map is not None]
     return Comparison(
-        picture=image.id,
+        image=image.id,
         name=image.name,
-        models=[turn.opinion for turn in turns],
-        cells=[turn.cell(one) for turn, one in found],
+        models=[part.result for part in parts],
+        cells=[part.cell(result) for part, result in results],
         correlation=_correlation(maps, image),
         disagreement=_disagreement(maps, image),
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - start,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Turn:
-    """One model's part of the response. `faults` are the errors of unknown methods, layers and targets."""
+class _ModelPart:
+    """One model's part of the response. `errors` are the errors of unknown methods, layers and targets."""
 
-    opinion: ModelResult
-    gathering: Gathering
-    faults: list[Found]
+    result: ModelResult
+    batch: MapBatch
+    errors: list[MapResult]
 
-    def expected(self, methods: Sequence[Asked]) -> list[Cell]:
+    def expected(self, methods: Sequence[AnyMethod]) -> list[Cell]:
         """Return the pending cells and the errors."""
-        come = [
-            Found(method.name, layer, target) for method in methods for layer, target in self.gathering.places(method)
+        pending = [
+            MapResult(method.name, layer, target)
+            for method in methods
+            for layer, target in self.batch.layers_and_targets(method)
         ]
-        return [self.cell(one) for one in (*come, *self.faults)]
+        return [self.cell(result) for result in (*pending, *self.errors)]
 
-    def found(self, methods: Sequence[Asked], job: Job, at: int, turns: int) -> list[Found]:
+    def compute(self, methods: Sequence[AnyMethod], job: Job, index: int, n_parts: int) -> list[MapResult]:
         """Compute all maps in the order of the methods; maps are sent as they are computed."""
-        by_method: dict[str | None, list[Found]] = {method.name: [] for method in methods}
-        for group in self.gathering.maps(methods, lambda done, total: job.tick(at * total + done, turns * total)):
-            for one in group:
-                by_method[one.method].append(one)
-            job.send("cells", Cells(cells=[self.cell(one) for one in group]))
-        return [*(one for found in by_method.values() for one in found), *self.faults]
+        by_method: dict[str | None, list[MapResult]] = {method.name: [] for method in methods}
+        for group in self.batch.maps(methods, lambda done, total: job.progress(index * total + done, n_parts * total)):
+            for result in group:
+                by_method[result.method].append(result)
+            job.send("cells", Cells(cells=[self.cell(result) for result in group]))
+        return [*(result for results in by_method.values() for result in results), *self.errors]
 
-    def cell(self, one: Found) -> Cell:
+    def cell(self, cell: MapResult) -> Cell:
         """Return a map as it is sent."""
         return Cell(
-            model=self.opinion.model,
-            method=one.method,
-            layer=one.layer,
-            target=one.target,
-            map=one.explained,
-            error=one.error,
+            model=self.result.model,
+            method=cell.method,
+            layer=cell.layer,
+            target=cell.target,
+            map=cell.map_out,
+            error=cell.error,
         )
 
 
-def _turn(page: Page, served: Served, image: StoredImage, asked: Comparing, unknown: list[Found]) -> _Turn:
+def _model_part(
+    page: Page, served: Served, image: StoredImage, params: CompareRequest, unknown: list[MapResult]
+) -> _ModelPart:
     """Return the prediction of a model, and the layers and targets of the request that it has."""
-    model, first = served.model, page.model(asked.models[0] if asked.models else None).model
+    model, first = served.model, page.model(params.models[0] if params.models else None).model
     scores = predict_scores(model, image.image)
     inputs, geometry = model.preprocessing(image.image)
-    layers, no_layers = layers_of(model, inputs, asked.layers)
-    named = bool(asked.layers and layers)
-    if len(asked.models) > 1:  # names that this model does not have may belong to another one
-        layers, no_layers = (layers, {}) if layers else layers_of(model, inputs, [])
-    goals, no_goals = goals_of(model, scores, asked.targets or ["predicted"], first.labels)
-    opinion = ModelResult(
+    layers, layer_errors = layers_of(model, inputs, params.layers)
+    named = bool(params.layers and layers)
+    if len(params.models) > 1:  # names that this model does not have may belong to another one
+        layers, layer_errors = (layers, {}) if layers else layers_of(model, inputs, [])
+    resolved, target_errors = resolve_targets(model, scores, params.targets or ["predicted"], first.labels)
+    result = ModelResult(
         model=served.name,
-        place=Place.of(geometry),
+        geometry=GeometryOut.of(geometry),
         predictions=[PredictionOut.of(p) for p in top_predictions(scores, model.labels)],
         layers=layers,
-        targets=[ResolvedTarget(key=goal.key, name=goal.name, index=goal.index, same=goal.same) for goal in goals],
+        targets=[TargetOut(key=t.key, name=t.name, index=t.index, same=t.same) for t in resolved],
     )
-    different = [goal for goal in goals if goal.same is None]
-    faults = [
+    distinct = [target for target in resolved if target.same is None]
+    errors = [
         *unknown,
-        *(Found(None, name or None, None, error=why) for name, why in no_layers.items()),
-        *(Found(None, None, key, error=why) for key, why in no_goals.items()),
+        *(MapResult(None, name or None, None, error=error) for name, error in layer_errors.items()),
+        *(MapResult(None, None, key, error=error) for key, error in target_errors.items()),
     ]
-    return _Turn(opinion, Gathering(page, served, image, layers, named, different, asked.score), faults)
+    return _ModelPart(result, MapBatch(page, served, image, layers, named, distinct, params.score), errors)
 
 
-def _correlation(maps: Sequence[Found], image: StoredImage) -> list[list[float | None]] | None:
+def _correlation(maps: Sequence[MapResult], image: StoredImage) -> list[list[float | None]] | None:
     if len(maps) < 2:
         return None
-    longest = min(RANKED, math.isqrt(RANKS // len(maps)))
-    table = map_comparison.rank_correlation(_landed(maps, image, longest))
+    longest = min(RANKED_PX, math.isqrt(MAX_RANKED_VALUES // len(maps)))
+    table = map_comparison.rank_correlation(_on_image_grid(maps, image, longest))
     return [[None if v != v else float(v) for v in row] for row in table]
 
 
-def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | None:
+def _disagreement(maps: Sequence[MapResult], image: StoredImage) -> Disagreement | None:
     """Return the disagreement over the region that all models evaluate, and its position in the image."""
     if len(maps) < 2:
         return None
-    disagreement_map = map_comparison.disagreement(_landed(maps, image, DRAWN))
-    seen = ~np.isnan(disagreement_map)
-    if not seen.any():
+    disagreement_map = map_comparison.disagreement(_on_image_grid(maps, image, DISAGREEMENT_PX))
+    valid = ~np.isnan(disagreement_map)
+    if not valid.any():
         return None
-    ys, xs = np.nonzero(seen)
+    ys, xs = np.nonzero(valid)
     top, bottom, left, right = int(ys.min()), int(ys.max()) + 1, int(xs.min()), int(xs.max()) + 1
-    part = disagreement_map[top:bottom, left:right]
+    cropped = disagreement_map[top:bottom, left:right]
     (width, height), (rows, columns) = image.image.size, disagreement_map.shape
     return Disagreement(
-        map=packed(torch.from_numpy(np.ascontiguousarray(part))),
-        place=Place(
+        map=packed(torch.from_numpy(np.ascontiguousarray(cropped))),
+        geometry=GeometryOut(
             original=(width, height),
             input=(right - left, bottom - top),
             scale=(columns / width, rows / height),
@@ -270,11 +278,11 @@ def _disagreement(maps: Sequence[Found], image: StoredImage) -> Disagreement | N
     )
 
 
-def _landed(maps: Sequence[Found], image: StoredImage, longest: int) -> list[NDArray[np.float32]]:
+def _on_image_grid(maps: Sequence[MapResult], image: StoredImage, longest: int) -> list[NDArray[np.float32]]:
     """Map all maps to the image, whose longer side is at most `longest`; NaN outside a network's input."""
-    shown = shrink_image(image.image, longest)
+    reduced_image = shrink_image(image.image, longest)
     return [
-        to_image_grid(one.map, shrink_geometry(one.geometry, shown)).numpy()
-        for one in maps
-        if one.map is not None and one.geometry is not None
+        to_image_grid(result.map, shrink_geometry(result.geometry, reduced_image)).numpy()
+        for result in maps
+        if result.map is not None and result.geometry is not None
     ]

@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from camlucida.app.app_state import Page
+from camlucida.app.failures import NotFound
 from camlucida.app.images import StoredImage
-from camlucida.app.jobs import NotFound
-from camlucida.errors import ImageError
 
 
 def page_of(request: Request) -> Page:
@@ -29,9 +28,6 @@ def image_of(page: Page, id_: str) -> StoredImage:
         ImageError: If it is a sample that cannot be read.
     """
     try:
-        return page.pictures.find(id_)
+        return page.images.find(id_)
     except KeyError:
-        raise NotFound(f"The picture {id_[:40]} is not here (any more). Choose it or drop it again.") from None
-
-
-__all__ = ["AppDep", "ImageError", "page_of", "image_of"]
+        raise NotFound(f"There is no image {id_[:40]} (any more). Select it or upload it again.") from None

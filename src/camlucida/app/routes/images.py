@@ -13,16 +13,16 @@ from pydantic import Field
 
 from camlucida.app.app_state import Page
 from camlucida.app.images import encoded
-from camlucida.app.jobs import Job, answer
-from camlucida.app.model_entry import SamplePrediction
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
+from camlucida.app.model_entry import SamplePrediction, predictions
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.sample_predictions import said
 from camlucida.app.schemas import ImageId, Name, Schema
 from camlucida.data.datasets import label_of
 from camlucida.errors import CamlucidaError, DataError, nearest
 from camlucida.targets import class_label
 
-router = APIRouter(tags=["pictures"])
+router = APIRouter(tags=["images"])
 
 A_FILE = {
     "requestBody": {
@@ -31,10 +31,10 @@ A_FILE = {
     }
 }
 """Request body for the OpenAPI description: it is read as a stream and not declared as a parameter."""
-LOOKED = 600
+MAX_EVALUATED = 600
 """Maximum number of samples that one search evaluates."""
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class ImageInfo(Schema):
@@ -63,16 +63,16 @@ class Samples(Schema):
     """Random samples, selected by `seed`.
 
     Attributes:
-        looked: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
-        unread: How many of those could not be read or evaluated.
-        whole: Whether no other sample could match.
+        n_evaluated: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
+        n_failed: How many of those could not be read or evaluated.
+        complete: Whether no other sample could match.
     """
 
     seed: int
     items: list[ImageInfo]
-    looked: int
-    unread: int
-    whole: bool
+    n_evaluated: int
+    n_failed: int
+    complete: bool
 
 
 class SampleQuery(Schema):
@@ -82,7 +82,7 @@ class SampleQuery(Schema):
         seed: The seed of the random order.
         n: The number of samples.
         label: The name of their class in the data set.
-        said: "right" or "wrong": whether the prediction is correct.
+        prediction: "correct" or "wrong"; both if not given.
         low: The minimum confidence of the prediction, in [0, 1].
         high: The maximum confidence of the prediction, in [0, 1].
         model: The model; the first one if not given.
@@ -91,91 +91,87 @@ class SampleQuery(Schema):
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
     n: Annotated[int, Field(ge=1, le=100)] = 20
     label: Name | None = None
-    said: Literal["right", "wrong"] | None = None
-    low: Share = 0.0
-    high: Share = 1.0
+    prediction: Literal["correct", "wrong"] | None = None
+    low: Fraction = 0.0
+    high: Fraction = 1.0
     model: Name | None = None
 
     @property
     def asks_model(self) -> bool:
         """Whether the query depends on the model's predictions."""
-        return self.said is not None or self.low > 0 or self.high < 1
+        return self.prediction is not None or self.low > 0 or self.high < 1
 
-    def fits(self, one: SamplePrediction) -> bool:
+    def matches(self, prediction: SamplePrediction) -> bool:
         """Return whether a sample with this prediction matches."""
-        if one.error or not self.low <= one.confidence <= self.high:
+        if prediction.error or not self.low <= prediction.confidence <= self.high:
             return False
-        return self.said is None or one.correct is (self.said == "right")
+        return self.prediction is None or prediction.correct is (self.prediction == "correct")
 
 
 @router.get("/samples", responses={200: {"model": Samples}})
-async def samples(request: Request, page: AppDep, wanted: Annotated[SampleQuery, Query()]) -> Response:
+async def samples(request: Request, page: AppDep, query: Annotated[SampleQuery, Query()]) -> Response:
     """Return images of the data set in random order, which is determined by the seed.
 
     A query that depends on predictions evaluates at most 600 images and returns how many. As a stream it also sends
     every matching image as a `found` event.
     """
-    if wanted.asks_model:
-        return await answer(request, lambda job: _searched(page, wanted, job), "long")
-    return await answer(request, lambda job: _drawn(page, wanted))
+    if query.asks_model:
+        return await answer(request, lambda job: _search(page, query, job), "long")
+    return await answer(request, lambda job: _random_samples(page, query))
 
 
-def _drawn(page: Page, wanted: SampleQuery) -> Samples:
-    order = _order(page, wanted)
-    items = [info(page, index) for _, index in zip(range(wanted.n), order, strict=False)]
-    return Samples(seed=wanted.seed, items=items, looked=0, unread=0, whole=next(order, None) is None)
+def _random_samples(page: Page, query: SampleQuery) -> Samples:
+    order = _order(page, query)
+    items = [info(page, index) for _, index in zip(range(query.n), order, strict=False)]
+    return Samples(seed=query.seed, items=items, n_evaluated=0, n_failed=0, complete=next(order, None) is None)
 
 
-def _searched(page: Page, wanted: SampleQuery, job: Job) -> Samples:
-    served = page.model(wanted.model)
-    order = _order(page, wanted)
-    chosen = [index for _, index in zip(range(LOOKED), order, strict=False)]
+def _search(page: Page, query: SampleQuery, job: Job) -> Samples:
+    served = page.model(query.model)
+    order = _order(page, query)
+    chosen = [index for _, index in zip(range(MAX_EVALUATED), order, strict=False)]
     items: list[ImageInfo] = []
-    looked = unread = 0
-    for looked, (index, one) in enumerate(said(served, chosen), 1):
-        unread += bool(one.error)
-        if wanted.fits(one):
-            items.append(info(page, index, one))
+    n_evaluated = n_failed = 0
+    for n_evaluated, (index, prediction) in enumerate(predictions(served, chosen), 1):
+        n_failed += bool(prediction.error)
+        if query.matches(prediction):
+            items.append(info(page, index, prediction))
             job.send("found", items[-1])
-        job.tick(looked, len(chosen))
-        if len(items) == wanted.n:
+        job.progress(n_evaluated, len(chosen))
+        if len(items) == query.n:
             break
-    whole = looked == len(chosen) and next(order, None) is None
-    return Samples(seed=wanted.seed, items=items, looked=looked, unread=unread, whole=whole)
+    complete = n_evaluated == len(chosen) and next(order, None) is None
+    return Samples(seed=query.seed, items=items, n_evaluated=n_evaluated, n_failed=n_failed, complete=complete)
 
 
-def _order(page: Page, wanted: SampleQuery) -> Iterator[int]:
+def _order(page: Page, query: SampleQuery) -> Iterator[int]:
     """Return all samples of the requested class in the order of the seed."""
-    order = np.random.default_rng(wanted.seed).permutation(len(page.data)).tolist()
-    if wanted.label is None:
+    order = np.random.default_rng(query.seed).permutation(len(page.data)).tolist()
+    if query.label is None:
         return iter(order)
     classes = page.data.classes
-    if wanted.label not in classes:
-        raise DataError(f"{page.data.name} has no class {wanted.label[:80]!r}.{nearest(wanted.label, classes)}")
-    label = classes.index(wanted.label)
+    if query.label not in classes:
+        raise DataError(f"{page.data.name} has no class {query.label[:80]!r}.{nearest(query.label, classes)}")
+    label = classes.index(query.label)
     return (index for index in order if label_of(page.data, index) == label)
 
 
-@router.post("/pictures", responses={200: {"model": ImageInfo}}, openapi_extra=A_FILE)
-async def give(
-    request: Request, page: AppDep, name: Annotated[str, Query(max_length=300)] = "your picture"
-) -> Response:
+@router.post("/images", responses={200: {"model": ImageInfo}}, openapi_extra=A_FILE)
+async def give(request: Request, page: AppDep, name: Annotated[str, Query(max_length=300)] = "your image") -> Response:
     """Upload an image: the request body is the file. It is kept in memory only.
 
-    `name`: the display name.
+    `name` is the display name.
     """
     content = await request.body()
 
     def work(job: Job) -> ImageInfo:
-        image = page.pictures.give(content, PurePath(name).name[-80:] or "your picture")
+        image = page.images.add_upload(content, PurePath(name).name[-80:] or "your image")
         return ImageInfo(id=image.id, name=image.name, width=image.image.width, height=image.image.height)
 
     return await answer(request, work)
 
 
-@router.get(
-    "/pictures/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response
-)
+@router.get("/images/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response)
 def show(
     page: AppDep,
     id: Annotated[ImageId, Path()],
@@ -192,10 +188,10 @@ def show(
     return Response(content, media_type=kind, headers=headers)
 
 
-def info(page: Page, index: int, one: SamplePrediction | None = None) -> ImageInfo:
+def info(page: Page, index: int, prediction: SamplePrediction | None = None) -> ImageInfo:
     """Return the description of a sample, with its prediction if given, or with the error if it cannot be read."""
     try:
-        image = page.pictures.sample(index)
+        image = page.images.sample(index)
     except CamlucidaError as error:
         return ImageInfo(id=f"s{index}", name=page.data[index].name, width=0, height=0, error=str(error))
     return ImageInfo(
@@ -204,7 +200,7 @@ def info(page: Page, index: int, one: SamplePrediction | None = None) -> ImageIn
         width=image.image.width,
         height=image.image.height,
         label=None if image.label is None else class_label(image.label, page.data.classes),
-        predicted=one.name if one else None,
-        confidence=one.confidence if one else None,
-        correct=one.correct if one else None,
+        predicted=prediction.name if prediction else None,
+        confidence=prediction.confidence if prediction else None,
+        correct=prediction.correct if prediction else None,
     )

@@ -2,7 +2,8 @@
 
 runs         the list of runs, and computing one in the app
 scatter      the embedding as points, and their neighbours
-mistakes     accuracy, the confusion matrix, the most confident errors
+mistakes     accuracy, calibration, the most confident errors
+confusion    the confusion matrix and the images of its cells
 evaluations  tables and curves of an evaluation
 common       types that these share
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from camlucida.app.routes.dataset import evaluations, mistakes, runs, scatter
+from camlucida.app.routes.dataset import confusion, evaluations, mistakes, runs, scatter
 
 router = APIRouter(tags=["dataset"])
-for part in (runs, scatter, mistakes, evaluations):
+for part in (runs, scatter, mistakes, confusion, evaluations):
     router.include_router(part.router)

@@ -8,9 +8,10 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from camlucida.app.analysis_runs import Run
-from camlucida.app.evaluation_view import Evaluated
-from camlucida.app.jobs import Job, answer
+from camlucida.app.analysis_run import Run
+from camlucida.app.evaluation_view import EvaluationView
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dataset.common import Failed, RunId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Schema, known
@@ -18,10 +19,10 @@ from camlucida.errors import MetricError
 from camlucida.report.charts import MAX_POINTS
 
 router = APIRouter(tags=["dataset"])
-FAILURES = 50
+MAX_FAILURES = 50
 
 
-class MethodOf(Schema):
+class MethodOut(Schema):
     """A method or a control. A control is uninformative, or `knows` the ground truth: metrics must rank them apart."""
 
     name: str
@@ -29,7 +30,7 @@ class MethodOf(Schema):
     knows: str = ""
 
 
-class MetricOf(Schema):
+class MetricOut(Schema):
     """A measured metric.
 
     Attributes:
@@ -48,7 +49,7 @@ class MetricOf(Schema):
     curves: bool
 
 
-class NumberOf(Schema):
+class ScoreOut(Schema):
     """The score of a method by a metric with its 95 % interval, over `n` images.
 
     `invalid` of them could not be scored and count as worst.
@@ -63,15 +64,15 @@ class NumberOf(Schema):
     invalid: int
 
 
-class EvaluationOf(Schema):
+class EvaluationOut(Schema):
     """The table of a run, with one score per method and metric; methods first, controls last."""
 
     run: str
-    pictures: int
+    n_images: int
     explained: str
-    methods: list[MethodOf]
-    metrics: list[MetricOf]
-    numbers: list[NumberOf]
+    methods: list[MethodOut]
+    metrics: list[MetricOut]
+    scores: list[ScoreOut]
     sentences: list[str]
     failures: list[Failed]
     failed: int
@@ -90,15 +91,15 @@ class Curves(Schema):
     """The curves of the first eight methods; empty if the metric keeps none."""
 
     metric: str
-    across: str
-    up: str
+    x_label: str
+    y_label: str
     lines: list[Curve]
 
 
-@router.get("/dataset/evaluation", responses={200: {"model": EvaluationOf}})
+@router.get("/dataset/evaluation", responses={200: {"model": EvaluationOut}})
 async def evaluation(request: Request, page: AppDep, run: RunId) -> Response:
     """Return the table and the results of the paired tests. Computed once, which may take a minute for a large run."""
-    return await answer(request, lambda job: _evaluation(page.over.find(run)), "long")
+    return await answer(request, lambda job: _evaluation(page.analysis_runs.find(run)), "long")
 
 
 @router.get("/dataset/curves", responses={200: {"model": Curves}})
@@ -108,63 +109,63 @@ async def curves(
     """Return the mean curves of a metric that keeps them."""
 
     def work(job: Job) -> Curves:
-        evaluation_view = page.over.find(run).evaluated
-        if metric not in evaluation_view.metrics:
-            raise MetricError(f"no metric {metric[:80]!r} in this run. It has {', '.join(evaluation_view.metrics)}.")
-        axes, lines = evaluation_view.curves(metric)
-        across, up = axes or ("", "")
+        view = page.analysis_runs.find(run).evaluation_view
+        if metric not in view.metrics:
+            raise MetricError(f"this run has no metric {metric[:80]!r}. It has {', '.join(view.metrics)}.")
+        axes, lines = view.curves(metric)
+        x_label, y_label = axes or ("", "")
         metric_curves = []
         for line in lines:
             steps = np.unique(np.linspace(0, len(line.mean) - 1, min(MAX_POINTS, len(line.mean))).round().astype(int))
-            rows = [[float(f"{v:.5g}") for v in part[steps]] for part in (line.mean, line.low, line.high)]
-            metric_curves.append(Curve(method=line.name, mean=rows[0], low=rows[1], high=rows[2]))
-        return Curves(metric=metric, across=across, up=up, lines=metric_curves)
+            values = [[float(f"{v:.5g}") for v in part[steps]] for part in (line.mean, line.low, line.high)]
+            metric_curves.append(Curve(method=line.name, mean=values[0], low=values[1], high=values[2]))
+        return Curves(metric=metric, x_label=x_label, y_label=y_label, lines=metric_curves)
 
     return await answer(request, work)
 
 
-def _evaluation(run: Run) -> EvaluationOf:
-    evaluated = run.evaluated
-    evaluation = evaluated.found
+def _evaluation(run: Run) -> EvaluationOut:
+    view = run.evaluation_view
+    evaluation = view.evaluation
     knows = {entry["name"]: entry.get("knows", "") for entry in evaluation.plan["methods"]}
-    return EvaluationOf(
+    return EvaluationOut(
         run=run.id,
-        pictures=evaluation.plan["pictures"],
-        explained={"predicted": "the predicted class", "label": "the true class"}[evaluation.plan["target"]],
+        n_images=evaluation.plan["n_images"],
+        explained={"predicted": "the predicted class", "true": "the true class"}[evaluation.plan["target"]],
         methods=[
-            MethodOf(name=name, control=name in evaluation.controls, knows=knows[name]) for name in evaluation.methods
+            MethodOut(name=name, control=name in evaluation.controls, knows=knows[name]) for name in evaluation.methods
         ],
-        metrics=[_metric(evaluated, name) for name in evaluated.metrics],
-        numbers=[
-            NumberOf(
-                method=one.method,
-                metric=one.metric,
-                value=known(one.value),
-                low=known(one.low),
-                high=known(one.high),
-                n=one.n,
-                invalid=one.invalid,
+        metrics=[_metric(view, name) for name in view.metrics],
+        scores=[
+            ScoreOut(
+                method=s.method,
+                metric=s.metric,
+                value=known(s.value),
+                low=known(s.low),
+                high=known(s.high),
+                n=s.n,
+                invalid=s.invalid,
             )
-            for (metric, _), one in evaluated.table.items()
-            if metric in evaluated.metrics
+            for (metric, _), s in view.table.items()
+            if metric in view.metrics
         ],
-        sentences=evaluated.sentences,
+        sentences=view.sentences,
         failures=[
             Failed(name=f"{image} · {method}" if method else image, reason=reason)
-            for image, method, reason in evaluation.failures[:FAILURES]
+            for image, method, reason in evaluation.failures[:MAX_FAILURES]
         ],
         failed=len(evaluation.failures),
     )
 
 
-def _metric(evaluated: Evaluated, name: str) -> MetricOf:
-    found, metric = evaluated.found, evaluated.found.presets[name].metric
-    return MetricOf(
+def _metric(view: EvaluationView, name: str) -> MetricOut:
+    evaluation, metric = view.evaluation, view.evaluation.presets[name].metric
+    return MetricOut(
         name=name,
         group=metric.group,
         summary=metric.summary,
-        better=found.values[name].better,
-        distrust=evaluated.verdicts.untrusted.get(name, ""),
-        best=evaluated.verdicts.best(name),
-        curves=found.values[name].axes is not None,
+        better=evaluation.values[name].better,
+        distrust=view.verdicts.untrusted.get(name, ""),
+        best=view.verdicts.best(name),
+        curves=evaluation.values[name].axes is not None,
     )

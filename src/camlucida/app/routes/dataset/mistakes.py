@@ -1,4 +1,4 @@
-"""The errors of a model: accuracy, parts of the confusion matrix, the images of a cell, the list of errors."""
+"""The errors of a model: accuracy and calibration, the list of errors, and all rows as CSV."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from fastapi.responses import Response, StreamingResponse
 
 from camlucida._escaping import csv_text
 from camlucida.analysis.mistakes_result import STORED_COLUMNS
-from camlucida.app.analysis_runs import Run
-from camlucida.app.confusion_view import Part
-from camlucida.app.jobs import Job, answer
-from camlucida.app.routes.dataset.common import Failed, Find, Offset, RunId, Said
+from camlucida.app.analysis_run import Run
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
+from camlucida.app.routes.dataset.common import MAX_ROWS, Failed, Find, Offset, RowPredictionList, RunId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Range, Schema, known
 from camlucida.evaluation.store import Row
 from camlucida.report.mistakes_page import MEANINGS, sentences
 
 router = APIRouter(tags=["dataset"])
-FAILURES, PAIRS = 50, 12
-ROWS = 50
-CHUNK = 500
+MAX_FAILURES = 50
+CSV_CHUNK_ROWS = 500
 
 
-class BinOf(Schema):
+class BinOut(Schema):
     """A bin of the reliability diagram: predictions with similar confidence.
 
     `confidence` and `accuracy` are null if the bin is empty.
@@ -39,7 +38,7 @@ class BinOf(Schema):
     accuracy: float | None
 
 
-class Calibrated(Schema):
+class CalibrationOut(Schema):
     """The calibration of a model: see `camlucida.analysis.calibration`."""
 
     ece: float
@@ -48,16 +47,16 @@ class Calibrated(Schema):
     chance: tuple[float, float]
     off: bool
     temperature: float | None
-    bins: list[BinOf]
+    bins: list[BinOut]
 
 
-class ContrastOf(Schema):
-    """A statistic of the maps of correct and of wrong predictions; `n`: the number of images of each."""
+class GroupDifferenceOut(Schema):
+    """A statistic of the maps of correct and of wrong predictions; `n` holds the number of images of each."""
 
     name: str
     meaning: str
     n: tuple[int, int]
-    right: Range
+    correct: Range
     wrong: Range
     difference: Range
     p: float | None
@@ -78,8 +77,8 @@ class Overall(Schema):
     wrong: int
     accuracy: Range
     top5: Range
-    calibration: Calibrated | None
-    contrasts: list[ContrastOf]
+    calibration: CalibrationOut | None
+    differences: list[GroupDifferenceOut]
     sentences: list[str]
     method: str
     layer: str | None
@@ -87,108 +86,23 @@ class Overall(Schema):
     failed: int
 
 
-class ClassOf(Schema):
-    """A class by the model's output."""
-
-    output: int
-    name: str
-
-
-class RowOf(ClassOf):
-    """A row of the matrix: `total` images, of which `others` are predicted as classes without a column."""
-
-    total: int
-    others: int
-
-
-class PairOf(Schema):
-    """`count` of the `total` images of `truth` are predicted as `said`."""
-
-    truth: ClassOf
-    said: ClassOf
-    count: int
-    total: int
-
-
-class MatrixOf(Schema):
-    """Some rows of the confusion matrix.
-
-    Attributes:
-        classes: The number of all classes.
-        matching: The number of classes to page through.
-    """
-
-    rows: list[RowOf]
-    columns: list[ClassOf]
-    counts: list[list[int]]
-    classes: int
-    matching: int
-    offset: int
-    pairs: list[PairOf]
-
-
-class SaidList(Schema):
-    """Some of `total` images, from `offset`."""
-
-    items: list[Said]
-    total: int
-    offset: int
-
-
 @router.get("/dataset/overall", responses={200: {"model": Overall}})
 async def overall(request: Request, page: AppDep, run: RunId) -> Response:
     """Return accuracy, calibration, and the maps of correct and wrong predictions in comparison."""
-    return await answer(request, lambda job: _overall(page.over.find(run)))
+    return await answer(request, lambda job: _overall(page.analysis_runs.find(run)))
 
 
-@router.get("/dataset/confusion", responses={200: {"model": MatrixOf}})
-async def confusion(
-    request: Request, page: AppDep, run: RunId, find: Find = "", offset: Offset = 0, most: bool = True
-) -> Response:
-    """Return part of the confusion matrix.
-
-    With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
-    """
-
-    def work(job: Job) -> MatrixOf:
-        confused = page.over.find(run).confused
-        if most and not find:
-            return _matrix(page.over.find(run), confused.block(), 0)
-        return _matrix(page.over.find(run), confused.page(find, offset), offset)
-
-    return await answer(request, work)
-
-
-@router.get("/dataset/cell", responses={200: {"model": SaidList}})
-async def cell(
-    request: Request,
-    page: AppDep,
-    run: RunId,
-    truth: Annotated[int, Query(ge=0, le=10_000_000)],
-    said: Annotated[int, Query(ge=0, le=10_000_000)],
-    offset: Offset = 0,
-    n: Annotated[int, Query(ge=1, le=ROWS)] = 6,
-) -> Response:
-    """Return the images of a cell of the matrix, by outputs of the model; the most confident first."""
-
-    def work(job: Job) -> SaidList:
-        analysis_run = page.over.find(run)
-        return _page(analysis_run, analysis_run.confused.pictures(truth, said), offset, n)
-
-    return await answer(request, work)
-
-
-Sort = Literal["confidence", "name", "label", "said", "rank"]
+Sort = Literal["confidence", "name", "label", "predicted", "rank"]
 SORTS: dict[Sort, Callable[[Row], Any]] = {
     "confidence": lambda row: row["confidence"],
-    "name": lambda row: _natural(row["picture"]),
+    "name": lambda row: _natural(row["image"]),
     "label": lambda row: row["label"],
-    "said": lambda row: row["said"],
+    "predicted": lambda row: row["predicted"],
     "rank": lambda row: row["rank"],
 }
 
 
-@router.get("/dataset/errors", responses={200: {"model": SaidList}})
+@router.get("/dataset/errors", responses={200: {"model": RowPredictionList}})
 async def errors(
     request: Request,
     page: AppDep,
@@ -197,18 +111,19 @@ async def errors(
     descending: bool = True,
     find: Find = "",
     offset: Offset = 0,
-    n: Annotated[int, Query(ge=1, le=ROWS)] = 20,
+    n: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 20,
 ) -> Response:
     """Return the wrong predictions, by default the most confident first.
 
     `find`: words in the name of the image, or in either class.
     """
 
-    def work(job: Job) -> SaidList:
-        analysis_run = page.over.find(run)
+    def work(job: Job) -> RowPredictionList:
+        analysis_run = page.analysis_runs.find(run)
         words = find.lower().split()
         matching_rows = [row for row in analysis_run.mistakes.errors() if all(word in _text(row) for word in words)]
-        return _page(analysis_run, sorted(matching_rows, key=SORTS[sort], reverse=descending), offset, n)
+        ordered = sorted(matching_rows, key=SORTS[sort], reverse=descending)
+        return RowPredictionList.page(analysis_run, ordered, offset, n)
 
     return await answer(request, work)
 
@@ -216,12 +131,12 @@ async def errors(
 @router.get("/dataset/rows.csv", responses={200: {"content": {"text/csv": {}}}}, response_class=StreamingResponse)
 def rows_csv(page: AppDep, run: RunId) -> StreamingResponse:
     """Return all images of the run as a CSV file."""
-    mistakes_ = page.over.find(run).mistakes
+    mistakes_ = page.analysis_runs.find(run).mistakes
     names = [name for name in STORED_COLUMNS if name != "logits"]
 
     def lines() -> Iterator[str]:
-        for start in range(0, max(1, len(mistakes_.rows)), CHUNK):
-            yield csv_text(names, mistakes_.rows[start : start + CHUNK], header=start == 0)
+        for start in range(0, max(1, len(mistakes_.rows)), CSV_CHUNK_ROWS):
+            yield csv_text(names, mistakes_.rows[start : start + CSV_CHUNK_ROWS], header=start == 0)
 
     headers = {"content-disposition": 'attachment; filename="predictions.csv"', "cache-control": "no-store"}
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
@@ -240,7 +155,7 @@ def _overall(run: Run) -> Overall:
         top5=Range.of(mistakes_.top5),
         calibration=None
         if calibration is None
-        else Calibrated(
+        else CalibrationOut(
             ece=calibration.ece,
             adaptive=calibration.adaptive,
             gap=calibration.gap,
@@ -250,16 +165,18 @@ def _overall(run: Run) -> Overall:
             if calibration.temperature_scaling is None or calibration.temperature_scaling.unbounded
             else calibration.temperature_scaling.temperature,
             bins=[
-                BinOf(low=b.low, high=b.high, count=b.count, confidence=known(b.confidence), accuracy=known(b.accuracy))
+                BinOut(
+                    low=b.low, high=b.high, count=b.count, confidence=known(b.confidence), accuracy=known(b.accuracy)
+                )
                 for b in calibration.bins
             ],
         ),
-        contrasts=[
-            ContrastOf(
+        differences=[
+            GroupDifferenceOut(
                 name=c.name,
                 meaning=MEANINGS[c.name],
                 n=c.n,
-                right=Range.of(c.right),
+                correct=Range.of(c.right),
                 wrong=Range.of(c.wrong),
                 difference=Range.of(c.difference),
                 p=known(c.corrected),
@@ -271,40 +188,13 @@ def _overall(run: Run) -> Overall:
         sentences=sentences(mistakes_, calibration),
         method=mistakes_.plan["method"],
         layer=None if layer is None else str(layer),
-        failures=[Failed(name=name, reason=reason) for name, reason in mistakes_.failures[:FAILURES]],
+        failures=[Failed(name=name, reason=reason) for name, reason in mistakes_.failures[:MAX_FAILURES]],
         failed=len(mistakes_.failures),
     )
 
 
-def _matrix(run: Run, part: Part, offset: int) -> MatrixOf:
-    confused = run.confused
-
-    def named(output: int) -> ClassOf:
-        return ClassOf(output=output, name=confused.name(output))
-
-    return MatrixOf(
-        rows=[
-            RowOf(output=o, name=confused.name(o), total=int(total), others=int(total - counts.sum()))
-            for o, total, counts in zip(part.rows, part.totals, part.counts, strict=True)
-        ],
-        columns=[named(o) for o in part.columns],
-        counts=part.counts.tolist(),
-        classes=confused.count,
-        matching=part.matching,
-        offset=offset,
-        pairs=[
-            PairOf(truth=named(truth), said=named(said), count=count, total=total)
-            for truth, said, count, total in confused.pairs(PAIRS)
-        ],
-    )
-
-
-def _page(run: Run, rows: list[Row], offset: int, n: int) -> SaidList:
-    return SaidList(items=[Said.of(run, row) for row in rows[offset : offset + n]], total=len(rows), offset=offset)
-
-
 def _text(row: Row) -> str:
-    return f"{row['picture']} {row['label']} {row['said']}".lower()
+    return f"{row['image']} {row['label']} {row['predicted']}".lower()
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

@@ -1,4 +1,4 @@
-"""GET /api/dataset/runs: the list of runs; POST /api/dataset/look: compute one in the app."""
+"""GET /api/dataset/runs: the list of runs; POST /api/dataset/analyse: compute one in the app."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import Field
 
-from camlucida.app.analysis_runs import Kind, Run, UnreadableRun
-from camlucida.app.jobs import Job, answer
+from camlucida.app.analysis_run import Kind, Run, UnreadableRun
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Name, Schema
 
@@ -20,11 +21,11 @@ class RunInfo(Schema):
     """A run that can be displayed.
 
     Attributes:
-        made: Whether it was computed in the app, not given on the command line.
+        computed: Whether it was computed in the app, not given on the command line.
         model: The model's name in the run.
-        asked: The model of the app with the same weights.
-        pictures: The number of its images.
-        shows: Whether the app has these images.
+        served_model: The model of the app with the same weights.
+        n_images: The number of its images.
+        has_images: Whether the app has these images.
         finished: Whether the run is complete.
         notes: Why images or maps cannot be displayed.
         error: Why the run cannot be opened.
@@ -33,13 +34,13 @@ class RunInfo(Schema):
     id: str
     name: str
     kinds: list[Kind]
-    made: bool
+    computed: bool
     model: str = ""
-    asked: str | None = None
+    served_model: str | None = None
     data: str = ""
-    pictures: int = 0
+    n_images: int = 0
     seed: int = 0
-    shows: bool = False
+    has_images: bool = False
     finished: bool = True
     notes: list[str] = []
     error: str | None = None
@@ -52,13 +53,13 @@ class RunList(Schema):
 
 
 class AnalysisRequest(Schema):
-    """An analysis of `count` images, selected by `seed`.
+    """An analysis of `n_images` images, selected by `seed`.
 
-    `maps`: also measure the map of each image, which takes about twice as long.
+    `maps` also measures the map of each image, which takes about twice as long.
     """
 
     model: Name | None = None
-    count: Literal[100, 300, 500, 1000] = 300
+    n_images: Literal[100, 300, 500, 1000] = 300
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
     maps: bool = True
 
@@ -66,18 +67,22 @@ class AnalysisRequest(Schema):
 @router.get("/dataset/runs", responses={200: {"model": RunList}})
 async def runs(request: Request, page: AppDep) -> Response:
     """Return the runs, and whether they belong to a model and to the images of this app."""
-    return await answer(request, lambda job: RunList(runs=[info(run) for run in page.over.all()]))
+    return await answer(request, lambda job: RunList(runs=[info(run) for run in page.analysis_runs.all()]))
 
 
-@router.post("/dataset/look", responses={200: {"model": RunInfo}})
-async def look(request: Request, page: AppDep, asked: AnalysisRequest) -> Response:
+@router.post("/dataset/analyse", responses={200: {"model": RunInfo}})
+async def analyse(request: Request, page: AppDep, params: AnalysisRequest) -> Response:
     """Analyse images of the data set: the errors of the model, and the embedding of its features.
 
     An interrupted analysis resumes when the same one is requested again.
     """
 
     def work(job: Job) -> RunInfo:
-        return info(page.over.make(page.model(asked.model), asked.count, asked.seed, asked.maps, job.tick))
+        return info(
+            page.analysis_runs.analyse(
+                page.model(params.model), params.n_images, params.seed, params.maps, job.progress
+            )
+        )
 
     return await answer(request, work, "long")
 
@@ -85,18 +90,18 @@ async def look(request: Request, page: AppDep, asked: AnalysisRequest) -> Respon
 def info(run: Run | UnreadableRun) -> RunInfo:
     """Return the entry of a run in the list."""
     if isinstance(run, UnreadableRun):
-        return RunInfo(id=run.id, name=run.name, kinds=[], made=False, error=run.error)
+        return RunInfo(id=run.id, name=run.name, kinds=[], computed=False, error=run.error)
     return RunInfo(
         id=run.id,
         name=run.name,
         kinds=run.kinds,
-        made=run.id.startswith("m"),
+        computed=run.id.startswith("m"),
         model=run.plan["model"],
-        asked=run.model.name if run.model else None,
+        served_model=run.model.name if run.model else None,
         data=run.plan["data"],
-        pictures=run.plan["pictures"],
+        n_images=run.plan["n_images"],
         seed=run.plan["seed"],
-        shows=run.shows,
+        has_images=run.has_images,
         finished=run.finished,
-        notes=list(run.unlike),
+        notes=list(run.notes),
     )

@@ -8,19 +8,20 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from camlucida.analysis.projection import ProjectionMethod
-from camlucida.app.analysis_runs import Run
-from camlucida.app.jobs import Job, answer
+from camlucida.app.analysis_run import Run
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dataset.common import Failed, RunId
 from camlucida.app.routes.dependencies import AppDep
-from camlucida.app.scatter import POINTS
+from camlucida.app.scatter import MAX_POINTS
 from camlucida.app.schemas import Schema
 from camlucida.render.palettes import CATEGORICAL_COLOURS
 
 router = APIRouter(tags=["dataset"])
-FAILURES = 50
+MAX_FAILURES = 50
 
 
-class ClassPoints(Schema):
+class ClassAgreementOut(Schema):
     """Of `count` points of a class, `agreeing` have a nearest neighbour of the same class."""
 
     name: str
@@ -32,35 +33,36 @@ class Points(Schema):
     """All points, one list per column. Positions are in units of the projection; y points up.
 
     Attributes:
-        ways: The available projections.
-        how: A description of this projection.
+        projections: The available projections.
+        description: A description of this projection.
+        feature_source: Where in the network the features were taken.
         count: The number of images with features; if there are more than points, the points are a random sample.
-        pictures: Sample indices: s<index> is the id, if the run `shows` images.
-        truth: Indices of the labels in `classes`; -1 for no label.
-        said: Indices of the predicted classes in `classes`.
-        right: 1 for correct, 0 for wrong, -1 if there is no label.
+        indices: Sample indices: s<index> is the id, if the app has the images of the run (`has_images`).
+        label_index: Indices of the labels in `classes`; -1 for no label.
+        predicted_index: Indices of the predicted classes in `classes`.
+        correct: 1 for correct, 0 for wrong, -1 if there is no label.
         agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
         colours: Categorical colours (rrggbb), in the order of use.
     """
 
     run: str
-    way: ProjectionMethod
-    ways: list[ProjectionMethod]
-    how: str
-    place: str
+    projection: ProjectionMethod
+    projections: list[ProjectionMethod]
+    description: str
+    feature_source: str
     count: int
-    shows: bool
+    has_images: bool
     x: list[float]
     y: list[float]
     names: list[str]
-    pictures: list[int]
-    truth: list[int]
-    said: list[int]
+    indices: list[int]
+    label_index: list[int]
+    predicted_index: list[int]
     confidence: list[float]
-    right: list[int]
+    correct: list[int]
     classes: list[str]
     agreement: float | None
-    of_class: list[ClassPoints]
+    class_agreement: list[ClassAgreementOut]
     colours: list[str]
     failures: list[Failed]
     failed: int
@@ -81,16 +83,16 @@ class Neighbours(Schema):
 
 
 @router.get("/dataset/points", responses={200: {"model": Points}})
-async def points(request: Request, page: AppDep, run: RunId, way: ProjectionMethod | None = None) -> Response:
-    """Return at most 5,000 points, in the projection of the run, or by a `way` that is computed once.
+async def points(request: Request, page: AppDep, run: RunId, projection: ProjectionMethod | None = None) -> Response:
+    """Return at most 5,000 points, in the projection of the run, or by another `projection` that is computed once.
 
     The computation may take a minute.
     """
 
     def work(job: Job) -> Points:
-        return _points(page.over.find(run), way)
+        return _points(page.analysis_runs.find(run), projection)
 
-    return await answer(request, work, "long" if way else "quick")
+    return await answer(request, work, "long" if projection else "quick")
 
 
 @router.get("/dataset/neighbours", responses={200: {"model": Neighbours}})
@@ -98,45 +100,45 @@ async def neighbours(
     request: Request,
     page: AppDep,
     run: RunId,
-    point: Annotated[int, Query(ge=0, lt=POINTS)],
+    point: Annotated[int, Query(ge=0, lt=MAX_POINTS)],
     n: Annotated[int, Query(ge=1, le=24)] = 6,
 ) -> Response:
     """Return the points with the most similar features (cosine), which need not be the closest ones on the plane."""
 
     def work(job: Job) -> Neighbours:
-        neighbours = page.over.find(run).scatter.nearest(point, n)
-        return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in neighbours])
+        nearest = page.analysis_runs.find(run).scatter.nearest(point, n)
+        return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in nearest])
 
     return await answer(request, work)
 
 
-def _points(run: Run, way: ProjectionMethod | None) -> Points:
+def _points(run: Run, name: ProjectionMethod | None) -> Points:
     scatter = run.scatter
-    chosen: ProjectionMethod = way or scatter.usual
+    chosen: ProjectionMethod = name or scatter.default_projection
     projection = scatter.projection(chosen)
     rows = scatter.rows
-    classes = sorted({row["label"] for row in rows if row["label"] is not None} | {row["said"] for row in rows})
+    classes = sorted({row["label"] for row in rows if row["label"] is not None} | {row["predicted"] for row in rows})
     at = {name: i for i, name in enumerate(classes)}
     return Points(
         run=run.id,
-        way=chosen,
-        ways=scatter.ways,
-        how=projection.description,
-        place=scatter.place,
+        projection=chosen,
+        projections=scatter.projections,
+        description=projection.description,
+        feature_source=scatter.feature_source,
         count=scatter.count,
-        shows=run.shows,
+        has_images=run.has_images,
         x=[float(f"{x:.5g}") for x in projection.positions[:, 0]],
         y=[float(f"{y:.5g}") for y in projection.positions[:, 1]],
-        names=[row["picture"] for row in rows],
-        pictures=[row["index"] for row in rows],
-        truth=[-1 if row["label"] is None else at[row["label"]] for row in rows],
-        said=[at[row["said"]] for row in rows],
+        names=[row["image"] for row in rows],
+        indices=[row["index"] for row in rows],
+        label_index=[-1 if row["label"] is None else at[row["label"]] for row in rows],
+        predicted_index=[at[row["predicted"]] for row in rows],
         confidence=[round(row["confidence"], 4) for row in rows],
-        right=[-1 if row["correct"] is None else int(row["correct"]) for row in rows],
+        correct=[-1 if row["correct"] is None else int(row["correct"]) for row in rows],
         classes=classes,
         agreement=scatter.agreement,
-        of_class=[ClassPoints(name=c.name, count=c.count, agreeing=c.agreeing) for c in scatter.classes],
+        class_agreement=[ClassAgreementOut(name=c.name, count=c.count, agreeing=c.agreeing) for c in scatter.classes],
         colours=list(CATEGORICAL_COLOURS),
-        failures=[Failed(name=name, reason=reason) for name, reason in scatter.failures[:FAILURES]],
+        failures=[Failed(name=name, reason=reason) for name, reason in scatter.failures[:MAX_FAILURES]],
         failed=len(scatter.failures),
     )

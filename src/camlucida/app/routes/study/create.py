@@ -1,4 +1,4 @@
-"""GET /api/study: the state of the study and its participants; POST /api/study/make: create a study."""
+"""GET /api/study: the state of the study and its participants; POST /api/study/create: create a study."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Job, NotFound, answer
+from camlucida.app.failures import NotFound
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.request_limits import check_method
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.routes.study.current import StudyPerson, people_of, study_of
@@ -28,14 +30,14 @@ class StudyInfo(Schema):
 
     Attributes:
         methods: The number of methods.
-        pictures: The number of images.
+        n_images: The number of images.
         pairs: The number of pair questions per participant.
         ratings: The number of rating questions per participant.
     """
 
     model: str
     methods: int
-    pictures: int
+    n_images: int
     pairs: int
     ratings: int
     left_out: int
@@ -43,10 +45,10 @@ class StudyInfo(Schema):
 
 
 class StudyState(Schema):
-    """The study of the app; null if there is none yet. `can_be_made`: whether one can be created."""
+    """The study of the app; null if there is none yet. `can_be_created`: whether one can be created."""
 
     study: StudyInfo | None
-    can_be_made: bool
+    can_be_created: bool
 
 
 class StudyPlan(Schema):
@@ -55,7 +57,7 @@ class StudyPlan(Schema):
     Attributes:
         model: A model of the app; the first one if not given.
         methods: Methods by name, optionally with combinators.
-        pictures: The number of images, selected from the data set by the seed.
+        n_images: The number of images, selected from the data set by the seed.
         layer: One layer; null for the default layer.
         pairs: The number of random pairs of methods to compare per image; at most all pairs.
         ratings: The number of maps per image that are rated individually.
@@ -64,7 +66,7 @@ class StudyPlan(Schema):
 
     model: Name | None = None
     methods: Annotated[list[Name], Field(min_length=2, max_length=8)]
-    pictures: Annotated[int, Field(ge=1, le=200)] = 12
+    n_images: Annotated[int, Field(ge=1, le=200)] = 12
     layer: Name | None = None
     pairs: Annotated[int, Field(ge=0, le=28)] = 3
     ratings: Annotated[int, Field(ge=0, le=8)] = 1
@@ -77,8 +79,8 @@ async def state(request: Request, page: AppDep) -> Response:
     return await answer(request, lambda job: _state(page))
 
 
-@router.post("/study/make", responses={200: {"model": StudyState}})
-async def make(request: Request, page: AppDep, asked: StudyPlan) -> Response:
+@router.post("/study/create", responses={200: {"model": StudyState}})
+async def create(request: Request, page: AppDep, params: StudyPlan) -> Response:
     """Compute the maps, remove the method names, and write the questions.
 
     With `Accept: text/event-stream` the response includes progress events.
@@ -86,35 +88,35 @@ async def make(request: Request, page: AppDep, asked: StudyPlan) -> Response:
 
     def work(job: Job) -> StudyState:
         if page.study is None:
-            raise NotFound("This page has no folder for a study: start it with --study FOLDER.")
-        for method in asked.methods:
+            raise NotFound("The app has no folder for a study: start it with `camlucida app --study FOLDER`.")
+        for method in params.methods:
             check_method(method)
         make_study(
             page.study,
-            page.model(asked.model).model,
-            Drawn(page, asked.pictures, asked.seed),
-            methods=asked.methods,
-            layer=asked.layer,
-            pairs=asked.pairs,
-            ratings=asked.ratings,
-            seed=asked.seed,
-            progress=job.tick,
+            page.model(params.model).model,
+            SampledImages(page, params.n_images, params.seed),
+            methods=params.methods,
+            layer=params.layer,
+            pairs=params.pairs,
+            ratings=params.ratings,
+            seed=params.seed,
+            progress=job.progress,
         )
         return _state(page)
 
     return await answer(request, work, "long")
 
 
-class Drawn(Sequence[Source]):
+class SampledImages(Sequence[Source]):
     """Images of the app's data set, selected by a seed; each one is read when it is accessed."""
 
     def __init__(self, page: Page, count: int, seed: int) -> None:
         self.page = page
         size = len(page.data)
-        self.numbers = [int(i) for i in np.random.default_rng(seed).choice(size, min(count, size), replace=False)]
+        self.indices = [int(i) for i in np.random.default_rng(seed).choice(size, min(count, size), replace=False)]
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.indices)
 
     @overload
     def __getitem__(self, index: int) -> Source: ...
@@ -122,32 +124,32 @@ class Drawn(Sequence[Source]):
     def __getitem__(self, index: slice) -> list[Source]: ...
     def __getitem__(self, index: int | slice) -> Source | list[Source]:
         if isinstance(index, slice):
-            return [self._read(number) for number in self.numbers[index]]
-        return self._read(self.numbers[index])
+            return [self._read(index) for index in self.indices[index]]
+        return self._read(self.indices[index])
 
     def __iter__(self) -> Iterator[Source]:
-        return map(self._read, self.numbers)
+        return map(self._read, self.indices)
 
-    def _read(self, number: int) -> Source:
+    def _read(self, index: int) -> Source:
         try:
-            return self.page.pictures.sample(number).image
+            return self.page.images.sample(index).image
         except CamlucidaError:
-            return self.page.data[number].image  # the reader of the source reports the error and continues
+            return self.page.data[index].image  # the reader of the source reports the error and continues
 
 
 def _state(page: Page) -> StudyState:
     try:
         study = study_of(page)
     except NotFound:
-        return StudyState(study=None, can_be_made=page.study is not None)
-    about, kinds = study.metadata, study.n_trials()
-    asking = StudyInfo(
-        model=about["model"],
-        methods=len(about["methods"]),
-        pictures=about["pictures"],
+        return StudyState(study=None, can_be_created=page.study is not None)
+    metadata, kinds = study.metadata, study.n_trials()
+    info = StudyInfo(
+        model=metadata["model"],
+        methods=len(metadata["methods"]),
+        n_images=metadata["n_images"],
         pairs=kinds.get("pair", 0),
         ratings=kinds.get("rating", 0),
-        left_out=len(about["left_out"]),
+        left_out=len(metadata["left_out"]),
         people=people_of(study),
     )
-    return StudyState(study=asking, can_be_made=False)
+    return StudyState(study=info, can_be_created=False)

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import NotFound
+from camlucida.app.failures import NotFound
 from camlucida.app.schemas import Schema
 from camlucida.errors import DataError
 from camlucida.user_study import Study
@@ -31,7 +31,7 @@ def study_of(page: Page) -> Study:
     """
     file = None if page.study is None else page.study / "study.sqlite"
     if file is None or not file.exists():
-        raise NotFound("There is no study here (any more). Load the page again, and make one.")
+        raise NotFound("There is no study in the app (any more). Reload the page and create one.")
     return Study(file)
 
 
@@ -45,9 +45,7 @@ def person_of(text: str) -> str:
     """
     name = unicodedata.normalize("NFC", " ".join(text.split()))
     if not name or not name.isprintable() or not name[0].isalnum():
-        raise DataError(
-            "a person's name begins with a letter or a number, and has no invisible signs. Any name will do."
-        )
+        raise DataError("the name of a participant begins with a letter or a digit and has no invisible characters.")
     return name
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from camlucida.app.jobs import Job, answer
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.routes.study.current import StudyPerson, people_of, study_of
 from camlucida.app.schemas import Range, Schema, known
@@ -21,26 +22,26 @@ from camlucida.user_study.results import MethodRanking, PreferenceResults, agree
 router = APIRouter()
 
 
-class StudyStanding(Schema):
+class MethodRankingOut(Schema):
     """The ranking of one method: see `camlucida.user_study.results.MethodRanking`."""
 
     method: str
     strength: Range
     rating: Range
-    won: int
-    asked: int
-    rated: int
+    n_won: int
+    n_compared: int
+    n_rated: int
 
     @classmethod
-    def of(cls, one: MethodRanking) -> StudyStanding:
+    def of(cls, ranking: MethodRanking) -> MethodRankingOut:
         """Return the ranking of a method."""
         return cls(
-            method=one.method,
-            strength=Range.of(one.strength),
-            rating=Range.of(one.rating),
-            won=one.n_won,
-            asked=one.n_compared,
-            rated=one.n_rated,
+            method=ranking.method,
+            strength=Range.of(ranking.strength),
+            rating=Range.of(ranking.rating),
+            n_won=ranking.n_won,
+            n_compared=ranking.n_compared,
+            n_rated=ranking.n_rated,
         )
 
 
@@ -51,7 +52,7 @@ class StudyMetrics(Schema):
         run: The name of the evaluation's folder.
         methods: The methods of the study that the evaluation contains.
         taus: Kendall's tau-b between the means of each metric and the strengths; null if there is no order.
-        problem: Why there are no numbers, as a sentence.
+        problem: Why there are no numbers.
     """
 
     run: str
@@ -63,7 +64,7 @@ class StudyMetrics(Schema):
 class StudyResults(Schema):
     """The results so far: see `camlucida.user_study.results.PreferenceResults`."""
 
-    standings: list[StudyStanding]
+    ranking: list[MethodRankingOut]
     people: list[StudyPerson]
     total: int
     answers: int
@@ -72,19 +73,19 @@ class StudyResults(Schema):
 
 
 @router.get("/study/results", responses={200: {"model": StudyResults}})
-async def found(request: Request, page: AppDep) -> Response:
+async def show(request: Request, page: AppDep) -> Response:
     """Return strengths, ratings, agreement of participants, and their agreement with metrics. Names the methods."""
 
     def work(job: Job) -> StudyResults:
         study = study_of(page)
-        now = results(study)
+        preferences = results(study)
         return StudyResults(
-            standings=[StudyStanding.of(one) for one in now.ranking],
+            ranking=[MethodRankingOut.of(ranking) for ranking in preferences.ranking],
             people=people_of(study),
             total=sum(study.n_trials().values()),
-            answers=now.answers,
-            agreement=known(now.agreement),
-            metrics=[one for run in page.runs if (one := _compared(now, run, job)) is not None],
+            answers=preferences.answers,
+            agreement=known(preferences.agreement),
+            metrics=[m for run in page.runs if (m := _agreement(preferences, run, job)) is not None],
         )
 
     return await answer(request, work)
@@ -94,35 +95,35 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 
 @router.get("/study/results.csv", responses=CSV, response_class=Response)
-async def found_csv(request: Request, page: AppDep) -> Response:
+async def results_csv(request: Request, page: AppDep) -> Response:
     """Return the ranking as a CSV file."""
     return await _table(request, "study-results.csv", lambda: results(study_of(page)).csv())
 
 
 @router.get("/study/answers.csv", responses=CSV, response_class=Response)
-async def said_csv(request: Request, page: AppDep) -> Response:
+async def all_answers_csv(request: Request, page: AppDep) -> Response:
     """Return all answers as a CSV file with the names of the methods."""
     return await _table(request, "study-answers.csv", lambda: answers_csv(study_of(page)))
 
 
-def _compared(now: PreferenceResults, run: Path, job: Job) -> StudyMetrics | None:
+def _agreement(preferences: PreferenceResults, run: Path, job: Job) -> StudyMetrics | None:
     """Return the agreement with the metrics of a run, or None if it is not an evaluation."""
     job.send("run", {"name": run.name})
     try:
         evaluation = Evaluation(run)
         if "metrics" not in evaluation.plan:
             return None
-        strengths = {one.method: one.strength.value for one in now.ranking if one.n_compared}
+        strengths = {r.method: r.strength.value for r in preferences.ranking if r.n_compared}
         methods = [method for method in strengths if method in evaluation.methods]
         taus = {name: known(tau) for name, tau in agreement_with_metrics(strengths, evaluation).items()}
     except (CamlucidaError, OSError, ValueError, KeyError) as error:  # an unreadable run must not hide the results
         return StudyMetrics(run=run.name, methods=[], taus={}, problem=f"{run.name} cannot be read: {error}")
-    problem = None if len(methods) > 1 else f"{run.name} has fewer than two of the methods that pairs were asked of."
+    problem = None if len(methods) > 1 else f"{run.name} contains fewer than two methods that were compared in pairs."
     return StudyMetrics(run=run.name, methods=methods, taus=taus, problem=problem)
 
 
-async def _table(request: Request, name: str, written: Callable[[], str]) -> Response:
-    content = await answer(request, lambda job: written().encode())
+async def _table(request: Request, name: str, table: Callable[[], str]) -> Response:
+    content = await answer(request, lambda job: table().encode())
     content.headers["content-type"] = "text/csv; charset=utf-8"
     content.headers["content-disposition"] = f'attachment; filename="{name}"'
     content.headers["cache-control"] = "no-store"

@@ -1,4 +1,4 @@
-"""The tab Doubt: tests of whether a map can be trusted.
+"""The tab Trust: tests of whether a map can be trusted.
 
 common     the request type of all tests: one image, model, method, layer and class
 verdict    POST /api/trust: the verdict as text, with its numbers
@@ -13,6 +13,6 @@ from fastapi import APIRouter
 
 from camlucida.app.routes.trust import curves, occlude, stability, verdict
 
-router = APIRouter(tags=["doubting"])
+router = APIRouter(tags=["trust"])
 for part in (verdict, curves, occlude, stability):
     router.include_router(part.router)

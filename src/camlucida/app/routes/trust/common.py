@@ -15,7 +15,7 @@ from camlucida.app.cache_keys import CacheKey, request_key
 from camlucida.app.images import StoredImage
 from camlucida.app.jobs import Job
 from camlucida.app.request_limits import check_method
-from camlucida.app.schemas import EncodedMap, ImageId, Name, Place, Schema, packed
+from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, Schema, packed
 from camlucida.attribution.error_context import error_context
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.reliability.inputs import metric_inputs_of
@@ -24,34 +24,34 @@ from camlucida.render.resize import to_image
 from camlucida.targets import class_label
 from camlucida.types import Geometry
 
-TINY = 96
+MAX_PNG_PX = 96
 """Images with a longer side of at most this many pixels are encoded as PNG; JPEG would degrade them visibly."""
-LIKELIEST = 5
+N_CLASSES = 5
 
 
 class MapRequest(Schema):
     """One map of one class.
 
     Attributes:
-        picture: The id of an image.
+        image: The id of an image.
         model: A model of the app; the first one if not given.
         method: A method by name, optionally with combinators.
         layer: One layer; the default layer if not given.
         target: A class; the predicted class if not given.
     """
 
-    picture: ImageId
+    image: ImageId
     model: Name | None = None
     method: Name = "grad_cam"
     layer: Name | int | None = None
     target: Name | int | None = None
 
 
-class DoubtedMap(Schema):
-    """A raw map with its display options; `place` is its position in the accompanying image."""
+class DisplayedMap(Schema):
+    """A raw map with its display options; `geometry` is its position in the accompanying image."""
 
     map: EncodedMap
-    place: Place
+    geometry: GeometryOut
     relu: bool
     signed: bool
     percentile: float
@@ -66,78 +66,78 @@ class ClassChange(Schema):
     after: float
 
 
-def key(page: Page, asked: MapRequest, image: StoredImage, what: str) -> CacheKey:
+def key(page: Page, params: MapRequest, image: StoredImage, purpose: str) -> CacheKey:
     """Return the cache key of a response."""
-    return request_key(what, page.model(asked.model), image, asked)
+    return request_key(purpose, page.model(params.model), image, params)
 
 
-def evidence(page: Page, asked: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
+def metric_inputs_for(page: Page, params: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
     """Return the metric inputs of the requested map.
 
     They are cached, since occlusion and perturbation request the same map repeatedly.
     """
-    model = page.model(asked.model).model
-    plain = MapRequest(**{name: getattr(asked, name) for name in MapRequest.model_fields})
-    which = key(page, plain, image, "evidence")
-    metric_inputs = page.memory.evidence.get(which)
+    model = page.model(params.model).model
+    map_request = MapRequest(**{name: getattr(params, name) for name in MapRequest.model_fields})
+    cache_key = key(page, map_request, image, "metric_inputs")
+    metric_inputs = page.caches.metric_inputs.get(cache_key)
     if metric_inputs is None:
-        metric_inputs = map_of(page, asked, image.image, image.name, job)
-        page.memory.evidence.put(which, _with_progress(metric_inputs, None))
+        metric_inputs = map_of(page, params, image.image, image.name, job)
+        page.caches.metric_inputs.put(cache_key, _with_progress(metric_inputs, None))
     with error_context(model, image.image):
         return _with_progress(metric_inputs, job)
 
 
-def map_of(page: Page, asked: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
+def map_of(page: Page, params: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
     """Return the metric inputs of the same request for another image.
 
     Args:
         page: The state of the app.
-        asked: The request.
+        params: The request.
         image: The image.
         name: The display name of the image.
         job: The job, to which progress is reported.
     """
-    model = page.model(asked.model).model
-    check_method(asked.method)
+    model = page.model(params.model).model
+    check_method(params.method)
     with error_context(model, image):
         return metric_inputs_of(
             model,
             image,
-            method=asked.method,
-            layer=asked.layer,
-            target=asked.target,
-            progress=job.tick,
+            method=params.method,
+            layer=params.layer,
+            target=params.target,
+            progress=job.progress,
             name=name,
         )
 
 
-def _with_progress(found: MetricInputs, job: Job | None) -> MetricInputs:
+def _with_progress(metric_inputs: MetricInputs, job: Job | None) -> MetricInputs:
     """Return a copy that reports progress to `job`, or to none for the cache."""
-    assert isinstance(found.explainer, MethodExplainer)
-    progress = job.tick if job else None
-    return dataclasses.replace(found, explainer=dataclasses.replace(found.explainer, progress=progress))
+    assert isinstance(metric_inputs.explainer, MethodExplainer)
+    progress = job.progress if job else None
+    return dataclasses.replace(metric_inputs, explainer=dataclasses.replace(metric_inputs.explainer, progress=progress))
 
 
-def heat(found: MetricInputs, raw: Tensor, geometry: Geometry) -> DoubtedMap:
-    """Return a map with the display options of the method in `found`."""
-    assert isinstance(found.explainer, MethodExplainer)
-    display = found.explainer.request[0].display
-    return DoubtedMap(
+def displayed(metric_inputs: MetricInputs, raw: Tensor, geometry: Geometry) -> DisplayedMap:
+    """Return a map with the display options of the method of `metric_inputs`."""
+    assert isinstance(metric_inputs.explainer, MethodExplainer)
+    display = metric_inputs.explainer.request[0].display
+    return DisplayedMap(
         map=packed(raw),
-        place=Place.of(geometry),
-        relu=found.explainer.relu,
+        geometry=GeometryOut.of(geometry),
+        relu=metric_inputs.explainer.relu,
         signed=display.signed,
         percentile=display.percentile,
     )
 
 
-def on_input(found: MetricInputs) -> Geometry:
+def on_input(metric_inputs: MetricInputs) -> Geometry:
     """Return the geometry in which the network input is the image itself."""
-    height, width = found.model_input.inputs.shape[-2:]
+    height, width = metric_inputs.model_input.inputs.shape[-2:]
     return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
 
 
-def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
+def class_changes(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
     """Return the probabilities of the target and of the most probable classes, the target first.
 
     Args:
@@ -147,24 +147,24 @@ def stands(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) 
         labels: The class names.
     """
     first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
-    most = min(LIKELIEST, len(first))
-    which = {target, *first.topk(most).indices.tolist(), *then.topk(most).indices.tolist()}
-    order = sorted(which, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))
+    n = min(N_CLASSES, len(first))
+    shown = {target, *first.topk(n).indices.tolist(), *then.topk(n).indices.tolist()}
+    order = sorted(shown, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))
     return [
         ClassChange(index=k, name=class_label(k, labels), before=float(first[k]), after=float(then[k])) for k in order
     ]
 
 
-def seen(found: MetricInputs, inputs: Tensor) -> str:
+def network_input_uri(metric_inputs: MetricInputs, inputs: Tensor) -> str:
     """Return a network input `(c, H, W)` as a data URI."""
-    how = found.model_input.model.preprocessing
-    return address(to_image(to_pixels(inputs, how.mean, how.std)))
+    preprocessing = metric_inputs.model_input.model.preprocessing
+    return data_uri(to_image(to_pixels(inputs, preprocessing.mean, preprocessing.std)))
 
 
-def address(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> str:
     """Return an image as a data URI."""
     sink = io.BytesIO()
-    kind = "png" if max(image.size) <= TINY else "jpeg"
+    kind = "png" if max(image.size) <= MAX_PNG_PX else "jpeg"
     image.save(sink, kind, **({"compress_level": 3} if kind == "png" else {"quality": 90}))
     return f"data:image/{kind};base64,{base64.b64encode(sink.getvalue()).decode()}"
 

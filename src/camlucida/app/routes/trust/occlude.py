@@ -1,4 +1,4 @@
-"""POST /api/cover: occlude a region of the image, and return the class probabilities and the new map."""
+"""POST /api/occlude: occlude a region of the image, and return the class probabilities and the new map."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from pydantic import Field
 
 from camlucida.app.app_state import Page
 from camlucida.app.images import StoredImage
-from camlucida.app.jobs import Job, answer
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.routes.trust.common import (
     ClassChange,
-    DoubtedMap,
+    DisplayedMap,
     MapRequest,
-    address,
-    evidence,
-    heat,
+    class_changes,
+    data_uri,
+    displayed,
     map_of,
-    stands,
+    metric_inputs_for,
 )
 from camlucida.app.schemas import Schema
 from camlucida.errors import ImageError
@@ -33,86 +34,86 @@ from camlucida.reliability.occlude import OcclusionInfill, occlude
 
 router = APIRouter()
 
-SIDE = 256
+MAX_MASK_CELLS = 256
 """Maximum length of a mask's longer side, in cells."""
-LONGEST = 1024
+MAX_IMAGE_PX = 1024
 """Maximum longer side of the image to occlude, in pixels; a larger image is reduced first, also for the comparison."""
-SHOWN = 512
+PREVIEW_PX = 512
 
 
-class CoverMask(Schema):
+class OcclusionMask(Schema):
     """The occluded region: bits (height, width), row-major, most significant first, without row padding; base64."""
 
-    width: Annotated[int, Field(ge=1, le=SIDE)]
-    height: Annotated[int, Field(ge=1, le=SIDE)]
-    bits: Annotated[str, Field(max_length=4 * -(-SIDE * SIDE // 8 // 3))]
+    width: Annotated[int, Field(ge=1, le=MAX_MASK_CELLS)]
+    height: Annotated[int, Field(ge=1, le=MAX_MASK_CELLS)]
+    bits: Annotated[str, Field(max_length=4 * -(-MAX_MASK_CELLS * MAX_MASK_CELLS // 8 // 3))]
 
 
-class Covering(MapRequest):
+class OccludeRequest(MapRequest):
     """The map to compute, the region to occlude, and the infill.
 
     Attributes:
         mask: The region.
-        fill: The infill: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
+        infill: What replaces the region: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
         keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
     """
 
-    mask: CoverMask
-    fill: OcclusionInfill = "blur"
+    mask: OcclusionMask
+    infill: OcclusionInfill = "blur"
     keep: bool = False
 
 
-class Covered(Schema):
+class OccludeResponse(Schema):
     """The result of an occlusion.
 
     Attributes:
-        image: The occluded image as a data URI.
-        picture: Its id, if it is kept.
-        share: The fraction of the image that is occluded, in [0, 1].
+        preview: The occluded image, reduced, as a data URI.
+        image: Its id, if it is kept.
+        fraction: The fraction of the image that is occluded, in [0, 1].
         target: The class.
         classes: The target first, then the most probable classes before and after.
-        heat: The new map of the same class.
+        map: The new map of the same class.
     """
 
-    image: str
-    picture: str | None
-    share: float
+    preview: str
+    image: str | None
+    fraction: float
     target: int
     classes: list[ClassChange]
-    heat: DoubtedMap
+    map: DisplayedMap
 
 
-@router.post("/cover", responses={200: {"model": Covered}})
-async def cover(request: Request, page: AppDep, asked: Covering) -> Response:
+@router.post("/occlude", responses={200: {"model": OccludeResponse}})
+async def occluded(request: Request, page: AppDep, params: OccludeRequest) -> Response:
     """Return the class probabilities and the map of the image with a region occluded."""
-    return await answer(request, lambda job: without(page, asked, job))
+    return await answer(request, lambda job: _occlude(page, params, job))
 
 
-def without(page: Page, asked: Covering, job: Job) -> Covered:
+def _occlude(page: Page, params: OccludeRequest, job: Job) -> OccludeResponse:
     """Compute the result; it is not cached, because no two masks are the same."""
-    mask = unpacked_mask(asked.mask)
-    image = _smaller(image_of(page, asked.picture))
-    before = evidence(page, asked, image, job)
-    occluded_image = occlude(image.image, mask, asked.fill)
-    same_class = asked.model_copy(update={"target": before.model_input.target})
-    after = map_of(page, same_class, occluded_image, f"{image.name}, covered", job)
-    kept = page.pictures.give(occluded_image, f"{image.name}, covered") if asked.keep else None
-    return Covered(
-        image=address(shrink_image(occluded_image, SHOWN)),
-        picture=kept.id if kept else None,
-        share=float(mask.mean()),
+    mask = unpacked_mask(params.mask)
+    image = _reduced(image_of(page, params.image))
+    before = metric_inputs_for(page, params, image, job)
+    occluded_image = occlude(image.image, mask, params.infill)
+    same_class = params.model_copy(update={"target": before.model_input.target})
+    after = map_of(page, same_class, occluded_image, f"{image.name}, occluded", job)
+    kept = page.images.add_upload(occluded_image, f"{image.name}, occluded") if params.keep else None
+    return OccludeResponse(
+        preview=data_uri(shrink_image(occluded_image, PREVIEW_PX)),
+        image=kept.id if kept else None,
+        fraction=float(mask.mean()),
         target=before.model_input.target,
-        classes=stands(
+        classes=class_changes(
             before.model_input.logits,
             after.model_input.logits,
             before.model_input.target,
             before.model_input.model.labels,
         ),
-        heat=heat(after, after.raw, after.model_input.geometry),
+        map=displayed(after, after.raw, after.model_input.geometry),
     )
 
 
-def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
+def unpacked_mask(mask: OcclusionMask) -> NDArray[Any]:
     """Return the mask as a bool array `(height, width)`.
 
     Raises:
@@ -121,17 +122,19 @@ def unpacked_mask(mask: CoverMask) -> NDArray[Any]:
     try:
         content = base64.b64decode(mask.bits, validate=True)
     except (binascii.Error, ValueError):
-        raise ImageError("the mask is no base64.") from None
+        raise ImageError("the mask is not valid base64.") from None
     count = mask.width * mask.height
     if len(content) != -(-count // 8):
-        raise ImageError(f"a mask of {mask.width} × {mask.height} has {-(-count // 8)} bytes, not {len(content)}.")
+        raise ImageError(
+            f"a mask of {mask.width} × {mask.height} cells has {-(-count // 8)} bytes; {len(content)} were sent."
+        )
     bits = np.unpackbits(np.frombuffer(content, np.uint8), count=count)
     return bits.astype(bool).reshape(mask.height, mask.width)
 
 
-def _smaller(picture: StoredImage) -> StoredImage:
+def _reduced(stored: StoredImage) -> StoredImage:
     """Return the image itself if it is small enough, else a reduced one with its own digest."""
-    image = shrink_image(picture.image, LONGEST)
-    if image.size == picture.image.size:
-        return picture
-    return StoredImage(picture.id, picture.name, image, f"{picture.digest}/{LONGEST}", picture.label, picture.index)
+    image = shrink_image(stored.image, MAX_IMAGE_PX)
+    if image.size == stored.image.size:
+        return stored
+    return StoredImage(stored.id, stored.name, image, f"{stored.digest}/{MAX_IMAGE_PX}", stored.label, stored.index)

@@ -1,4 +1,4 @@
-"""POST /api/vary: perturb the image slightly and return how closely the map follows."""
+"""POST /api/perturb: perturb the image slightly and return how similar the new map is."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from pydantic import Field
 from torch import Tensor
 
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Job, answer
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.routes.trust.common import (
     ClassChange,
-    DoubtedMap,
+    DisplayedMap,
     MapRequest,
-    evidence,
-    heat,
+    class_changes,
+    displayed,
+    metric_inputs_for,
+    network_input_uri,
     on_input,
-    seen,
     shrunk,
-    stands,
 )
 from camlucida.app.schemas import EncodedMap, Schema, packed
 from camlucida.attribution.error_context import error_context
@@ -31,13 +32,13 @@ from camlucida.reliability.stability import Perturbation, explain_perturbed
 
 router = APIRouter()
 
-LAID = 64
+MAPPED_BACK_CELLS = 64
 """The longer side of the mapped-back map, in cells."""
 
 Shift = Annotated[float, Field(ge=-0.25, le=0.25)]
 
 
-class Vary(MapRequest):
+class PerturbRequest(MapRequest):
     """The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`."""
 
     angle: Annotated[float, Field(ge=-180, le=180)] = 0.0
@@ -48,53 +49,53 @@ class Vary(MapRequest):
     noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
-class Varied(Schema):
+class PerturbResponse(Schema):
     """The result of a perturbation; all images are network inputs.
 
     Attributes:
-        image: The perturbed image as a data URI.
-        first: The map of the unmodified image.
-        heat: The map of the perturbed image.
-        back: Two maps of the same size: `heat` mapped back to the unmodified image, and where it is defined (1 or 0).
-        correlation: Rank correlation of `first` and `back` where it is defined; null for a constant map.
-        shared: The fraction of the image where it is defined, in [0, 1].
+        network_input: The perturbed image as a data URI.
+        original_map: The map of the unmodified image.
+        map: The map of the perturbed image.
+        mapped_back: `map` mapped back to the unmodified image, and a map of where it is defined (1 or 0).
+        correlation: Rank correlation of `original_map` and `mapped_back`; null for a constant map.
+        valid_fraction: The fraction of the image where it is defined, in [0, 1].
         target: The class.
         classes: The target first, then the most probable classes before and after.
     """
 
-    image: str
-    first: DoubtedMap
-    heat: DoubtedMap
-    back: EncodedMap
+    network_input: str
+    original_map: DisplayedMap
+    map: DisplayedMap
+    mapped_back: EncodedMap
     correlation: float | None
-    shared: float
+    valid_fraction: float
     target: int
     classes: list[ClassChange]
 
 
-@router.post("/vary", responses={200: {"model": Varied}})
-async def changed(request: Request, page: AppDep, asked: Vary) -> Response:
+@router.post("/perturb", responses={200: {"model": PerturbResponse}})
+async def perturbed(request: Request, page: AppDep, params: PerturbRequest) -> Response:
     """Return the class probabilities and the map of the perturbed image, and its similarity to the first map."""
-    return await answer(request, lambda job: moved(page, asked, job))
+    return await answer(request, lambda job: _perturb(page, params, job))
 
 
-def moved(page: Page, asked: Vary, job: Job) -> Varied:
+def _perturb(page: Page, params: PerturbRequest, job: Job) -> PerturbResponse:
     """Compute the result; only the first map is cached."""
-    image = image_of(page, asked.picture)
-    metric_inputs = evidence(page, asked, image, job)
-    change = Perturbation(**{name: getattr(asked, name) for name in Perturbation.__dataclass_fields__})
+    image = image_of(page, params.image)
+    metric_inputs = metric_inputs_for(page, params, image, job)
+    change = Perturbation(**{name: getattr(params, name) for name in Perturbation.__dataclass_fields__})
     with error_context(metric_inputs.model_input.model, image.image):
         perturbed_map = explain_perturbed(metric_inputs, change)
-    place = on_input(metric_inputs)
-    return Varied(
-        image=seen(metric_inputs, perturbed_map.inputs[0]),
-        first=heat(metric_inputs, metric_inputs.raw, place),
-        heat=heat(metric_inputs, perturbed_map.raw, place),
-        back=packed(_laid(perturbed_map.unperturbed_map)),
+    geometry = on_input(metric_inputs)
+    return PerturbResponse(
+        network_input=network_input_uri(metric_inputs, perturbed_map.inputs[0]),
+        original_map=displayed(metric_inputs, metric_inputs.raw, geometry),
+        map=displayed(metric_inputs, perturbed_map.raw, geometry),
+        mapped_back=packed(_averaged(perturbed_map.unperturbed_map)),
         correlation=None if math.isnan(perturbed_map.correlation) else perturbed_map.correlation,
-        shared=perturbed_map.valid_fraction,
+        valid_fraction=perturbed_map.valid_fraction,
         target=metric_inputs.model_input.target,
-        classes=stands(
+        classes=class_changes(
             metric_inputs.model_input.logits,
             perturbed_map.logits,
             metric_inputs.model_input.target,
@@ -103,8 +104,8 @@ def moved(page: Page, asked: Vary, job: Job) -> Varied:
     )
 
 
-def _laid(back: Tensor) -> Tensor:
+def _averaged(mapped_back: Tensor) -> Tensor:
     """Return `(2, h, w)`: the mean of the defined values per cell, and whether at least half of the cell is defined."""
-    known = back.isfinite().float()
-    sums, shares = shrunk(torch.stack([back.nan_to_num() * known, known]), LAID)
-    return torch.stack([sums / shares.clamp_min(1e-6), (shares >= 0.5).float()])
+    known = mapped_back.isfinite().float()
+    sums, fractions = shrunk(torch.stack([mapped_back.nan_to_num() * known, known]), MAPPED_BACK_CELLS)
+    return torch.stack([sums / fractions.clamp_min(1e-6), (fractions >= 0.5).float()])

@@ -1,4 +1,4 @@
-"""POST /api/trust: whether the map can be trusted. The verdict as text, and all numbers behind it."""
+"""POST /api/trust: whether the map can be trusted. The verdict as text, with all of its numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from camlucida.app.app_state import Page
-from camlucida.app.jobs import Job, answer
+from camlucida.app.job_responses import answer
+from camlucida.app.jobs import Job
 from camlucida.app.request_limits import check_method
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.routes.trust.common import MapRequest, address, key, shrunk
+from camlucida.app.routes.trust.common import MapRequest, data_uri, key, shrunk
 from camlucida.app.schemas import EncodedMap, Schema, packed
 from camlucida.reliability import Trust, trust
 from camlucida.reliability.similarity import ClassSimilarity
@@ -22,70 +23,70 @@ from camlucida.render.resize import to_image
 
 router = APIRouter()
 
-MASK = 112
+MASK_CELLS = 112
 """The longer side of the highlighted region, in cells."""
-SMALL = 32
+COMPARED_CELLS = 32
 """The longer side, in cells, of the maps in the comparison."""
 
 
-class Certain(Schema):
+class ConfidenceOut(Schema):
     """The distribution of the model's probabilities.
 
     Attributes:
         margin: The difference to the second most probable class.
-        choices: The perplexity: the number of equally probable classes with the same entropy.
-        unsure: The normalised entropy, in [0, 1].
+        perplexity: The number of equally probable classes with the same entropy.
+        normalized_entropy: The normalised entropy, in [0, 1].
         guessing: Whether the prediction counts as a guess.
     """
 
     probability: float
     margin: float
-    choices: float
+    perplexity: float
     classes: int
-    unsure: float
+    normalized_entropy: float
     guessing: bool
 
 
-class PlaceFalls(Schema):
+class PositionTestOut(Schema):
     """The drop in log-probability, in nats, when the highlighted region is blurred.
 
     Attributes:
-        falls: The drops at all positions; the first is that of the region itself.
-        marked: The blurred region, from 0 to 1, on the network input.
+        drops: The drops at all positions; the first is that of the region itself.
+        highlighted: The blurred region, from 0 to 1, on the network input.
     """
 
     p: float
-    fall: float
-    elsewhere: float
-    falls: list[float]
-    marked: EncodedMap
+    drop: float
+    mean_drop_elsewhere: float
+    drops: list[float]
+    highlighted: EncodedMap
 
 
-class EdgeFalls(Schema):
+class BorderTestOut(Schema):
     """The drop in log-probability, in nats, when the border or the middle of the image is blurred.
 
-    `marked`: the fraction of the map that lies in the border.
+    `map_fraction` is the fraction of the map that lies in the border.
     """
 
-    edge: float
+    border: float
     middle: float
-    marked: float
+    map_fraction: float
     decides: bool
 
 
-class AlikeMap(Schema):
+class MapSimilarityOut(Schema):
     """Rank correlation with another map; null for a constant map."""
 
     name: str
     correlation: float | None
 
 
-class TrustRules(Schema):
+class VerdictThresholds(Schema):
     """The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies."""
 
-    level: float
-    hopeless: float
-    steady: float
+    max_p: float
+    reject_p: float
+    min_stability: float
 
 
 class Verdict(Schema):
@@ -95,103 +96,103 @@ class Verdict(Schema):
         classes: Similarity to the maps of other classes.
         noise: Similarity to the maps of copies with noise.
         shifts: Similarity to the maps of shifted copies.
-        band: The lowest similarity of a copy; maps of other classes should be below it.
+        min_correlation: The lowest similarity of a copy; maps of other classes should be below it.
         maps: Those maps, reduced, in this order, on the network input; null if there are none.
-        seen: The network input as a data URI.
-        blurred: The network input with the highlighted region blurred, as a data URI.
+        network_input: The network input as a data URI.
+        occluded_input: The network input with the highlighted region blurred, as a data URI.
     """
 
-    belief: VerdictLevel
+    level: VerdictLevel
     reasons: list[str]
     target: str
     predicted: str
     probability: float
-    certainty: Certain
-    place: PlaceFalls | None
-    edge: EdgeFalls
-    classes: list[AlikeMap]
-    noise: list[AlikeMap]
-    shifts: list[AlikeMap]
-    band: float | None
+    confidence: ConfidenceOut
+    position_test: PositionTestOut | None
+    border_test: BorderTestOut
+    classes: list[MapSimilarityOut]
+    noise: list[MapSimilarityOut]
+    shifts: list[MapSimilarityOut]
+    min_correlation: float | None
     maps: EncodedMap | None
-    seen: str
-    blurred: str
-    rules: TrustRules
+    network_input: str
+    occluded_input: str
+    thresholds: VerdictThresholds
 
 
 @router.post("/trust", responses={200: {"model": Verdict}})
-async def trusted(request: Request, page: AppDep, asked: MapRequest) -> Response:
+async def verdict(request: Request, page: AppDep, params: MapRequest) -> Response:
     """Test a map, with about 145 runs of the network. A stream includes progress events."""
-    return await answer(request, lambda job: judged(page, asked, job), "long")
+    return await answer(request, lambda job: _cached_or_computed(page, params, job), "long")
 
 
-def judged(page: Page, asked: MapRequest, job: Job) -> Verdict | bytes:
+def _cached_or_computed(page: Page, params: MapRequest, job: Job) -> Verdict | bytes:
     """Return the response from the cache, or compute it."""
-    image = image_of(page, asked.picture)
-    which = key(page, asked, image, "trust")
-    kept = page.memory.answers.get(which)
-    if kept is not None:
-        return kept
-    check_method(asked.method)
+    image = image_of(page, params.image)
+    cache_key = key(page, params, image, "trust")
+    cached = page.caches.responses.get(cache_key)
+    if cached is not None:
+        return cached
+    check_method(params.method)
     verdict_result = trust(
-        page.model(asked.model).model,
+        page.model(params.model).model,
         image.image,
-        method=asked.method,
-        layer=asked.layer,
-        target=asked.target,
-        progress=job.tick,
+        method=params.method,
+        layer=params.layer,
+        target=params.target,
+        progress=job.progress,
     )
     body = verdict_of(verdict_result).model_dump_json().encode()
-    page.memory.answers.put(which, body)
+    page.caches.responses.put(cache_key, body)
     return body
 
 
-def verdict_of(found: Trust) -> Verdict:
+def verdict_of(result: Trust) -> Verdict:
     """Return the response for a result of `camlucida.trust`."""
-    verdict, place, c = found.verdict, found.position_test, found.confidence
-    others = (*found.classes, *found.noise, *found.shifts)
+    verdict, position, c = result.verdict, result.position_test, result.confidence
+    others = (*result.classes, *result.noise, *result.shifts)
     return Verdict(
-        belief=verdict.level,
+        level=verdict.level,
         reasons=list(verdict.reasons),
-        target=found.target,
-        predicted=found.predicted,
-        probability=found.probability,
-        certainty=Certain(
+        target=result.target,
+        predicted=result.predicted,
+        probability=result.probability,
+        confidence=ConfidenceOut(
             probability=c.probability,
             margin=c.margin,
-            choices=c.choices,
+            perplexity=c.choices,
             classes=c.classes,
-            unsure=c.unsure,
+            normalized_entropy=c.unsure,
             guessing=c.guessing,
         ),
-        place=None
-        if place is None
-        else PlaceFalls(
-            p=place.p,
-            fall=place.drop,
-            elsewhere=place.mean_drop_elsewhere,
-            falls=place.drops.tolist(),
-            marked=packed(shrunk(place.highlighted[None], MASK)),
+        position_test=None
+        if position is None
+        else PositionTestOut(
+            p=position.p,
+            drop=position.drop,
+            mean_drop_elsewhere=position.mean_drop_elsewhere,
+            drops=position.drops.tolist(),
+            highlighted=packed(shrunk(position.highlighted[None], MASK_CELLS)),
         ),
-        edge=EdgeFalls(
-            edge=found.border_test.edge,
-            middle=found.border_test.middle,
-            marked=found.border_test.marked,
-            decides=found.border_test.decides,
+        border_test=BorderTestOut(
+            border=result.border_test.edge,
+            middle=result.border_test.middle,
+            map_fraction=result.border_test.marked,
+            decides=result.border_test.decides,
         ),
-        classes=_likes(found.classes),
-        noise=_likes(found.noise),
-        shifts=_likes(found.shifts),
-        band=_known(min_correlation((*found.noise, *found.shifts))),
-        maps=packed(shrunk(torch.stack([one.map for one in others]), SMALL)) if others else None,
-        seen=address(to_image(found.input_pixels)),
-        blurred=address(to_image(found.occluded_pixels)),
-        rules=TrustRules(level=MAX_P, hopeless=REJECT_P, steady=MIN_STABILITY),
+        classes=_similarities(result.classes),
+        noise=_similarities(result.noise),
+        shifts=_similarities(result.shifts),
+        min_correlation=_known(min_correlation((*result.noise, *result.shifts))),
+        maps=packed(shrunk(torch.stack([other.map for other in others]), COMPARED_CELLS)) if others else None,
+        network_input=data_uri(to_image(result.input_pixels)),
+        occluded_input=data_uri(to_image(result.occluded_pixels)),
+        thresholds=VerdictThresholds(max_p=MAX_P, reject_p=REJECT_P, min_stability=MIN_STABILITY),
     )
 
 
-def _likes(found: Sequence[ClassSimilarity]) -> list[AlikeMap]:
-    return [AlikeMap(name=one.name, correlation=_known(one.correlation)) for one in found]
+def _similarities(similarities: Sequence[ClassSimilarity]) -> list[MapSimilarityOut]:
+    return [MapSimilarityOut(name=s.name, correlation=_known(s.correlation)) for s in similarities]
 
 
 def _known(value: float) -> float | None:
