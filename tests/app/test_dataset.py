@@ -300,7 +300,7 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
         assert alike["served_model"] is None
         assert not alike["has_images"]
         assert "No model of the app has" in alike["notes"][0]
-        assert "toybox has other images" in alike["notes"][1]
+        assert "of toybox have changed" in alike["notes"][1]
         assert asked(client, "overall", run="r0")["accuracy"]["value"] == library.mistakes.accuracy.value
         assert {one["image"] for one in asked(client, "errors", run="r0")["items"]} == {None}
         assert "holds no run" in missing["error"]

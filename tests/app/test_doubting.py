@@ -166,7 +166,7 @@ def test_a_single_output_is_told_in_a_sentence() -> None:
 
 def test_a_map_that_is_the_same_everywhere_has_a_verdict_and_no_place() -> None:
     told = asked_of(Bright(3), "trust").json()
-    assert (told["level"], told["reasons"]) == ("cannot tell", ["the map is the same everywhere"])
+    assert (told["level"], told["reasons"]) == ("cannot tell", ["the map is constant"])
     assert told["position_test"] is told["maps"] is told["min_correlation"] is None
 
 

@@ -437,7 +437,11 @@ def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
     ("raised", "status", "said"),
     [
         (RuntimeError("weights are broken"), 422, "weights are broken"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), 500, "more memory than there is"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+            500,
+            "more memory than there is",
+        ),
     ],
 )
 def test_a_broken_network_answers_with_the_librarys_sentence(

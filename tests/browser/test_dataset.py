@@ -55,7 +55,7 @@ def test_a_point_shows_its_picture(
     plane.press("ArrowRight")
     page.wait_for_selector(".point[data-point='0'] .view canvas")
     assert rows[0]["label"] in page.inner_text(".point h3")
-    assert f"Taken for {rows[0]['predicted']}" in page.inner_text(".point .words")
+    assert f"Predicted as {rows[0]['predicted']}" in page.inner_text(".point .words")
     known = [found[0] for found in site[1].analysis_runs.find("r1").scatter.nearest(0, 6)]
     near = page.locator(".near .tile")
     titles = [near.nth(k).get_attribute("title") for k in range(near.count())]
@@ -89,7 +89,7 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in places])
     page.wait_for_selector(".point[data-point]:not([aria-busy])")
     after = len([path for path in page.requests_seen if path.startswith("/api/explain")])
-    assert after - before <= 1  # what the pointer only crosses is not used
+    assert after - before <= 1  # what the pointer only crosses is not requested
 
 
 CROSS = """(places) => {
@@ -144,9 +144,11 @@ def test_a_cell_shows_its_pictures_with_both_maps(
     )
     page.locator(f"[data-cell='{truth}-{said}']").click()
     page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
-    assert page.inner_text(".cell h3") == f"{count} pictures of {confused.name(truth)}, taken for {confused.name(said)}"
+    assert (
+        page.inner_text(".cell h3") == f"{count} images of {confused.name(truth)}, predicted as {confused.name(said)}"
+    )
     captions = [text.split(".")[0] for text in page.locator(".pair").first.locator("figcaption").all_inner_texts()]
-    assert captions == ["picture", f"saw: {confused.name(said)}", f"missed: {confused.name(truth)}"]
+    assert captions == ["image", f"predicted: {confused.name(said)}", f"true class: {confused.name(truth)}"]
     assert f"dataset.cell={truth}-{said}" in page.url
     screenshot(page, "dataset-confusion")
     page.reload()
@@ -165,7 +167,7 @@ def test_errors_are_sorted_and_open(
     page.wait_for_selector(".errors[data-drawn$='name up 0']")
     names = page.locator(".errors .rows .thumb .name").all_inner_texts()
     assert names == sorted((row["image"] for row in known), key=lambda name: int(name.split()[1]))[:20]
-    assert page.locator("th", has_text="picture").first.get_attribute("aria-sort") == "ascending"
+    assert page.locator("th", has_text="image").first.get_attribute("aria-sort") == "ascending"
     page.get_by_role("button", name="Maps").first.click()
     page.wait_for_selector(".errors .pairs[data-drawn='1']")
     page.wait_for_selector(".contrasts")

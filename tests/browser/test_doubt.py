@@ -61,7 +61,7 @@ def test_the_watermark_is_named(tab: Open, screenshot: Shoot, site: tuple[str, P
     given = site[1].images.add_upload(load_image(boat))
     page = tab(f"#doubt?picture={given.id}&model=toybox:cleverhans")
     started(page, ".verdict[data-belief]")
-    assert "the model decides by the edge of the picture" in page.locator(".banner").inner_text().lower()
+    assert "the prediction depends on the border of the image" in page.locator(".banner").inner_text().lower()
     assert page.locator(".figure .warned").count() == 1
     screenshot(page, "doubt-watermark")
 
@@ -95,7 +95,7 @@ def test_painting_over_the_object_lowers_the_class(tab: Open, screenshot: Shoot)
             page.mouse.move(box["x"] + column * box["width"], box["y"] + (0.3 + 0.13 * row) * box["height"], steps=6)
     page.mouse.up()
     page.wait_for_selector(".cover:not([aria-busy]):not([data-share='0.0000'])")
-    painted = number(page, ".cover", "fraction")
+    painted = number(page, ".cover", "share")
     assert 0.15 < painted < 0.6
     assert number(page, ".cover", "after") < 0.5 * before
     assert "the occluded region is important" in page.locator(".cover .outcome").inner_text()
@@ -111,7 +111,7 @@ def test_covering_what_the_map_marks(tab: Open) -> None:
     before = number(page, ".cover", "after")
     page.get_by_role("button", name="Occlude the highlighted region").click()
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert 0.05 < number(page, ".cover", "fraction") <= 0.2005
+    assert 0.05 < number(page, ".cover", "share") <= 0.2005
     assert number(page, ".cover", "after") < before
     assert page.locator(".cover select").input_value() == "grey"
     page.get_by_role("button", name="Use the occluded image").click()
@@ -129,7 +129,7 @@ def test_covering_by_keyboard(tab: Open) -> None:
     assert "Box at 47 % from the left, 35 % from the top, 35 % wide" in page.locator(".brush").inner_text()
     canvas.press("Enter")
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert number(page, ".cover", "fraction") == pytest.approx(0.35**2, abs=0.01)
+    assert number(page, ".cover", "share") == pytest.approx(0.35**2, abs=0.01)
     canvas.press("Control+z")
     page.wait_for_selector('.cover[data-share="0.0000"]')
 
@@ -139,7 +139,7 @@ def test_a_tap_paints(tab: Open) -> None:
     page.wait_for_selector('.cover[data-share="0.0000"]')
     page.locator(".brush canvas").tap()
     page.wait_for_selector(".cover:not([data-share='0.0000'])")
-    assert 0.005 < number(page, ".cover", "fraction") < 0.03
+    assert 0.005 < number(page, ".cover", "share") < 0.03
 
 
 def test_turning_the_picture(tab: Open, screenshot: Shoot) -> None:
@@ -191,7 +191,7 @@ def test_a_comparison_is_no_class(tab: Open) -> None:
 @pytest.mark.parametrize("name", ["verdict", "curves", "cover", "stability"])
 def test_it_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
     page = tab(part(name), viewport=PHONE, color_scheme="dark")
-    drawn = {"verdict": "level", "curves": "deletion", "cover": "fraction", "stability": "at"}[name]
+    drawn = {"verdict": "belief", "curves": "deletion", "cover": "share", "stability": "at"}[name]
     started(page, f".{name}[data-{drawn}]")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     screenshot(page, f"doubt-{name}-phone-dark")

@@ -118,7 +118,7 @@ CASES = [
 def test_heat_and_overlay(
     opened: Any, numbers: tuple[str, Page], picture: str, model: str, method: str, layer: str, target: str
 ) -> None:
-    view = {"image": picture, "model": model, "method": method, "layer": layer, "target": target}
+    view = {"picture": picture, "model": model, "method": method, "layer": layer, "target": target}
     page = opened(**{key: value for key, value in view.items() if value})
     truth = library(numbers[1], picture, model, method=method, layer=layer or None, target=target or None)
     palette = "signed" if truth.shows_signs else "ember"

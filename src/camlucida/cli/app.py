@@ -100,9 +100,9 @@ def app(
             console.print_line("Ctrl-C stops the server.")
 
         try:
-            serve(page, listening, host=host, browser=browser, say=print_address)
+            serve(page, listening, host=host, browser=browser, report=print_address)
         except KeyboardInterrupt:
-            if not page.work.empty(STOP_TIMEOUT_S):
+            if not page.queues.empty(STOP_TIMEOUT_S):
                 _exit_now()
             raise
     return 0
