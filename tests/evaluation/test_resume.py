@@ -112,11 +112,7 @@ def test_the_page_rereads_changed_data(photos: Path, monkeypatch: pytest.MonkeyP
     given, old = page.analysis_runs.all()
     assert not given.has_images
     assert not old.has_images
-<<<<<<< HEAD
-    assert "masks of photos have changed" in " ".join(old.notes)
-=======
     assert "of photos have changed" in " ".join(old.notes)
->>>>>>> t-app
     second = made()
     assert second.id != first.id
     assert second.has_images
