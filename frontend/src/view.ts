@@ -17,7 +17,7 @@ export interface View {
   colormap: string;
   threshold: number;
   contour: number;
-  blend: "heat" | "uniform";
+  blend: "saliency" | "uniform";
   /** What single tabs add, under names that begin with the tab's: "compare.methods". */
   more: Record<string, string>;
 }
@@ -35,7 +35,7 @@ const USUAL: View = {
   colormap: "",
   threshold: 0,
   contour: 0,
-  blend: "heat",
+  blend: "saliency",
   more: {},
 };
 
@@ -121,7 +121,7 @@ function read(hash: string, start: Start): View {
   if (tab) view.tab = tab;
   for (const [key, value] of given) {
     if (key.includes(".")) view.more[key] = value;
-    else if (key === "blend") view.blend = value === "uniform" ? "uniform" : "heat";
+    else if (key === "blend") view.blend = value === "uniform" ? "uniform" : "saliency";
     else if (key in USUAL && key !== "more" && key !== "tab") {
       const field = key as "picture" | "seed";
       const usual = USUAL[field];

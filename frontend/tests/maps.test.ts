@@ -101,7 +101,7 @@ describe("colours", () => {
     signed: { colours: ["0000ff", "ffffff", "ff0000"], positions: [0, 0.5, 1], diverging: true },
   };
   const painter = new Painter(palettes as never, "grey", [9, 8, 7]);
-  const look = { opacity: 0.5, colormap: "", threshold: 0, contour: 0, blend: "heat" as const };
+  const look = { opacity: 0.5, colormap: "", threshold: 0, contour: 0, blend: "saliency" as const };
   const shown = grid(1, 3, (_, column) => column);
 
   it("go from one to the next", () => {

@@ -35,7 +35,7 @@ def test_pairs_are_counted_and_ordered() -> None:
     labels = np.array([0] * 6 + [1] * 2 + [2] * 2)
     text = np.array([1, 1, 1, 0, 2, 2, 0, 0, 2, 2])
     pairs = Confusion.of(labels, text, ["a", "b", "c"]).pairs()
-    assert [(p.truth, p.said, p.count, p.total) for p in pairs] == [
+    assert [(p.label, p.predicted, p.count, p.total) for p in pairs] == [
         ("a", "b", 3, 6),
         ("b", "a", 2, 2),
         ("a", "c", 2, 6),

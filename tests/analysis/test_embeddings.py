@@ -49,7 +49,7 @@ def test_features_and_the_last_layer_give_the_scores(name: str) -> None:
         scores = model.network(inputs)
         torch.testing.assert_close(last(observed.features), scores)
     torch.testing.assert_close(observed.scores, scores)
-    assert observed.place.startswith("the input of")
+    assert observed.feature_source.startswith("the input of")
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "vgg11", "vit_b_32", "densenet121"])
@@ -93,7 +93,7 @@ def test_features_without_a_linear_layer_are_pooled() -> None:
     observed = penultimate(cl.wrap(network, size=96, layer="body"), inputs)
     with torch.no_grad():
         torch.testing.assert_close(observed.features, network.body(inputs).mean((2, 3)))
-    assert observed.place == "body, averaged over its positions"
+    assert observed.feature_source == "body, averaged over its positions"
 
 
 def test_neighbours_match_scikit_learn() -> None:
@@ -180,7 +180,7 @@ def test_second_run_reuses_the_features(embedding: Embedding, tmp_path: Path) ->
 def test_stored_features_round_trip(embedding: Embedding) -> None:
     read = StoredFeatures.read(embedding.path)
     np.testing.assert_array_equal(read.features, embedding.features)
-    assert (read.rows, read.failures, read.place) == (embedding.rows, embedding.failures, embedding.place)
+    assert (read.rows, read.failures, read.feature_source) == (embedding.rows, embedding.failures, embedding.feature_source)
     way, projected_positions = read_projection(embedding.path, read.rows) or ("", embedding.projection)
     assert (way, projected_positions.description, projected_positions.explained_variance) == (
         "tsne",

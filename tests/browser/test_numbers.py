@@ -141,7 +141,7 @@ def test_the_pictures_are_not_all_alike(numbers: tuple[str, Page]) -> None:
     assert (np.abs(fine.landed) > fine.peak).mean() == pytest.approx(0.006, abs=0.004)
 
 
-@pytest.mark.parametrize("blend", ["heat", "uniform"])
+@pytest.mark.parametrize("blend", ["saliency", "uniform"])
 @pytest.mark.parametrize("opacity", [0.2, 0.8])
 def test_opacity_blend_and_palette(opened: Any, numbers: tuple[str, Page], opacity: float, blend: str) -> None:
     page = opened(picture=WIDE, model="cropped", opacity=opacity, blend=blend, colormap="viridis")

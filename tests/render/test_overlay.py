@@ -21,7 +21,7 @@ RAMP = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (48, 1))
 GREY = Image.new("RGB", (64, 48), (120, 120, 120))
 
 
-@pytest.mark.parametrize("blend", ["heat", "uniform"])
+@pytest.mark.parametrize("blend", ["saliency", "uniform"])
 def test_opacity_0_is_the_image(blend: str) -> None:
     assert_array_equal(np.asarray(overlay(IMAGE, HOLED, opacity=0, blend=blend)), PHOTO)
 

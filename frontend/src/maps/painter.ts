@@ -12,7 +12,7 @@ export interface Look {
   colormap: string;
   threshold: number;
   contour: number;
-  blend: "heat" | "uniform";
+  blend: "saliency" | "uniform";
 }
 
 /** Levels of heat that are told apart; each has its colour and its cover. */

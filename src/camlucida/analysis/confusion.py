@@ -18,10 +18,10 @@ MAX_BLOCK_CLASSES = 20
 
 @dataclass(frozen=True)
 class Pair:
-    """Two confused classes: `count` of the `total` images labelled `truth` are predicted as `said`."""
+    """Two confused classes: `count` of the `total` images labelled `label` are predicted as `predicted`."""
 
-    truth: str
-    said: str
+    label: str
+    predicted: str
     count: int
     total: int
 
@@ -108,7 +108,7 @@ class Confusion:
             Pair(self.names[a], self.names[b], int(self.counts[a, b]), int(totals[a]))
             for a, b in zip(*np.nonzero(self.off_diagonal), strict=True)
         ]
-        pairs.sort(key=lambda pair: (-pair.count, -pair.count / pair.total, pair.truth, pair.said))
+        pairs.sort(key=lambda pair: (-pair.count, -pair.count / pair.total, pair.label, pair.predicted))
         return pairs[:n]
 
     def block(self, max_classes: int = MAX_BLOCK_CLASSES) -> Confusion:
@@ -124,10 +124,10 @@ class Confusion:
             return self
         chosen: list[str] = []
         for pair in self.pairs():
-            added = [name for name in (pair.truth, pair.said) if name not in chosen]
+            added = [name for name in (pair.label, pair.predicted) if name not in chosen]
             if len(chosen) + len(added) > max_classes:
                 break
-            positions = [i for i, name in enumerate(chosen) if name in (pair.truth, pair.said)]
+            positions = [i for i, name in enumerate(chosen) if name in (pair.label, pair.predicted)]
             chosen[positions[0] + 1 if positions else len(chosen) :] = (
                 added + chosen[positions[0] + 1 :] if positions else added
             )

@@ -33,7 +33,7 @@ from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 from camlucida.types import ProgressCallback
 
-STORED_COLUMNS = BASE_COLUMNS | {"place": "string", "features": "list<float>"}
+STORED_COLUMNS = BASE_COLUMNS | {"feature_source": "string", "features": "list<float>"}
 PROJECTED_COLUMNS = BASE_COLUMNS | {"x": "float64", "y": "float64"}
 FEATURES_FILE, PROJECTION_FILE, PROJECTION_RECORD = "features.parquet", "embedding.parquet", "projection.json"
 N_NEIGHBOURS, N_ROWS = 6, 6
@@ -47,13 +47,13 @@ class StoredFeatures:
         rows: Rows of the images that have features, in the order of `features`.
         features: Features `(n, c)`.
         failures: Images that could not be read or run, each with the error message.
-        place: Where in the network the features were taken.
+        feature_source: Where in the network the features were taken.
     """
 
     rows: list[Row]
     features: NDArray[np.float32]
     failures: list[tuple[str, str]]
-    place: str
+    feature_source: str
 
     @classmethod
     def read(cls, path: Path) -> StoredFeatures:
@@ -68,7 +68,7 @@ class StoredFeatures:
             failed = table.filter(table["error"].is_valid()).to_pydict()
             failures += list(zip(failed["image"], failed["error"], strict=True))
         features = np.stack(values) if values else np.zeros((0, 0), dtype=np.float32)
-        return cls(rows, features, failures, rows[0]["place"] if rows else "")
+        return cls(rows, features, failures, rows[0]["feature_source"] if rows else "")
 
 
 def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, Projection] | None:
@@ -98,7 +98,7 @@ class Embedding:
         features: Features `(n, c)`.
         projection: Positions `(n, 2)`, and how they were computed.
         failures: Images that could not be read or run, each with the error message.
-        place: Where in the network the features were taken.
+        feature_source: Where in the network the features were taken.
         model: The model.
         data: The data set.
     """
@@ -108,7 +108,7 @@ class Embedding:
     features: NDArray[np.float32]
     projection: Projection
     failures: list[tuple[str, str]]
-    place: str
+    feature_source: str
     model: Model
     data: Dataset
 
@@ -159,7 +159,7 @@ class Embedding:
             image_strips,
             title="Nearest neighbours",
             subtitle=f"images of {self.data.name} and their nearest neighbours in the features of {self.model.name}",
-            footer=f"cosine similarity of {self.place} · red: another class · camlucida {camlucida.__version__}",
+            footer=f"cosine similarity of {self.feature_source} · red: another class · camlucida {camlucida.__version__}",
         )
 
     def save(self, path: str | Path, images: Sequence[str | int] | None = None) -> list[Path]:
@@ -277,18 +277,18 @@ def _build_embedding(
     write_table(store.path / PROJECTION_FILE, rows, PROJECTED_COLUMNS, digest=True)
     record = {"way": way, "description": projection.description, "explained_variance": projection.explained_variance}
     atomic_write(store.path / PROJECTION_RECORD, json.dumps(record, indent=2) + "\n")
-    return Embedding(store.path, stored.rows, stored.features, projection, stored.failures, stored.place, model, data)
+    return Embedding(store.path, stored.rows, stored.features, projection, stored.failures, stored.feature_source, model, data)
 
 
 def _extract(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
     """Return scores, features and their location in the network for each image of a batch."""
     result = penultimate(model, batch)
-    return [(*pair, result.place) for pair in zip(result.scores.cpu(), result.features.cpu(), strict=True)]
+    return [(*pair, result.feature_source) for pair in zip(result.scores.cpu(), result.features.cpu(), strict=True)]
 
 
 def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Tensor, Tensor, str]) -> Row:
-    scores, features, place = output
-    return {**prediction_row(dataset_pass, image, scores), "place": place, "features": features.tolist()}
+    scores, features, feature_source = output
+    return {**prediction_row(dataset_pass, image, scores), "feature_source": feature_source, "features": features.tolist()}
 
 
 def _prediction_text(row: Row) -> str:

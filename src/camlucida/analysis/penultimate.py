@@ -22,12 +22,12 @@ class PenultimateOutput:
     Attributes:
         scores: Class scores `(b, k)`.
         features: Features `(b, c)`.
-        place: Where in the network the features were taken.
+        feature_source: Where in the network the features were taken.
     """
 
     scores: Tensor
     features: Tensor
-    place: str
+    feature_source: str
 
 
 @dataclass
@@ -76,8 +76,8 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     for module, features_, output in reversed(observer.calls):
         if module is observer.last or (output.shape == scores.shape and torch.equal(output.to(scores), scores)):
             return PenultimateOutput(scores, features_.float(), f"the input of {copy.names[module]}")
-    place, features = _pooled_features(model, batch)
-    return PenultimateOutput(scores, features, place)
+    feature_source, features = _pooled_features(model, batch)
+    return PenultimateOutput(scores, features, feature_source)
 
 
 def _pooled_features(model: Model, batch: Tensor) -> tuple[str, Tensor]:

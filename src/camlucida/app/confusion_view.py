@@ -89,7 +89,7 @@ class ConfusionView:
 
     def pairs(self, n: int) -> list[tuple[int, int, int, int]]:
         """Return the most frequent confusions as (label, predicted output, count, total of the label)."""
-        return [(_output(p.truth), _output(p.said), p.count, p.total) for p in self.matrix.pairs(n)]
+        return [(_output(p.label), _output(p.predicted), p.count, p.total) for p in self.matrix.pairs(n)]
 
     def images(self, label: int, predicted: int) -> list[Row]:
         """Return the rows of a cell, the most confident first."""

@@ -65,7 +65,7 @@ class Scatter:
         self.rows = [stored_features.rows[i] for i in chosen]
         self.features = stored_features.features[chosen]
         self.failures = stored_features.failures
-        self.feature_source = stored_features.place
+        self.feature_source = stored_features.feature_source
         self._seed = seed
         self._lock = threading.Lock()
         self._projections: dict[ProjectionMethod, Projection] = {}

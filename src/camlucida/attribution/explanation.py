@@ -214,7 +214,7 @@ class Explanation:
         """Save the explanation; the suffix of the path decides how.
 
         Args:
-            path: .png, .jpg or .webp for the panel; .npz for the raw map, the paper's map and the heat map, with
+            path: .png, .jpg or .webp for the panel; .npz for the raw map, the paper's map and the heatmap, with
                 `record()` in a .json file beside it.
             **style: As of `panel`.
 

@@ -115,7 +115,7 @@ def print_mistakes(console: Terminal, result: Mistakes) -> None:
             for column in ("true class", "predicted as", "images", "of"):
                 table.add_column(column, justify="right" if column in ("images", "of") else "left")
             for pair in pairs:
-                table.add_row(escape(pair.truth), escape(pair.said), str(pair.count), str(pair.total))
+                table.add_row(escape(pair.label), escape(pair.predicted), str(pair.count), str(pair.total))
             console.print(table)
         for difference in result.contrasts:
             if difference.differs:

@@ -63,13 +63,13 @@ class OverlayOptions:
     colormap
         The colour map: jet, turbo, viridis, magma; if not given, one that is safe for colour-blind readers.
     blend
-        uniform: the opacity is the same at every pixel, as in the papers; heat: it grows with the map value, so that
+        uniform: the opacity is the same at every pixel, as in the papers; saliency: it grows with the map value, so that
         low values leave the image visible.
     """
 
     opacity: float = 0.5
     colormap: str | None = None
-    blend: str = "heat"
+    blend: str = "saliency"
 
     def style(self) -> dict[str, Any]:
         """Validate the options before anything is computed, and return them as arguments of `save`.
@@ -80,8 +80,8 @@ class OverlayOptions:
         from camlucida.render.colours import check_colormap
 
         check_opacity(self.opacity)
-        if self.blend not in ("heat", "uniform"):
-            raise DataError(f"--blend {self.blend}: expected heat or uniform.")
+        if self.blend not in ("saliency", "uniform"):
+            raise DataError(f"--blend {self.blend}: expected saliency or uniform.")
         colormap = {"colormap": check_colormap(self.colormap)} if self.colormap else {}
         return {"opacity": self.opacity, "blend": self.blend, **colormap}
 

@@ -62,7 +62,7 @@ def contact_sheet(
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
     colormap: str = DEFAULT_COLORMAP,
-    blend: Blend = "heat",
+    blend: Blend = "saliency",
     density: float = 2.0,
 ) -> Image.Image:
     """Draw a page of overlays, up to six per row.

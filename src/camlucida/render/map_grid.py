@@ -81,7 +81,7 @@ def draw_grid(
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
     colormap: str = DEFAULT_COLORMAP,
-    blend: Blend = "heat",
+    blend: Blend = "saliency",
     density: float = 2.0,
 ) -> Image.Image:
     """Draw a page of overlays with labelled rows and columns.

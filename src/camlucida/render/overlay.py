@@ -13,7 +13,7 @@ from camlucida.errors import MethodError, nearest
 from camlucida.render.colours import NAN_COLOUR, apply_colormap, check_colormap, check_heatmap, strength
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 
-Blend: TypeAlias = Literal["heat", "uniform"]
+Blend: TypeAlias = Literal["saliency", "uniform"]
 
 NAN_FADE = 0.45
 """Weight of grey where the network input does not cover the image, at opacity 0.5 and above."""
@@ -27,7 +27,7 @@ def overlay(
     *,
     opacity: float = 0.5,
     colormap: str = DEFAULT_COLORMAP,
-    blend: Blend = "heat",
+    blend: Blend = "saliency",
     contour: float | None = None,
 ) -> Image.Image:
     """Overlay a map on an image.
@@ -40,7 +40,7 @@ def overlay(
         opacity: From 0 (the image itself) to 1.
         colormap: Name of the colour map. A diverging one is drawn on `grey_background`, so that its two hues are
             distinguishable.
-        blend: "heat" scales the opacity with the map value h as 1 - (1 - opacity)^(2h), so that low values leave the
+        blend: "saliency" scales the opacity with the map value h as 1 - (1 - opacity)^(2h), so that low values leave the
             image unmodified; it is `opacity` at 0.5. "uniform" uses `opacity` at every position, as in the papers (and
             `show_cam_on_image` of pytorch-grad-cam).
         contour: Draws a contour around all positions with at least this map value or, for a diverging colour map, at
@@ -82,7 +82,7 @@ def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *,
     strength_maps = np.stack([check_heatmap(strength_map) for strength_map in strengths])
     finite = ~np.isnan(strength_maps[0])
     strength_maps = np.nan_to_num(strength_maps)
-    _check(image, strength_maps[0], opacity, "heat")
+    _check(image, strength_maps[0], opacity, "saliency")
     table = np.array([list(bytes.fromhex(colour)) for colour in colours], dtype=np.float32)
     colour_layer = np.where(finite[..., None], table[strength_maps.argmax(0)], np.array(NAN_COLOUR, dtype=np.float32))
     fade_fraction = min(1.0, 2 * opacity)
@@ -114,7 +114,7 @@ def _check(image: Image.Image, saliency: NDArray[np.float32], opacity: float, bl
     if not 0 <= opacity <= 1:
         raise MethodError(f"opacity is {opacity}: it must be from 0 (only the image) to 1 (only the colours).")
     if blend not in get_args(Blend):
-        raise MethodError(f"no blend {blend!r}.{nearest(blend, get_args(Blend))} Known: heat, uniform.")
+        raise MethodError(f"no blend {blend!r}.{nearest(blend, get_args(Blend))} Known: saliency, uniform.")
 
 
 def _alpha(saliency: NDArray[np.float32], opacity: float, colormap: str, blend: Blend) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ def draw_panel(
     scale: tuple[float, float] | None = None,
     opacity: float = 0.5,
     colormap: str = DEFAULT_COLORMAP,
-    blend: Blend = "heat",
+    blend: Blend = "saliency",
     contour: float | None = None,
     density: float = 2.0,
 ) -> Image.Image:

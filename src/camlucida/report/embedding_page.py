@@ -83,7 +83,7 @@ def _facts(embedding: Embedding) -> list[tuple[str, str]]:
     return [
         ("model", f"{embedding.model.name} (weights {embedding.model.weights_hash})"),
         ("data", f"{embedding.data.name} ({count_noun(len(embedding.rows), 'image')})"),
-        ("features", f"{embedding.features.shape[1]:,} per image: {embedding.place}"),
+        ("features", f"{embedding.features.shape[1]:,} per image: {embedding.feature_source}"),
         ("projection", embedding.projection.description),
         ("run", str(embedding.path)),
     ]

@@ -100,7 +100,7 @@ def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
         )
         texts.append(f"Top-5 accuracy: {_format_rate(mistakes.top5)}.")
         texts += [
-            f"Most confused pair: {pair.truth}, predicted as {pair.said} ({pair.count} of {pair.total} images)."
+            f"Most confused pair: {pair.label}, predicted as {pair.predicted} ({pair.count} of {pair.total} images)."
             for pair in mistakes.confusion.pairs(1)
         ]
         texts.append(_calibration_sentence(calibration))
@@ -155,8 +155,8 @@ def _confusion_table(confusion: Confusion) -> dict[str, Any]:
 def _pair_rows(confusion: Confusion) -> list[dict[str, Any]]:
     return [
         {
-            "label": pair.truth,
-            "predicted": pair.said,
+            "label": pair.label,
+            "predicted": pair.predicted,
             "count": pair.count,
             "fraction": format_percent(pair.count / pair.total) if pair.total else "–",
         }

@@ -13,7 +13,7 @@ export function painting(page: Page): HTMLElement {
   const opacity = opacitySlider(page);
   const threshold = slider("Threshold", range, (value) => page.store.set({ threshold: value }), share);
   const contour = slider("Contour at the threshold", range, (value) => page.store.set({ contour: value }), share);
-  const blend = choice("Blending", (name) => page.store.set({ blend: name as "heat" }));
+  const blend = choice("Blending", (name) => page.store.set({ blend: name as "saliency" }));
   const group = fresh("palette");
   const names = ["", ...Object.keys(page.start.palettes)];
   const radios = names.map((name) =>

@@ -69,7 +69,7 @@ class PanelRequest(ExplainRequest):
 
     opacity: Annotated[float, Field(ge=0, le=1)] = 0.5
     colormap: Name | None = None
-    blend: Blend = "heat"
+    blend: Blend = "saliency"
     contour: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
