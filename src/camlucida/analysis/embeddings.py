@@ -159,7 +159,8 @@ class Embedding:
             image_strips,
             title="Nearest neighbours",
             subtitle=f"images of {self.data.name} and their nearest neighbours in the features of {self.model.name}",
-            footer=f"cosine similarity of {self.feature_source} · red: another class · camlucida {camlucida.__version__}",
+            footer=f"cosine similarity of {self.feature_source} · red: another class · "
+            f"camlucida {camlucida.__version__}",
         )
 
     def save(self, path: str | Path, images: Sequence[str | int] | None = None) -> list[Path]:
@@ -277,7 +278,9 @@ def _build_embedding(
     write_table(store.path / PROJECTION_FILE, rows, PROJECTED_COLUMNS, digest=True)
     record = {"way": way, "description": projection.description, "explained_variance": projection.explained_variance}
     atomic_write(store.path / PROJECTION_RECORD, json.dumps(record, indent=2) + "\n")
-    return Embedding(store.path, stored.rows, stored.features, projection, stored.failures, stored.feature_source, model, data)
+    return Embedding(
+        store.path, stored.rows, stored.features, projection, stored.failures, stored.feature_source, model, data
+    )
 
 
 def _extract(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
@@ -288,7 +291,11 @@ def _extract(model: Model, batch: Tensor) -> list[tuple[Tensor, Tensor, str]]:
 
 def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Tensor, Tensor, str]) -> Row:
     scores, features, feature_source = output
-    return {**prediction_row(dataset_pass, image, scores), "feature_source": feature_source, "features": features.tolist()}
+    return {
+        **prediction_row(dataset_pass, image, scores),
+        "feature_source": feature_source,
+        "features": features.tolist(),
+    }
 
 
 def _prediction_text(row: Row) -> str:

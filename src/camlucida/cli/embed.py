@@ -67,7 +67,9 @@ def embed(
             source=recorded_source(data, model, boxes, dataset),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    console.print_line(f"{len(result.rows):,} images, {result.features.shape[1]:,} features each, of {result.feature_source}")
+    console.print_line(
+        f"{len(result.rows):,} images, {result.features.shape[1]:,} features each, of {result.feature_source}"
+    )
     console.print_line(result.projection.description)
     if result.agreement == result.agreement:
         console.print_line(f"nearest neighbour of the same class: {result.agreement:.1%}")
