@@ -63,8 +63,8 @@ class OverlayOptions:
     colormap
         The colour map: jet, turbo, viridis, magma; if not given, one that is safe for colour-blind readers.
     blend
-        uniform: the opacity is the same at every pixel, as in the papers; saliency: it grows with the map value, so that
-        low values leave the image visible.
+        uniform: the opacity is the same at every pixel, as in the papers; saliency: it grows with the map value, so
+        that low values leave the image visible.
     """
 
     opacity: float = 0.5

@@ -40,9 +40,9 @@ def overlay(
         opacity: From 0 (the image itself) to 1.
         colormap: Name of the colour map. A diverging one is drawn on `grey_background`, so that its two hues are
             distinguishable.
-        blend: "saliency" scales the opacity with the map value h as 1 - (1 - opacity)^(2h), so that low values leave the
-            image unmodified; it is `opacity` at 0.5. "uniform" uses `opacity` at every position, as in the papers (and
-            `show_cam_on_image` of pytorch-grad-cam).
+        blend: "saliency" scales the opacity with the map value h as 1 - (1 - opacity)^(2h), so that low values leave
+            the image unmodified; it is `opacity` at 0.5. "uniform" uses `opacity` at every position, as in the papers
+            (and `show_cam_on_image` of pytorch-grad-cam).
         contour: Draws a contour around all positions with at least this map value or, for a diverging colour map, at
             least this distance from zero.
 
