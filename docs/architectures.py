@@ -45,7 +45,7 @@ TIMM = (
     "beit_base_patch16_224 eva02_tiny_patch14_224 vit_base_patch16_siglip_224 cait_xxs24_224 xcit_nano_12_p16_224 "
     "crossvit_9_240 levit_128s hiera_tiny_224 mvitv2_tiny pvt_v2_b0 twins_svt_small coat_lite_tiny convit_tiny "
     "swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 davit_tiny focalnet_tiny_srf poolformer_s12 "
-    "metaformer_pppa_s12_224 mixer_s32_224 resmlp_12_224 gmlp_s16_224 mobilevit_xxs mobilevitv2_050 efficientformer_l1 "
+    "caformer_s18 mixer_s32_224 resmlp_12_224 gmlp_s16_224 mobilevit_xxs mobilevitv2_050 efficientformer_l1 "
     "fastvit_t8 edgenext_xx_small visformer_tiny nest_tiny tnt_s_patch16_224 volo_d1_224 sequencer2d_s "
     "gcvit_xxtiny maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9"
 ).split()

@@ -54,7 +54,7 @@ REMAINING = {
     r"goes on|go on": 1,  # the page: an offer to continue
     r"coat": 1,  # an architecture
     r"twins?": 1,  # an architecture
-    r"(?<!takes )(?<!take )places?(?! of\b)(?<!in place)(?<!in-place)": 5,  # `swipe`'s position in the front end, the name of a random stream, "in one place"
+    r"(?<!takes )(?<!take )places?(?! of\b)(?<!in place)(?<!in-place)": 5,  # a symbol of the front end, a random stream
 }
 """How often an expression still occurs, and why. The numbers only go down."""
 
