@@ -31,24 +31,24 @@ from camlucida.errors import CamlucidaError
 
 PAGE = Path(__file__).with_name("architectures.md")
 
-TORCHVISION = (
-    "alexnet vgg16_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 densenet121 inception_v3 googlenet squeezenet1_1 "
-    "mobilenet_v2 mobilenet_v3_large mnasnet1_0 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_v2_s regnet_y_400mf "
-    "convnext_tiny vit_b_32 swin_t swin_v2_t maxvit_t"
-).split()
+TORCHVISION = """
+alexnet vgg16_bn resnet18 resnet50 resnext50_32x4d wide_resnet50_2 densenet121 inception_v3 googlenet
+squeezenet1_1 mobilenet_v2 mobilenet_v3_large mnasnet1_0 shufflenet_v2_x1_0 efficientnet_b0 efficientnet_v2_s
+regnet_y_400mf convnext_tiny vit_b_32 swin_t swin_v2_t maxvit_t
+"""
 
-TIMM = (
-    "resnet26d resnetv2_50 seresnet50 ecaresnet26t res2net50_26w_4s resnest14d nfnet_f0 hrnet_w18_small dla34 vovnet39a "
-    "cspresnet50 dpn68 xception41 repvgg_a0 mobilenetv4_conv_small ghostnet_100 fbnetv3_b rexnet_100 hardcorenas_a "
-    "efficientnetv2_rw_t tinynet_e lcnet_050 convnextv2_atto convmixer_768_32 inception_next_tiny "
-    "vit_tiny_patch16_224 vit_small_patch14_reg4_dinov2 deit_tiny_distilled_patch16_224 deit3_small_patch16_224 "
-    "beit_base_patch16_224 eva02_tiny_patch14_224 vit_base_patch16_siglip_224 cait_xxs24_224 xcit_nano_12_p16_224 "
-    "crossvit_9_240 levit_128s hiera_tiny_224 mvitv2_tiny pvt_v2_b0 twins_svt_small coat_lite_tiny convit_tiny "
-    "swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 davit_tiny focalnet_tiny_srf poolformer_s12 "
-    "caformer_s18 mixer_s32_224 resmlp_12_224 gmlp_s16_224 mobilevit_xxs mobilevitv2_050 efficientformer_l1 "
-    "fastvit_t8 edgenext_xx_small visformer_tiny nest_tiny tnt_s_patch16_224 volo_d1_224 sequencer2d_s "
-    "gcvit_xxtiny maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9"
-).split()
+TIMM = """
+resnet26d resnetv2_50 seresnet50 ecaresnet26t res2net50_26w_4s resnest14d nfnet_f0 hrnet_w18_small dla34
+vovnet39a cspresnet50 dpn68 xception41 repvgg_a0 mobilenetv4_conv_small ghostnet_100 fbnetv3_b rexnet_100
+hardcorenas_a efficientnetv2_rw_t tinynet_e lcnet_050 convnextv2_atto convmixer_768_32 inception_next_tiny
+vit_tiny_patch16_224 vit_small_patch14_reg4_dinov2 deit_tiny_distilled_patch16_224 deit3_small_patch16_224
+beit_base_patch16_224 eva02_tiny_patch14_224 vit_base_patch16_siglip_224 cait_xxs24_224 xcit_nano_12_p16_224
+crossvit_9_240 levit_128s hiera_tiny_224 mvitv2_tiny pvt_v2_b0 twins_svt_small coat_lite_tiny convit_tiny
+swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 davit_tiny focalnet_tiny_srf poolformer_s12 caformer_s18
+mixer_s32_224 resmlp_12_224 gmlp_s16_224 mobilevit_xxs mobilevitv2_050 efficientformer_l1 fastvit_t8
+edgenext_xx_small visformer_tiny nest_tiny tnt_s_patch16_224 volo_d1_224 sequencer2d_s gcvit_xxtiny
+maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9
+"""
 
 N_CLASSES = 7
 
@@ -87,7 +87,7 @@ def architectures() -> Iterator[Architecture]:
     import timm
     import torchvision
 
-    for name in TORCHVISION:
+    for name in TORCHVISION.split():
         options: dict[str, Any] = {"weights": None, "num_classes": N_CLASSES}
         if name in ("inception_v3", "googlenet"):
             options |= {"init_weights": False}
@@ -95,7 +95,7 @@ def architectures() -> Iterator[Architecture]:
         yield Architecture(
             f"torchvision:{name}", lambda n=name, o=options: torchvision.models.get_model(n, **o), (size, size)
         )
-    for name in TIMM:
+    for name in TIMM.split():
         height, width = timm.get_pretrained_cfg(name).input_size[-2:]  # type: ignore[union-attr]
         if name == "vit_small_patch14_reg4_dinov2":  # 518 px would take a minute
             options, height, width = {"img_size": 224}, 224, 224
