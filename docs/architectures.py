@@ -25,8 +25,9 @@ from torch import Tensor, nn
 import camlucida as cl
 from camlucida.attribution.outputs import ScoreSelector, class_scores
 from camlucida.engine import copy_of, default_layer, profile_calls
+from camlucida.engine.layer_checks import Influence
 from camlucida.engine.layers import Layer
-from camlucida.engine.module_calls import CallProfile, Influence
+from camlucida.engine.module_calls import CallProfile
 from camlucida.errors import CamlucidaError
 
 PAGE = Path(__file__).with_name("architectures.md")

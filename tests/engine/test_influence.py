@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from camlucida.attribution.attribute import attribute
 from camlucida.engine import NetworkCopy, candidates, copy_of, default_layer
 from camlucida.engine.influence import find_influence, find_influences
-from camlucida.engine.module_calls import Influence, profile_calls
+from camlucida.engine.layer_checks import Influence
+from camlucida.engine.module_calls import profile_calls
 from camlucida.errors import LayerError
 
 IMAGE = torch.randn(1, 3, 8, 12, generator=torch.Generator().manual_seed(0))

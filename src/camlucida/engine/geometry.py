@@ -22,16 +22,11 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import nested
+from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import Layout, alternatives
-from camlucida.engine.module_calls import CallProfile, LayoutCheck, ModuleCall, first_image, main_tensor
+from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor
+from camlucida.engine.moving_patch import PATCH_FRACTION, NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
-
-CENTRES = (1 / 6, 1 / 2, 5 / 6)
-"""Centres of the patches along each side, in fractions of it; the position in the middle of both is left out."""
-
-PATCH_FRACTION = 1 / 8
-"""Side of the patch, in fractions of the image's side."""
 
 MAX_ERROR = 0.14
 """Largest mean error of the centroid, in fractions of the image's sides, of a layout that counts as verified."""
@@ -204,7 +199,7 @@ def _measure(copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall])
         The centres of the patches (8, 2), as (y, x) in fractions of the image's sides, and the responses of the calls
         by position. Calls that return another shape for these images are missing.
     """
-    noise = _NoiseImage(inputs)
+    noise = NoiseImage(inputs)
     samples: dict[int, dict[str, Tensor]] = {}
     changes: dict[int, list[Responses]] = {module_call.position: [] for module_call in module_calls}
 
@@ -231,56 +226,6 @@ def _measure(copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall])
         if len(of_patches) == len(noise.patches)
     }
     return torch.tensor([patch.centre for patch in noise.patches], dtype=torch.float64), responses
-
-
-@dataclass(frozen=True)
-class _Patch:
-    """A patch of noise.
-
-    Attributes:
-        rows: Its rows in the image.
-        columns: Its columns in the image.
-        centre: (y, x) of its centre, in fractions of the image's sides.
-    """
-
-    rows: slice
-    columns: slice
-    centre: tuple[float, float]
-
-
-class _NoiseImage:
-    """A noise image in place of the first image of the network's inputs, and the same with a patch of other noise."""
-
-    def __init__(self, inputs: Any) -> None:
-        self._inputs = inputs
-        self._path, like = next((path, t) for path, t in nested.tensors(inputs) if t.ndim == 4)
-        self._generator = torch.Generator().manual_seed(0)
-        self._image = torch.randn(like.shape, generator=self._generator).to(like)
-        self.patches = list(_patches(int(like.shape[-2]), int(like.shape[-1])))
-
-    def plain(self) -> Any:
-        """Return the network's inputs with the noise image."""
-        return self._with(self._image.clone())
-
-    def with_patch(self, patch: _Patch) -> Any:
-        """Return the network's inputs with a patch of other noise in the noise image."""
-        image = self._image.clone()
-        region = image[..., patch.rows, patch.columns]
-        region.copy_(torch.randn(region.shape, generator=self._generator).to(region))
-        return self._with(image)
-
-    def _with(self, image: Tensor) -> Any:
-        return nested.transform(self._inputs, lambda path, t: image if path == self._path else t.clone())
-
-
-def _patches(height: int, width: int) -> Iterator[_Patch]:
-    side_y, side_x = max(1, round(height * PATCH_FRACTION)), max(1, round(width * PATCH_FRACTION))
-    for y in CENTRES:
-        for x in CENTRES:
-            if (y, x) != (0.5, 0.5):
-                top, left = round(y * height - side_y / 2), round(x * width - side_x / 2)
-                centre = ((top + side_y / 2) / height, (left + side_x / 2) / width)
-                yield _Patch(slice(top, top + side_y), slice(left, left + side_x), centre)
 
 
 @dataclass

@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import nested
+from camlucida.engine.class_maps import find_class_maps
+from camlucida.engine.layer_checks import Influence, ScoreReader
 from camlucida.engine.module_calls import (
     CallProfile,
-    Influence,
     ModuleCall,
-    ScoreReader,
     first_image,
     main_tensor,
     noise_image,
@@ -42,12 +42,6 @@ if TYPE_CHECKING:
 
 MAX_GRAPH_BYTES = 64 * 2**20
 """A test of calls whose outputs take more bytes than this runs on a smaller image, if the network allows it."""
-
-N_CLASSES_TESTED, MAX_CLASSES_TESTED = 3, 24
-"""Number of classes that are tested for a class map, and of those that are tried to find as many with a gradient.
-
-The score of a detector's class is that of one box, which one of several heads returned.
-"""
 
 SIDE_STEP_PX = 32
 """The sides of the smaller image are multiples of this, the total stride of common networks."""
@@ -242,7 +236,7 @@ def _gradients(
         of_positions: dict[int, Tensor | None] = dict(zip(returned, gradients, strict=True))
         if scores is None and read is None:
             scores = next((t for t in targets if t.ndim == 2), None)
-        return of_positions, set() if scores is None else _class_maps(scores, returned, of_positions)
+        return of_positions, set() if scores is None else find_class_maps(scores, returned, of_positions)
     except RuntimeError:  # a network that overwrites tensors which the backward pass needs
         return {p: torch.ones_like(t) for p, t in returned.items()}, set()
 
@@ -260,46 +254,6 @@ def _read_scores(output: Any, read: ScoreReader | None) -> Tensor | None:
 
 def _are_equal(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.equal(first.detach().to(second), second.detach())
-
-
-def _class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict[int, Tensor | None]) -> set[int]:
-    """Return the positions of outputs (b, c, h, w) in which the score of every class depends on one channel of its own.
-
-    Such an output is the class scores already, before they are resized or averaged: a segmentation head, the last
-    convolution of SqueezeNet, a detection head.
-    """
-    n_classes = scores.shape[1]
-    possible = {
-        position: returned[position]
-        for position, gradient in gradients.items()
-        if gradient is not None
-        and gradient.ndim == 4
-        and gradient.shape[1] >= n_classes
-        and 0 < len(_used_channels(gradient)) <= n_classes
-    }
-    if n_classes == 1:
-        return {position for position, tensor in possible.items() if tensor.shape[1] == 1}
-    used: dict[int, list[set[int]]] = {position: [] for position in possible}
-    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED)).long().tolist():
-        if all(sum(map(bool, of_classes)) >= N_CLASSES_TESTED for of_classes in used.values()):
-            break
-        gradient_of_class = torch.autograd.grad(
-            scores[:, k].sum(), list(possible.values()), retain_graph=True, allow_unused=True
-        )
-        for position, gradient in zip(possible, gradient_of_class, strict=True):
-            used[position].append(set() if gradient is None else _used_channels(gradient))
-    return {position for position, channels in used.items() if _are_separate(channels)}
-
-
-def _used_channels(gradient: Tensor) -> set[int]:
-    """Return the channels of a gradient (b, c, h, w) that are not zero."""
-    return set(gradient.abs().amax((0, 2, 3)).nonzero()[:, 0].tolist())
-
-
-def _are_separate(channels: Sequence[set[int]]) -> bool:
-    """Return whether each class uses at most one channel, and no two classes the same."""
-    used = [channel for of_class in channels for channel in of_class]
-    return bool(used) and all(len(of_class) <= 1 for of_class in channels) and len(set(used)) == len(used)
 
 
 def _influence(copy: NetworkCopy, inputs: Any, profile: CallProfile, position: int, gradient: Tensor) -> Influence:

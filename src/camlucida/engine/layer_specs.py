@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from camlucida.engine import geometry
+from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
 from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
-from camlucida.engine.module_calls import LayoutCheck, ModuleCall, ScoreReader, profile_calls
+from camlucida.engine.module_calls import ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown

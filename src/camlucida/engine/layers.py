@@ -9,14 +9,8 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import geometry, influence
-from camlucida.engine.module_calls import (
-    CallProfile,
-    Influence,
-    ModuleCall,
-    ScoreReader,
-    image_size,
-    profile_calls,
-)
+from camlucida.engine.layer_checks import Influence, ScoreReader
+from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import LayerError
 

@@ -11,15 +11,15 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
+from camlucida.engine.layer_checks import Influence, LayoutCheck, ScoreReader
 from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_layout
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
@@ -74,54 +74,6 @@ class ModuleCall:
     def n_parameters(self) -> int:
         """Return the number of parameters of the module, including its children."""
         return sum(p.numel() for p in self.module.parameters())
-
-
-ScoreReader: TypeAlias = Callable[[Any], Tensor]
-"""Reads the class scores (b, k) from the network's output. It is hashable: results are cached by it."""
-
-
-class Influence(Enum):
-    """Whether the class scores depend on what a call returned.
-
-    Attributes:
-        NONE: They do not depend on it.
-        PREFIX: They depend on tokens without a spatial position only, such as the class token.
-        CLASS_MAP: It is the class scores themselves, as one map per class: the score of a class depends on one channel.
-        POSITIONS: They depend on it at positions of the grid.
-    """
-
-    NONE = "none"
-    PREFIX = "prefix"
-    CLASS_MAP = "class map"
-    POSITIONS = "positions"
-
-
-@dataclass(frozen=True)
-class LayoutCheck:
-    """How the positions of a layout responded when a patch of noise moved over the image (`geometry`).
-
-    Attributes:
-        outcome: "verified"; "contradicted" where the response is local, but not at the position of the patch; "not
-            local" where all positions respond alike, so that nothing can be said.
-        correlation: Pearson correlation of the response's centroid with the position of the patch, the smaller one of
-            the two axes; NaN where no position responds.
-        error: Mean distance of the centroid from the patch, in fractions of the image's sides.
-        spread: Root mean square distance of the response from its centroid, in the same unit; 0.41 if it is uniform.
-        layout: The layout that was verified, which may differ from the inferred one; None if none was.
-        is_seen: Whether an earlier layer returned the grid of a layout that is not local.
-    """
-
-    outcome: Literal["verified", "contradicted", "not local"]
-    correlation: float
-    error: float
-    spread: float
-    layout: Layout | None
-    is_seen: bool = False
-
-    @property
-    def is_reliable(self) -> bool:
-        """Return whether the layer may be chosen without the user naming it."""
-        return self.layout is not None and (self.outcome == "verified" or self.is_seen)
 
 
 @dataclass(frozen=True)
