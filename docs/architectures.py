@@ -182,7 +182,12 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
     layout = profile.module_calls[_position(profile, layer)].layout
     assert layout is not None
     outputs: list[Any] = []
-    handle = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
+
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        outputs.append(output)
+        return output.clone() if isinstance(output, Tensor) else None  # the next operation may overwrite its input
+
+    handle = module.register_forward_hook(keep)
     scores = class_scores(network(images))
     handle.remove()
     output = outputs[layer.call - 1]
