@@ -270,9 +270,9 @@ class _CallRecorder:
         return position if tensor is not None and reference is not None and reference() is tensor else None
 
 
-def main_tensor(output: Any) -> Tensor | None:
-    """Return the main tensor of a module's output, or None where it holds no floating-point tensor."""
+def main_tensor(output: Any, key: str | None = None) -> Tensor | None:
+    """Return the main tensor of a module's output, or its part `key`; None where there is no floating-point tensor."""
     try:
-        return get_tensor(output, tensor_path(output))
+        return get_tensor(output, tensor_path(output, key))
     except LayerError:
         return None
