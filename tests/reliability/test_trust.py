@@ -149,7 +149,7 @@ def test_verdict_on_a_constant_map(tmp_path: Path) -> None:
             self.conv = torch.nn.Conv2d(3, 4, 3)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.arange(4.0) - self.conv(x).relu().mean((2, 3))  # negative evidence only
+            return 5 * torch.arange(4.0) - self.conv(x).relu().mean((2, 3))  # negative evidence only
 
     t = cl.trust(cl.wrap(Constant(), size=32), scene(1).picture(), layer="conv")
     assert str(t.verdict) == "cannot tell: the map is constant"
