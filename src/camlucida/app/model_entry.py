@@ -29,13 +29,13 @@ class SamplePrediction:
 
     Attributes:
         name: The predicted class.
-        confidence: Its probability, in [0, 1].
+        confidence: Its probability, in [0, 1]; None where the task has none (regression).
         correct: Whether it is the label; None if there is no label.
         error: Why there is no prediction; the other fields are then unset.
     """
 
     name: str = ""
-    confidence: float = 0.0
+    confidence: float | None = 0.0
     correct: bool | None = None
     error: str = ""
 
@@ -129,4 +129,5 @@ def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePredicti
 def _prediction(row: dict[str, Any]) -> SamplePrediction:
     if error := row.get("error"):
         return SamplePrediction(error=error)
-    return SamplePrediction(row["predicted"], row["confidence"], row["correct"])
+    confidence = row["confidence"]  # NaN where the task has no probabilities
+    return SamplePrediction(row["predicted"], None if confidence != confidence else confidence, row["correct"])
