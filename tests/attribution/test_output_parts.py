@@ -113,6 +113,12 @@ def test_ambiguity_lists_the_parts(output: Any, parts: str) -> None:
         class_scores(output)
 
 
+def test_ambiguity_of_three_parts() -> None:
+    """One part that is computed from another does not decide about the third."""
+    with pytest.raises(TargetError, match="3 parts"):
+        class_scores((LOGITS, LOGITS.softmax(1), FEATURES))
+
+
 def test_the_number_of_class_names_decides() -> None:
     assert_close(class_scores((FEATURES, LOGITS), n_labels=4), LOGITS, rtol=0, atol=0)
     assert_close(class_scores((FEATURES, LOGITS), n_labels=9), FEATURES, rtol=0, atol=0)

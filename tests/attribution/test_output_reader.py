@@ -150,10 +150,11 @@ def test_mean_of_two_softmaxes() -> None:
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_scores_that_happen_to_lie_within_0_and_1(k: int) -> None:
-    scores, activation = scored(Network(k, lambda z: 0.5 + 1e-3 * z))
+@pytest.mark.parametrize("head", [lambda z: 0.5 + 1e-3 * z, lambda z: 0.5 + 0.3 * z.tanh()], ids=["small", "bounded"])
+def test_scores_that_happen_to_lie_within_0_and_1(k: int, head: Head) -> None:
+    scores, activation = scored(Network(k, head))
     assert not activation.is_probability
-    assert_close(scores, 0.5 + 1e-3 * Network(k)(INPUTS))
+    assert_close(scores, head(Network(k)(INPUTS)))
 
 
 def test_a_softmax_inside_is_not_the_last_activation() -> None:
