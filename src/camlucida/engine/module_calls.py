@@ -186,7 +186,7 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
 
 
 def profiled_output(copy: NetworkCopy, inputs: Any) -> Any:
-    """Return the network's output for the first image, from the run of the profile where that has just taken place.
+    """Return the network's output for the first image, from the run of the profile if that was just made.
 
     The output carries the network's last activation, where it has one (`final_activation`).
     """
