@@ -21,10 +21,19 @@ from camlucida.targets import (
     Target,
     TargetSpec,
     out_of_range,
+    with_activation,
 )
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
-def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str = "logit") -> list[Target]:
+def parse(
+    spec: TargetSpec,
+    output: Tensor,
+    names: Sequence[str],
+    *,
+    score: str = "logit",
+    activation: OutputActivation = MULTICLASS,
+) -> list[Target]:
     """Return the targets that a spec means for an output; several only for "top3" and the like.
 
     Args:
@@ -32,16 +41,27 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
         output: Class scores of the network `(b, k)`, for the predicted classes.
         names: Names of the k classes; may be empty.
         score: Score of a class: "logit", "probability" or "log_probability".
+        activation: How class scores become probabilities.
 
     Raises:
-        TargetError: A class is unknown (the message suggests similar names), an index is out of range, or the score is
-            unknown.
+        TargetError: A class is unknown (the message suggests similar names), an index is out of range, the score is
+            unknown or has no meaning for the task, or a class was asked for and the output is an embedding.
     """
+    targets = _parse(spec, output, names, score, activation)
+    return [with_activation(target, activation) for target in targets]
+
+
+def _parse(
+    spec: TargetSpec, output: Tensor, names: Sequence[str], score: str, activation: OutputActivation
+) -> list[Target]:
     check_score(score)
     check_target(spec)
     score_type = SCORES[score]
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
+    activation.check_classes()
+    if score != "logit":
+        activation.check_probabilities(score)
     if isinstance(spec, Tensor) and spec.ndim:
         if spec.is_floating_point() or spec.is_complex() or spec.dtype is torch.bool:
             raise TargetError(f"target indices are integers, one per image, but this tensor is {spec.dtype}.")

@@ -84,7 +84,7 @@ MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "
 SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.listen", "camlucida.app.server.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
-MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt"
+MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities"
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -98,6 +98,8 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "arch": (LOAD, "arch", "resnet18"),
         "trust_code": (LOAD, "trust_code", True),
         "labels": (LOAD, "labels", Path("names.txt")),
+        "task": (LOAD, "task", "multilabel"),
+        "probabilities": (LOAD, "probabilities", False),
     }
 
 
@@ -487,8 +489,13 @@ LINES: dict[str, list[OptionCase]] = {
     "layers": [
         OptionCase(
             "layers resnet18",
-            "--arch toybox --trust-code",
-            {"arch": (LOAD, "arch", "toybox"), "trust_code": (LOAD, "trust_code", True)},
+            "--arch toybox --trust-code --task binary --probabilities",
+            {
+                "arch": (LOAD, "arch", "toybox"),
+                "trust_code": (LOAD, "trust_code", True),
+                "task": (LOAD, "task", "binary"),
+                "probabilities": (LOAD, "probabilities", True),
+            },
             stop=LOAD,
         ),
         OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -151,17 +150,18 @@ def _make_frame(
     explanation = explain(dataset_pass.model, item.image, target=target, **options)
     best, label = explanation.predictions[0], dataset_pass.output_of(item.label)
     share, lift = _energy_on_object(item, explanation)
+    confidence = math.nan if best.probability is None else best.probability
     probability = (
-        best.probability
+        confidence
         if explanation.index is None
-        else float(np.exp(explanation.score - best.logit)) * best.probability
+        else explanation.activation.probability_of(explanation.score, best.logit, confidence)
     )
     frame = Frame(
         item.name,
         name,
         explanation.target,
         best.name,
-        best.probability,
+        confidence,
         probability,
         None
         if label is None

@@ -299,4 +299,5 @@ def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Te
 
 
 def _prediction_text(row: Row) -> str:
-    return f"{row['predicted']} {row['confidence']:.0%}"
+    confidence = row["confidence"]
+    return f"{row['predicted']} {confidence:.0%}" if confidence == confidence else str(row["predicted"])

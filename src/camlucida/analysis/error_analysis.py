@@ -15,7 +15,7 @@ from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
-from camlucida.errors import DataError
+from camlucida.errors import DataError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.evaluation.store import Row, Store
 from camlucida.methods import find as find_method
@@ -73,7 +73,14 @@ def mistakes(
     store = Store(
         Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE
     )
-    request = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    activation = dataset_pass.activation
+    if not activation.has_probabilities:
+        raise TargetError(
+            f"mistakes needs classes that are correct or wrong, and there are none: {activation.describe()}."
+        )
+    request: dict[str, Any] = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    if not activation.is_exclusive or activation.is_probability:
+        request |= {"task": activation.task, "is_probability": activation.is_probability}
     with store.lock():
         store.begin({"analysis": "mistakes", **dataset_pass.record(), **request}, source)
         run_pass(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
-from camlucida.attribution.outputs import ScoreSelector, to_network
+from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
 from camlucida.engine.run_options import Precision
@@ -21,6 +22,7 @@ from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
 from camlucida.target_specs import parse
 from camlucida.targets import Target, TargetSpec
+from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import ProgressCallback
 
 NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
@@ -39,6 +41,7 @@ class Attribution:
             network input.
         maps: `maps[m][l][t]` is the signed map `(b, h, w)` of method m at its layer l for target t.
         notes: In the same order, what the method reported beside the map: names and one number per image `(b,)`.
+        activation: How the class scores become probabilities.
     """
 
     output: Tensor
@@ -47,6 +50,7 @@ class Attribution:
     layers: tuple[tuple[Layer | Fused | None, ...], ...]
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
+    activation: OutputActivation = MULTICLASS
 
 
 def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
@@ -72,8 +76,9 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     check_inputs(network, inputs)
     inputs = to_network(network, inputs)
     copy = copy_of(network)
-    methods, read = request.methods, ScoreSelector(model.output)
+    methods = request.methods
     with torch.inference_mode(False), torch.no_grad():
+        read = output_reader(model, copy, inputs)
         layers_of_methods = [
             _resolve_layers(method, copy, inputs, request.layers, model.layer, read) for method, _ in methods
         ]
@@ -82,12 +87,12 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
             ExecutionRequest(
                 copy,
                 tuple(unique_layers),
-                model.output,
+                read,
                 frozenset(need for method, _ in methods for need in method.needs),
                 lambda scores: [
                     target
                     for spec in request.targets
-                    for target in parse(spec, scores, model.labels, score=request.score)
+                    for target in parse(spec, scores, model.labels, score=request.score, activation=read.activation)
                 ],
                 request.progress or _ignore_progress,
                 request.run_options,
@@ -104,7 +109,9 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
             maps.append(tuple(tuple(row) for row in rows))
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
-    return Attribution(result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes))
+    return Attribution(
+        result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes), read.activation
+    )
 
 
 def _ignore_progress(done: int, total: int) -> None:
@@ -117,7 +124,7 @@ def _resolve_layers(
     inputs: Any,
     layers: Sequence[LayerSpec],
     default: LayerSpec,
-    read: ScoreSelector,
+    read: OutputReader,
 ) -> list[Layer]:
     if not method.needs_layer:
         return []

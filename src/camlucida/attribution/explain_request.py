@@ -16,15 +16,15 @@ from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
 from camlucida.data.images import Source, load_image
-from camlucida.engine import copy_of
 from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import ClassScore, Target, class_label
+from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry, Prediction
 
 N_PREDICTIONS = 5
@@ -84,7 +84,8 @@ def _each_map(
     request: AttributionRequest,
     result: Attribution,
 ) -> Iterator[Explanation]:
-    predictions = top_predictions(_check_finite(result.output[0]), model.labels)
+    activation = result.activation
+    predictions = top_predictions(_check_finite(result.output[0]), model.labels, activation)
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
@@ -96,7 +97,7 @@ def _each_map(
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
-                    score_kind=request.score if isinstance(target, ClassScore) else "score",
+                    score_kind=_score_kind(target, request.score, activation),
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
@@ -108,16 +109,26 @@ def _each_map(
                     weights_hash=weights,
                     versions=dict(versions()),
                     display=method.display,
+                    activation=activation,
                     notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
 
 
-def predict_scores(model: Model, image: Source) -> Tensor:
-    """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
-    with error_context(model, image), torch.inference_mode(False), torch.no_grad():
+def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:
+    """Return what the score of a target is: "score" for targets that are no class."""
+    if not isinstance(target, ClassScore):
+        return "score"
+    if score == "logit" and activation.is_probability:
+        return "probability"
+    return "value" if score == "logit" and not activation.has_probabilities else score
+
+
+def predict_scores(model: Model, image: Source) -> tuple[Tensor, OutputActivation]:
+    """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
+    with error_context(model, image):
         inputs, _ = model.preprocessing(load_image(image))
-        output = copy_of(model.network).module(to_network(model.network, inputs[None]))
-        return _check_finite(class_scores(output, model.output)[0].cpu())
+        scores, activation = predict(model, inputs[None])
+        return _check_finite(scores[0].cpu()), activation
 
 
 def _check_finite(scores: Tensor) -> Tensor:
@@ -135,17 +146,30 @@ def _check_finite(scores: Tensor) -> Tensor:
     return scores
 
 
-def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
-    """Return the `n` most likely classes, most likely first.
+def top_predictions(
+    scores: Tensor, names: Sequence[str], activation: OutputActivation, n: int = N_PREDICTIONS
+) -> tuple[Prediction, ...]:
+    """Return the `n` most likely classes, most likely first; none of an embedding, which has no classes.
 
     Args:
         scores: Class scores of one image `(k,)`.
         names: Names of the classes; may be empty.
+        activation: How the scores become probabilities.
         n: Number of predictions, at most k are returned.
     """
-    probabilities = scores.softmax(0)
+    if activation.task is None:
+        return ()
+    probabilities = activation.probabilities(scores)
     indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
-    return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
+    return tuple(
+        Prediction(
+            i,
+            class_label(i, names),
+            float(probabilities[i]) if activation.has_probabilities else None,
+            float(scores[i]),
+        )
+        for i in indices
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from cyclopts import Parameter
 
 from camlucida.errors import DataError
+from camlucida.tasks import Task
 
 Images: TypeAlias = Annotated[list[str], Parameter(help="Image files, or folders of images.", negative=())]
 """The argument of every command over images."""
@@ -49,6 +50,24 @@ TrustCode: TypeAlias = Annotated[
     ),
 ]
 """The option --trust-code of every command that opens a model."""
+
+TaskOption: TypeAlias = Annotated[
+    Task | None,
+    Parameter(
+        help="How class scores become probabilities: a softmax (multiclass), a sigmoid per class (multilabel, binary), "
+        "or not at all (regression). Recognised if not given; `camlucida layers` says what was recognised.",
+    ),
+]
+"""The option --task of every command that loads a model."""
+
+Probabilities: TypeAlias = Annotated[
+    bool | None,
+    Parameter(
+        help="The network's output holds probabilities; with --no-probabilities it is taken as scores, even after a "
+        "softmax or sigmoid. Recognised if not given.",
+    ),
+]
+"""The option --probabilities of every command that loads a model."""
 
 
 @Parameter(name="*")

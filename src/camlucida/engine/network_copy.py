@@ -22,6 +22,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from camlucida.engine import nested
 from camlucida.engine.copy_state import CopyState
+from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.fingerprint import Fingerprint
 from camlucida.engine.originals import Originals
 from camlucida.engine.structural_copy import StructuralCopy
@@ -54,6 +55,8 @@ class NetworkCopy:
         lasting: Whether the copy may serve further requests: all that `forward` reads can be compared, and holding the
             copy does not keep the caller's network alive.
         notes: Cache of facts about the network (its layers, its batch axes), filled by the functions that compute them.
+        ends_in_activation: Whether the network returns the result of a softmax or sigmoid, as the profile found. Then
+            the tensors of its output carry that activation (`final_activation`).
 
     Raises:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
@@ -72,7 +75,8 @@ class NetworkCopy:
         self._originals = Originals(copied)
         self._watched_shapes: set[Any] = set()
         self._lock = threading.RLock()
-        self.module.forward = self._from_the_same_state(self.module.forward)
+        self.ends_in_activation = False
+        self.module.forward = self._from_the_same_state(self._with_final_activation(self.module.forward))
         self._state, self._stateful = _state(copied), False  # last, since this state is restored after runs
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
@@ -135,6 +139,20 @@ class NetworkCopy:
             return at_work[1].call(module, plain, args, kwargs)
 
         module.forward = forward
+
+    def _with_final_activation(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `forward` so that the output carries the network's last activation, where it has one."""
+
+        @functools.wraps(forward)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if not self.ends_in_activation:
+                return forward(*args, **kwargs)
+            with ActivationRecorder() as recorder:
+                output = forward(*args, **kwargs)
+            recorder.attach(output)
+            return output
+
+        return recorded
 
     def _from_the_same_state(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `forward` so that every run starts from the caller's state, and the first per shape is checked.

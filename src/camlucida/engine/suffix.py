@@ -139,17 +139,20 @@ def gap_linear_head(
     Args:
         trace: The run of the network.
         traced: The layer in this run.
-        read: Extracts the class scores from the network's output. They must be exactly the output of the Linear, not of
-            another head or computed from it. If None, the Linear's output may be any part of the network's output.
+        read: Extracts the class scores from the network's output. They must be exactly the output of the Linear, or
+            its only column z as the two classes (-z, z) of a binary network; not of another head or computed from it.
+            If None, the Linear's output may be any part of the network's output.
 
     Returns:
         The head, or None where the suffix is something else.
     """
     for probe in _linear_probes(trace, traced):
-        if probe.is_read(read):
+        signs = probe.signs(read)
+        if signs is not None:
             weight = at_least_float32(probe.linear.weight)
             bias = weight.new_zeros(len(weight)) if probe.linear.bias is None else at_least_float32(probe.linear.bias)
-            return GapLinearHead(weight, bias)
+            signs = signs.to(weight)
+            return GapLinearHead(signs[:, None] * weight, signs * bias)
     return None
 
 
@@ -167,11 +170,20 @@ class _Probe:
     linear_output: Tensor
     output: Any
 
-    def is_read(self, read: Callable[[Any], Tensor] | None) -> bool:
-        """Return whether the class scores are exactly the output of this Linear."""
+    def signs(self, read: Callable[[Any], Tensor] | None) -> Tensor | None:
+        """Return the factor of every class score `(k,)`, 1 or -1, to the output of this Linear; None if it is not read.
+
+        A binary network with one output z has the class scores (-z, z).
+        """
+        ones = torch.ones(self.linear_output.shape[-1])
         if read is None:
-            return any(t is self.linear_output for _, t in nested.tensors(self.output))
-        return torch.equal(read(self.output), at_least_float32(self.linear_output))
+            return ones if any(t is self.linear_output for _, t in nested.tensors(self.output)) else None
+        scores, output = read(self.output), at_least_float32(self.linear_output)
+        if torch.equal(scores, output):
+            return ones
+        if len(ones) == 1 and torch.equal(scores, torch.cat([-output, output], -1)):
+            return torch.tensor([-1.0, 1.0])
+        return None
 
 
 def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:

@@ -6,16 +6,17 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.output_reader import output_activation, output_reader, predict
+from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
 from camlucida.data.images import load_image
 from camlucida.engine import InputVariants, copy_of
 from camlucida.models.model import Model
+from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry, ProgressCallback
 
 
@@ -59,11 +60,17 @@ class ModelInput:
         self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
         """Yield the scores of `predict` chunk by chunk, `(n, k)` each."""
+        copy = copy_of(self.model.network)
         network = InputVariants(
-            copy_of(self.model.network), self.inputs, self._class_scores, progress or (lambda done, total: None)
+            copy, self.inputs, output_reader(self.model, copy, self.inputs), progress or (lambda done, total: None)
         )
         for scores in network.iter_outputs(lambda which: variants(which)[:, None], n):
             yield scores[:, 0]
+
+    @cached_property
+    def activation(self) -> OutputActivation:
+        """How the class scores become probabilities."""
+        return output_activation(self.model)
 
     @cached_property
     def boxes(self) -> Tensor | None:
@@ -143,9 +150,6 @@ class ModelInput:
         key = f"{self.seed}/{self.item.name}/{purpose}"
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
-    def _class_scores(self, output: Any) -> Tensor:
-        return class_scores(output, self.model.output)
-
 
 def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the mask `(height, width)` of pixels whose centre lies in one of the boxes.
@@ -193,8 +197,8 @@ def prepare_input(
     """
     inputs, geometry = model.preprocessing(load_image(item.image))
     network_input = to_network(model.network, inputs[None])
-    with torch.inference_mode(False), torch.no_grad():
-        logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
+    scores, _ = predict(model, network_input.clone())
+    logits = scores[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
         model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)

@@ -25,7 +25,7 @@ from camlucida.maps import max_scale, to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact_sheet import Tile, contact_sheet
-from camlucida.render.text import format_number
+from camlucida.render.text import format_confidence, format_number
 from camlucida.target_specs import check_score
 from camlucida.targets import TargetSpec
 from camlucida.types import Geometry, Prediction
@@ -132,12 +132,12 @@ class Activations:
             )
             for c in selected
         ]
-        prediction = self.predictions[0]
+        predicted = ", ".join(f"{p.name} {format_confidence(p.probability, p.logit)}" for p in self.predictions[:1])
         return contact_sheet(
             tiles,
             title=self.layer,
             subtitle=f"{len(selected)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
-            f"{_ORDER_LABELS[self.by]} · predicted {prediction.name} {prediction.probability:.0%}",
+            f"{_ORDER_LABELS[self.by]} · predicted {predicted or 'no class'}",
             aside=self.target,
             original=thumbnail,
             footer=f"each channel has its own scale · {self.model} · {self.source} · camlucida {camlucida.__version__}",
@@ -223,7 +223,7 @@ def activations(
             layer=resolved_layer.label,
             model=wrapped.name,
             source=source_name(image),
-            predictions=top_predictions(result.output[0], wrapped.labels),
+            predictions=top_predictions(result.output[0], wrapped.labels, result.activation),
             index=target_class(layer_result.target),
         )
 

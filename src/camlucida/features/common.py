@@ -13,7 +13,8 @@ from torch import Tensor
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain_request import top_predictions
-from camlucida.attribution.outputs import ScoreSelector, to_network
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.data.images import Source, load_image
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
@@ -47,15 +48,14 @@ def record_layer(
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
     with torch.inference_mode(False), torch.no_grad():
-        (resolved_layer,) = resolve(
-            copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output)
-        )
+        read = output_reader(model, copy, inputs)
+        (resolved_layer,) = resolve(copy, inputs, [model.layer if layer is None else layer], read)
         request = ExecutionRequest(
             copy,
             (resolved_layer,),
-            model.output,
+            read,
             frozenset(needs),
-            lambda scores: parse(target, scores, model.labels, score=score),
+            lambda scores: parse(target, scores, model.labels, score=score, activation=read.activation),
             lambda done, total: None,
         )
         return resolved_layer, run_attribution(request, inputs)
@@ -98,7 +98,7 @@ def record_each(
         with error_context(model, source):
             resolved_layer, result = record_layer(model, inputs, layer)
             maps = result.at_layers[0][0].activations[0].float().cpu()
-            (prediction,) = top_predictions(result.output[0], model.labels)[:1]
+            (prediction,) = top_predictions(result.output[0], model.labels, result.activation)[:1]
         yield source, RecordedImage(image, geometry, maps, resolved_layer.label, prediction)
 
 

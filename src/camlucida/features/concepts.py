@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated, top_predictions
+from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.request import one_layer
 from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
@@ -86,6 +87,8 @@ def concepts(
     shapes = [entry.maps.shape[1:] for entry in recorded]
     parts = np.split(factors.weights, np.cumsum([h * w for h, w in shapes])[:-1])
     vectors = torch.from_numpy(factors.components).float()
+    activation = output_activation(wrapped)
+    activation.check_classes()
     sizes = factors.weights.sum(0) * factors.components.sum(1)
     return Concepts(
         vectors=vectors,
@@ -94,7 +97,8 @@ def concepts(
         ),
         contributions=torch.from_numpy(sizes / sizes.sum()).float(),
         classes=tuple(
-            top_predictions(scores, wrapped.labels) for scores in _concept_scores(wrapped, recorded, vectors)
+            top_predictions(scores, wrapped.labels, activation)
+            for scores in _concept_scores(wrapped, recorded, vectors)
         ),
         error=factors.error,
         negative_fraction=negative_fraction,

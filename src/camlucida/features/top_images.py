@@ -31,7 +31,7 @@ from camlucida.maps import to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
 from camlucida.render.contact_sheet import Tile, contact_sheet
-from camlucida.render.text import format_number
+from camlucida.render.text import format_confidence, format_number
 from camlucida.types import Geometry, Prediction
 
 
@@ -97,7 +97,8 @@ class TopImages:
                 item.image,
                 (to_image_grid(item.map, item.geometry) / (maximum if maximum > 0 else 1)).clamp(0, 1).numpy(),
                 item.source,
-                f"{format_number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
+                f"{format_number(item.strength)} · {item.predicted.name} "
+                f"{format_confidence(item.predicted.probability, item.predicted.logit)}",
             )
             for item in items
         ]

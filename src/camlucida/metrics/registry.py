@@ -30,6 +30,7 @@ The model:
 - `inputs` `(c, H, W)`: the network input.
 - `logits` `(k,)`: the class scores.
 - `target`: the explained class, an int.
+- `activation`: an `OutputActivation`, how class scores become probabilities.
 - `predict(variants, n)`: class scores `(n, k)` of modified inputs; `variants` maps indices `(n,)` to inputs
   `(n, c, H, W)`.
 - `explain(inputs)`: maps `(n, H, W)` of other inputs `(n, c, H, W)` by the same method for the same class.
@@ -67,7 +68,9 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
 MAP_INPUTS = frozenset({"display_map", "relevance", "signed", "raw", "explain", "explain_class"})
 """Inputs that depend on the explainer."""
 METRIC_INPUTS = (
-    GROUND_TRUTH_INPUTS | MAP_INPUTS | {"inputs", "logits", "target", "predict", "pixel_scale", "black_level", "random"}
+    GROUND_TRUTH_INPUTS
+    | MAP_INPUTS
+    | {"inputs", "logits", "target", "activation", "predict", "pixel_scale", "black_level", "random"}
 )
 """All inputs that a metric may declare."""
 

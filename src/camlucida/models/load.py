@@ -19,6 +19,7 @@ from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.options import shown
+from camlucida.tasks import Task
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
@@ -36,6 +37,8 @@ def load(
     labels: Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
     trust_code: bool = False,
+    task: Task | None = None,
+    probabilities: bool | None = None,
     **preprocess: Any,
 ) -> Model:
     """Load a model by name or from a file.
@@ -56,6 +59,8 @@ def load(
         pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
             built as if the user had given it; by default a file may name only registered architectures.
+        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
+        probabilities: Whether the network's output holds probabilities; None to recognise it.
         **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
@@ -84,6 +89,8 @@ def load(
     )
     if preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
+    if task is not None or probabilities is not None:
+        model = replace(model, task=task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
@@ -129,6 +136,8 @@ def wrap(
     labels: Sequence[str] | str | Path | None = None,
     layer: str | int | None = None,
     output: Output = None,
+    task: Task | None = None,
+    probabilities: bool | None = None,
     name: str = "",
     **numbers: Any,
 ) -> Model:
@@ -140,6 +149,11 @@ def wrap(
         labels: Class names in the order of the outputs, or a text file with one name per line.
         layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
+        task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
+            classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
+            None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
+        probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
+            sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
         also
@@ -148,7 +162,9 @@ def wrap(
     if not isinstance(network, nn.Module):
         raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
-    return Model(network, preprocessing_, () if labels is None else class_names(labels), layer, output, name)
+    return Model(
+        network, preprocessing_, () if labels is None else class_names(labels), layer, output, name, task, probabilities
+    )
 
 
 @dataclass(frozen=True)

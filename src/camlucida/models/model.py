@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
+from camlucida.tasks import Task, check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""
@@ -27,6 +28,11 @@ class Model:
         layer: The default layer (called `target_layer` in pytorch-grad-cam); None to choose it automatically.
         output: Which part of the network's output contains the class scores.
         spec: The specification that it was loaded from, for records.
+        task: How class scores become probabilities: "multiclass" (softmax), "multilabel" or "binary" (sigmoid per
+            class), "regression" (a value without a probability); None to take it from the network's configuration or to
+            recognise it.
+        probabilities: Whether the network's output holds probabilities. None to recognise it; False to take the output
+            as scores in any case.
     """
 
     network: nn.Module
@@ -35,11 +41,15 @@ class Model:
     layer: str | int | None = None
     output: Output = None
     spec: str = ""
+    task: Task | None = None
+    probabilities: bool | None = None
 
     def __post_init__(self) -> None:
         layer: Any = self.network
         if not isinstance(layer, nn.Module):
             raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
+        check_task(self.task)
+        check_probabilities_flag(self.probabilities)
 
     @property
     def name(self) -> str:

@@ -64,8 +64,14 @@ def metric_inputs_of(
     # share one, so a checksum of the pixels is appended.
     item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
     model_input = prepare_input(model, item, None, seed=check_seed(seed))
+    activation = model_input.activation
+    if not activation.has_probabilities:
+        raise TargetError(f"trust tests the probability of a class, and there is none: {activation.describe()}.")
     if len(model_input.logits) < 2:
-        raise TargetError("trust compares the maps of several classes, and this network has a single output.")
+        raise TargetError(
+            "trust compares the maps of several classes, and this network has a single output. If it is a binary "
+            "classifier, name both classes: labels=[negative, positive]."
+        )
     if isinstance(method, list | tuple):
         raise MethodError(f"trust tests the map of one method, not {shown(method)}.")
     chosen_method = find(method)

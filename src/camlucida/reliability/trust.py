@@ -150,8 +150,8 @@ def _run_tests(
     return Trust(
         target=class_label(model_input.target, model.labels),
         predicted=class_label(int(model_input.logits.argmax()), model.labels),
-        probability=float(model_input.logits.softmax(0)[model_input.target]),
-        confidence=confidence(model_input.logits),
+        probability=float(model_input.activation.probabilities(model_input.logits)[model_input.target]),
+        confidence=confidence(model_input.logits, model_input.activation, model_input.target),
         position_test=position,
         border_test=border_test(model_input, None if position is None else position.highlighted),
         classes=classes,

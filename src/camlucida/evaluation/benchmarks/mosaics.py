@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.output_reader import predict
 from camlucida.data.datasets import Dataset, Item, Mask
 from camlucida.data.images import load_image
-from camlucida.engine import copy_of
 from camlucida.errors import DataError, TargetError
 from camlucida.models.model import Model
 from camlucida.target_specs import class_index
@@ -203,7 +202,6 @@ def paste_tiles(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[
 def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
     """Return the indices of images whose class has a probability of at least `MIN_PROBABILITY`, with that class."""
     outputs = _outputs(model, images.classes)
-    network = copy_of(model.network).module
     labels: dict[int, int] = {}
     for start in range(0, len(images), BATCH_SIZE):
         items = {i: images[i] for i in range(start, min(start + BATCH_SIZE, len(images)))}
@@ -212,8 +210,8 @@ def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
         if not indices:
             continue
         batch = torch.stack([model.preprocessing(load_image(items[i].image))[0] for i in indices])
-        with torch.inference_mode(False), torch.no_grad():
-            probabilities = class_scores(network(to_network(model.network, batch)), model.output).softmax(1).cpu()
+        scores, activation = predict(model, batch)
+        probabilities = activation.probabilities(scores).cpu()
         for i, p in zip(indices, probabilities, strict=True):
             label, output = expected[i]
             if output is not None and float(p[output]) >= MIN_PROBABILITY:
