@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.dataset_pass import DatasetPass
 from camlucida.analysis.film_result import Film, Frame
@@ -40,6 +41,7 @@ Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def film(
     models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
     images: Dataset | Iterable[Source],

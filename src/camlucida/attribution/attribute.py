@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
 from camlucida.attribution.outputs import ScoreSelector, to_network
@@ -49,6 +50,7 @@ class Attribution:
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
 
 
+@plain_arithmetic()
 def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
     """Run a model's network on inputs and compute every map of a request.
 
@@ -165,6 +167,7 @@ def attribute(
 ) -> dict[str, Tensor]: ...
 
 
+@plain_arithmetic()
 def attribute(
     model: Model | nn.Module,
     images: NetworkInputs,

@@ -235,7 +235,9 @@ def _gradients(
     if not targets or not returned:
         return {}, set()
     generator = torch.Generator().manual_seed(0)
-    mixture = torch.stack([(t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets]).sum()
+    mixture = torch.stack(
+        [(t * torch.randn(t.shape, generator=generator, dtype=torch.float32).to(t)).sum() for t in targets]
+    ).sum()
     tensors = list(returned.values())
     try:
         gradients = torch.autograd.grad(mixture, tensors, retain_graph=True, allow_unused=True)
@@ -280,7 +282,7 @@ def _class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict[int
     if n_classes == 1:
         return {position for position, tensor in possible.items() if tensor.shape[1] == 1}
     used: dict[int, list[set[int]]] = {position: [] for position in possible}
-    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED)).long().tolist():
+    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED), dtype=torch.float32).long().tolist():
         if all(sum(map(bool, of_classes)) >= N_CLASSES_TESTED for of_classes in used.values()):
             break
         gradient_of_class = torch.autograd.grad(
