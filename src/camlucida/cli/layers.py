@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.options import Arch, TrustCode
+from camlucida.cli.options import Arch, Device, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError
 
@@ -24,6 +24,7 @@ def layers(
     *,
     arch: Arch = None,
     trust_code: TrustCode = False,
+    device: Device = "auto",
     size: int | None = None,
     depth: int = 0,
 ) -> None:
@@ -45,7 +46,7 @@ def layers(
 
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: must be at least 1 pixel.")
-    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
+    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False, device=device)
     _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
@@ -53,12 +54,12 @@ def _print_summary(console: Terminal, model: Model, size: int | None, depth: int
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
-    from camlucida.attribution.outputs import ScoreSelector
+    from camlucida.attribution.outputs import ScoreSelector, to_network
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
 
     height, width = (size, size) if size else model.preprocessing.size
-    inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
+    inputs = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
     copy = copy_of(model.network)
     try:
         profile = profile_calls(copy, inputs)

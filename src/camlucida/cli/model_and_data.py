@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Labels, TrustCode
+from camlucida.cli.options import Arch, Device, Labels, TrustCode
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class ModelOptions:
     arch: Arch = None
     labels: Labels = None
     trust_code: TrustCode = False
+    device: Device = "auto"
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class ModelOptions:
         """
         from camlucida.models.load import load
 
-        return load(self.name, arch=self.arch, trust_code=self.trust_code, labels=self.labels)
+        return load(self.name, arch=self.arch, trust_code=self.trust_code, labels=self.labels, device=self.device)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,11 @@ TrustCode: TypeAlias = Annotated[
 ]
 """The option --trust-code of every command that opens a model."""
 
+Device: TypeAlias = Annotated[
+    str, Parameter(help="Where the network runs: cpu, cuda, cuda:1, mps, or auto for the GPU if there is one.")
+]
+"""The option --device of every command that runs a network."""
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
