@@ -106,8 +106,9 @@ def test_offline_is_one_sentence_at_once() -> None:
     message = str(caught.value)
     assert message == (
         "resnet50 needs its pretrained weights (resnet50-11ad3fa6.pth, 98 MB), which are not on this machine, and "
-        "download.pytorch.org cannot be reached. Try `camlucida demo` or --model toybox, which need no download, or "
-        f"put the file at {location('resnet50')}."
+        "download.pytorch.org cannot be reached. "
+        f"Put the file at {location('resnet50')}, or load weights that are on this machine: --model FILE --arch resnet50. "
+        "`camlucida demo` and --model toybox need no download."
     )
 
 

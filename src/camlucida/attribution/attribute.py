@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
 from camlucida.attribution.outputs import ScoreSelector, to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
 from camlucida.engine.run_options import Precision
-from camlucida.errors import MethodError
+from camlucida.engine.unsupported import fixed_batch_message
+from camlucida.errors import CamlucidaError, MethodError, ModelError
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
@@ -74,6 +76,17 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     check_inputs(network, inputs)
     inputs = to_network(network, inputs)
     copy = copy_of(network)
+    try:
+        return _attributions(model, copy, inputs, request)
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if not raised_by_network(error) or not (message := fixed_batch_message(copy, inputs)):
+            raise
+        raise ModelError(message) from error
+
+
+def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: AttributionRequest) -> Attribution:
     methods, read = request.methods, ScoreSelector(model.output)
     with torch.inference_mode(False), torch.no_grad():
         layers_of_methods = [

@@ -26,6 +26,7 @@ from camlucida.engine.checkpointing import clear_flags, no_checkpointing
 from camlucida.engine.copy_state import CopyState
 from camlucida.engine.fingerprint import Fingerprint
 from camlucida.engine.originals import Originals
+from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
 
@@ -58,11 +59,12 @@ class NetworkCopy:
         notes: Cache of facts about the network (its layers, its batch axes), filled by the functions that compute them.
 
     Raises:
-        ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
+        ModelError: For scripted and quantised networks, uninitialised lazy ones, and those that cannot be copied.
     """
 
     def __init__(self, network: nn.Module) -> None:
         source = unwrapped(network)
+        check_quantized(source)
         self._source = weakref.ref(source)
         copied = _copied(source)
         self._fingerprint = Fingerprint(source)

@@ -15,11 +15,12 @@ from camlucida.errors import ModelError, nearest
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.devices import AUTO, resolve_device
-from camlucida.models.file_formats import has_index
+from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.models.wrappers import wrapper_message
 from camlucida.options import shown
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
@@ -156,7 +157,7 @@ def wrap(
             resize, fit and interpolation.
     """
     if not isinstance(network, nn.Module):
-        raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
+        raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
     return Model(network, preprocessing_, () if labels is None else class_names(labels), layer, output, name)
 
@@ -230,7 +231,7 @@ def _unknown_model_message(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
         return f"unknown source of models {source!r}.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
-    if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
+    if "/" in spec or Path(spec).suffix.lower() in (*checkpoint.SUFFIXES, *FOREIGN_SUFFIXES) or _is_folder(spec):
         return _no_file_message(spec)
     hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
     if timm_models.is_known(spec):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
+from camlucida.models.wrappers import wrapper_message
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""
@@ -38,6 +39,8 @@ class Model:
 
     def __post_init__(self) -> None:
         layer: Any = self.network
+        if message := wrapper_message(layer):
+            raise ModelError(message)
         if not isinstance(layer, nn.Module):
             raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
 
