@@ -61,11 +61,11 @@ def fixed_batch_message(copy: NetworkCopy, inputs: Any) -> str:
     possible = possible or [size for size in LARGER_SIZES if _runs(copy, select_image(inputs, 0, size))]
     if not impossible or not possible:
         return ""
+    images = f"{' or '.join(map(str, possible))} image{'' if possible == [1] else 's'}"
     return (
-        f"{type(copy.module).__name__} has a fixed batch size: it runs on {' or '.join(map(str, possible))} image"
-        f"{'' if possible == [1] else 's'} at once, and not on {', '.join(map(str, impossible))}. Methods and checks run other "
-        "batches than the one given. Where its forward reshapes with a constant number of images, use x.shape[0] or "
-        "flatten(1)."
+        f"{type(copy.module).__name__} has a fixed batch size: it runs on {images} at once, and not on "
+        f"{', '.join(map(str, impossible))}. Methods and checks run other batches than the one given. Where its forward "
+        "reshapes with a constant number of images, use x.shape[0] or flatten(1)."
     )
 
 
