@@ -84,7 +84,7 @@ MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "
 SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.listen", "camlucida.app.server.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
-MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt"
+MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --device cuda:1"
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -98,6 +98,7 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "arch": (LOAD, "arch", "resnet18"),
         "trust_code": (LOAD, "trust_code", True),
         "labels": (LOAD, "labels", Path("names.txt")),
+        "device": (LOAD, "device", "cuda:1"),
     }
 
 
@@ -397,14 +398,20 @@ LINES: dict[str, list[OptionCase]] = {
     "film": [
         OptionCase(
             "film shots --checkpoints toybox",
-            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 "
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
             "--target predicted "
             "--limit 1 --seed 5",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
                 **direct(
-                    FILM, arch="resnet18", trust_code=True, method="layer_cam", layer="layer3", target="predicted"
+                    FILM,
+                    arch="resnet18",
+                    trust_code=True,
+                    device="cpu",
+                    method="layer_cam",
+                    layer="layer3",
+                    target="predicted",
                 ),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
@@ -487,8 +494,12 @@ LINES: dict[str, list[OptionCase]] = {
     "layers": [
         OptionCase(
             "layers resnet18",
-            "--arch toybox --trust-code",
-            {"arch": (LOAD, "arch", "toybox"), "trust_code": (LOAD, "trust_code", True)},
+            "--arch toybox --trust-code --device cpu",
+            {
+                "arch": (LOAD, "arch", "toybox"),
+                "trust_code": (LOAD, "trust_code", True),
+                "device": (LOAD, "device", "cpu"),
+            },
             stop=LOAD,
         ),
         OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),

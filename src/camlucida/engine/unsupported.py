@@ -64,8 +64,8 @@ def fixed_batch_message(copy: NetworkCopy, inputs: Any) -> str:
     images = f"{' or '.join(map(str, possible))} image{'' if possible == [1] else 's'}"
     return (
         f"{type(copy.module).__name__} has a fixed batch size: it runs on {images} at once, and not on "
-        f"{', '.join(map(str, impossible))}. Methods and checks run other batches than the one given. Where its forward "
-        "reshapes with a constant number of images, use x.shape[0] or flatten(1)."
+        f"{', '.join(map(str, impossible))}. Methods and checks run other batches than the one given. Where its "
+        "forward reshapes with a constant number of images, use x.shape[0] or flatten(1)."
     )
 
 
