@@ -84,7 +84,10 @@ MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "
 SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.listen", "camlucida.app.server.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
-MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities"
+MODEL = (
+    "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
+    "--device cuda:1"
+)
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -100,6 +103,7 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "labels": (LOAD, "labels", Path("names.txt")),
         "task": (LOAD, "task", "multilabel"),
         "probabilities": (LOAD, "probabilities", False),
+        "device": (LOAD, "device", "cuda:1"),
     }
 
 
@@ -399,14 +403,20 @@ LINES: dict[str, list[OptionCase]] = {
     "film": [
         OptionCase(
             "film shots --checkpoints toybox",
-            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 "
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
             "--target predicted "
             "--limit 1 --seed 5",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
                 **direct(
-                    FILM, arch="resnet18", trust_code=True, method="layer_cam", layer="layer3", target="predicted"
+                    FILM,
+                    arch="resnet18",
+                    trust_code=True,
+                    device="cpu",
+                    method="layer_cam",
+                    layer="layer3",
+                    target="predicted",
                 ),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
@@ -489,12 +499,13 @@ LINES: dict[str, list[OptionCase]] = {
     "layers": [
         OptionCase(
             "layers resnet18",
-            "--arch toybox --trust-code --task binary --probabilities",
+            "--arch toybox --trust-code --task binary --probabilities --device cpu",
             {
                 "arch": (LOAD, "arch", "toybox"),
                 "trust_code": (LOAD, "trust_code", True),
                 "task": (LOAD, "task", "binary"),
                 "probabilities": (LOAD, "probabilities", True),
+                "device": (LOAD, "device", "cpu"),
             },
             stop=LOAD,
         ),

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.dataset_pass import DatasetPass
 from camlucida.analysis.film_result import Film, Frame
@@ -39,6 +40,7 @@ Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def film(
     models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
     images: Dataset | Iterable[Source],
@@ -48,6 +50,7 @@ def film(
     target: TargetSpec = "true",
     arch: str | None = None,
     trust_code: bool = False,
+    device: str = "auto",
     progress: ProgressCallback | None = None,
 ) -> Film:
     """Explain the same images at every checkpoint of a training.
@@ -62,6 +65,7 @@ def film(
             "predicted" for the class that each model predicts; or any target that `explain` accepts.
         arch: Architecture of checkpoint files that do not name theirs.
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
+        device: As in `load`: where checkpoints that are named by file or specification run.
         progress: Called with the number of maps done and the total number of maps.
 
     Returns:
@@ -79,10 +83,10 @@ def film(
     method_ = find_method(method)
     takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
     failures: dict[str, str] = {}
-    last = _load_checkpoint(named_models[-1][1], arch, trust_code)
+    last = _load_checkpoint(named_models[-1][1], arch, trust_code, device)
     targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(named_models):
-        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code)
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code, device)
         dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
         for i in dataset_pass.indices:
             try:
@@ -106,11 +110,11 @@ def film(
     )
 
 
-def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
+def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool, device: str) -> Model:
     """Return a checkpoint as a model, loading it if needed."""
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch, trust_code=trust_code)
+    return load(spec, arch=arch, trust_code=trust_code, device=device)
 
 
 def _as_dataset(images: Any) -> Dataset:

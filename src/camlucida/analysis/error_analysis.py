@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
@@ -26,6 +27,7 @@ from camlucida.types import ProgressCallback
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def mistakes(
     model: Model | nn.Module | str,
     data: Dataset,

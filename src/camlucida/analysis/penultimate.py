@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.output_reader import output_reader
 from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of
@@ -55,6 +56,7 @@ class _LinearInputs:
         return args[0].ndim == 2 and len(args[0]) == self.images
 
 
+@plain_arithmetic()
 def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     """Compute scores and penultimate features of a batch. The network itself is not modified.
 

@@ -103,7 +103,7 @@ class Served:
             except CamlucidaError:
                 continue
         how = self.model.preprocessing
-        yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))
+        yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0), dtype=torch.float32)
 
 
 def predictions(served: Served, indices: Sequence[int]) -> Iterator[tuple[int, SamplePrediction]]:

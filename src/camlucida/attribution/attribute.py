@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.network_inputs import check_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
@@ -16,7 +18,8 @@ from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
 from camlucida.engine.run_options import Precision
-from camlucida.errors import MethodError
+from camlucida.engine.unsupported import fixed_batch_message
+from camlucida.errors import CamlucidaError, MethodError, ModelError
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
@@ -53,6 +56,7 @@ class Attribution:
     activation: OutputActivation = MULTICLASS
 
 
+@plain_arithmetic()
 def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
     """Run a model's network on inputs and compute every map of a request.
 
@@ -76,6 +80,17 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     check_inputs(network, inputs)
     inputs = to_network(network, inputs)
     copy = copy_of(network)
+    try:
+        return _attributions(model, copy, inputs, request)
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if not raised_by_network(error) or not (message := fixed_batch_message(copy, inputs)):
+            raise
+        raise ModelError(message) from error
+
+
+def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: AttributionRequest) -> Attribution:
     methods = request.methods
     with torch.inference_mode(False), torch.no_grad():
         read = output_reader(model, copy, inputs)
@@ -172,6 +187,7 @@ def attribute(
 ) -> dict[str, Tensor]: ...
 
 
+@plain_arithmetic()
 def attribute(
     model: Model | nn.Module,
     images: NetworkInputs,

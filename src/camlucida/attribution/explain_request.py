@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
@@ -58,6 +59,7 @@ def iterated(images: Any) -> Iterator[Source]:
     return iter(images)
 
 
+@plain_arithmetic()
 def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
@@ -123,6 +125,7 @@ def _score_kind(target: Target, score: str, activation: OutputActivation) -> str
     return "value" if score == "logit" and not activation.has_probabilities else score
 
 
+@plain_arithmetic()
 def predict_scores(model: Model, image: Source) -> tuple[Tensor, OutputActivation]:
     """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
     with error_context(model, image):

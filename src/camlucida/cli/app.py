@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.model_and_data import ModelOptions, is_training_folder, open_model_and_data
-from camlucida.cli.options import Arch, Boxes, Labels, Names, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import Arch, Boxes, Device, Labels, Names, Probabilities, TaskOption, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -24,6 +24,7 @@ def app(
     *,
     model: Names = None,
     arch: Arch = None,
+    device: Device = "auto",
     labels: Labels = None,
     trust_code: TrustCode = False,
     task: TaskOption = None,
@@ -83,7 +84,13 @@ def app(
         models = []
         for name in names:
             options = ModelOptions(
-                model=name, arch=arch, labels=labels, trust_code=trust_code, task=task, probabilities=probabilities
+                model=name,
+                arch=arch,
+                labels=labels,
+                trust_code=trust_code,
+                device=device,
+                task=task,
+                probabilities=probabilities,
             )
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.options import Arch, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import Arch, Device, Probabilities, TaskOption, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError, TargetError
 
@@ -30,6 +30,7 @@ def layers(
     trust_code: TrustCode = False,
     task: TaskOption = None,
     probabilities: Probabilities = None,
+    device: Device = "auto",
     size: int | None = None,
     depth: int = 0,
 ) -> None:
@@ -51,7 +52,9 @@ def layers(
 
     if size is not None and size < 1:
         raise ModelError(f"--size {size}: must be at least 1 pixel.")
-    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False, task=task, probabilities=probabilities)
+    loaded = load(
+        model, arch=arch, trust_code=trust_code, pretrained=False, device=device, task=task, probabilities=probabilities
+    )
     _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
 
 
@@ -59,11 +62,12 @@ def _print_summary(console: Terminal, model: Model, size: int | None, depth: int
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
+    from camlucida.attribution.outputs import to_network
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
 
     height, width = (size, size) if size else model.preprocessing.size
-    inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
+    inputs = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
     copy = copy_of(model.network)
     try:
         profile = profile_calls(copy, inputs)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Labels, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import Arch, Device, Labels, Probabilities, TaskOption, TrustCode
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class ModelOptions:
     trust_code: TrustCode = False
     task: TaskOption = None
     probabilities: Probabilities = None
+    device: Device = "auto"
 
     @property
     def name(self) -> str:
@@ -69,6 +70,7 @@ class ModelOptions:
             labels=self.labels,
             task=self.task,
             probabilities=self.probabilities,
+            device=self.device,
         )
 
 

@@ -68,6 +68,10 @@ Probabilities: TypeAlias = Annotated[
     ),
 ]
 """The option --probabilities of every command that loads a model."""
+Device: TypeAlias = Annotated[
+    str, Parameter(help="Where the network runs: cpu, cuda, cuda:1, mps, or auto for the GPU if there is one.")
+]
+"""The option --device of every command that runs a network."""
 
 
 @Parameter(name="*")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.options import Boxes, Names, Output, TrustCode, split_list
+from camlucida.cli.options import Boxes, Device, Names, Output, TrustCode, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def train(
     limit: int | None = None,
     keep_epochs: Annotated[bool, Parameter(negative=())] = False,
     tensorboard: Annotated[bool, Parameter(negative=())] = False,
-    device: str | None = None,
+    device: Device = "auto",
     seed: int = 0,
 ) -> int:
     """Train an image classifier on a data set.
@@ -112,8 +112,6 @@ def train(
         Also keep the weights after every epoch, for `camlucida film`.
     tensorboard
         Also write the metrics of each epoch for TensorBoard, to tensorboard/ (needs the extra tensorboard).
-    device
-        cuda or cpu. If not given: the GPU, if there is one.
     seed
         The random seed.
     """

@@ -13,6 +13,7 @@ from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
 from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
 from camlucida.engine.module_calls import ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError, nearest
 from camlucida.options import shown
 
@@ -110,7 +111,8 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str, read: ScoreReader | N
         n_calls = profile.n_calls(module)
     if not n_calls:
         raise LayerError(
-            f"{name!r} was not called while {type(copy.module).__name__} ran. "
+            scripted_hint(copy, name)
+            or f"{name!r} was not called while {type(copy.module).__name__} ran. "
             "Is it used in eval mode, or does its parent module only use its weights?"
         )
     if call and not (call.isdigit() and 1 <= int(call) <= n_calls):

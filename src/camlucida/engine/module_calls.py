@@ -186,7 +186,7 @@ def _noise_if_constant(image: Tensor) -> Tensor:
     """
     if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
-    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(image)
 
 
 def noise_image(inputs: Any) -> Any:
@@ -196,7 +196,7 @@ def noise_image(inputs: Any) -> Any:
     def noise(_: nested.Path, tensor: Tensor) -> Tensor:
         if tensor.ndim != 4 or not tensor.is_floating_point():
             return tensor
-        return torch.randn(tensor.shape, generator=generator).to(tensor)
+        return torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor)
 
     return nested.transform(inputs, noise)
 

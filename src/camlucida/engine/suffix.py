@@ -198,7 +198,9 @@ def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
 
 def _find_linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
     activations = traced.activations
-    noise = torch.randn((2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0)).to(activations)
+    noise = torch.randn(
+        (2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    ).to(activations)
     output, later_calls = trace.rerun_with_calls(traced, noise, 0)
     means = noise.mean((2, 3))
     return [

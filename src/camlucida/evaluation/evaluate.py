@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import MethodSpec
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
@@ -30,6 +31,7 @@ PART_IMAGES = 8
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def evaluate(
     model: Model | nn.Module | str,
     data: Dataset,

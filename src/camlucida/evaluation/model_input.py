@@ -83,7 +83,8 @@ class ModelInput:
         if self.boxes is None:
             return None
         geometry = self.geometry
-        on_input = self.boxes * torch.tensor(geometry.scale * 2) + torch.tensor(geometry.offset * 2)
+        scale, offset = (torch.tensor(pair * 2, dtype=torch.float32) for pair in (geometry.scale, geometry.offset))
+        on_input = self.boxes * scale + offset
         return on_input.clamp_min(0).minimum(torch.tensor(geometry.input * 2))
 
     @cached_property
@@ -130,7 +131,7 @@ class ModelInput:
             return None
         images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
         if not images:
-            return torch.zeros(0)
+            return torch.zeros(0, dtype=torch.float32)
         inputs_without = torch.stack(images).to(self.inputs)
         scores = self.predict(lambda which: inputs_without[which.to(inputs_without.device)], len(inputs_without))
         return (self.logits[self.target] - scores[:, self.target]).cpu()
@@ -167,8 +168,8 @@ def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def valid_region(region: Tensor, geometry: Geometry) -> Tensor:
     """Map a region `(height, width)` of the original image to the network input `(H, W)`; padding is outside."""
     width, height = geometry.input
-    x = ((torch.arange(width) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
-    y = ((torch.arange(height) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
+    x = ((torch.arange(width, dtype=torch.float32) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
+    y = ((torch.arange(height, dtype=torch.float32) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
     inside = ((y >= 0) & (y < region.shape[0]))[:, None] & ((x >= 0) & (x < region.shape[1]))
     return region[y.clamp(0, region.shape[0] - 1)][:, x.clamp(0, region.shape[1] - 1)] & inside
 

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, target_class, top_predictions
@@ -172,6 +173,7 @@ _ORDER_LABELS = {
 }
 
 
+@plain_arithmetic()
 def activations(
     model: Model | nn.Module | str,
     image: Source,

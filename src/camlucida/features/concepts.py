@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated, top_predictions
 from camlucida.attribution.output_reader import output_activation
@@ -35,6 +36,7 @@ N_CLASSIFIED_IMAGES = 8
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def concepts(
     model: Model | nn.Module | str,
     images: Source | Iterable[Source],

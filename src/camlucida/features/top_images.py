@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated
@@ -122,6 +123,7 @@ class TopImages:
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def top_images(
     model: Model | nn.Module | str,
     images: Iterable[Source],

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import several_layers
@@ -130,12 +131,13 @@ class ChannelTopImages:
         self.layer, self.channels = recorded.layer, len(recorded.maps)
         self.kept = max(1, min(self.kept, self._room // max(1, 2 * recorded.maps.numel())))
         shape = (self.channels, self.kept)
-        self._strengths = torch.full(shape, -torch.inf)
+        self._strengths = torch.full(shape, -torch.inf, dtype=torch.float32)
         self._places = torch.full(shape, EMPTY_SLOT)
-        self._sizes = torch.zeros(shape)
+        self._sizes = torch.zeros(shape, dtype=torch.float32)
         self._maps = torch.zeros((*shape, *recorded.maps.shape[1:]), dtype=torch.float16)
 
 
+@plain_arithmetic()
 def channel_top_images(
     model: Model | nn.Module | str,
     images: Iterable[Source],

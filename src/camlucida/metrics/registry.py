@@ -49,6 +49,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.errors import MetricError, nearest
 from camlucida.options import shown
 
@@ -143,6 +144,7 @@ class Metric:
     deviation: str
     aliases: tuple[str, ...] = ()
 
+    @plain_arithmetic()
     def __call__(self, *inputs: Any, **options: Any) -> dict[str, Score]:
         """Compute all numbers of the metric, by name."""
         result = self.function(*inputs, **options)

@@ -252,10 +252,10 @@ def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Co
             f"a last layer for {len(weight):,} classes cannot be explained: 1 to {MAX_CLASSES:,} are supported."
         )
     if isinstance(head, nn.Linear):
-        return nn.Linear(head.in_features, len(weight), head.bias is not None)
+        return nn.Linear(head.in_features, len(weight), head.bias is not None, dtype=head.weight.dtype)
     if head.kernel_size != (1, 1) or head.groups != 1:
         return None
-    return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None)
+    return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None, dtype=head.weight.dtype)
 
 
 def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:

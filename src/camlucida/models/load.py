@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
-from camlucida.models.file_formats import has_index
+from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.models.wrappers import wrapper_message
 from camlucida.options import shown
 from camlucida.tasks import Task
 
@@ -39,6 +42,7 @@ def load(
     trust_code: bool = False,
     task: Task | None = None,
     probabilities: bool | None = None,
+    device: str | torch.device = AUTO,
     **preprocess: Any,
 ) -> Model:
     """Load a model by name or from a file.
@@ -61,6 +65,8 @@ def load(
             built as if the user had given it; by default a file may name only registered architectures.
         task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
         probabilities: Whether the network's output holds probabilities; None to recognise it.
+        device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
+            are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
         **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
@@ -81,12 +87,15 @@ def load(
         raise ModelError(
             f"arch must be the name of an architecture, such as 'resnet18', not {type(architecture).__name__}."
         )
+    chosen = resolve_device(device)  # before weights are downloaded
     loader = _ModelLoader(trust_code)
     model = (
         loader.from_spec(requested, arch, pretrained)
         if isinstance(requested, str)
         else loader.from_file(os.fsdecode(requested), arch)
     )
+    if not (device == AUTO and _is_placed(model.network)):
+        model = replace(model, network=model.network.to(chosen))
     if preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     if task is not None or probabilities is not None:
@@ -102,6 +111,7 @@ def load_recorded(
     by: str,
     instead: str,
     trust_code: bool = False,
+    device: str | torch.device = AUTO,
 ) -> Model:
     """Return the model that a record names, such as the run.json of an evaluation.
 
@@ -113,20 +123,21 @@ def load_recorded(
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
         trust_code: Whether to accept any specification, as if the user had given it.
+        device: Where the network runs, as of `load`.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
-        return load(spec, arch=arch, labels=labels, trust_code=True)
+        return load(spec, arch=arch, labels=labels, trust_code=True, device=device)
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
         isinstance(spec, str)
         and "://" not in spec
         and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
     ):
-        return load(Path(spec), arch=name, labels=labels)
-    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
+        return load(Path(spec), arch=name, labels=labels, device=device)
+    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels, device=device)
 
 
 def wrap(
@@ -141,7 +152,7 @@ def wrap(
     name: str = "",
     **numbers: Any,
 ) -> Model:
-    """Make a model of an existing network. The network is never modified.
+    """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
 
     Args:
         network: The network.
@@ -160,7 +171,7 @@ def wrap(
             resize, fit and interpolation.
     """
     if not isinstance(network, nn.Module):
-        raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
+        raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
     return Model(
         network, preprocessing_, () if labels is None else class_names(labels), layer, output, name, task, probabilities
@@ -221,6 +232,11 @@ class _ModelLoader:
         return _ModelLoader(True, (*self.parents, by)).from_spec(name, None, False)
 
 
+def _is_placed(network: nn.Module) -> bool:
+    """Return whether a network is on another device than the CPU, as a user's factory may have put it."""
+    return any(parameter.device.type != "cpu" for parameter in network.parameters())
+
+
 def _short_name(spec: str) -> str:
     """Return the folder name of a run, or the folder and file name of one of its files."""
     path = Path(spec).expanduser().absolute()
@@ -231,7 +247,7 @@ def _unknown_model_message(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
         return f"unknown source of models {source!r}.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
-    if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
+    if "/" in spec or Path(spec).suffix.lower() in (*checkpoint.SUFFIXES, *FOREIGN_SUFFIXES) or _is_folder(spec):
         return _no_file_message(spec)
     hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
     if timm_models.is_known(spec):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
+from camlucida.models.wrappers import wrapper_message
 from camlucida.tasks import Task, check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
@@ -46,6 +47,8 @@ class Model:
 
     def __post_init__(self) -> None:
         layer: Any = self.network
+        if message := wrapper_message(layer):
+            raise ModelError(message)
         if not isinstance(layer, nn.Module):
             raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
         check_task(self.task)

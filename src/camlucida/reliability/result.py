@@ -249,6 +249,6 @@ def _similarity_record(similarity: ClassSimilarity) -> dict[str, Any]:
 
 def to_pixels(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Return the network input `(c, H, W)` as pixels `(H, W, 3)` in [0, 1], with the normalisation reversed."""
-    shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
+    shift, scale = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (mean, std))
     pixels = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
     return pixels.expand(3, -1, -1).permute(1, 2, 0)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
@@ -41,6 +42,7 @@ from camlucida.types import ProgressCallback
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def trust(
     model: Model | nn.Module | str,
     image: Source | Explanation,

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.outputs import to_network
@@ -31,6 +32,7 @@ SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def sanity(
     model: Model | nn.Module | str,
     images: Sequence[Source],

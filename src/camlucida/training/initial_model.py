@@ -28,10 +28,10 @@ def build_initial(
 ) -> Model:
     """Return the model before the first step. The initial weights of its head depend on the seed only."""
     if weights is not None:
-        model = load(weights, arch=arch, trust_code=trust_code)
+        model = load(weights, arch=arch, trust_code=trust_code, device="cpu")
     else:
         torch.manual_seed(seed)
-        model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code)
+        model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code, device="cpu")
     if len(model.preprocessing.mean) != 3:
         raise ModelError(f"{arch} expects grey images. Only networks for colour images can be trained.")
     preprocess = model.preprocessing if size is None else with_input_size(model.preprocessing, size)
