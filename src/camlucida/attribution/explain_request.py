@@ -16,16 +16,17 @@ from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
+from camlucida.attribution.load_input import LoadedInput, load_input
 from camlucida.attribution.outputs import class_scores, to_network
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.data.images import Source, load_image
+from camlucida.data.images import Source
 from camlucida.engine import copy_of
 from camlucida.errors import CamlucidaError, ImageError, ModelError
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import ClassScore, Target, class_label
-from camlucida.types import Geometry, Prediction
+from camlucida.types import Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
@@ -65,12 +66,11 @@ def explained(model: Model, image: Source, request: AttributionRequest) -> Expla
 
 
 def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_image(image)
-    inputs, geometry = model.preprocessing(loaded)
+    loaded = load_input(model.preprocessing, image)
     weights = model.weights_hash
-    result = attributions(model, inputs[None], request)
+    result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
-        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
+        tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
@@ -79,8 +79,7 @@ def _each_map(
     model: Model,
     weights: str,
     source: str,
-    image: Image.Image,
-    geometry: Geometry,
+    loaded: LoadedInput,
     request: AttributionRequest,
     result: Attribution,
 ) -> Iterator[Explanation]:
@@ -91,8 +90,8 @@ def _each_map(
                 yield Explanation(
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
-                    image=image,
-                    geometry=geometry,
+                    image=loaded.image,
+                    geometry=loaded.geometry,
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
@@ -101,6 +100,7 @@ def _each_map(
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
+                    array=loaded.array,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -115,7 +115,7 @@ def _each_map(
 def predict_scores(model: Model, image: Source) -> Tensor:
     """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
     with error_context(model, image), torch.inference_mode(False), torch.no_grad():
-        inputs, _ = model.preprocessing(load_image(image))
+        inputs = load_input(model.preprocessing, image).inputs
         output = copy_of(model.network).module(to_network(model.network, inputs[None]))
         return _check_finite(class_scores(output, model.output)[0].cpu())
 

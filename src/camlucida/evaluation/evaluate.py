@@ -11,6 +11,7 @@ from torch import nn
 
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import MethodSpec
+from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.engine import LayerSpec
 from camlucida.errors import DataError, MethodError, TargetError
@@ -22,7 +23,6 @@ from camlucida.evaluation.store import Row, Store
 from camlucida.metrics import Metric, Preset, find
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
-from camlucida.target_specs import class_index
 from camlucida.types import ProgressCallback
 
 PART_IMAGES = 8

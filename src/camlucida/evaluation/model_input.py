@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.outputs import class_scores, to_network
 from camlucida.data.datasets import Item
-from camlucida.data.images import load_image
 from camlucida.engine import InputVariants, copy_of
 from camlucida.models.model import Model
 from camlucida.types import Geometry, ProgressCallback
@@ -121,7 +121,7 @@ class ModelInput:
         """
         if self.item.render_without is None or self.parts is None:
             return None
-        images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
+        images = [load_input(self.model.preprocessing, self.item.render_without(part)).inputs for part in self.parts]
         if not images:
             return torch.zeros(0)
         inputs_without = torch.stack(images).to(self.inputs)
@@ -191,11 +191,11 @@ def prepare_input(
     Raises:
         ImageError: If the image cannot be read.
     """
-    inputs, geometry = model.preprocessing(load_image(item.image))
-    network_input = to_network(model.network, inputs[None])
+    loaded = load_input(model.preprocessing, item.image)
+    network_input = to_network(model.network, loaded.inputs[None])
     with torch.inference_mode(False), torch.no_grad():
         logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
-        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+        model, item, network_input, loaded.geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

@@ -13,8 +13,9 @@ from torch import Tensor
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain_request import top_predictions
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.outputs import ScoreSelector, to_network
-from camlucida.data.images import Source, load_image
+from camlucida.data.images import Source
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.models.model import Model
@@ -90,16 +91,15 @@ def record_each(
     for source in images:
         try:
             with error_context(model, source):
-                image = load_image(source)
-                inputs, geometry = model.preprocessing(image)
+                loaded = load_input(model.preprocessing, source)
         except CamlucidaError as error:
             yield source, error
             continue
         with error_context(model, source):
-            resolved_layer, result = record_layer(model, inputs, layer)
+            resolved_layer, result = record_layer(model, loaded.inputs, layer)
             maps = result.at_layers[0][0].activations[0].float().cpu()
             (prediction,) = top_predictions(result.output[0], model.labels)[:1]
-        yield source, RecordedImage(image, geometry, maps, resolved_layer.label, prediction)
+        yield source, RecordedImage(loaded.image, loaded.geometry, maps, resolved_layer.label, prediction)
 
 
 def validate_channel(channel: int, n_channels: int, layer: str) -> int:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated, top_predictions
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.request import one_layer
-from camlucida.data.images import Source, load_image
+from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.features.common import record_layer, shrink_geometry, shrink_image
@@ -124,7 +125,8 @@ class _ImageActivations:
 
 def _sources(images: Any) -> Iterable[Source]:
     single_types = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
-    return [images] if isinstance(images, single_types) or hasattr(images, "read") else iterated(images)
+    is_single = isinstance(images, single_types) or hasattr(images, "read") or getattr(images, "ndim", 4) == 3
+    return [images] if is_single else iterated(images)
 
 
 def _record_each(
@@ -135,8 +137,8 @@ def _record_each(
     for source in images:
         try:
             with error_context(model, source):
-                image = load_image(source)
-                inputs, geometry = model.preprocessing(image)
+                loaded = load_input(model.preprocessing, source)
+                image, inputs, geometry = loaded.image, loaded.inputs, loaded.geometry
         except CamlucidaError as error:
             yield source, error
             continue

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.request import INPUT, MethodSpec
-from camlucida.data.images import Source, load_image
+from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
@@ -85,7 +86,7 @@ def trust(
         if image.index is None:
             raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
         request = _request_of(image)
-        source, name = image.image, image.source
+        source, name = image.image if image.array is None else image.array, image.source
     else:
         request = {"method": method, "layer": layer, "target": target}
         source, name = image, source_name(image)
@@ -137,8 +138,8 @@ def _run_tests(
     progress: ProgressCallback | None,
 ) -> Trust:
     """Run all tests of one map."""
-    image = load_image(source)
-    metric_inputs = metric_inputs_of(model, image, **request, seed=seed, progress=progress, name=name)
+    loaded = load_input(model.preprocessing, source)
+    metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
     position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
@@ -163,7 +164,7 @@ def _run_tests(
         model=model.name,
         source=name,
         seed=seed,
-        image=image,
+        image=loaded.image,
         geometry=model_input.geometry,
         map=map_,
         input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),
