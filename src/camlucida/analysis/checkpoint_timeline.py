@@ -119,7 +119,7 @@ def _as_dataset(images: Any) -> Dataset:
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
         dataset: Dataset = images
     else:
-        sources = list(iterated(images))
+        sources: list[Any] = list(iterated(images))
         names = [source_name(source) for source in sources]
         unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
         dataset = ListDataset("images", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])

@@ -7,10 +7,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.models.model import Model
 
@@ -19,7 +19,7 @@ MAX_CAUSE_LETTERS = 200
 
 
 @contextmanager
-def error_context(model: Model, image: Source) -> Iterator[None]:
+def error_context(model: Model, image: Any) -> Iterator[None]:
     """Add the names of the model and the image to every error raised in the block.
 
     Raises:
@@ -63,7 +63,7 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
     )
 
 
-def source_name(image: Source) -> str:
+def source_name(image: Any) -> str:
     """Return the name of an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name

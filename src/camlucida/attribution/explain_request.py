@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,12 +17,11 @@ from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import LoadedInput, load_input
+from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.outputs import class_scores, to_network
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.data.images import Source
 from camlucida.engine import copy_of
-from camlucida.errors import CamlucidaError, ImageError, ModelError
+from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import shown
@@ -33,8 +33,8 @@ N_PREDICTIONS = 5
 
 
 def explain_requests(
-    model: Model, images: Iterable[Source], request: AttributionRequest
-) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
     """Yield each image with its explanation, or with the error where it cannot be explained."""
     for image in images:
         try:
@@ -45,7 +45,7 @@ def explain_requests(
             yield image, result
 
 
-def iterated(images: Any) -> Iterator[Source]:
+def iterated(images: Any) -> Iterator[ImageInput]:
     """Return an iterator over several images.
 
     Raises:
@@ -59,13 +59,45 @@ def iterated(images: Any) -> Iterator[Source]:
     return iter(images)
 
 
-def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+def explained(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
         return _explain(model, image, request)
 
 
-def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:
+    """Return what `explained` returns for each image of a batch.
+
+    Args:
+        model: The model.
+        images: Network inputs `(b, c, H, W)`.
+        request: The request; a target that is a tensor `(b,)` holds one class per image.
+
+    Raises:
+        CamlucidaError: As in `explain`; a target has another number of classes than there are images.
+    """
+    per_image = [spec for spec in request.targets if isinstance(spec, Tensor) and spec.ndim]
+    for spec in per_image:
+        if len(spec) != len(images):
+            raise TargetError(
+                f"{len(spec)} target indices for a batch of {len(images)} images: give one index per image."
+            )
+    explanations = []
+    for i, image in enumerate(images):
+        targets = [spec[i : i + 1] if isinstance(spec, Tensor) and spec.ndim else spec for spec in request.targets]
+        explanation = explained(model, image, replace(request, targets=targets))
+        explanations.append(_renamed(explanation, f"Tensor[{i}]"))
+    return explanations
+
+
+def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanation | ExplanationSet:
+    """Return an explanation, or a set, with another name of its image."""
+    if isinstance(explanation, Explanation):
+        return replace(explanation, source=source)
+    return ExplanationSet(tuple(replace(item, source=source) for item in explanation))
+
+
+def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
     loaded = load_input(model.preprocessing, image)
     weights = model.weights_hash
     result = attributions(model, loaded.inputs[None], request)
@@ -112,7 +144,7 @@ def _each_map(
                 )
 
 
-def predict_scores(model: Model, image: Source) -> Tensor:
+def predict_scores(model: Model, image: ImageInput) -> Tensor:
     """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
     with error_context(model, image), torch.inference_mode(False), torch.no_grad():
         inputs = load_input(model.preprocessing, image).inputs

@@ -18,6 +18,8 @@ from camlucida.maps import rgb_channels
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.types import Geometry
 
+ImageInput: TypeAlias = Source | Tensor
+"""Anything that `load_image` reads, an array of bands, or a network input `(c, H, W)`; see `load_input`."""
 Decoded: TypeAlias = Image.Image | NDArray[np.float32] | Tensor
 """An image after reading: RGB; bands `(h, w, c)` in [0, 1]; or a network input `(c, H, W)`."""
 
@@ -45,7 +47,7 @@ class LoadedInput:
         return self.image if self.array is None else self.array
 
 
-def load_input(preprocessing: Preprocessing, source: Source | Tensor) -> LoadedInput:
+def load_input(preprocessing: Preprocessing, source: ImageInput) -> LoadedInput:
     """Return the network input of an image.
 
     Args:

@@ -16,12 +16,12 @@ import camlucida
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, target_class, top_predictions
-from camlucida.attribution.load_input import load_input
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import one_layer, one_target
-from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest
 from camlucida.features.common import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
+from camlucida.layer_names import layer_names
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import shown
@@ -175,7 +175,7 @@ _ORDER_LABELS = {
 
 def activations(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     layer: LayerSpec = None,
     target: TargetSpec = None,
@@ -198,6 +198,7 @@ def activations(
     wrapped = as_model(model)
     with error_context(wrapped, image):
         validate_order(by)
+        layer = layer_names(wrapped.network, layer)
         one_layer(layer, "activations are computed at")
         one_target(target, "activations are weighted for")
         check_score(score)

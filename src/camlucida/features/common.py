@@ -13,11 +13,11 @@ from torch import Tensor
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain_request import top_predictions
-from camlucida.attribution.load_input import load_input
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.outputs import ScoreSelector, to_network
-from camlucida.data.images import Source
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.render.resize import resize_image
 from camlucida.target_specs import parse
@@ -47,10 +47,10 @@ def record_layer(
     """
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
+    chosen = model.layer if layer is None else layer_names(model.network, layer)
     with torch.inference_mode(False), torch.no_grad():
-        (resolved_layer,) = resolve(
-            copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output)
-        )
+        chosen = model.layer if layer is None else layer_names(model.network, layer)
+        (resolved_layer,) = resolve(copy, inputs, [chosen], ScoreSelector(model.output))
         request = ExecutionRequest(
             copy,
             (resolved_layer,),
@@ -82,8 +82,8 @@ class RecordedImage:
 
 
 def record_each(
-    model: Model, images: Iterable[Source], layer: Any
-) -> Iterator[tuple[Source, RecordedImage | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], layer: Any
+) -> Iterator[tuple[ImageInput, RecordedImage | CamlucidaError]]:
     """Yield a layer's output for one image after the other.
 
     An error of the layer is raised; an error of an image is yielded in its position.

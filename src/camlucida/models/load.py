@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
+from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import has_index
@@ -127,7 +128,7 @@ def wrap(
     *,
     preprocess: Any = None,
     labels: Sequence[str] | str | Path | None = None,
-    layer: str | int | None = None,
+    layer: LayerSpec = None,
     output: Output = None,
     name: str = "",
     **numbers: Any,
@@ -138,17 +139,18 @@ def wrap(
         network: The network.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
         labels: Class names in the order of the outputs, or a text file with one name per line.
-        layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
+            network; by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
         name: The name to display.
-        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
-        also
-            resize, fit and interpolation.
+        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
+            fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
     if not isinstance(network, nn.Module):
         raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
-    return Model(network, preprocessing_, () if labels is None else class_names(labels), layer, output, name)
+    default = layer_names(network, layer)
+    return Model(network, preprocessing_, () if labels is None else class_names(labels), default, output, name)
 
 
 @dataclass(frozen=True)

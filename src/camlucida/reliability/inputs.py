@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.load_input import Decoded, decode
+from camlucida.attribution.load_input import Decoded, ImageInput, decode
 from camlucida.attribution.request import check_layer, one_layer
 from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Item
-from camlucida.data.images import Source
 from camlucida.errors import MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.layer_names import layer_names
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.options import shown
@@ -29,7 +29,7 @@ from camlucida.types import ProgressCallback
 
 def metric_inputs_of(
     model: Model,
-    image: Source,
+    image: ImageInput,
     *,
     method: Any = "grad_cam",
     layer: Any = None,
@@ -59,8 +59,8 @@ def metric_inputs_of(
         CamlucidaError: As in `explain`.
         TargetError: If the target is not a class, or the network has a single output.
     """
-    name = name or source_name(image)
-    decoded = decode(model.preprocessing, image)
+    name, layer = name or source_name(image), layer_names(model.network, layer)
+    decoded: Any = decode(model.preprocessing, image)
     # Random choices are seeded by the name of the item. Arrays have no name, and files in different folders can
     # share one, so a checksum of the pixels is appended.
     item = Item(decoded, f"{name} {zlib.crc32(_to_bytes(decoded)):08x}")

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model, iterated
-from camlucida.attribution.load_input import load_input
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
-from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
+from camlucida.layer_names import layer_names
 from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.common.similarity import hog, ssim
@@ -34,7 +34,7 @@ SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
 @checked_arguments(MethodError)
 def sanity(
     model: Model | nn.Module | str,
-    images: Sequence[Source],
+    images: Sequence[ImageInput],
     *,
     methods: Sequence[MethodSpec] = ("grad_cam",),
     checks: Sequence[Check] = ("cascading", "random_logit"),
@@ -64,6 +64,7 @@ def sanity(
     """
     wrapped = as_model(model)
     images = list(iterated(images))
+    layer = layer_names(wrapped.network, layer)
     one_layer(layer, "the checks explain")
     for name, values in (("methods", methods), ("checks", checks)):
         if not isinstance(values, list | tuple) or not values:
@@ -132,7 +133,9 @@ def _to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray((pixels * 255).round().byte().numpy())
 
 
-def _load_images(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
+def _load_images(
+    model: Model, images: Sequence[ImageInput]
+) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
     names, inputs, failures = [], [], []
     for number, image in enumerate(images, start=1):
         try:

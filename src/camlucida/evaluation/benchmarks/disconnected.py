@@ -15,6 +15,7 @@ from camlucida.attribution.outputs import ScoreSelector, class_scores
 from camlucida.engine import LayerSpec, copy_of, profile_calls, resolve
 from camlucida.engine.network_copy import duplicate
 from camlucida.errors import ModelError
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model, Output
 
 Variant: TypeAlias = Literal["full", "part"]
@@ -93,7 +94,9 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     copy, inputs = copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
     parameter = next(model.network.parameters(), inputs)
     inputs = inputs.to(parameter)
-    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output))[0]
+    resolved_layer = resolve(
+        copy, inputs, [model.layer if layer is None else layer_names(model.network, layer)], ScoreSelector(model.output)
+    )[0]
     if resolved_layer.n_calls > 1 or resolved_layer.key is not None:
         raise ModelError(
             f"{resolved_layer.label} runs several times, or returns several outputs: choose another layer."
