@@ -50,6 +50,7 @@ def film(
     arch: str | None = None,
     trust_code: bool = False,
     progress: ProgressCallback | None = None,
+    **preprocess: Any,
 ) -> Film:
     """Explain the same images at every checkpoint of a training.
 
@@ -64,6 +65,7 @@ def film(
         arch: Architecture of checkpoint files that do not name theirs.
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
         progress: Called with the number of maps done and the total number of maps.
+        **preprocess: As in `load`, for checkpoints that are loaded: size, fit, …
 
     Returns:
         The numbers and the frames of all images at all checkpoints. Images that cannot be read are listed in
@@ -80,10 +82,11 @@ def film(
     method_ = find_method(method)
     takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
     failures: dict[str, str] = {}
-    last = _load_checkpoint(named_models[-1][1], arch, trust_code)
+    load_options = {"arch": arch, "trust_code": trust_code, **preprocess}
+    last = _load_checkpoint(named_models[-1][1], load_options)
     targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(named_models):
-        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code)
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, load_options)
         dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
         for i in dataset_pass.indices:
             try:
@@ -107,11 +110,11 @@ def film(
     )
 
 
-def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
+def _load_checkpoint(spec: Any, options: Mapping[str, Any]) -> Model:
     """Return a checkpoint as a model, loading it if needed."""
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch, trust_code=trust_code)
+    return load(spec, **options)
 
 
 def _as_dataset(images: Any) -> Dataset:

@@ -72,6 +72,7 @@ class DatasetPass:
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
+            "preprocessing": self.model.preprocessing.record(),
             "data": self.data.name,
             "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Labels, TrustCode
+from camlucida.cli.options import Arch, Fit, Labels, Size, TrustCode, preprocessing_options
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class ModelOptions:
     arch: Arch = None
     labels: Labels = None
     trust_code: TrustCode = False
+    size: Size = None
+    fit: Fit = None
 
     @property
     def name(self) -> str:
@@ -60,7 +62,13 @@ class ModelOptions:
         """
         from camlucida.models.load import load
 
-        return load(self.name, arch=self.arch, trust_code=self.trust_code, labels=self.labels)
+        return load(
+            self.name,
+            arch=self.arch,
+            trust_code=self.trust_code,
+            labels=self.labels,
+            **preprocessing_options(self.size, self.fit),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +152,8 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         "model": absolute(model.name),
         "arch": model.arch,
         "labels": absolute(model.labels),
+        "size": model.size,
+        "fit": model.fit,
     }
 
 
@@ -153,7 +163,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: The record: data, model, arch, labels, boxes, count and split. It may come from an untrusted author.
+        source: The record: data, model, arch, labels, size, fit, boxes, count and split. Its author may be
+            untrusted.
         record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
@@ -166,7 +177,7 @@ def reopen_model_and_data(
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load_recorded
 
-    fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split")}
+    fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "size", "fit")}
     count = source.get("count")
     all_text = all(isinstance(value, str | None) for value in fields.values())
     if not all_text or fields["data"] is None or not isinstance(count, int | None):
@@ -185,6 +196,7 @@ def reopen_model_and_data(
             by=record_path,
             instead=hint,
             trust_code=trust_code,
+            **preprocessing_options(fields["size"], fields["fit"]),
         )
 
     if data.startswith(PREFIX):

@@ -17,7 +17,7 @@ from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
-from camlucida.models.preprocessing import make_preprocessing
+from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.options import shown
 
@@ -96,6 +96,7 @@ def load_recorded(
     by: str,
     instead: str,
     trust_code: bool = False,
+    **preprocess: Any,
 ) -> Model:
     """Return the model that a record names, such as the run.json of an evaluation.
 
@@ -107,20 +108,28 @@ def load_recorded(
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
         trust_code: Whether to accept any specification, as if the user had given it.
+        **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
-        return load(spec, arch=arch, labels=labels, trust_code=True)
+        return _checked(load(spec, arch=arch, labels=labels, trust_code=True, **preprocess))
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
         isinstance(spec, str)
         and "://" not in spec
         and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
     ):
-        return load(Path(spec), arch=name, labels=labels)
-    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
+        return _checked(load(Path(spec), arch=name, labels=labels, **preprocess))
+    known = architecture_named(spec, by=by, instead=instead)
+    return _checked(load(known, arch=name, labels=labels, **preprocess))
+
+
+def _checked(model: Model) -> Model:
+    """Return the model of a record. Raises `ModelError` for an input that is larger than a file may request."""
+    check_recorded_size(model.preprocessing)
+    return model
 
 
 def wrap(

@@ -10,7 +10,7 @@ from camlucida.errors import ModelError
 from camlucida.models.heads import Head, replace_head
 from camlucida.models.load import load
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import make_preprocessing
+from camlucida.models.preprocessing import Fit, make_preprocessing
 from camlucida.models.small_cnn import NAME
 
 
@@ -21,7 +21,8 @@ def build_initial(
     head: Head,
     weights: str | Path | None,
     pretrained: bool,
-    size: int | None,
+    size: int | tuple[int, int] | None,
+    fit: Fit | None,
     seed: int,
     trust_code: bool = False,
 ) -> Model:
@@ -33,6 +34,6 @@ def build_initial(
         model = load(arch, pretrained=pretrained and arch != NAME, trust_code=trust_code)
     if len(model.preprocessing.mean) != 3:
         raise ModelError(f"{arch} expects grey images. Only networks for colour images can be trained.")
-    preprocess = make_preprocessing(model.preprocessing, size=size)
+    preprocess = make_preprocessing(model.preprocessing, size=size, fit=fit or model.preprocessing.fit)
     torch.manual_seed(seed)
     return Model(replace_head(model.network, len(classes), head, preprocess.size), preprocess, classes)
