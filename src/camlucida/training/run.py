@@ -207,7 +207,7 @@ def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
         "head": card.head,
         "data": card.data["hash"],
         "start": model.weights_hash,
-        "preprocessing": card.preprocessing.record(),
+        **card.preprocessing.record(),
         "settings": {key: value for key, value in card.training.items() if key != "initial_weights"},
     }
 
