@@ -1,4 +1,4 @@
-"""Render docs/images/fit.jpg: a map over a panorama (left) and what the network sees of it (right), by --fit and --size.
+"""Render docs/images/fit.jpg: maps over a panorama, and what the network sees of it, by --fit and --size.
 
 The panorama, 4000 × 600 pixels, is a synthetic scene: a dog at its far left and a cat near its right end.
 """
@@ -24,14 +24,14 @@ COLUMN_PX, ROW_PX, SEEN_PX, LABEL_PX, GAP_PX = 1000, 150, 440, 26, 14
 def panorama() -> Image.Image:
     """Return the scene: a continued background with objects of toybox."""
     tile = toybox.scene(11, kinds=["key"], size=HEIGHT_PX)
-    background = tile.without(0).picture()
+    background = tile.without(0).draw().image
     image = Image.new("RGB", (WIDTH_PX, HEIGHT_PX))
     for number, left in enumerate(range(0, WIDTH_PX, HEIGHT_PX)):
         image.paste(background.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if number % 2 else background, (left, 0))
     for kind, seed, left in OBJECTS:
         scene = toybox.scene(seed, kinds=[kind], size=HEIGHT_PX)
         mask = Image.fromarray(255 * np.asarray(scene.draw().masks[0]).astype(np.uint8))
-        image.paste(scene.picture(), (left, 0), mask)
+        image.paste(scene.draw().image, (left, 0), mask)
     return image
 
 
