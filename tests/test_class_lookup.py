@@ -97,4 +97,4 @@ def test_folders_of_a_data_set_named_by_ids(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1000))
     model = cl.wrap(net.eval(), labels=NAMES, size=16)
     rows = cl.mistakes(model, cl.open_dataset(tmp_path), maps=False).rows
-    assert [row["truth"] for row in rows] == [281, 717]
+    assert [row["label_index"] for row in rows] == [281, 717]
