@@ -267,7 +267,7 @@ def test_four_bands_are_no_transparency() -> None:
         (8, PHOTO, "8 channels"),
         (8, np.zeros((8, 32, 32), np.uint8), "8 channels"),
         (8, np.zeros((32, 32, 8), np.int64), "no known range"),
-        (8, np.full((32, 32, 8), 3.0), "lies in"),
+        (8, np.full((32, 32, 8), 3.0), "must be in"),
         (3, np.zeros((32, 32, 8), np.uint8), "mean= and std= of 8 numbers"),
     ],
 )
