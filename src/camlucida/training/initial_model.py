@@ -22,7 +22,7 @@ def build_initial(
     weights: str | Path | None,
     pretrained: bool,
     size: int | tuple[int, int] | None,
-    fit: Fit | None,
+    fit: Fit | None = None,
     seed: int,
     trust_code: bool = False,
 ) -> Model:
