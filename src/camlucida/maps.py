@@ -179,3 +179,12 @@ def spearman_matrix(values: Tensor) -> Tensor:
 def _centred(rows: Tensor) -> Tensor:
     rows = rows.double()
     return rows - rows.mean(1, keepdim=True)
+
+
+def rgb_channels(image: Tensor) -> Tensor:
+    """Return the channels `(3, h, w)` in which an image `(c, h, w)` is displayed.
+
+    With three channels or more these are the first three, as red, green and blue: a multispectral image is displayed as
+    its first three bands. With one or two it is the first, as grey.
+    """
+    return image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)

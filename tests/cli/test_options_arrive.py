@@ -86,7 +86,7 @@ PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.list
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
 MODEL = (
     "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
-    "--device cuda:1"
+    "--device cuda:1 --size 40x48 --fit letterbox"
 )
 ONE, FOLDER = ["pets.png"], ["shots"]
 
@@ -104,6 +104,8 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "task": (LOAD, "task", "multilabel"),
         "probabilities": (LOAD, "probabilities", False),
         "device": (LOAD, "device", "cuda:1"),
+        "size": (LOAD, "size", (40, 48)),
+        "fit": (LOAD, "fit", "letterbox"),
     }
 
 
@@ -275,14 +277,14 @@ LINES: dict[str, list[OptionCase]] = {
             "train toybox",
             "--arch toybox:vgg --output out --epochs 3 --batch-size 5 --lr 0.3 --optimizer adamw --momentum 0.7 "
             "--weight-decay 0.02 --schedule cosine --warmup 0.5 --train gradual --head gap --weights w.safetensors "
-            "--no-pretrained --size 40 --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
+            "--no-pretrained --size 40 --fit squash --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
             "--precision bf16 --patience 4 --val 0.4 --boxes boxes.csv --limit 9 --keep-epochs "
             "--tensorboard --trust-code --device cpu --seed 13",
             {
                 "output": (TRAIN, "out", Path("out")),
                 **direct(TRAIN, data="toybox", arch="toybox:vgg", epochs=3, batch_size=5, lr=0.3, optimizer="adamw"),
                 **direct(TRAIN, momentum=0.7, weight_decay=0.02, schedule="cosine", warmup=0.5, train="gradual"),
-                **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40),
+                **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40, fit="squash"),
                 **direct(TRAIN, augment=("flip", "crop"), label_smoothing=0.1, class_weights="balanced"),
                 **direct(TRAIN, precision="bf16", patience=4, val=0.4, boxes=Path("boxes.csv"), limit=9),
                 **direct(TRAIN, keep_epochs=True, tensorboard=True, trust_code=True, device="cpu", seed=13),
@@ -404,8 +406,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "film shots --checkpoints toybox",
             "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
-            "--target predicted "
-            "--limit 1 --seed 5",
+            "--target predicted --limit 1 --seed 5 --size 64 --fit crop",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
@@ -418,6 +419,7 @@ LINES: dict[str, list[OptionCase]] = {
                     layer="layer3",
                     target="predicted",
                 ),
+                **direct(FILM, size=64, fit="crop"),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
             },

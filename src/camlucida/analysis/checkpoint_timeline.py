@@ -52,6 +52,7 @@ def film(
     trust_code: bool = False,
     device: str = "auto",
     progress: ProgressCallback | None = None,
+    **preprocess: Any,
 ) -> Film:
     """Explain the same images at every checkpoint of a training.
 
@@ -67,6 +68,7 @@ def film(
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
         device: As in `load`: where checkpoints that are named by file or specification run.
         progress: Called with the number of maps done and the total number of maps.
+        **preprocess: As in `load`, for checkpoints that are loaded: size, fit, …
 
     Returns:
         The numbers and the frames of all images at all checkpoints. Images that cannot be read are listed in
@@ -83,10 +85,11 @@ def film(
     method_ = find_method(method)
     takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
     failures: dict[str, str] = {}
-    last = _load_checkpoint(named_models[-1][1], arch, trust_code, device)
+    load_options = {"arch": arch, "trust_code": trust_code, "device": device, **preprocess}
+    last = _load_checkpoint(named_models[-1][1], load_options)
     targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(named_models):
-        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code, device)
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, load_options)
         dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
         for i in dataset_pass.indices:
             try:
@@ -110,11 +113,11 @@ def film(
     )
 
 
-def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool, device: str) -> Model:
+def _load_checkpoint(spec: Any, options: Mapping[str, Any]) -> Model:
     """Return a checkpoint as a model, loading it if needed."""
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch, trust_code=trust_code, device=device)
+    return load(spec, **options)
 
 
 def _as_dataset(images: Any) -> Dataset:
@@ -122,7 +125,7 @@ def _as_dataset(images: Any) -> Dataset:
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
         dataset: Dataset = images
     else:
-        sources = list(iterated(images))
+        sources: list[Any] = list(iterated(images))
         names = [source_name(source) for source in sources]
         unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
         dataset = ListDataset("images", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from camlucida.attribution.error_context import describe_network_error, error_context, raised_by_network
 from camlucida.attribution.explain_request import versions
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset, Item, dataset_hash
-from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.evaluate import outputs_of
 from camlucida.evaluation.model_input import ModelInput
@@ -75,6 +75,7 @@ class DatasetPass:
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
+            "preprocessing": self.model.preprocessing.record(),
             "data": self.data.name,
             "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),
@@ -181,7 +182,8 @@ def make_rows(
         }
         try:
             with error_context(dataset_pass.model, item.image):
-                images.append(LoadedImage(index, item, *dataset_pass.model.preprocessing(load_image(item.image))))
+                loaded = load_input(dataset_pass.model.preprocessing, item.image)
+                images.append(LoadedImage(index, item, loaded.inputs, loaded.geometry))
         except CamlucidaError as error:
             rows[index]["error"] = str(error)
     for image, output in zip(images, _predict_or_error(dataset_pass.model, images, predict), strict=True):

@@ -19,6 +19,7 @@ from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.evaluation.store import Row, Store
+from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
@@ -33,7 +34,7 @@ def mistakes(
     data: Dataset,
     *,
     method: str = "grad_cam",
-    layer: str | int | None = None,
+    layer: LayerSpec = None,
     maps: bool = True,
     limit: Count | None = None,
     seed: Seed = 0,
@@ -69,7 +70,7 @@ def mistakes(
     if not indices:
         raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
-    chosen = find_method(method)
+    chosen, layer = find_method(method), layer_names(wrapped.network, layer)
     one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from camlucida.analysis.dataset_pass import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.output_reader import output_reader, predict
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset
-from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, copy_of
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.evaluation.evaluate import outputs_of
@@ -99,7 +99,7 @@ class Served:
     def _candidate_inputs(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):
             try:
-                yield self.model.preprocessing(load_image(self.data[index].image))[0]
+                yield load_input(self.model.preprocessing, self.data[index].image).inputs
             except CamlucidaError:
                 continue
         how = self.model.preprocessing

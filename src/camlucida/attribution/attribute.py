@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
-from camlucida.attribution.network_inputs import check_inputs
+from camlucida.attribution.network_inputs import as_network_inputs, check_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
@@ -20,6 +20,7 @@ from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_inf
 from camlucida.engine.run_options import Precision
 from camlucida.engine.unsupported import fixed_batch_message
 from camlucida.errors import CamlucidaError, MethodError, ModelError
+from camlucida.layer_names import layer_names
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
@@ -28,8 +29,8 @@ from camlucida.targets import Target, TargetSpec
 from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import ProgressCallback
 
-NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
-"""A tensor (b, c, H, W), or the arguments of a network that takes several, as a tuple or dict."""
+NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
+"""A tensor (b, c, H, W), or the arguments of a network that takes several, as a tuple, list or dict."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,11 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     """
     network = model.network
     check_inputs(network, inputs)
-    inputs = to_network(network, inputs)
     copy = copy_of(network)
+    arguments = as_network_inputs(copy, inputs)
+    if arguments is not inputs:
+        check_inputs(network, arguments)
+    inputs = to_network(network, arguments)
     try:
         return _attributions(model, copy, inputs, request)
     except CamlucidaError:
@@ -206,14 +210,15 @@ def attribute(
 
     Args:
         model: A `Model`, or any `nn.Module`.
-        images: Network inputs `(b, c, H, W)`, normalised as the network requires; a tuple or dict for a network that
-            takes several arguments.
+        images: Network inputs `(b, c, H, W)`, normalised as the network requires. A tensor `(c, H, W)` is a batch of
+            one. For a network that takes several arguments, a tuple or list of them, or a dict by name; a list of
+            tensors `(c, H, W)` is one argument, as for detectors.
         target: A class index or name, "top3", "A rather than B", "not A", a callable from the output to scores `(b,)`,
             or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
             targets.
-        layer: A name, glob or index; None for the default. A list or a glob means several, from one forward pass.
-            Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions); transformers need no
-            `reshape_transform`.
+        layer: A name, glob, index or module (`network.layer4`); None for the default. A list or a glob means several,
+            from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
+            transformers need no `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
         score: Score of a class: "logit", "probability" or "log_probability".
         signed: Whether the map keeps the negative values that the paper's ReLU removes.
@@ -226,8 +231,8 @@ def attribute(
         **options: Options of the method.
 
     Returns:
-        Maps `(b, h, w)`; with a list of targets `(b, targets, h, w)`. With several layers, a dict from layer names to
-        such maps, unless the method fuses them into one.
+        Maps `(b, h, w)`, `(1, h, w)` for an image without a batch axis; with a list of targets `(b, targets, h, w)`.
+        With several layers, a dict from layer names to such maps, unless the method fuses them into one.
 
     Raises:
         LayerError: A layer does not exist or was not called.
@@ -236,6 +241,7 @@ def attribute(
         ImageError: The images are integers or complex numbers, have no pixels, or contain NaN or infinite values.
     """
     wrapped = model if isinstance(model, Model) else Model(model)
+    layer = layer_names(wrapped.network, layer)
     request = AttributionRequest.of(
         target=target,
         layer=layer,

@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from camlucida.attribution.outputs import to_network
-from camlucida.data.images import Source
 from camlucida.engine import copy_of
 from camlucida.engine.unsupported import fixed_batch_message
 from camlucida.errors import CamlucidaError, ModelError
@@ -23,7 +23,7 @@ MAX_CAUSE_LETTERS = 200
 
 
 @contextmanager
-def error_context(model: Model, image: Source) -> Iterator[None]:
+def error_context(model: Model, image: Any) -> Iterator[None]:
     """Add the names of the model and the image to every error raised in the block.
 
     Raises:
@@ -78,7 +78,7 @@ def _fixed_batch(model: Model, size: tuple[int, int]) -> str:
     return str(copy.notes[key])
 
 
-def source_name(image: Source) -> str:
+def source_name(image: Any) -> str:
     """Return the name of an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,24 +18,24 @@ from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
+from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.data.images import Source, load_image
-from camlucida.errors import CamlucidaError, ImageError, ModelError
+from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import ClassScore, Target, class_label
 from camlucida.tasks import OutputActivation
-from camlucida.types import Geometry, Prediction
+from camlucida.types import Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
 
 
 def explain_requests(
-    model: Model, images: Iterable[Source], request: AttributionRequest
-) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
     """Yield each image with its explanation, or with the error where it cannot be explained."""
     for image in images:
         try:
@@ -45,7 +46,7 @@ def explain_requests(
             yield image, result
 
 
-def iterated(images: Any) -> Iterator[Source]:
+def iterated(images: Any) -> Iterator[ImageInput]:
     """Return an iterator over several images.
 
     Raises:
@@ -60,19 +61,50 @@ def iterated(images: Any) -> Iterator[Source]:
 
 
 @plain_arithmetic()
-def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+def explained(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
         return _explain(model, image, request)
 
 
-def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_image(image)
-    inputs, geometry = model.preprocessing(loaded)
+def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:
+    """Return what `explained` returns for each image of a batch.
+
+    Args:
+        model: The model.
+        images: Network inputs `(b, c, H, W)`.
+        request: The request; a target that is a tensor `(b,)` holds one class per image.
+
+    Raises:
+        CamlucidaError: As in `explain`; a target has another number of classes than there are images.
+    """
+    per_image = [spec for spec in request.targets if isinstance(spec, Tensor) and spec.ndim]
+    for spec in per_image:
+        if len(spec) != len(images):
+            raise TargetError(
+                f"{len(spec)} target indices for a batch of {len(images)} images: give one index per image."
+            )
+    explanations = []
+    for i, image in enumerate(images):
+        targets = [spec[i : i + 1] if isinstance(spec, Tensor) and spec.ndim else spec for spec in request.targets]
+        explanation = explained(model, image, replace(request, targets=targets))
+        explanations.append(_renamed(explanation, f"Tensor[{i}]"))
+    return explanations
+
+
+def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanation | ExplanationSet:
+    """Return an explanation, or a set, with another name of its image."""
+    if isinstance(explanation, Explanation):
+        return replace(explanation, source=source)
+    return ExplanationSet(tuple(replace(item, source=source) for item in explanation))
+
+
+def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
+    loaded = load_input(model.preprocessing, image)
     weights = model.weights_hash
-    result = attributions(model, inputs[None], request)
+    result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
-        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
+        tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
@@ -81,8 +113,7 @@ def _each_map(
     model: Model,
     weights: str,
     source: str,
-    image: Image.Image,
-    geometry: Geometry,
+    loaded: LoadedInput,
     request: AttributionRequest,
     result: Attribution,
 ) -> Iterator[Explanation]:
@@ -94,8 +125,8 @@ def _each_map(
                 yield Explanation(
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
-                    image=image,
-                    geometry=geometry,
+                    image=loaded.image,
+                    geometry=loaded.geometry,
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
@@ -104,6 +135,7 @@ def _each_map(
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
+                    array=loaded.array,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -126,11 +158,10 @@ def _score_kind(target: Target, score: str, activation: OutputActivation) -> str
 
 
 @plain_arithmetic()
-def predict_scores(model: Model, image: Source) -> tuple[Tensor, OutputActivation]:
+def predict_scores(model: Model, image: ImageInput) -> tuple[Tensor, OutputActivation]:
     """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
     with error_context(model, image):
-        inputs, _ = model.preprocessing(load_image(image))
-        scores, activation = predict(model, inputs[None])
+        scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
         return _check_finite(scores[0].cpu()), activation
 
 

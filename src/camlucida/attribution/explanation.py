@@ -56,6 +56,8 @@ class Explanation:
         display: How the map is converted to colours: the method's default; use `dataclasses.replace` to change it.
         notes: Numbers that the method reported beside the map.
         run_options: Precision and batch size, where the method ran the network many times.
+        array: What was explained, where it was not an RGB image: bands `(height, width, c)` in [0, 1], or the network
+            input `(c, H, W)`; else None.
     """
 
     raw: Tensor
@@ -79,6 +81,7 @@ class Explanation:
     notes: Mapping[str, float] = field(default_factory=dict)
     run_options: RunOptions = field(default_factory=RunOptions)
     activation: OutputActivation = MULTICLASS
+    array: NDArray[np.float32] | Tensor | None = None
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None

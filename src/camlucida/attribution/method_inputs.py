@@ -156,8 +156,8 @@ class MethodInputs:
         gap_head = self.context.gap_linear_head
         if gap_head is None:
             raise MethodError(
-                "cam needs a layer that is followed by average pooling and one linear layer only, and "
-                f"{self.context.layer.layer.name!r} is not. Use grad_cam: it equals cam where cam exists."
+                "cam needs a layer that is followed by average pooling and one linear layer or 1 × 1 convolution only, "
+                f"and {self.context.layer.layer.name!r} is not. Use grad_cam: it equals cam where cam exists."
             )
         with torch.enable_grad():
             output = self.output.clone().requires_grad_()

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.model_and_data import ModelOptions, is_training_folder, open_model_and_data
-from camlucida.cli.options import Arch, Boxes, Device, Labels, Names, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import Arch, Boxes, Device, Fit, Labels, Names, Probabilities, Size, TaskOption, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -29,6 +29,8 @@ def app(
     trust_code: TrustCode = False,
     task: TaskOption = None,
     probabilities: Probabilities = None,
+    size: Size = None,
+    fit: Fit = None,
     data: str = "toybox",
     boxes: Boxes = None,
     limit: int | None = None,
@@ -91,6 +93,8 @@ def app(
                 device=device,
                 task=task,
                 probabilities=probabilities,
+                size=size,
+                fit=fit,
             )
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.options import Arch, Device, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import Arch, Device, Probabilities, Size, TaskOption, TrustCode, preprocessing_options
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import ModelError, TargetError
 
@@ -31,7 +31,7 @@ def layers(
     task: TaskOption = None,
     probabilities: Probabilities = None,
     device: Device = "auto",
-    size: int | None = None,
+    size: Size = None,
     depth: int = 0,
 ) -> None:
     """List the layers of a network with their output shapes and costs. Downloads no weights.
@@ -43,22 +43,25 @@ def layers(
     model
         A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; see
         `camlucida models`.
-    size
-        The side of the square network input in pixels. If not given: that of the model's preprocessing.
     depth
         List only layers whose names have at most this many parts, as layer4.0.conv1 has three; 0 lists all.
     """
     from camlucida.models.load import load
 
-    if size is not None and size < 1:
-        raise ModelError(f"--size {size}: must be at least 1 pixel.")
     loaded = load(
-        model, arch=arch, trust_code=trust_code, pretrained=False, device=device, task=task, probabilities=probabilities
+        model,
+        arch=arch,
+        trust_code=trust_code,
+        pretrained=False,
+        device=device,
+        task=task,
+        probabilities=probabilities,
+        **preprocessing_options(size, fit=None),
     )
-    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, depth)
 
 
-def _print_summary(console: Terminal, model: Model, size: int | None, depth: int) -> None:
+def _print_summary(console: Terminal, model: Model, depth: int) -> None:
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
@@ -66,7 +69,7 @@ def _print_summary(console: Terminal, model: Model, size: int | None, depth: int
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
 
-    height, width = (size, size) if size else model.preprocessing.size
+    height, width = model.preprocessing.size
     inputs = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
     copy = copy_of(model.network)
     try:

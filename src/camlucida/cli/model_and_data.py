@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Device, Labels, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import (
+    Arch,
+    Device,
+    Fit,
+    Labels,
+    Probabilities,
+    Size,
+    TaskOption,
+    TrustCode,
+    preprocessing_options,
+)
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,6 +50,8 @@ class ModelOptions:
     task: TaskOption = None
     probabilities: Probabilities = None
     device: Device = "auto"
+    size: Size = None
+    fit: Fit = None
 
     @property
     def name(self) -> str:
@@ -71,6 +83,7 @@ class ModelOptions:
             task=self.task,
             probabilities=self.probabilities,
             device=self.device,
+            **preprocessing_options(self.size, self.fit),
         )
 
 
@@ -157,6 +170,8 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         "arch": model.arch,
         "labels": absolute(model.labels),
         **{name: value for name, value in given.items() if value is not None},
+        "size": model.size,
+        "fit": model.fit,
     }
 
 
@@ -166,8 +181,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: The record: data, model, arch, labels, task, boxes, count and split. It may come from an untrusted
-            author.
+        source: The record: data, model, arch, labels, task, size, fit, boxes, count and split. It may come from an
+            untrusted author.
         record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
@@ -181,7 +196,9 @@ def reopen_model_and_data(
     from camlucida.models.load import load_recorded
     from camlucida.tasks import check_task
 
-    fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "task")}
+    fields = {
+        key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit")
+    }
     probabilities = source.get("probabilities")
     count = source.get("count")
     all_text = all(isinstance(value, str | None) for value in fields.values())
@@ -202,6 +219,7 @@ def reopen_model_and_data(
             by=record_path,
             instead=hint,
             trust_code=trust_code,
+            **preprocessing_options(fields["size"], fields["fit"]),
         )
         return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=probabilities)
 

@@ -10,10 +10,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.output_reader import output_activation, output_reader, predict
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
-from camlucida.data.images import load_image
 from camlucida.engine import InputVariants, copy_of
 from camlucida.models.model import Model
 from camlucida.tasks import OutputActivation
@@ -129,7 +129,7 @@ class ModelInput:
         """
         if self.item.render_without is None or self.parts is None:
             return None
-        images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
+        images = [load_input(self.model.preprocessing, self.item.render_without(part)).inputs for part in self.parts]
         if not images:
             return torch.zeros(0, dtype=torch.float32)
         inputs_without = torch.stack(images).to(self.inputs)
@@ -196,11 +196,11 @@ def prepare_input(
     Raises:
         ImageError: If the image cannot be read.
     """
-    inputs, geometry = model.preprocessing(load_image(item.image))
-    network_input = to_network(model.network, inputs[None])
+    loaded = load_input(model.preprocessing, item.image)
+    network_input = to_network(model.network, loaded.inputs[None])
     scores, _ = predict(model, network_input.clone())
     logits = scores[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
-        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+        model, item, network_input, loaded.geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

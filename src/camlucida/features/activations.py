@@ -17,11 +17,12 @@ from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, target_class, top_predictions
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import one_layer, one_target
-from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest
 from camlucida.features.common import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
+from camlucida.layer_names import layer_names
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import shown
@@ -176,7 +177,7 @@ _ORDER_LABELS = {
 @plain_arithmetic()
 def activations(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     layer: LayerSpec = None,
     target: TargetSpec = None,
@@ -199,12 +200,12 @@ def activations(
     wrapped = as_model(model)
     with error_context(wrapped, image):
         validate_order(by)
+        layer = layer_names(wrapped.network, layer)
         one_layer(layer, "activations are computed at")
         one_target(target, "activations are weighted for")
         check_score(score)
-        pil_image = load_image(image)
-        inputs, geometry = wrapped.preprocessing(pil_image)
-        resolved_layer, result = record_layer(wrapped, inputs, layer, target, score, needs=["gradients"])
+        loaded = load_input(wrapped.preprocessing, image)
+        resolved_layer, result = record_layer(wrapped, loaded.inputs, layer, target, score, needs=["gradients"])
         layer_result = result.at_layers[0][0]
         maps, gradients = (
             layer_result.activations[0].float().cpu(),
@@ -218,8 +219,8 @@ def activations(
             contributions=contributions,
             order=_sort_channels(by, contributions, gradients, means),
             by=by,
-            image=pil_image,
-            geometry=geometry,
+            image=loaded.image,
+            geometry=loaded.geometry,
             target=layer_result.target.label(wrapped.labels),
             score=float(result.scores[0, 0]),
             layer=resolved_layer.label,

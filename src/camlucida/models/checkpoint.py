@@ -274,6 +274,8 @@ def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
     labels = _labels(notes.get("classes", ""), model.labels, name)
     try:
         preprocess = check_recorded_size(make_preprocessing(model.preprocessing, **numbers))
+        if not preprocess.is_photographic:
+            raise ModelError(f"mean and std have {len(preprocess.mean)} numbers, but a file may set 1 or 3 channels.")
     except ModelError as error:
         raise ModelError(f"the metadata of {name} cannot be used: {error}") from None
     return replace(model, preprocessing=preprocess, labels=labels)

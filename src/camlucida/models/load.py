@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
+from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
-from camlucida.models.preprocessing import make_preprocessing
+from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.wrappers import wrapper_message
 from camlucida.options import shown
@@ -112,6 +113,7 @@ def load_recorded(
     instead: str,
     trust_code: bool = False,
     device: str | torch.device = AUTO,
+    **preprocess: Any,
 ) -> Model:
     """Return the model that a record names, such as the run.json of an evaluation.
 
@@ -124,20 +126,28 @@ def load_recorded(
         instead: What the user can do about a model that a record may not name.
         trust_code: Whether to accept any specification, as if the user had given it.
         device: Where the network runs, as of `load`.
+        **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
-        return load(spec, arch=arch, labels=labels, trust_code=True, device=device)
+        return _checked(load(spec, arch=arch, labels=labels, trust_code=True, device=device, **preprocess))
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
         isinstance(spec, str)
         and "://" not in spec
         and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
     ):
-        return load(Path(spec), arch=name, labels=labels, device=device)
-    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels, device=device)
+        return _checked(load(Path(spec), arch=name, labels=labels, device=device, **preprocess))
+    known = architecture_named(spec, by=by, instead=instead)
+    return _checked(load(known, arch=name, labels=labels, device=device, **preprocess))
+
+
+def _checked(model: Model) -> Model:
+    """Return the model of a record. Raises `ModelError` for an input that is larger than a file may request."""
+    check_recorded_size(model.preprocessing)
+    return model
 
 
 def wrap(
@@ -145,7 +155,7 @@ def wrap(
     *,
     preprocess: Any = None,
     labels: Sequence[str] | str | Path | None = None,
-    layer: str | int | None = None,
+    layer: LayerSpec = None,
     output: Output = None,
     task: Task | None = None,
     probabilities: bool | None = None,
@@ -158,7 +168,8 @@ def wrap(
         network: The network.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
         labels: Class names in the order of the outputs, or a text file with one name per line.
-        layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
+            network; by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
@@ -166,16 +177,15 @@ def wrap(
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
-        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
-        also
-            resize, fit and interpolation.
+        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
+            fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
     if not isinstance(network, nn.Module):
         raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
-    return Model(
-        network, preprocessing_, () if labels is None else class_names(labels), layer, output, name, task, probabilities
-    )
+    names = () if labels is None else class_names(labels)
+    default = layer_names(network, layer)
+    return Model(network, preprocessing_, names, default, output, name, task, probabilities)
 
 
 @dataclass(frozen=True)

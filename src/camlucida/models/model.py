@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
+from camlucida.layer_names import layer_names
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
 from camlucida.models.wrappers import wrapper_message
@@ -26,7 +27,8 @@ class Model:
         network: The network, which is never modified by this package.
         preprocessing: Converts an image to the network input.
         labels: Class names in the order of the outputs; may be empty.
-        layer: The default layer (called `target_layer` in pytorch-grad-cam); None to choose it automatically.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam), by name or index; None to choose it
+            automatically. A module of the network is replaced by its name.
         output: Which part of the network's output contains the class scores.
         spec: The specification that it was loaded from, for records.
         task: How class scores become probabilities: "multiclass" (softmax), "multilabel" or "binary" (sigmoid per
@@ -46,11 +48,14 @@ class Model:
     probabilities: bool | None = None
 
     def __post_init__(self) -> None:
-        layer: Any = self.network
-        if message := wrapper_message(layer):
+        network: Any = self.network
+        if message := wrapper_message(network):
             raise ModelError(message)
-        if not isinstance(layer, nn.Module):
-            raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
+        if not isinstance(network, nn.Module):
+            raise ModelError(
+                f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(network).__name__}."
+            )
+        object.__setattr__(self, "layer", layer_names(network, self.layer))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
 

@@ -16,6 +16,7 @@ from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.models.preprocessing import Fit
 from camlucida.models.small_cnn import NAME
 from camlucida.models.trained_run import ModelCard, read_model_card
 from camlucida.options import Count, checked_arguments
@@ -83,7 +84,8 @@ def train(
     head: Head = "linear",
     weights: str | Path | None = None,
     pretrained: bool = True,
-    size: Count | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
     boxes: str | Path | None = None,
     limit: Count | None = None,
     keep_epochs: bool = False,
@@ -108,7 +110,9 @@ def train(
             so that CAM applies.
         weights: A file with the weights of the backbone; by default the pretrained ones.
         pretrained: Whether to start from pretrained instead of random weights.
-        size: Side of the square network input in pixels; by default that of the weights.
+        size: Side of the square network input in pixels, or `(height, width)`; by default that of the weights.
+        fit: How an image is fitted to the network input: "crop", "squash" or "letterbox", see `Preprocessing`; by
+            default as for the weights. It is written into model.json, so that the trained model uses it, too.
         boxes: For a folder: a CSV file with bounding boxes, as for `open_dataset`.
         limit: Number of images, drawn at random; by default all (6000 scenes of the toybox).
         keep_epochs: Whether to keep the weights after every epoch, as epochs/001.safetensors, and those before the
@@ -144,6 +148,7 @@ def train(
             weights=weights,
             pretrained=pretrained,
             size=size,
+            fit=fit,
             seed=training_settings.seed,
             trust_code=trust_code,
         )
@@ -190,7 +195,7 @@ def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
         "head": card.head,
         "data": card.data["hash"],
         "start": model.weights_hash,
-        "size": list(card.preprocessing.size),
+        **card.preprocessing.record(),
         "settings": {key: value for key, value in card.training.items() if key != "initial_weights"},
     }
 

@@ -17,6 +17,7 @@ from camlucida.engine import LayerSpec, copy_of, profile_calls, resolve
 from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.network_copy import duplicate
 from camlucida.errors import ModelError
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 
 Variant: TypeAlias = Literal["full", "part"]
@@ -100,7 +101,9 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     parameter = next(model.network.parameters(), inputs)
     inputs = inputs.to(parameter)
     read = output_reader(model, copy, inputs)
-    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer], read)[0]
+    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer_names(model.network, layer)], read)[
+        0
+    ]
     if resolved_layer.n_calls > 1 or resolved_layer.key is not None:
         raise ModelError(
             f"{resolved_layer.label} runs several times, or returns several outputs: choose another layer."

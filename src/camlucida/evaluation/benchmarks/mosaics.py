@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from camlucida.attribution.load_input import load_input
 from camlucida.attribution.output_reader import predict
+from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, Item, Mask
 from camlucida.data.images import load_image
 from camlucida.errors import DataError, TargetError
 from camlucida.models.model import Model
-from camlucida.target_specs import class_index
 
 MIN_PROBABILITY = 0.99
 """Mosaics use images whose class the model predicts with at least this probability."""
@@ -209,7 +210,7 @@ def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
         indices = [i for i, (_, output) in expected.items() if output is not None]
         if not indices:
             continue
-        batch = torch.stack([model.preprocessing(load_image(items[i].image))[0] for i in indices])
+        batch = torch.stack([load_input(model.preprocessing, items[i].image).inputs for i in indices])
         scores, activation = predict(model, batch)
         probabilities = activation.probabilities(scores).cpu()
         for i, p in zip(indices, probabilities, strict=True):
