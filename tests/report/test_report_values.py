@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
+from camlucida.render.boxes import PREDICTED_COLOUR
 from camlucida.report import thumbnails
 from camlucida.report.charts import MeanCurve, svg_chart
 from camlucida.report.evaluation_page import strongest_control
@@ -91,7 +93,7 @@ def test_true_class_is_explained(run: Evaluation, data: ListDataset) -> None:
 def test_boxes_are_scaled_with_the_image(run: Evaluation, data: ListDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: list[tuple[tuple[int, int], list[float]]] = []
 
-    def recorded(image: Image.Image, true_boxes: Any) -> Image.Image:
+    def recorded(image: Image.Image, true_boxes: Any, predicted_boxes: Any) -> Image.Image:
         boxes.append((image.size, np.asarray(true_boxes)[0].tolist()))
         return image
 
@@ -100,6 +102,39 @@ def test_boxes_are_scaled_with_the_image(run: Evaluation, data: ListDataset, mon
     ((size, box),) = boxes
     assert size == (THUMBNAIL_PX, THUMBNAIL_PX // 2)
     assert box == pytest.approx((BOX[0] * THUMBNAIL_PX / 160).tolist())
+
+
+@pytest.mark.parametrize("metric", ["box_iou", "iou/cam2016", "loc/gradcam2017"])
+def test_the_box_of_the_map_is_drawn(metric: str, data: ListDataset, tmp_path: Path, monkeypatch: Any) -> None:
+    """Beside the annotated box, with the IoU that the run measured."""
+    drawn: list[tuple[Any, Any]] = []
+    draw = thumbnails.draw_boxes
+
+    def recorded(image: Image.Image, true_boxes: Any, predicted_boxes: Any) -> Image.Image:
+        drawn.append((true_boxes, predicted_boxes))
+        return draw(image, true_boxes, predicted_boxes)
+
+    monkeypatch.setattr(thumbnails, "draw_boxes", recorded)
+    run = evaluate("toybox", data, methods=["grad_cam"], metrics=[metric], target="true", controls=(), out=tmp_path)
+    renderer = ThumbnailRenderer(run, load("toybox"), data)
+    section = image_section(run, renderer, None, ["grad_cam"])
+    assert section["box_metric"] == metric
+    drawn.clear()
+    image = renderer._explain(0, "grad_cam")
+    (((left, top, right, bottom),), ((x0, y0, x1, y1),)) = drawn[0]
+    common = max(0, min(right, x1) - max(left, x0)) * max(0, min(bottom, y1) - max(top, y0))
+    overlap = common / ((right - left) * (bottom - top) + (x1 - x0) * (y1 - y0) - common)
+    measured = next(iter(run.values))
+    if "iou" in metric:
+        assert overlap == pytest.approx(run.column(measured, "grad_cam").values[0], abs=1e-9)
+    else:
+        assert run.column(measured, "grad_cam").values[0] == (overlap < 0.5)
+    colour = np.array(list(bytes.fromhex(PREDICTED_COLOUR[1:])))
+    assert (np.asarray(image) == colour).all(-1).sum() > 20
+
+
+def test_no_box_of_the_map_without_a_box_metric(run: Evaluation, data: ListDataset) -> None:
+    assert ThumbnailRenderer(run, load("toybox"), data).box_metric is None
 
 
 def test_best_and_worst_scores_are_extremes(run: Evaluation, data: ListDataset) -> None:
