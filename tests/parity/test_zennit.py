@@ -2,8 +2,8 @@
 
 On the network as it is, zennit differs from ours for two reasons, neither of which is a rule. Its canonizer leaves each
 folded batch norm in place with a variance of 1, so that it still divides by sqrt(1 + eps): the network that it explains
-has other scores. And it adds stabilisers of 1e-6 to every denominator, also at sums and average pooling. With batch norms
-that PyTorch folded and stabilisers of 1e-14 the maps are equal up to rounding in float64.
+has other scores. And it adds stabilisers of 1e-6 to every denominator, also at sums and average pooling. With batch
+norms that PyTorch folded and stabilisers of 1e-14 the maps are equal up to rounding in float64.
 """
 
 from __future__ import annotations
