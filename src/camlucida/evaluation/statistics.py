@@ -79,7 +79,8 @@ def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int
 
 def _divide(total: Floats, count: Floats) -> Floats:
     """Return total / count; NaN for resamples without any measured value."""
-    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    quotient: Floats = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return quotient
 
 
 def percentile_interval(value: float, drawn: Floats, n: int, level: float = CONFIDENCE_LEVEL) -> Interval:

@@ -65,7 +65,8 @@ def _newton_step(strengths: Floats, wins: Floats, games: Floats) -> Floats:
     # The loss does not change if all strengths change together: the constant direction is fixed at mean 0.
     scale = hessian.max((-2, -1), keepdims=True, initial=np.finfo(np.float64).tiny)
     step: Floats = -np.linalg.solve(hessian + scale * (1 / k + RIDGE * np.eye(k)), gradient[..., None])[..., 0]
-    return step - step.mean(-1, keepdims=True)
+    centred: Floats = step - step.mean(-1, keepdims=True)
+    return centred
 
 
 def _halved(step: Floats, strengths: Floats, wins: Floats) -> Floats:
@@ -82,7 +83,8 @@ def _halved(step: Floats, strengths: Floats, wins: Floats) -> Floats:
 def _win_probability(strengths: Floats) -> Floats:
     """Return the probability `(..., k, k)` that i beats j."""
     differences = strengths[..., :, None] - strengths[..., None, :]
-    return np.exp(-np.logaddexp(0, -differences))
+    probability: Floats = np.exp(-np.logaddexp(0, -differences))
+    return probability
 
 
 def _loss(strengths: Floats, wins: Floats) -> Floats:
