@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from PIL import Image
 
+from camlucida.attribution.explain import explain
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.evaluation import Evaluation, evaluate
@@ -129,6 +131,15 @@ def test_the_box_of_the_map_is_drawn(metric: str, data: ListDataset, tmp_path: P
         assert overlap == pytest.approx(run.column(measured, "grad_cam").values[0], abs=1e-9)
     else:
         assert run.column(measured, "grad_cam").values[0] == (overlap < 0.5)
+    wanted = explain(load("toybox"), data[0].image, target=renderer._labels[1], method="grad_cam")
+    saliency = np.nan_to_num(wanted.landed)
+    regions, _ = scipy.ndimage.label(
+        saliency >= (0.2 if "cam2016" in metric else 0.15) * saliency.max(), np.ones((3, 3))
+    )
+    y, x = np.nonzero(regions == 1 + np.bincount(regions.flat)[1:].argmax())
+    scale = THUMBNAIL_PX / 160
+    edges = [x.min() * scale, y.min() * scale, (x.max() + 1) * scale, (y.max() + 1) * scale]
+    assert [x0, y0, x1, y1] == pytest.approx(edges, abs=1e-6)
     colour = np.array(list(bytes.fromhex(PREDICTED_COLOUR[1:])))
     assert (np.asarray(image) == colour).all(-1).sum() > 20
 
