@@ -108,15 +108,15 @@ def _best_sentence(results: TestResults, metric: str) -> str:
     better = results.evaluation.values[metric].better
     first = order[0]
     head = f"By {metric} ({better}er is better)"
-    twins = [s for s in order[1:] if results.evaluation.same_maps(first.method, s.method)]
+    equal_maps = [s for s in order[1:] if results.evaluation.same_maps(first.method, s.method)]
     if len(order) == 1:
         return f"{head}, {first.method} has {_value_text(first)}."
     if all(s.value == first.value for s in order):
         return f"{head}, all methods have the same score, {format_number(first.value)}."
     # Maps that are equal up to a factor can have different scores by a metric with a threshold: each has its own.
-    leaders = [first, *(s for s in twins if _value_text(s) == _value_text(first))]
+    leaders = [first, *(s for s in equal_maps if _value_text(s) == _value_text(first))]
     names, several = join_names([s.method for s in leaders]), len(leaders) > 1
-    others = [s for s in order[1:] if s not in twins]
+    others = [s for s in order[1:] if s not in equal_maps]
     unclear = [s.method for s in others if results.winner(metric, first.method, s.method) == ""]
     if not others:
         text = f"{head}, {names} {'have' if several else 'has'} {_value_text(first)}."
@@ -130,14 +130,14 @@ def _best_sentence(results: TestResults, metric: str) -> str:
             f"{head}, {names} {'have' if several else 'has'} the best score, {_value_text(first)}, but not "
             f"significantly better than {join_names(unclear)}."
         )
-    return " ".join([text, *_twin_sentence([s for s in twins if s not in leaders])])
+    return " ".join([text, *_equal_maps_sentence([s for s in equal_maps if s not in leaders])])
 
 
-def _twin_sentence(twins: Sequence[Summary]) -> list[str]:
+def _equal_maps_sentence(equal_maps: Sequence[Summary]) -> list[str]:
     """Return the values of methods whose maps equal the leader's up to a positive factor, but not their scores."""
-    if not twins:
+    if not equal_maps:
         return []
-    values = join_names([f"{s.method} {_value_text(s)}" for s in twins])
+    values = join_names([f"{s.method} {_value_text(s)}" for s in equal_maps])
     return [f"With maps that are equal up to a positive factor: {values}."]
 
 
