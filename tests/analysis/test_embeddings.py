@@ -204,6 +204,15 @@ def test_neighbour_agreement_by_hand() -> None:
     assert len(neighbour_agrees(features[:1], labels[:1])) == 0
 
 
+def test_only_images_with_a_classmate_are_counted() -> None:
+    """Two pairs of a class, a pair of two classes, and 20 images that are the only one of their class."""
+    pairs = np.repeat(np.eye(3, 40), 2, axis=0)
+    features = np.vstack([pairs, np.eye(40)[20:]]).astype(np.float32)
+    labels = np.array([0, 0, 1, 1, 0, 2, *range(10, 30)])
+    assert neighbour_agreement(features, labels) == pytest.approx(4 / 5), "the fifth has the image of class 2 beside it"
+    assert np.isnan(neighbour_agreement(features, np.arange(26)))
+
+
 def test_unreadable_images_are_listed(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no")
     data = ListDataset("two", [Item(DATA[0].image, "good"), Item(tmp_path / "x.png", "bad")])

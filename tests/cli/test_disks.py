@@ -50,7 +50,7 @@ COMMANDS: dict[str, list[str]] = {
     "data": ["data", "check", "{photos}", "-o", "{out}"],
     "report": ["report", "{ready}/evaluation", "-o", "{out}/page.html"],
     "train": ["train", "{photos}", "--arch", "small", "--size", "32", "--epochs", "1", "-o", "{out}"],
-    "sanity": ["sanity", "{image}", "--checks", "random_logit", "-o", "{out}"],
+    "sanity": ["sanity", "{image}", "--model", "toybox", "--checks", "random_logit", "-o", "{out}"],
     "study": ["study", "make", "{image}", "--model", "toybox", "--method", "grad_cam,eigen_cam", "-o", "{out}"],
     "study results": ["study", "results", "{ready}/study", "-o", "{out}/table.csv"],
     "trust": ["trust", "{image}", "--model", "toybox", "--transforms", "32", "-o", "{out}"],
@@ -129,7 +129,7 @@ def test_command_tables_hold_no_formulas(
         ["explain", "@SUM(A1)", *model, "-o", "explained"],
         ["trust", "@SUM(A1)", *model, "--transforms", "32", "-o", "trusted"],
         ["film", photos, "--checkpoints", "toybox", "--target", "predicted", "-o", "filmed"],
-        ["sanity", photos, "--checks", "random_logit", "--limit", "2", "-o", "sane"],
+        ["sanity", photos, "--model", "toybox", "--checks", "random_logit", "--limit", "2", "-o", "sane"],
     ):
         with pytest.raises(SystemExit) as left:
             main(command)

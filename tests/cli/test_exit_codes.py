@@ -14,6 +14,7 @@ import pytest
 from camlucida.cli import main
 from camlucida.cli.commands import app
 from camlucida.cli.exit_codes import DONE, IN_PART, NOT_DONE, exit_code
+from camlucida.cli.model_and_data import ModelOptions
 from camlucida.data import toybox
 
 ON_IMAGES = {
@@ -22,11 +23,11 @@ ON_IMAGES = {
     "activations": "--model toybox",
     "activations --channel 1": "--model toybox",
     "concepts": "--model toybox -k 2",
-    "sanity": "--seeds 1 --checks random_logit",
+    "sanity": "--model toybox --seeds 1 --checks random_logit",
     "study make": "--method cam,grad_cam --model toybox --pairs 1",
-    "evaluate": "--metrics entropy",
-    "mistakes": "--no-maps",
-    "embed": "--projection pca",
+    "evaluate": "--model toybox --metrics entropy",
+    "mistakes": "--model toybox --no-maps",
+    "embed": "--model toybox --projection pca",
     "film": "--checkpoints toybox --limit 10",
     "train": "--epochs 1 --size 32 --val 0 --batch-size 1",
     "data check": "--images 0",
@@ -73,6 +74,31 @@ def _fill(good: int, broken: int, links: int = 0) -> None:
 def _words(command: str) -> str:
     name, dashes, rest = command.partition(" --")
     return f"{name} shots {dashes.strip()}{rest} {ON_IMAGES[command]}"
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate shots", "sanity shots", "mistakes shots", "embed shots", "app --data shots"]
+)
+def test_own_images_need_a_model(command: str, run: Callable[..., Result]) -> None:
+    """No network is applied to images that it was not named for."""
+    _fill(good=2, broken=0)
+    result = run(command)
+    assert result.code == NOT_DONE
+    assert "--model is missing" in result.text
+    assert "--model resnet50" in result.text
+    assert not list(Path().rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(("data", "model"), [("toybox", "toybox"), ("toybox:2", "toybox"), ("exact:mosaic", "toybox")])
+def test_built_in_data_come_with_a_model(data: str, model: str) -> None:
+    assert ModelOptions().for_data(data).model == model
+    assert ModelOptions(model="resnet50").for_data(data).model == "resnet50"
+
+
+def test_a_folder_named_toybox_is_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("toybox").mkdir()
+    assert ModelOptions().for_data("toybox").model is None
 
 
 def test_every_command_is_covered() -> None:

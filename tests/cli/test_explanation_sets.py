@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import camlucida as cl
+from camlucida.analysis import mistakes
 from camlucida.data import toybox
+from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import TargetError
+from camlucida.render.canvas import Sheet
 
 PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=150).picture()
 
@@ -147,3 +150,51 @@ def test_target_top3(counting: cl.Model) -> None:
     result = cl.explain(counting, PETS, target="top3")
     assert [e.index for e in result] == [p.index for p in result[0].predictions[:3]]
     assert [e.score for e in result] == pytest.approx([p.logit for p in result[0].predictions[:3]])
+
+
+class OneSided(nn.Module):
+    """The weights of class 0 are positive, those of class 1 negative: Grad-CAM's map of class 1 is zero everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.relu, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Linear(4, 2)
+        with torch.no_grad():
+            self.features.bias += 5
+            self.head.weight.copy_(torch.tensor([[1.0] * 4, [-1.0] * 4]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.relu(self.features(x)).mean((2, 3)))
+        return out
+
+
+def drawn_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record all texts that are drawn on sheets."""
+    texts: list[str] = []
+    draw = Sheet.text
+
+    def recorded(self: Sheet, x: float, y: float, text: str, *style: Any, **more: Any) -> None:
+        texts.append(text)
+        draw(self, x, y, text, *style, **more)
+
+    monkeypatch.setattr(Sheet, "text", recorded)
+    return texts
+
+
+def test_an_empty_map_in_a_sheet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cl.wrap(OneSided().eval(), labels=["yes", "no"], size=32)
+    both = cl.explain(model, PETS, target=["yes", "no"])
+    assert [e.is_empty for e in both] == [False, True]
+    texts = drawn_texts(monkeypatch)
+    both.figure()
+    assert sum("the map is empty" in text for text in texts) == 1
+    signed = cl.explain(model, PETS, target="no", method="input_x_gradient")
+    assert signed.shows_signs
+    assert not signed.is_empty
+
+
+def test_an_empty_map_in_an_error_sheet_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cl.wrap(OneSided().eval(), labels=["yes", "no"], size=32)
+    data = ListDataset("one", [Item(PETS, "pets", 1)], ("yes", "no"))
+    texts = drawn_texts(monkeypatch)
+    mistakes(model, data, maps=False).figure()
+    assert sum("the map is empty" in text for text in texts) == 1

@@ -309,7 +309,7 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("images"),
         ),
         OptionCase(
-            "sanity shots",
+            "sanity shots --model toybox",
             "--limit 1 --seed 5",
             {
                 "limit": [(SPREAD, "limit", 1), (SANITY, "images", lambda images: len(images) == 1)],
@@ -318,7 +318,7 @@ LINES: dict[str, list[OptionCase]] = {
             stop=SANITY,
         ),
         OptionCase(
-            "sanity pets.png --seeds 1 --checks random_logit",
+            "sanity pets.png --model toybox --seeds 1 --checks random_logit",
             "--output out",
             {"output": (WRITE, "path", Path("out/sanity.png"))},
             stop=WRITE,
@@ -396,7 +396,7 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("data"),
         ),
         OptionCase(
-            "embed shots --projection pca",
+            "embed shots --model toybox --projection pca",
             "--near cat.png",
             {"near": ("camlucida.analysis.Embedding.save", "images", ["cat.png"])},
             stop="camlucida.analysis.Embedding.save",

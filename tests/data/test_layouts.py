@@ -474,7 +474,7 @@ def test_a_split_is_evaluated_and_opened_again_from_elsewhere(dogs: Path, monkey
     monkeypatch.chdir(dogs.parent)
     how = ["--split", "test", "--method", "grad_cam", "--metrics", "energy", "--no-controls"]
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", "stanford_dogs:dogs", *how, "-o", "run"])
+        main(["evaluate", "stanford_dogs:dogs", "--model", "toybox", *how, "-o", "run"])
     assert not stopped.value.code
     table = pyarrow.parquet.read_table("run/results.parquet").to_pylist()
     assert {row["image"].split("/")[1] for row in table} == {"n02098105_3.jpg", "n02085620_9.jpg"}

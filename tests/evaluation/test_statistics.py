@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from camlucida.evaluation.comparison import holm_corrected
 from camlucida.evaluation.recipes import last_convolutions, recipe
 from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
+    MIN_INTERVAL_SIZE,
     bootstrap_p,
     holm_correction,
     kendall,
@@ -39,8 +42,13 @@ from camlucida.models.load import load
 RNG = np.random.default_rng(0)
 
 
-def run_of(out: Path, numbers: Mapping[str, Mapping[str, Sequence[float]]], classes: Sequence[str] = ()) -> Evaluation:
-    """Return a finished run with given numbers: metric -> method -> value per image; NaN for unscorable maps."""
+def run_of(
+    out: Path, numbers: Mapping[str, Mapping[str, Sequence[float]]], classes: Sequence[str] = (), *, curve: int = 0
+) -> Evaluation:
+    """Return a finished run with given numbers: metric -> method -> value per image; NaN for unscorable maps.
+
+    Each image's curve has its value at `curve` points.
+    """
     store = Store(out)
     methods = list(dict.fromkeys(m for of in numbers.values() for m in of))
     store.begin(
@@ -59,6 +67,7 @@ def run_of(out: Path, numbers: Mapping[str, Mapping[str, Sequence[float]]], clas
             for i, value in enumerate(values):
                 label = classes[i] if len(classes) else "a"
                 base = {"index": i, "image": str(i), "label": label, "predicted": "a", "method": method}
+                base |= {"curve": [value] * curve} if curve else {}
                 rows.append(base | {"metric": metric, "preset": metric, "value": value, "valid": value == value})
     store.write(0, rows)
     return Evaluation(out)
@@ -104,9 +113,34 @@ def test_the_interval_has_its_nominal_coverage() -> None:
     for seed in range(300):
         values = np.random.default_rng(seed).exponential(size=60)
         drawn = resampled_means(next(iter(resamples(60, 400, seed))), values[:, None])[:, 0]
-        result = percentile_interval(values.mean(), drawn)
+        result = percentile_interval(values.mean(), drawn, 60)
         n_covered += result.low <= 1 <= result.high
     assert 0.90 <= n_covered / 300 <= 0.97
+
+
+@pytest.mark.parametrize("metric", ["energy", "max_box_acc", "pointing"])
+@pytest.mark.parametrize("size", [1, 3, 4, 10])
+def test_intervals_of_small_groups(metric: str, size: int, tmp_path: Path) -> None:
+    """Most resamples of 200 images contain none of a small group: no warning, no NaN in the interval, none below 4."""
+    values = np.linspace(0, 1, 200).round(0 if metric == "pointing" else 3)
+    run = run_of(tmp_path, {metric: {"a": list(values)}}, curve=255 if metric == "max_box_acc" else 0)
+    group = np.arange(0, 200, 200 // size)[:size]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        summary = run.summary(metric, "a", indices=group)
+    assert np.isfinite(summary.value)
+    assert summary.n == size
+    if size < 4:
+        assert np.isnan([summary.low, summary.high]).all()
+    else:
+        assert summary.low <= summary.value <= summary.high
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_the_smallest_size_with_an_interval(n: int) -> None:
+    """Below 4 values, resamples of the smallest value alone make up more than the lower tail of 2.5 %."""
+    alone = np.mean([len(set(drawn)) == 1 and drawn[0] == 0 for drawn in itertools.product(range(n), repeat=n)])
+    assert (n >= MIN_INTERVAL_SIZE) == (alone < 0.025)
 
 
 def test_mcnemar_against_the_binomial() -> None:

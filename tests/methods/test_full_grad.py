@@ -57,6 +57,37 @@ class Mixed(nn.Module):
         return out
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e-5])
+def test_the_authors_code_differs_by_its_eps_and_its_corners(factor: float) -> None:
+    """Their scaling and upsampling (fullgrad-saliency, fullgrad.py) on our contributions.
+
+    A factor on the score leaves a min-max scaled map as it is, but not one with 1e-6 added to the range.
+    """
+    network: nn.Module = randomized(
+        nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 3, 4))
+    )
+    images = torch.randn(2, 3, 10, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        network[3].weight.mul_(factor)  # type: ignore[index, operator, union-attr]
+    gradient, biases = found_in(network, images)
+    parts = [images * gradient, *(b for b in biases if b.ndim == 4)]
+
+    def authors(eps: float, corners: bool) -> Tensor:
+        total = torch.zeros_like(images[:, 0])
+        for part in parts:
+            scaled = part.abs() - part.abs().flatten(1).amin(1)[:, None, None, None]
+            scaled = scaled / (scaled.flatten(1).amax(1)[:, None, None, None] + eps)
+            size = (images.shape[2], images.shape[3])
+            total += F.interpolate(scaled, size, mode="bilinear", align_corners=corners).sum(1)
+        return total
+
+    ours = attribute(network, images, target=2, method="full_grad")
+    assert_close(ours, authors(0.0, corners=False))
+    assert float((ours - authors(0.0, corners=True)).abs().max()) > 0.05
+    by_eps = float((ours - authors(1e-6, corners=False)).abs().max())
+    assert by_eps < 1e-4 if factor == 1 else by_eps > 0.01
+
+
 class Tokens(nn.Module):
     """A class token, positions, attention, norms and curved functions."""
 

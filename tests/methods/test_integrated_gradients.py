@@ -98,6 +98,37 @@ def test_each_method_has_its_own_notes(stacked: Make, images: Tensor) -> None:
     assert (many - few).abs().min() > 0
 
 
+class Threshold(nn.Module):
+    """A score that begins at a fraction of the contrast: the gradient on the path is a step, the integral is known."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.start = start
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1).mean(1, keepdim=True) - self.start).relu()
+
+
+def test_the_default_steps_leave_a_gap_below_5_percent() -> None:
+    """Steps at 40 to 60 % of the path, among them those between two nodes, where the sum is furthest from the integral.
+
+    32 nodes leave up to 6 % there.
+    """
+    image = torch.ones(1, 3, 4, 4)
+    gaps = {
+        steps: max(
+            abs(
+                float(attribute(Threshold(start), image, target=0, method="integrated_gradients", **options).sum())
+                / (1 - start)
+                - 1
+            )
+            for start in torch.linspace(0.4, 0.6, 41).tolist()
+        )
+        for steps, options in {"default": {}, "32": {"steps": 32}}.items()
+    }
+    assert gaps["default"] < 0.05 < gaps["32"]
+
+
 def test_gauss_legendre_by_hand() -> None:
     nodes, weights = gauss_legendre(2)
     assert_close(nodes, 0.5 + torch.tensor([-0.5, 0.5], dtype=torch.float64) / 3**0.5)

@@ -77,6 +77,29 @@ def test_masks_do_not_depend_on_the_chunks() -> None:
     assert_close(torch.cat([masks(w) for w in torch.arange(12).split(5)]), masks(torch.arange(12)), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("n", [40, 4000])
+def test_centring_removes_a_constant_in_expectation_only(n: int) -> None:
+    """What centring leaves out is the mean score times the mean mask / p, which differs from pixel to pixel."""
+    weights = torch.randn(3, 8, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    inputs = torch.randn(1, 3, 8, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    class Weighted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 5 + (x * weights).flatten(1).sum(1, keepdim=True)
+
+    options: dict[str, Any] = {"n": n, "cells": 3, "p": 0.4, "seed": 2}
+    masks = rise_masks((8, 6), n, 3, 0.4, seed=2)(torch.arange(n))
+    scores = 5 + torch.einsum("nhw,chw->n", masks, inputs[0] * weights)
+
+    def score_inputs(variants: Callable[[Tensor], Tensor], count: int, shared: object = None) -> Tensor:
+        return (variants(torch.arange(count)) * weights).flatten(2).sum(2) + 5
+
+    plain, centred = (rise(inputs, score_inputs, lambda *_: None, centred=c, **options)[0] for c in (False, True))
+    assert_close((plain - centred).double(), scores.mean() * masks.mean(0) / 0.4, rtol=1e-9, atol=1e-9)
+    spread = float((plain - centred).std() / (plain - centred).mean().abs())
+    assert 0.2 / n**0.5 < spread < 5 / n**0.5, "it becomes constant with the square root of n"
+
+
 def test_every_pixel_is_kept_equally_often() -> None:
     masks = rise_masks((9, 12), 20_000, 4, 0.3, seed=0)(torch.arange(20_000))
     assert_close(masks.mean(0), torch.full((9, 12), 0.3).double(), rtol=0, atol=0.012)

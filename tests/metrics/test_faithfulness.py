@@ -337,8 +337,12 @@ def test_road_removes_the_given_fraction_of_a_sparse_map() -> None:
     assert n_changed == counts * 2
     n_changed.clear()
     fake.compute(road, **find("road/rong").settings)
-    morf = [round(p * SIDE * SIDE) for p in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)]
-    assert n_changed == morf + [SIDE * SIDE - count for count in morf]  # in LeRF the authors' p is the kept fraction
+    # road_evaluation, imputed_dataset.py: MoRF removes order[:int(w * h * p)], LeRF order[int(w * h * p):]
+    order = list(range(SIDE * SIDE))
+    fractions = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+    morf = [len(order[: int(SIDE * SIDE * p)]) for p in fractions]
+    assert n_changed == morf + [len(order[int(SIDE * SIDE * p) :]) for p in fractions]
+    assert morf != [round(SIDE * SIDE * p) for p in fractions], "784 * 0.7 = 548.8: truncated, not rounded"
 
 
 def test_road_removes_the_top_first_and_the_bottom_first() -> None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+import camlucida as cl
 from camlucida.attribution.attribute import attribute
 
 cv2 = pytest.importorskip("cv2")
@@ -71,10 +72,10 @@ def of_grad_cam(
         return torch.from_numpy(cam(pictures.clone(), [chosen] * len(pictures)))
 
 
-def as_grad_cam(maps: Tensor) -> Tensor:
+def as_grad_cam(maps: Tensor, size: tuple[int, int] = SIZE) -> Tensor:
     """Its post-processing: ReLU, min-max, cv2.resize, and min-max again."""
     small = min_max(maps.relu(), 1e-7).float().numpy()
-    large = np.stack([cv2.resize(map_, SIZE[::-1]) for map_ in small])
+    large = np.stack([cv2.resize(map_, size[::-1]) for map_ in small])
     return min_max(torch.from_numpy(large), 1e-7)
 
 
@@ -133,6 +134,33 @@ def test_grad_cam_plusplus_of_grad_cam_has_a_term_too_much(network: nn.Module, p
     wanted = of_grad_cam("GradCAMPlusPlus", network, pictures)
     assert_close(as_grad_cam(theirs), wanted, rtol=0, atol=SAME)
     assert_close(as_grad_cam(ours(network, pictures, "grad_cam_plusplus")), wanted, rtol=0, atol=0.1)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_grad_cam_plusplus_on_squeezenet(real_data: Any) -> None:
+    """The mean over 13 x 13 positions makes g^2 about 1e-7, less than their eps, which alone makes the maps differ."""
+    model = cl.load(str(real_data / "weights" / "squeezenet1_0_imagenet.safetensors"))
+    layer = model.network.features[-1]
+    largest = 0.0
+    for file in sorted((real_data / "dev" / "images" / "imagenet_val").iterdir())[::30][:4]:
+        inputs = model.preprocessing(cl.load_image(file))[0][None]
+        kept: list[Tensor] = []
+        handle = layer.register_forward_hook(lambda module, arguments, output, kept=kept: kept.append(output))
+        logits = model.network(inputs)
+        handle.remove()
+        k = int(logits.argmax())
+        (g,) = torch.autograd.grad(logits[0, k], kept[0])
+        a = kept[0].detach()
+        target = pgc.utils.model_targets.ClassifierOutputTarget(k)
+        with pgc.GradCAMPlusPlus(model=model.network, target_layers=[layer]) as cam:
+            wanted = torch.from_numpy(cam(inputs.clone(), [target]))
+        alpha = g**2 / (2 * g**2 + a.sum((2, 3), keepdim=True) * g**3 + 1e-6)
+        theirs = ((alpha * g.relu()).sum((2, 3), keepdim=True) * a).sum(1)
+        assert_close(as_grad_cam(theirs, (224, 224)), wanted, rtol=0, atol=SAME)
+        found = attribute(model, inputs, target=k, layer="features.12", method="grad_cam_plusplus", signed=True)
+        largest = max(largest, float((as_grad_cam(found, (224, 224)) - wanted).abs().max()))
+    assert 0.05 < largest < 0.4
 
 
 def test_shapley_cam_of_grad_cam(network: nn.Module, pictures: Tensor) -> None:

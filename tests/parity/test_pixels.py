@@ -117,6 +117,34 @@ def test_noise_tunnel(
     assert_close(found, theirs.abs().amax(1), rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize(("window", "stride"), [(4, 2), (6, 2), (2, 2)])
+def test_occlusion(network: nn.Module, images: Tensor, window: int, stride: int) -> None:
+    """Equal where the windows fit. The drop of a window over all colours is that of each colour in Captum's map."""
+    theirs = captum.Occlusion(network).attribute(
+        images, sliding_window_shapes=(3, window, window), strides=(3, stride, stride), target=TARGET
+    )
+    assert_close(
+        ours(network, images, "occlusion", window=window, stride=stride), theirs[:, 0].double(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_occlusion_at_the_border(network: nn.Module, images: Tensor) -> None:
+    """Captum clips the last windows, so that they cover fewer pixels; ours are moved to be flush with the border."""
+    theirs = captum.Occlusion(network).attribute(images, sliding_window_shapes=(3, 5, 5), strides=(3, 5, 5), target=2)
+    found = ours(network, images, "occlusion", window=5, stride=5)
+    assert_close(
+        found[:, :5], theirs[:, 0, :5].double(), rtol=1e-5, atol=1e-6
+    )  # 10 columns: 2 windows; 12 rows: 3, clipped
+    covered = images.clone()
+    covered[:, :, 10:, :5] = 0
+    clipped = (network(images) - network(covered))[:, TARGET].detach()
+    assert_close(theirs[:, 0, 11, 0].double(), clipped, rtol=1e-5, atol=1e-6)
+    covered = images.clone()
+    covered[:, :, 7:, :5] = 0
+    flush = (network(images) - network(covered))[:, TARGET].detach()
+    assert_close(found[:, 11, 0].double(), flush, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("method", "name"), [("guided_backprop", "GuidedBackprop"), ("deconvnet", "Deconvolution")])
 def test_rules_at_relus(network: nn.Module, images: Tensor, method: str, name: str) -> None:
     theirs = getattr(captum, name)(network).attribute(images.clone(), target=TARGET)

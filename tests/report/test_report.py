@@ -7,6 +7,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,14 @@ from camlucida.data.datasets import ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.recipes import recipe
+from camlucida.evaluation.records import Summary
+from camlucida.metrics import find
 from camlucida.models.load import load
 from camlucida.report import report
 from camlucida.report.charts import mean_curve, svg_chart
 from camlucida.report.formatting import format_interval, format_number, format_p_value, join_names
+from camlucida.report.summary_text import TestResults as PairedTests
+from camlucida.report.summary_text import _best_sentence
 from camlucida.report.thumbnails import best_and_worst
 
 DATA = ToyboxDataset(Toybox(12, seed=1))
@@ -122,6 +127,30 @@ def test_equal_maps_have_no_winner(run: Evaluation, text: str) -> None:
     rows = re.findall(r"<td class=\"text\">cam − grad_cam</td>.*?</tr>", text, flags=re.S)
     assert len(rows) == 5
     assert all("equal maps" in row for row in rows)
+
+
+def test_each_method_has_its_own_value() -> None:
+    """Maps that are equal up to a factor can score differently by a metric with a threshold."""
+    values = {"cam": 0.556, "grad_cam": 0.528, "layer_cam": 0.4, "hires_cam": 0.556}
+
+    def sentence(values: dict[str, float]) -> str:
+        summaries = {
+            ("box_iou", m): Summary(m, "box_iou", v, v - 0.1, v + 0.1, 30, 0, "high", False) for m, v in values.items()
+        }
+        evaluation = SimpleNamespace(
+            methods=tuple(values),
+            controls=frozenset(),
+            values={"box_iou": find("box_iou").metric.outputs["box_iou"]},
+            same_maps=lambda first, second: "layer_cam" not in (first, second),
+        )
+        return _best_sentence(PairedTests(evaluation, summaries, [], [], {}), "box_iou")  # type: ignore[arg-type]
+
+    text = sentence(values)
+    assert "cam and hires_cam have the best score, 0.556 (0.456 to 0.656)" in text
+    assert "grad_cam 0.528 (0.428 to 0.628)" in text
+    assert "not significantly better than layer_cam." in text
+    del values["layer_cam"]
+    assert "grad_cam 0.528 (0.428 to 0.628)" in sentence(values)
 
 
 def test_only_significantly_better_methods_are_best(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.ndimage
 from PIL import Image
 
+from camlucida.attribution.explain import explain
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.models.load import load
+from camlucida.render.boxes import PREDICTED_COLOUR
 from camlucida.report import thumbnails
 from camlucida.report.charts import MeanCurve, svg_chart
 from camlucida.report.evaluation_page import strongest_control
@@ -91,7 +95,7 @@ def test_true_class_is_explained(run: Evaluation, data: ListDataset) -> None:
 def test_boxes_are_scaled_with_the_image(run: Evaluation, data: ListDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes: list[tuple[tuple[int, int], list[float]]] = []
 
-    def recorded(image: Image.Image, true_boxes: Any) -> Image.Image:
+    def recorded(image: Image.Image, true_boxes: Any, predicted_boxes: Any) -> Image.Image:
         boxes.append((image.size, np.asarray(true_boxes)[0].tolist()))
         return image
 
@@ -100,6 +104,48 @@ def test_boxes_are_scaled_with_the_image(run: Evaluation, data: ListDataset, mon
     ((size, box),) = boxes
     assert size == (THUMBNAIL_PX, THUMBNAIL_PX // 2)
     assert box == pytest.approx((BOX[0] * THUMBNAIL_PX / 160).tolist())
+
+
+@pytest.mark.parametrize("metric", ["box_iou", "iou/cam2016", "loc/gradcam2017"])
+def test_the_box_of_the_map_is_drawn(metric: str, data: ListDataset, tmp_path: Path, monkeypatch: Any) -> None:
+    """Beside the annotated box, with the IoU that the run measured."""
+    drawn: list[tuple[Any, Any]] = []
+    draw = thumbnails.draw_boxes
+
+    def recorded(image: Image.Image, true_boxes: Any, predicted_boxes: Any) -> Image.Image:
+        drawn.append((true_boxes, predicted_boxes))
+        return draw(image, true_boxes, predicted_boxes)
+
+    monkeypatch.setattr(thumbnails, "draw_boxes", recorded)
+    run = evaluate("toybox", data, methods=["grad_cam"], metrics=[metric], target="true", controls=(), out=tmp_path)
+    renderer = ThumbnailRenderer(run, load("toybox"), data)
+    section = image_section(run, renderer, None, ["grad_cam"])
+    assert section["box_metric"] == metric
+    drawn.clear()
+    image = renderer._explain(0, "grad_cam")
+    (((left, top, right, bottom),), ((x0, y0, x1, y1),)) = drawn[0]
+    common = max(0, min(right, x1) - max(left, x0)) * max(0, min(bottom, y1) - max(top, y0))
+    overlap = common / ((right - left) * (bottom - top) + (x1 - x0) * (y1 - y0) - common)
+    measured = next(iter(run.values))
+    if "iou" in metric:
+        assert overlap == pytest.approx(run.column(measured, "grad_cam").values[0], abs=1e-9)
+    else:
+        assert run.column(measured, "grad_cam").values[0] == (overlap < 0.5)
+    wanted = explain(load("toybox"), data[0].image, target=renderer._labels[1], method="grad_cam")
+    saliency = np.nan_to_num(wanted.landed)
+    regions, _ = scipy.ndimage.label(
+        saliency >= (0.2 if "cam2016" in metric else 0.15) * saliency.max(), np.ones((3, 3))
+    )
+    y, x = np.nonzero(regions == 1 + np.bincount(regions.flat)[1:].argmax())
+    scale = THUMBNAIL_PX / 160
+    edges = [x.min() * scale, y.min() * scale, (x.max() + 1) * scale, (y.max() + 1) * scale]
+    assert [x0, y0, x1, y1] == pytest.approx(edges, abs=1e-6)
+    colour = np.array(list(bytes.fromhex(PREDICTED_COLOUR[1:])))
+    assert (np.asarray(image) == colour).all(-1).sum() > 20
+
+
+def test_no_box_of_the_map_without_a_box_metric(run: Evaluation, data: ListDataset) -> None:
+    assert ThumbnailRenderer(run, load("toybox"), data).box_metric is None
 
 
 def test_best_and_worst_scores_are_extremes(run: Evaluation, data: ListDataset) -> None:

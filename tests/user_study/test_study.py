@@ -16,12 +16,14 @@ from scipy.optimize import minimize
 from scipy.stats import kendalltau
 
 from camlucida.attribution.explain import explain
+from camlucida.cli.terminal import interval_text
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MethodError
 from camlucida.evaluation import evaluate
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.user_study import Study, answers_csv, bradley_terry_strengths, make_study, results, sqlite
+from camlucida.user_study.bradley_terry import PRIOR
 from camlucida.user_study.results import kendall_tau
 
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]
@@ -122,6 +124,55 @@ def test_strengths_maximise_the_likelihood() -> None:
 def test_two_methods_in_closed_form() -> None:
     result = bradley_terry_strengths(np.array([[0.0, 30.0], [10.0, 0.0]]), prior=0)
     assert result[0] - result[1] == pytest.approx(np.log(3))
+
+
+def test_a_chain_of_80_in_closed_form() -> None:
+    """Each method is compared with the next one only and wins 3 of 4 times: the strengths are log 3 apart."""
+    wins = np.diag(np.full(79, 3.0), 1) + np.diag(np.ones(79), -1)
+    strengths = bradley_terry_strengths(wins, prior=0)
+    assert -np.diff(strengths) == pytest.approx(np.full(79, np.log(3)), abs=1e-8)
+    assert strengths.mean() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_chain_with_a_prior_against_scipy() -> None:
+    """Strengths from several tables at once, each against SciPy's optimiser with the exact gradient."""
+    rng = np.random.default_rng(0)
+    chains = np.zeros((3, 40, 40))
+    for chain in chains:
+        i = np.arange(39)
+        chain[i, i + 1], chain[i + 1, i] = rng.integers(0, 30, 39), rng.integers(0, 3, 39)
+    for chain, strengths in zip(chains, bradley_terry_strengths(chains), strict=True):
+        wins = chain + PRIOR * (1 - np.eye(40))
+
+        def loss(s: np.ndarray, wins: np.ndarray = wins) -> tuple[float, np.ndarray]:
+            behind = s[None] - s[:, None]
+            by_pair = wins / (1 + np.exp(-behind))
+            return float((wins * np.logaddexp(0, behind)).sum()), by_pair.sum(0) - by_pair.sum(1)
+
+        found = minimize(loss, np.zeros(40), jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 5000}).x
+        assert strengths == pytest.approx(found - found.mean(), abs=1e-6)
+
+
+def test_no_finite_strength_warns() -> None:
+    with pytest.warns(RuntimeWarning, match="did not converge"):
+        bradley_terry_strengths(np.array([[0.0, 5.0], [0.0, 0.0]]), prior=0)
+
+
+def test_a_single_rating_has_no_interval(study: Study) -> None:
+    trial = next(trial for trial in _unanswered(study) if trial.kind == "rating")
+    study.record_answer(trial.id, "ann", 4)
+    (rated,) = (r for r in results(study).ranking if r.n_rated)
+    assert rated.rating.value == 4
+    assert np.isnan([rated.rating.low, rated.rating.high]).all()
+    assert interval_text(rated.rating, ".2f") == "4.00 –"
+    for person in ("bob", "cat", "dan"):
+        study.record_answer(trial.id, person, 3)
+    (rated,) = (r for r in results(study).ranking if r.n_rated)
+    assert rated.rating.low <= 3.25 <= rated.rating.high
+
+
+def _unanswered(study: Study) -> list:
+    return [study.trial(number, "ann") for number in study.trial_order("ann")]
 
 
 def test_strength_of_an_undefeated_method_is_finite() -> None:

@@ -31,7 +31,7 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
 from camlucida.render.film_strip import StripFrame
-from camlucida.render.text import format_percent
+from camlucida.render.text import EMPTY_MAP, format_percent
 from camlucida.targets import TargetSpec
 from camlucida.types import ProgressCallback
 
@@ -200,6 +200,7 @@ def _strip_frame(explanation: Explanation, frame: Frame, item: Item) -> StripFra
     ).numpy()
     prediction = f"{frame.predicted} {format_percent(frame.confidence)}"
     localisation = "" if frame.share != frame.share else f"{100 * frame.share:.0f} % on the object, {frame.lift:.1f}×"
+    localisation = EMPTY_MAP if explanation.is_empty else localisation
     scale = [image.width / explanation.image.width, image.height / explanation.image.height] * 2
     boxes = () if item.boxes is None else item.boxes * scale
     return StripFrame(saliency, frame.checkpoint, f"{prediction}\n{localisation}", frame.correct is False, image, boxes)

@@ -83,9 +83,9 @@ def group_differences(
             GroupDifference(
                 name,
                 n,
-                percentile_interval(float(means[right]), resampled[:, right]),
-                percentile_interval(float(means[wrong]), resampled[:, wrong]),
-                percentile_interval(difference, resampled_difference),
+                percentile_interval(float(means[right]), resampled[:, right], n[0]),
+                percentile_interval(float(means[wrong]), resampled[:, wrong], n[1]),
+                percentile_interval(difference, resampled_difference, min(n)),
                 p,
                 p,
             )

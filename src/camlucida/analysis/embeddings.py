@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -120,11 +121,20 @@ class Embedding:
 
     @cached_property
     def agreement(self) -> float:
-        """Return the fraction of labelled images whose nearest neighbour has the same label; NaN without labels."""
+        """Return the fraction of the images of `n_comparable` whose nearest neighbour has the same label.
+
+        NaN if no class has two images. Neighbours are searched among all labelled images.
+        """
         labelled = [i for i, row in enumerate(self.rows) if row["label"] is not None]
         names = sorted({self.rows[i]["label"] for i in labelled})
         labels = np.array([names.index(self.rows[i]["label"]) for i in labelled], dtype=np.int64)
         return neighbour_agreement(self.features[labelled], labels)
+
+    @property
+    def n_comparable(self) -> int:
+        """Return the number of labelled images whose class has another image, so that a neighbour can agree."""
+        counts = Counter(row["label"] for row in self.rows if row["label"] is not None)
+        return sum(count for count in counts.values() if count > 1)
 
     def nearest(self, image: str | int, n: int = N_NEIGHBOURS) -> list[tuple[Row, float]]:
         """Return the nearest neighbours of an image by cosine similarity of the features.

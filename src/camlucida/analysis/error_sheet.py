@@ -17,7 +17,7 @@ from camlucida.errors import DataError
 from camlucida.evaluation.store import Row
 from camlucida.models.model import Model
 from camlucida.render.film_strip import Strip, StripFrame, draw_strips
-from camlucida.render.text import format_percent
+from camlucida.render.text import EMPTY_MAP, format_percent
 
 FRAME_WIDTH = 224.0
 
@@ -97,11 +97,16 @@ def error_sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: s
             StripFrame(
                 mistake.predicted_map.heatmap,
                 f"predicted: {mistake.row['predicted']}",
-                confidence,
+                _caption(mistake.predicted_map, confidence),
                 warning=True,
                 boxes=boxes,
             ),
-            StripFrame(mistake.label_map.heatmap, f"label: {mistake.row['label']}", probability, boxes=boxes),
+            StripFrame(
+                mistake.label_map.heatmap,
+                f"label: {mistake.row['label']}",
+                _caption(mistake.label_map, probability),
+                boxes=boxes,
+            ),
         )
         name = f"{mistake.row['label']}, predicted as {mistake.row['predicted']}"
         rows.append(Strip(name, confidence, True, frames, mistake.predicted_map.image))
@@ -114,3 +119,8 @@ def error_sheet(mistakes: Sequence[Mistake], *, model: str, data: str, method: s
         width=FRAME_WIDTH,
         opacity=0.5,
     )
+
+
+def _caption(explanation: Explanation, probability: str) -> str:
+    """Return the caption of a map, which states if the map is empty."""
+    return f"{probability} · {EMPTY_MAP}" if explanation.is_empty else probability

@@ -90,7 +90,7 @@ class Film:
             return {}
         resampled = np.vstack([resampled_means(group, values) for group in resamples(len(values))])
         return {
-            name: percentile_interval(float(values[:, i].mean()), resampled[:, i])
+            name: percentile_interval(float(values[:, i].mean()), resampled[:, i], len(values))
             for i, name in enumerate(self.checkpoints)
         }
 

@@ -52,7 +52,24 @@ def neighbour_agrees(features: NDArray[np.float32], labels: NDArray[np.int64]) -
     return same
 
 
+def has_classmate(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether another image has the label of each image `(n,)`."""
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    several: NDArray[np.bool_] = counts[inverse] > 1
+    return several
+
+
 def neighbour_agreement(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the fraction of images whose nearest neighbour has their label; NaN for fewer than two images."""
-    agrees = neighbour_agrees(features, labels)
-    return float(agrees.mean()) if len(agrees) else float("nan")
+    """Return the fraction of images whose nearest neighbour has their label.
+
+    Images that are the only one of their class cannot agree and are not counted, but they can be neighbours of others.
+
+    Args:
+        features: Features `(n, c)`.
+        labels: Labels `(n,)`.
+
+    Returns:
+        The fraction, in [0, 1]; NaN if no class has two images.
+    """
+    counted = has_classmate(labels)
+    return float(neighbour_agrees(features, labels)[counted].mean()) if counted.any() else float("nan")

@@ -119,6 +119,10 @@ class Scatter:
 
     @property
     def agreement(self) -> float | None:
-        """The fraction of labelled images whose nearest neighbour has the same label; None for fewer than two."""
-        labelled = sum(each.count for each in self.classes)
-        return sum(each.agreeing for each in self.classes) / labelled if labelled > 1 else None
+        """The fraction of labelled images whose nearest neighbour has the same label; None if no class has two images.
+
+        The only image of a class has no neighbour of its class and is not counted.
+        """
+        comparable = [each for each in self.classes if each.count > 1]
+        n = sum(each.count for each in comparable)
+        return sum(each.agreeing for each in comparable) / n if n else None

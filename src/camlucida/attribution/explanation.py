@@ -243,9 +243,14 @@ class Explanation:
         return [path]
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the map has no value that is displayed: it is zero, or negative where signs are not displayed."""
+        return not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any())
+
+    @property
     def remark(self) -> str:
         """A warning about the map, as a sentence; empty without one."""
-        if not bool(((self.map != 0) if self.shows_signs else (self.map > 0)).any()):
+        if self.is_empty:
             return "The map is zero everywhere: at this layer there is no evidence for this target."
         return ""
 

@@ -18,7 +18,7 @@ from camlucida.errors import TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
 from camlucida.render.panel import draw_panel
-from camlucida.render.text import format_confidence
+from camlucida.render.text import EMPTY_MAP, format_confidence
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,7 +191,8 @@ class ExplanationSet(Sequence[Explanation]):
 
     def _caption(self, e: Explanation) -> str:
         implied = len(self.axis("layer")) > 1 and "layer" not in self._varying_axes()
-        return f"{e.score_label}, {e.layer}" if implied else e.score_label
+        parts = [e.score_label, *([e.layer] if implied else []), *([EMPTY_MAP] if e.is_empty else [])]
+        return ", ".join(parts)
 
     def _prediction_text(self) -> str:
         best = self.items[0].predictions[:2]

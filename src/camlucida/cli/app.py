@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
-from camlucida.cli.model_and_data import ModelOptions, is_training_folder, open_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data
 from camlucida.cli.options import Arch, Boxes, Device, Fit, Labels, Names, Probabilities, Size, TaskOption, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
@@ -50,8 +50,8 @@ def app(
     ----------
     model
         A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; can be
-        repeated to compare models. If not given: the model of the training run that is given as data, or the built-in
-        networks.
+        repeated to compare models. Required, except for data that come with a model: a training run, and toybox with
+        the built-in networks.
     data
         The sample images: a data set, as for `camlucida evaluate`: a folder, toybox, the folder of a training run, …
     limit
@@ -76,15 +76,16 @@ def app(
     need("uvicorn", extra="web", what="the page")
     from camlucida.app.app_state import Page
     from camlucida.app.server import listen, serve
+    from camlucida.data.open import is_toybox
 
     for folder in run or ():
         if not folder.is_dir():
             raise DataError(f"--run {folder}: no such folder. Expected one that evaluate, mistakes or embed wrote.")
     console = Terminal()
     with listen(host, port) as listening:  # before anything is loaded, which may take long
-        names = dict.fromkeys(model or ([data] if is_training_folder(data) else BUILT_IN))
+        come_with_data = BUILT_IN if is_toybox(data) else [model_of_data(data)]
         models = []
-        for name in names:
+        for name in dict.fromkeys(model or come_with_data):
             options = ModelOptions(
                 model=name,
                 arch=arch,

@@ -72,7 +72,10 @@ def embed(
     )
     console.print_line(result.projection.description)
     if result.agreement == result.agreement:
-        console.print_line(f"nearest neighbour of the same class: {result.agreement:.1%}")
+        console.print_line(
+            f"nearest neighbour of the same class: {result.agreement:.1%} of the {result.n_comparable:,} images whose "
+            "class has another image"
+        )
     console.print_failures(result.failures, "features.parquet")
     written = [output / "embedding.parquet", output / "embedding.npy"]
     with console.status("Drawing …"):

@@ -14,7 +14,7 @@ from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
 from camlucida.cli.options import Boxes, Names, Output, split_list
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _print_verdicts(
             verdict_table.add_row(
                 escape(metric),
                 *map(escape, order[:2]),
-                f"{difference.value:.3g} {difference.low:.3g}–{difference.high:.3g}",
+                interval_text(difference, ".3g"),
                 f"{pair.corrected:.3g}",
                 verdict,
             )
@@ -231,7 +231,7 @@ def _cell(summary: Summary) -> str:
     if not summary.n or math.isnan(summary.value):
         return "–"
     invalid = f" ({summary.invalid})" if summary.invalid else ""
-    return f"{summary.value:.3g} {summary.low:.3g}–{summary.high:.3g}{invalid}"
+    return f"{interval_text(summary, '.3g')}{invalid}"
 
 
 def _methods(values: Sequence[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
 from camlucida.cli.options import Arch, Boxes, Device, Fit, Output, Size, TrustCode, preprocessing_options, split_list
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _print_film(console: Terminal, result: Film) -> None:
     columns = ((probabilities, ".2f"), (shares, ".2f"), (lifts, ".2g"))
     for name in result.checkpoints:
         intervals = [(values[name], digits) for values, digits in columns if name in values]
-        cells = [f"{i.value:{digits}} {i.low:{digits}}–{i.high:{digits}}" for i, digits in intervals]
+        cells = [interval_text(i, digits) for i, digits in intervals]
         table.add_row(escape(name), *cells)
     console.print(table)
     console.print_line(

@@ -22,7 +22,7 @@ from camlucida.cli.options import (
     TrustCode,
     preprocessing_options,
 )
-from camlucida.errors import DataError
+from camlucida.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from camlucida.data.datasets import Dataset
@@ -38,11 +38,13 @@ MODEL_HELP = (
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """The model of a command over a data set, which may come with a model; toybox otherwise."""
+    """The model of a command over a data set. Training runs and toybox come with a model, other data do not."""
 
     model: Annotated[
         str | None,
-        Parameter(help=f"{MODEL_HELP} If not given: the model of the training run that is given as data, or toybox."),
+        Parameter(
+            help=f"{MODEL_HELP} Required, except for data that come with a model: a training run, toybox and exact:…."
+        ),
     ] = None
     arch: Arch = None
     labels: Labels = None
@@ -54,29 +56,30 @@ class ModelOptions:
     fit: Fit = None
 
     @property
-    def name(self) -> str:
-        """The specification of the model."""
-        return self.model or "toybox"
-
-    @property
     def status(self) -> str:
         """The status line, as rich markup, that is displayed while the model is loaded."""
-        return f"Loading {escape(self.name)} …"
+        return f"Loading {escape(self.model or 'the data')} …"
 
     def for_data(self, data: str) -> Self:
-        """Return the options with the model of the training run, if `data` is one and no model is given."""
-        return dataclasses.replace(self, model=self.model or (data if is_training_folder(data) else "toybox"))
+        """Return the options with the model that comes with the data, if no model is given and there is one."""
+        return dataclasses.replace(self, model=self.model or model_of_data(data))
 
     def load(self) -> Model:
         """Load the model.
 
         Raises:
-            ModelError: If the model cannot be loaded.
+            ModelError: If no model is given, or it cannot be loaded.
         """
         from camlucida.models.load import load
 
+        if self.model is None:
+            raise ModelError(
+                "--model is missing: name the model that predicts on these images, such as --model resnet50, a "
+                "checkpoint, or the folder of a training run; see `camlucida models`. Only training runs and toybox "
+                "come with a model."
+            )
         return load(
-            self.name,
+            self.model,
             arch=self.arch,
             trust_code=self.trust_code,
             labels=self.labels,
@@ -92,13 +95,6 @@ class PretrainedModelOptions(ModelOptions):
     """The model of a command over images, ResNet-50 by default."""
 
     model: Annotated[str, Parameter(help=MODEL_HELP)] = "resnet50"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToyboxModelOptions(ModelOptions):
-    """The model of a command over images, toybox by default."""
-
-    model: Annotated[str, Parameter(help=MODEL_HELP)] = "toybox"
 
 
 def open_model_and_data(
@@ -166,7 +162,7 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         "data": absolute_spec(data),
         "count": len(dataset),
         "boxes": absolute(boxes),
-        "model": absolute(model.name),
+        "model": absolute(model.model),
         "arch": model.arch,
         "labels": absolute(model.labels),
         **{name: value for name, value in given.items() if value is not None},
@@ -230,6 +226,16 @@ def reopen_model_and_data(
         return model(), _validation_set(data, boxes, trust_code)
     dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=fields["split"])
     return model(), dataset
+
+
+def model_of_data(data: str) -> str | None:
+    """Return the model that comes with a data set: of a training run its own, of toybox and exact:… toybox."""
+    from camlucida.data.open import is_toybox
+    from camlucida.evaluation.benchmarks import PREFIX
+
+    if is_training_folder(data):
+        return data
+    return "toybox" if is_toybox(data) or data.startswith(PREFIX) else None
 
 
 def is_training_folder(data: str) -> bool:

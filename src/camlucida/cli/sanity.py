@@ -12,7 +12,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import input_files, progress_bar
-from camlucida.cli.model_and_data import ToyboxModelOptions
+from camlucida.cli.model_and_data import ModelOptions
 from camlucida.cli.options import Names, Output, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
@@ -25,7 +25,7 @@ def sanity(
     images: Annotated[list[str], Parameter(help="Image files, folders of images, or toybox.", negative=())],
     /,
     *,
-    model: ToyboxModelOptions = ToyboxModelOptions(),
+    model: ModelOptions = ModelOptions(),
     method: Names = None,
     checks: Names = None,
     layer: str | None = None,
@@ -58,14 +58,15 @@ def sanity(
         The folder to write to.
     """
     from camlucida.data.datasets import sample_indices
-    from camlucida.data.open import open_dataset
+    from camlucida.data.open import is_toybox, open_dataset
     from camlucida.sanity_checks import sanity as run
 
     console = Terminal()
     if limit < 1 or seeds < 1:
         raise DataError(f"--limit {limit} --seeds {seeds}: both must be at least 1.")
-    if images == ["toybox"]:
-        scenes = open_dataset("toybox", count=limit, seed=seed)
+    model = model.for_data(images[0]) if len(images) == 1 else model
+    if len(images) == 1 and is_toybox(images[0]):
+        scenes = open_dataset(images[0], count=limit, seed=seed)
         sources = [scenes[i].image for i in range(limit)]
     else:
         files = input_files(images, output)

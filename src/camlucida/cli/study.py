@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.markup import escape
@@ -14,10 +14,7 @@ from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import input_files, progress_bar
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import Images, Output, split_list
-from camlucida.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from camlucida.evaluation.statistics import Interval
+from camlucida.cli.terminal import Terminal, interval_text
 
 study = App(name="study", help="A blind user study: which maps do people prefer, without knowing the methods?")
 
@@ -120,8 +117,8 @@ def results(
     for ranking in result.ranking:
         table.add_row(
             escape(ranking.method),
-            _interval_text(ranking.strength),
-            _interval_text(ranking.rating),
+            interval_text(ranking.strength, ".2f"),
+            interval_text(ranking.rating, ".2f"),
             f"{ranking.n_won} of {ranking.n_compared}",
         )
     console.print(table)
@@ -137,9 +134,3 @@ def results(
     if output is not None:
         console.print_paths([result.save(output)])
     return 0
-
-
-def _interval_text(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "–"
-    return f"{interval.value:.2f} {interval.low:.2f}–{interval.high:.2f}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
@@ -12,6 +13,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from camlucida._escaping import printable
+
+if TYPE_CHECKING:
+    from camlucida.evaluation.records import Summary
+    from camlucida.evaluation.statistics import Interval
 
 MAX_FAILURES = 5
 """Maximum number of failures that are printed; all of them are in the table that the command writes."""
@@ -60,3 +65,16 @@ class Terminal(Console):
             self.print_failure(name, reason)
         if len(failures) > MAX_FAILURES:
             self.print_line(f"… and {len(failures) - MAX_FAILURES:,} more, in {table}.")
+
+
+def interval_text(interval: Interval | Summary, digits: str) -> str:
+    """Return a value and its interval, such as 0.61 0.58–0.64; a dash for what is not known.
+
+    Args:
+        interval: The value with its interval, whose ends are NaN if it is computed from too few images.
+        digits: How a number is formatted, such as ".2f".
+    """
+    if math.isnan(interval.value):
+        return "–"
+    ends = f"{interval.low:{digits}}–{interval.high:{digits}}" if math.isfinite(interval.low) else "–"
+    return f"{interval.value:{digits}} {ends}"

@@ -71,10 +71,15 @@ def open_dataset(
     return dataset if split is None else in_split(dataset, split)
 
 
+def is_toybox(spec: str) -> bool:
+    """Return whether a specification means generated scenes, toybox or toybox:…; a file of that name has priority."""
+    return spec.partition(":")[0] == "toybox" and not Path(spec).expanduser().exists()
+
+
 def _open_spec(name: str, boxes: str | Path | None, count: int | None, seed: int) -> Dataset:
     kind, colon, rest = name.partition(":")
     is_path = Path(name).expanduser().exists()
-    if kind == "toybox" and not is_path:
+    if is_toybox(name):
         if boxes is not None:
             raise DataError("toybox has its own boxes; --boxes is only for folders.")
         return _toybox_dataset(name, N_TOYBOX_SCENES if count is None else count, seed)

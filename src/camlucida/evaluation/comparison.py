@@ -125,7 +125,7 @@ def compare_values(
     return Comparison(
         metric,
         *names,
-        percentile_interval(difference, drawn),
+        percentile_interval(difference, drawn, len(first)),
         p,
         p,
         test,
@@ -172,7 +172,7 @@ def metric_agreement(
     of_images = kendall(images)
     mean = np.full_like(tau, np.nan)
     for pair in np.ndindex(*tau.shape):
-        interval = percentile_interval(float(tau[pair]), tau_drawn[(slice(None), *pair)])
+        interval = percentile_interval(float(tau[pair]), tau_drawn[(slice(None), *pair)], len(images))
         low[pair], high[pair] = interval.low, interval.high
         known = of_images[(slice(None), *pair)]
         known = known[~np.isnan(known)]

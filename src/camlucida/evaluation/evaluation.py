@@ -152,7 +152,7 @@ class Evaluation:
         else:
             column = column.select(indices)
             drawn = self._bootstrap.column_values(column, output, draws, seed)
-        interval = percentile_interval(aggregate(column, output), drawn)
+        interval = percentile_interval(aggregate(column, output), drawn, len(column.values))
         return Summary(
             method,
             metric,

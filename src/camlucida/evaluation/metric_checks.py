@@ -66,7 +66,8 @@ def mark_importance(dependent: Evaluation, control: Evaluation, method: str, met
     """
     first, second = (run.bootstrap_values(metric, method, seed=seed) for seed, run in enumerate((dependent, control)))
     difference = dependent.summary(metric, method).value - control.summary(metric, method).value
-    return percentile_interval(difference, first - second)
+    n = min(run.summary(metric, method).n for run in (dependent, control))
+    return percentile_interval(difference, first - second, n)
 
 
 def _has_known_order(metric: Metric) -> bool:

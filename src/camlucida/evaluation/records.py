@@ -26,8 +26,8 @@ class Summary:
         method: Name of the method.
         metric: Name of the metric.
         value: The mean or pooled value; maps that could not be scored count as the worst value.
-        low: Lower end of the 95 % bootstrap interval over images.
-        high: Upper end of the 95 % bootstrap interval over images.
+        low: Lower end of the 95 % bootstrap interval over images; NaN for fewer than four images.
+        high: Upper end of the 95 % bootstrap interval over images; NaN for fewer than four images.
         n: Number of measured images.
         invalid: Number of images whose map could not be scored.
         better: Whether high or low values are better, or neither.
@@ -128,7 +128,7 @@ def aggregate(column: MetricColumn, output: MetricOutput) -> float:
 
 
 def aggregate_draws(column: MetricColumn, output: MetricOutput, drawn: Floats) -> Floats:
-    """Compute the data set values `(draws,)` of a column for bootstrap counts `(draws, n)`."""
+    """Compute the data set values `(draws,)` of a column for bootstrap counts `(draws, n)`; NaN for empty resamples."""
     if output.pool is not None:
         return _reduce_draws(column, output.pool, drawn)
     values = column.values[:, None]
@@ -142,12 +142,16 @@ def _reduce_draws(column: MetricColumn, reduction: Callable[[Tensor], float], dr
     if column.curves is None:
         return np.full(len(drawn), np.nan)
     curves = torch.from_numpy(column.curves).double()
+    values = np.full(len(drawn), np.nan)
+    occupied = drawn.any(1)  # a resample of all images may contain none of a small group
+    drawn = drawn[occupied]
     if isinstance(reduction, DatasetReduction):
         weights = torch.from_numpy(drawn / drawn.sum(1, keepdims=True))
-        values: Floats = reduction.from_mean(weights @ reduction.per_image(curves)).numpy()
-        return values
-    counts = torch.from_numpy(drawn.astype(np.int64))
-    return np.array([reduction(curves.repeat_interleave(row, 0)) for row in counts], dtype=np.float64)
+        values[occupied] = reduction.from_mean(weights @ reduction.per_image(curves)).numpy()
+    else:
+        counts = torch.from_numpy(drawn.astype(np.int64))
+        values[occupied] = [reduction(curves.repeat_interleave(row, 0)) for row in counts]
+    return values
 
 
 def is_plain_mean(output: MetricOutput) -> bool:

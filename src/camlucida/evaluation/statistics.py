@@ -22,6 +22,12 @@ SIGNIFICANCE_LEVEL = 0.05
 """A difference is significant if its corrected p-value is at most this."""
 ROUNDING_TOLERANCE = 1e-5
 """Values that differ by less than this fraction of the largest one are ties: about the rounding error of float32."""
+MIN_INTERVAL_SIZE = 4
+"""Smallest number of values with a confidence interval.
+
+A resample of n values consists of the smallest one alone with probability n^-n. Below n = 4 that is more than the 2.5 %
+in a tail of the 95 % interval, which would then be the range of the values, whatever their number says.
+"""
 MAX_NUMBERS = 4_000_000
 """Bootstrap counts held in memory at a time."""
 
@@ -56,9 +62,7 @@ def resamples(n: int, draws: int = N_BOOTSTRAP, seed: int = 0) -> Iterator[Float
 def resampled_means(drawn: Floats, values: Floats) -> Floats:
     """Compute the means `(draws, k)` of values `(n, k)` for bootstrap counts `(draws, n)`; NaN values are left out."""
     measured = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        means: Floats = (drawn @ np.where(measured, values, 0)) / (drawn @ measured)
-    return means
+    return _divide(drawn @ np.where(measured, values, 0), drawn @ measured)
 
 
 def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int64]) -> Floats:
@@ -70,15 +74,29 @@ def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int
         known = ~np.isnan(means)
         total += np.where(known, means, 0)
         count += known
-    with np.errstate(invalid="ignore"):
-        class_means: Floats = total / count
-    return class_means
+    return _divide(total, count)
 
 
-def percentile_interval(value: float, drawn: Floats, level: float = CONFIDENCE_LEVEL) -> Interval:
-    """Return the percentile interval of a value from its bootstrap values; non-finite values are left out."""
+def _divide(total: Floats, count: Floats) -> Floats:
+    """Return total / count; NaN for resamples without any measured value."""
+    quotient: Floats = np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+    return quotient
+
+
+def percentile_interval(value: float, drawn: Floats, n: int, level: float = CONFIDENCE_LEVEL) -> Interval:
+    """Return the percentile interval of a value from its bootstrap values.
+
+    Args:
+        value: The value.
+        drawn: `(draws,)` the value in every resample; NaN in those that contain none of its images, which are left out.
+        n: Number of images (or other units) from which the value is computed.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        The interval; its ends are NaN for fewer than `MIN_INTERVAL_SIZE` images, and for a value that is not finite.
+    """
     drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn) or not np.isfinite(value):
+    if n < MIN_INTERVAL_SIZE or not len(drawn) or not np.isfinite(value):
         return Interval(value, float("nan"), float("nan"))
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])

@@ -24,7 +24,7 @@ def integrated_gradients(
     input_gradients: Gradients,
     report: Report,
     *,
-    steps: Count = 32,
+    steps: Count = 64,
     baseline: Baseline = "mean",
     reduce: Join = "sum",
     seed: Seed = 0,
@@ -36,7 +36,8 @@ def integrated_gradients(
     score_inputs     variants -> (n, b)  scores of other network inputs
     input_gradients  variants -> chunks  gradients of the score at other network inputs
     report           name, (b,) -> None  reports "baseline_score", and "completeness_gap": sum_i IG_i - (F(x) - F(x'))
-    steps            number of Gauss-Legendre nodes on the path (called `n_steps` in Captum)
+    steps            number of Gauss-Legendre nodes on the path (called `n_steps` in Captum), one gradient each; with 64
+                     the completeness gap was below 2 % of the score difference on photographs and toybox
     baseline         start of the path: "mean" (0, which is the mean colour after normalisation) or "noise" (N(0, 1))
     reduce           reduction over the colour channels: sum (signed; keeps the total), max, norm or sum_abs
     seed             seed of the noise

@@ -13,7 +13,7 @@ from camlucida.metrics.common.infill import ROAD_NOISE, check_fractions, pixel_r
 from camlucida.metrics.common.perturbation import Predict, probability
 from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
-from camlucida.metrics.road import both_orders
+from camlucida.metrics.road import both_orders, pixel_counts
 from camlucida.tasks import MULTICLASS, OutputActivation
 
 
@@ -64,6 +64,6 @@ def arcc(
     coherence = coherency(saliency, explain, masked(inputs, saliency))
     order = ranks(relevance, random).to(inputs.device)
     remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
-    morf, lerf = both_orders(predict, remove, order, removed_fractions)
+    morf, lerf = both_orders(predict, remove, order, *pixel_counts(order.numel(), removed_fractions))
     gap = float((probability(lerf, target, activation) - probability(morf, target, activation)).mean())
     return harmonic_mean(coherence, 1 - float(saliency.double().mean()), min(1.0, max(0.0, gap)))

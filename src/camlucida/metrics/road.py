@@ -21,7 +21,8 @@ NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_
     deviation="exactly the given fraction of the pixels, not those above a percentile, which would be all pixels of a "
     "map that is mostly 0; equal values are in random order; all fractions use the same noise; accuracy refers to the "
     "explained class, which is the paper's with target='true'; in LeRF, too, the fraction is that of removed pixels, "
-    "where the authors' code has that of kept ones (preset road/rong: theirs)",
+    "where the authors' code has that of kept ones, and their numbers of pixels are truncated, ours rounded (preset "
+    "road/rong: both as theirs)",
     outputs={
         "road_morf": MetricOutput("low", worst=1.0),
         "road_lerf": MetricOutput("high", worst=0.0),
@@ -44,6 +45,7 @@ def road(
     fractions: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     noise: float = ROAD_NOISE,
     lerf_keeps: bool = False,
+    truncate: bool = False,
 ) -> dict[str, Score]:
     """Compare the target's probability without the least relevant and without the most relevant pixels.
 
@@ -62,6 +64,8 @@ def road(
         fractions: Fractions of the pixels that are removed, between 0 and 1.
         noise: Standard deviation of the noise added to imputed pixels, as a fraction of the range from black to white.
         lerf_keeps: Whether in LeRF the fractions are those that are kept, as in the authors' code.
+        truncate: Whether the number of pixels, fraction times all pixels, is truncated to an integer as in the
+            authors' code; else it is rounded to the nearest one.
 
     Returns:
         Means over the fractions, with curves. `road_morf`: the probability without the most relevant pixels, 0 to 1;
@@ -75,20 +79,19 @@ def road(
         return {name: Score(float("nan")) for name in NAMES}
     order = ranks(relevance, random).to(inputs.device)
     remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
-    scores = _scores(order, remove, target, activation, predict, removed_fractions, lerf_keeps)
-    return dict(zip(NAMES, scores, strict=True))
+    counts = pixel_counts(order.numel(), removed_fractions, lerf_keeps=lerf_keeps, truncate=truncate)
+    return dict(zip(NAMES, _scores(predict, remove, order, target, activation, counts), strict=True))
 
 
 def _scores(
-    order: Tensor,
+    predict: Predict,
     remove: RemovePixels,
+    order: Tensor,
     target: int,
     activation: OutputActivation,
-    predict: Predict,
-    fractions: Sequence[float],
-    lerf_keeps: bool,
+    counts: tuple[Sequence[int], Sequence[int]],
 ) -> list[Score]:
-    morf, lerf = both_orders(predict, remove, order, fractions, lerf_keeps=lerf_keeps)
+    morf, lerf = both_orders(predict, remove, order, *counts)
     curves = []
     for evaluate_scores in (
         lambda scores: probability(scores, target, activation),
@@ -99,8 +102,23 @@ def _scores(
     return [Score(float(curve.mean()), curve) for curve in curves]
 
 
+def pixel_counts(
+    n_pixels: int, fractions: Sequence[float], *, lerf_keeps: bool = False, truncate: bool = False
+) -> tuple[list[int], list[int]]:
+    """Return how many pixels each fraction removes, in MoRF and in LeRF.
+
+    Args:
+        n_pixels: Number of pixels of the input.
+        fractions: Fractions of the pixels that are removed.
+        lerf_keeps: Whether in LeRF the fractions are those that are kept.
+        truncate: Whether fraction times number is truncated to an integer instead of rounded.
+    """
+    morf = [int(n_pixels * fraction) if truncate else round(n_pixels * fraction) for fraction in fractions]
+    return morf, [n_pixels - count for count in morf] if lerf_keeps else morf
+
+
 def both_orders(
-    predict: Predict, remove: RemovePixels, order: Tensor, fractions: Sequence[float], *, lerf_keeps: bool = False
+    predict: Predict, remove: RemovePixels, order: Tensor, morf_counts: Sequence[int], lerf_counts: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """Compute class scores without the most relevant pixels (MoRF) and without the least relevant (LeRF).
 
@@ -108,22 +126,19 @@ def both_orders(
         predict: Computes class scores of modified inputs.
         remove: Removes pixels from the input.
         order: `(H, W)` the rank of each pixel, 0 for the most relevant.
-        fractions: Fractions of the pixels that are removed.
-        lerf_keeps: Whether in LeRF the fractions are those that are kept.
+        morf_counts: Numbers of pixels that MoRF removes.
+        lerf_counts: Numbers of pixels that LeRF removes.
 
     Returns:
-        The class scores `(n, k)` of MoRF and of LeRF, one row per fraction.
+        The class scores `(n, k)` of MoRF and of LeRF, one row per number.
     """
-    n_pixels = order.numel()
-    morf_counts = [round(fraction * n_pixels) for fraction in fractions]
-    lerf_counts = [n_pixels - count for count in morf_counts] if lerf_keeps else morf_counts
     counts = torch.tensor([*morf_counts, *lerf_counts], device=order.device)[:, None, None]
     # LeRF uses the reversed ranks: the least relevant pixels are removed first.
-    rows = torch.stack([order, n_pixels - 1 - order])
+    rows = torch.stack([order, order.numel() - 1 - order])
     row_of_variant = torch.tensor([0] * len(morf_counts) + [1] * len(lerf_counts), device=order.device)
     scores = predict(lambda which: remove(rows[row_of_variant[which]] < counts[which]), len(counts))
     return scores[: len(morf_counts)], scores[len(morf_counts) :]
 
 
 preset("road/default", road)
-preset("road/rong", road, fractions=(0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9), lerf_keeps=True)
+preset("road/rong", road, fractions=(0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9), lerf_keeps=True, truncate=True)

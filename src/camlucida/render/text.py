@@ -11,6 +11,8 @@ from camlucida.render.fonts import font_for, font_runs, load_font
 MISSING = "□"
 """Replacement for a character that neither the bundled font nor a font of the system has."""
 
+EMPTY_MAP = "the map is empty"
+"""Caption of a map without any value that is displayed, whose overlay is the image itself."""
 BOLD_STROKE = 1 / 56
 """How far a bold letter extends beyond its outline, as a fraction of the font size."""
 

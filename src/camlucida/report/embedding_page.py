@@ -93,8 +93,9 @@ def _sentences(embedding: Embedding, n_points: int, n_images: int) -> list[str]:
     texts = []
     if not math.isnan(embedding.agreement):
         texts.append(
-            f"{format_percent(embedding.agreement)} of the labelled images have a nearest neighbour with the same "
-            "label, by the cosine similarity of the features, not by the positions in the plot."
+            f"{format_percent(embedding.agreement)} of the {embedding.n_comparable:,} images whose class has another "
+            "image have a nearest neighbour of the same class, by the cosine similarity of the features, not by the "
+            "positions in the plot."
         )
     texts.append(
         "Neighbourhoods in the plot are meaningful; distances between groups, and their sizes, are not."

@@ -20,8 +20,8 @@ def format_number(value: float) -> str:
 
 
 def format_interval(low: float, high: float) -> str:
-    """Return an interval, such as "0.58 to 0.64"."""
-    return f"{format_number(low)} to {format_number(high)}" if math.isfinite(low) and math.isfinite(high) else ""
+    """Return an interval, such as "0.58 to 0.64"; a dash if there is none."""
+    return f"{format_number(low)} to {format_number(high)}" if math.isfinite(low) and math.isfinite(high) else "–"
 
 
 def format_p_value(value: float) -> str:

@@ -53,7 +53,15 @@ def image_section(
         rows = [_row(evaluation, renderer, index, displayed, main) for index in indices]
     best = [] if main is None else [_extremes(evaluation, renderer, main, method) for method in displayed]
     note = f"The first {len(displayed)} methods are displayed." if len(methods) > len(displayed) else ""
-    return {"why": note, "rows": rows, "best": [b for b in best if b], "main": main, "left_out": renderer.left_out}
+    box_metric = renderer.box_metric.name if renderer.box_metric else ""
+    return {
+        "why": note,
+        "rows": rows,
+        "best": [b for b in best if b],
+        "main": main,
+        "box_metric": box_metric,
+        "left_out": renderer.left_out,
+    }
 
 
 def _row(

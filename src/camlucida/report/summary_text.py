@@ -108,29 +108,41 @@ def _best_sentence(results: TestResults, metric: str) -> str:
     better = results.evaluation.values[metric].better
     first = order[0]
     head = f"By {metric} ({better}er is better)"
-    value = f"{format_number(first.value)} ({format_interval(first.low, first.high)})"
+    equal_maps = [s for s in order[1:] if results.evaluation.same_maps(first.method, s.method)]
     if len(order) == 1:
-        return f"{head}, {first.method} has {value}."
-    same_maps = [first.method, *(s.method for s in order[1:] if results.evaluation.same_maps(first.method, s.method))]
-    unclear = [
-        s.method for s in order if s.method not in same_maps and results.winner(metric, first.method, s.method) == ""
-    ]
+        return f"{head}, {first.method} has {_value_text(first)}."
     if all(s.value == first.value for s in order):
         return f"{head}, all methods have the same score, {format_number(first.value)}."
-    n_others = len(order) - len(same_maps)
-    if not unclear and n_others:
-        verb = "are" if len(same_maps) > 1 else "is"
-        return (
-            f"{head}, {join_names(same_maps)} {verb} best with {value}, significantly better than all "
-            f"{count_noun(n_others, 'other method')}."
+    # Maps that are equal up to a factor can have different scores by a metric with a threshold: each has its own.
+    leaders = [first, *(s for s in equal_maps if _value_text(s) == _value_text(first))]
+    names, several = join_names([s.method for s in leaders]), len(leaders) > 1
+    others = [s for s in order[1:] if s not in equal_maps]
+    unclear = [s.method for s in others if results.winner(metric, first.method, s.method) == ""]
+    if not others:
+        text = f"{head}, {names} {'have' if several else 'has'} {_value_text(first)}."
+    elif not unclear:
+        text = (
+            f"{head}, {names} {'are' if several else 'is'} best with {_value_text(first)}, significantly better than "
+            f"all {count_noun(len(others), 'other method')}."
         )
-    if not n_others:
-        return f"{head}, {join_names(same_maps)} have {value}."
-    verb = "have" if len(same_maps) > 1 else "has"
-    return (
-        f"{head}, {join_names(same_maps)} {verb} the best score, {value}, but not significantly better than "
-        f"{join_names(unclear)}."
-    )
+    else:
+        text = (
+            f"{head}, {names} {'have' if several else 'has'} the best score, {_value_text(first)}, but not "
+            f"significantly better than {join_names(unclear)}."
+        )
+    return " ".join([text, *_equal_maps_sentence([s for s in equal_maps if s not in leaders])])
+
+
+def _equal_maps_sentence(equal_maps: Sequence[Summary]) -> list[str]:
+    """Return the values of methods whose maps equal the leader's up to a positive factor, but not their scores."""
+    if not equal_maps:
+        return []
+    values = join_names([f"{s.method} {_value_text(s)}" for s in equal_maps])
+    return [f"With maps that are equal up to a positive factor: {values}."]
+
+
+def _value_text(summary: Summary) -> str:
+    return f"{format_number(summary.value)} ({format_interval(summary.low, summary.high)})"
 
 
 def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str]:

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida.attribution.explain import explain
+from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.request import INPUT
 from camlucida.data.datasets import Dataset, sample_indices
 from camlucida.data.images import load_image
@@ -19,6 +21,8 @@ from camlucida.errors import CamlucidaError
 from camlucida.evaluation.evaluate import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.provenance import mismatch
+from camlucida.metrics import Preset
+from camlucida.metrics.common.regions import is_rankable, largest_box, threshold_map
 from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
 from camlucida.render.resize import display_size, resize_image
@@ -42,6 +46,8 @@ class ThumbnailRenderer:
         max_bytes: The remaining size, in bytes.
         left_out: Methods without thumbnails, with the reason.
         layers: The layers that methods without a named layer used.
+        box_metric: The first metric of the run that compares a box of the map with the annotated ones, whose box is
+            drawn; None if there is none.
     """
 
     evaluation: Evaluation
@@ -57,6 +63,7 @@ class ThumbnailRenderer:
         entries = self.evaluation.plan["methods"]
         self._requests = {e["name"]: e for e in entries if "method" in e}
         self._costs = self.evaluation.costs()
+        self.box_metric = next((p for p in self.evaluation.presets.values() if _compares_a_box(p)), None)
 
     def mismatch(self) -> str:
         """Return how the model or the data differ from those of the run, or ""."""
@@ -82,7 +89,20 @@ class ThumbnailRenderer:
         explanation = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
         if "@" not in method and explanation.layer != INPUT:
             self.layers[method] = explanation.layer
-        return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, item.boxes)
+        return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, item.boxes, self._map_boxes(explanation))
+
+    def _map_boxes(self, explanation: Explanation) -> NDArray[np.float64] | None:
+        """Return the box `(1, 4)` of a map by `box_metric`, in pixels of the image; None without one."""
+        if self.box_metric is None:
+            return None
+        settings = self.box_metric.settings
+        saliency = torch.from_numpy(explanation.landed).nan_to_num(nan=0.0).clamp_min(0)
+        if not is_rankable(saliency):
+            return None
+        box: NDArray[np.float64] = largest_box(
+            threshold_map(saliency, settings["threshold"]), settings["region"]
+        ).numpy()
+        return box[None]
 
     def _plain(self, index: int) -> Image.Image:
         item = self.data[index]
@@ -103,20 +123,29 @@ class ThumbnailRenderer:
         return self._cache[key]
 
 
-def thumbnail_of(image: Image.Image, max_px: int, boxes: NDArray[np.float64] | None = None) -> Image.Image:
-    """Return an image at the size of a thumbnail, with its annotated boxes.
+def _compares_a_box(preset: Preset) -> bool:
+    return "boxes" in preset.metric.needs and {"threshold", "region"} <= set(preset.settings)
+
+
+def thumbnail_of(
+    image: Image.Image,
+    max_px: int,
+    boxes: NDArray[np.float64] | None = None,
+    map_boxes: NDArray[np.float64] | None = None,
+) -> Image.Image:
+    """Return an image at the size of a thumbnail, with its annotated boxes and those of its map.
 
     Args:
         image: The image, or an overlay of its size.
         max_px: Maximum length of the longer side in pixels.
-        boxes: Boxes `(n, 4)` in pixels of the image; None if there are none.
+        boxes: Annotated boxes `(n, 4)` in pixels of the image; None if there are none.
+        map_boxes: Boxes of the map `(m, 4)`, likewise.
     """
     size = display_size(image.size, (max_px, max_px))
     thumbnail = resize_image(image, size)
-    if boxes is None:
-        return thumbnail
     scale = [size[0] / image.width, size[1] / image.height] * 2
-    return draw_boxes(thumbnail, boxes * scale)
+    true, predicted = (np.zeros((0, 4)) if each is None else each * scale for each in (boxes, map_boxes))
+    return draw_boxes(thumbnail, true, predicted) if len(true) or len(predicted) else thumbnail
 
 
 def data_uri(image: Image.Image) -> str:

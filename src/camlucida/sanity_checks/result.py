@@ -15,6 +15,7 @@ from camlucida._files import png
 from camlucida.errors import MethodError
 from camlucida.maps import max_scale, upsample
 from camlucida.render.film_strip import Strip, StripFrame, draw_strips
+from camlucida.render.text import EMPTY_MAP
 from camlucida.sanity_checks.verdict import Check, SanityVerdict, Step, judge_check, nanmean
 
 N_FRAMES = 8
@@ -99,7 +100,7 @@ class Sanity:
             StripFrame(
                 max_scale(upsample(maps[i][1][None], size)[0]).numpy(),
                 maps[i][0],
-                _correlation_text(correlations.get(maps[i][0])),
+                _correlation_text(correlations.get(maps[i][0])) if bool((maps[i][1] > 0).any()) else EMPTY_MAP,
             )
             for i in displayed
         ]

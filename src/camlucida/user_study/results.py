@@ -13,15 +13,12 @@ from camlucida._escaping import csv_text
 from camlucida._files import atomic_write
 from camlucida.errors import DataError
 from camlucida.evaluation import Evaluation
-from camlucida.evaluation.statistics import Interval, kendall
+from camlucida.evaluation.statistics import Interval, kendall, percentile_interval
 from camlucida.seeds import check_seed
+from camlucida.user_study.bradley_terry import bradley_terry_strengths
 from camlucida.user_study.study import Answer, Study
 
 N_BOOTSTRAP = 500
-MAX_ITERATIONS, TOLERANCE = 10_000, 1e-10
-"""Limits of the iteration that fits the Bradley-Terry model."""
-PRIOR = 0.1
-"""Number of wins added to each pair in both directions, so that a method that always won has a finite strength."""
 RANKING_COLUMNS = ("method", "strength", "low", "high", "rating", "rating_low", "rating_high", "n_won", "n_compared")
 ANSWER_COLUMNS = ("person", "kind", "image", "winner", "loser", "rating", "seconds")
 
@@ -32,8 +29,9 @@ class MethodRanking:
 
     Attributes:
         method: Name of the method.
-        strength: Bradley-Terry strength on the scale of logits, with mean 0, and its 95 % interval.
-        rating: Mean rating from 1 to 5, with its interval.
+        strength: Bradley-Terry strength on the scale of logits, with mean 0, and its 95 % interval; the ends are NaN
+            for fewer than `MIN_INTERVAL_SIZE` comparisons.
+        rating: Mean rating from 1 to 5, with its interval; the ends are NaN for fewer than `MIN_INTERVAL_SIZE` ratings.
         n_won: Number of pairs that it won.
         n_compared: Number of pairs in which it was compared.
         n_rated: Number of ratings.
@@ -122,8 +120,8 @@ def results(study: Study, evaluation: Evaluation | None = None, *, seed: int = 0
     ranking = [
         MethodRanking(
             method,
-            _interval(strengths[0, k], strengths[1:, k]),
-            _interval(ratings[0, k], ratings[1:, k]),
+            percentile_interval(float(strengths[0, k]), strengths[1:, k], int(wins[k].sum() + wins[:, k].sum())),
+            percentile_interval(float(ratings[0, k]), ratings[1:, k], int(rated[:, k].sum())),
             int(wins[k].sum()),
             int(wins[k].sum() + wins[:, k].sum()),
             int(rated[:, k].sum()),
@@ -155,32 +153,6 @@ def answers_csv(study: Study) -> str:
     )
 
 
-def bradley_terry_strengths(wins: NDArray[np.float64], *, prior: float = PRIOR) -> NDArray[np.float64]:
-    """Compute the strengths of k methods (Bradley & Terry, 1952), on the scale of logits with mean 0.
-
-    The model is P(i beats j) = sigmoid(s_i - s_j). It is fitted by minorisation-maximisation (Hunter, 2004, eq. 3).
-
-    Args:
-        wins: How often i won against j `(..., k, k)`; many tables are fitted at once at little extra cost.
-        prior: Number of wins added to every pair, in both directions.
-
-    Returns:
-        The strengths `(..., k)`.
-    """
-    smoothed = np.asarray(wins, dtype=np.float64) + prior * (1 - np.eye(wins.shape[-1]))
-    games = smoothed + smoothed.swapaxes(-1, -2)
-    total_wins = smoothed.sum(-1)
-    abilities = np.ones(total_wins.shape)
-    for _ in range(MAX_ITERATIONS):
-        previous = abilities
-        abilities = total_wins / (games / (abilities[..., :, None] + abilities[..., None, :])).sum(-1)
-        abilities /= np.exp(np.log(abilities).mean(-1, keepdims=True))
-        if np.abs(np.log(abilities / previous)).max() < TOLERANCE:
-            break
-    log_abilities: NDArray[np.float64] = np.log(abilities)
-    return log_abilities
-
-
 def _answer_arrays(answers: Sequence[Answer], methods: Sequence[str]) -> tuple[NDArray[np.float64], ...]:
     """Return who won against whom `(n, k, k)`, who was rated `(n, k)`, and the ratings `(n,)`; 0 elsewhere."""
     pairs, rated = np.zeros((len(answers), len(methods), len(methods))), np.zeros((len(answers), len(methods)))
@@ -203,13 +175,6 @@ def _bootstrap_counts(answers: Sequence[Answer], rng: np.random.Generator) -> ND
         indices = people[person]
         np.add.at(counts, indices[rng.integers(0, len(indices), len(indices))], 1)
     return counts
-
-
-def _interval(value: float, resampled: NDArray[np.float64]) -> Interval:
-    """Return a value with the 95 % interval of its resampled values."""
-    finite = resampled[~np.isnan(resampled)]
-    low, high = np.quantile(finite, [0.025, 0.975]) if len(finite) else (np.nan, np.nan)
-    return Interval(float(value), float(low), float(high))
 
 
 def _agreement_between_people(answers: Sequence[Answer]) -> float:

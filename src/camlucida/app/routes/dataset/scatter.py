@@ -41,7 +41,8 @@ class Points(Schema):
         label_index: Indices of the labels in `classes`; -1 for no label.
         predicted_index: Indices of the predicted classes in `classes`.
         correct: 1 for correct, 0 for wrong, -1 if there is no label.
-        agreement: The fraction of labelled points whose nearest neighbour, by features, has their label.
+        agreement: The fraction of labelled points whose nearest neighbour, by features, has their label; points that
+            are the only one of their class are not counted.
         colours: Categorical colours (rrggbb), in the order of use.
     """
 
