@@ -256,8 +256,8 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
         ({"target": "unicorn"}, 422, "no class 'unicorn'"),
         ({"target": "top3"}, 422, "for one target"),
         ({"model": "resnet"}, 422, "the app has no model 'resnet'"),
-        ({"image": "s999"}, 404, "is not here"),
-        ({"image": "../etc"}, 422, "picture"),
+        ({"image": "s999"}, 404, "There is no image s999 (any more)."),
+        ({"image": "../etc"}, 422, "image"),
         ({"order": "size"}, 422, "order"),
         ({"offset": -1}, 422, "offset"),
         ({"count": 5000}, 422, "count"),
@@ -273,7 +273,7 @@ def test_refusals(client: TestClient, question: dict[str, Any], status: int, wor
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ({"channel": 5000, "n_images": 2}, "no channel 5000 at layer4: it has 128"),
+        ({"channel": 5000, "n_images": 2}, "layer4 has no channel 5000: it has 128"),
         ({"channel": -1}, "channel"),
         ({"channel": 0, "n_images": 100_000}, "n_images"),
         ({"channel": 0, "layer": "layer9"}, "no layer 'layer9'"),

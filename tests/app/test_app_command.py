@@ -168,7 +168,7 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
         began = time.monotonic()
         code, out, err = run(*SMALL, "--port", str(port))
     assert (code, out) == (2, "")
-    assert err == (f"camlucida: port {port} of 127.0.0.1 is in use. Pass another --port, or 0 for any any).\n")
+    assert err == f"camlucida: port {port} of 127.0.0.1 is in use. Pass another --port, or 0 for any free port.\n"
     assert time.monotonic() - began < soon(2)  # before anything was loaded
 
 
@@ -176,7 +176,7 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
     ("arguments", "said"),
     [
         (("--port", "70000"), "--port 70000 is not a port: pass a number from 0 (any free port) to 65535."),
-        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "0", "--model", "toybo"), "unknown model 'toybo'. Did you mean 'toybox'?"),
         (("--port", "0", "--model", "weights.pth"), "weights.pth"),
         (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
         (("--port", "0", "--model", "toybox", "--data", "empty"), "no images in"),

@@ -70,7 +70,7 @@ ASKED: dict[str, Asking] = {
     ),
     "panel": Asking(
         "/api/explain/panel.png",
-        explain.Drawn,
+        explain.PanelRequest,
         USUAL,
         {**QUESTION, "opacity": 0.2, "colormap": "viridis", "blend": "uniform", "contour": 0.5},
     ),
@@ -99,7 +99,7 @@ ASKED: dict[str, Asking] = {
         "/api/occlude",
         occlude.OccludeRequest,
         {"image": "s1", "mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
-        DOUBT | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "fill": "grey", "keep": True},
+        DOUBT | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "infill": "grey", "keep": True},
     ),
     "vary": Asking(
         "/api/perturb",
@@ -131,8 +131,8 @@ ASKED: dict[str, Asking] = {
     "look": Asking(
         "/api/dataset/analyse",
         runs.AnalysisRequest,
-        {"count": 100},
-        {"model": "toybox:vgg", "count": 300, "seed": 1, "maps": False},
+        {"n_images": 100},
+        {"model": "toybox:vgg", "n_images": 300, "seed": 1, "maps": False},
     ),
     "samples": Asking(
         "/api/samples",
@@ -147,7 +147,7 @@ WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer}
 
 @pytest.fixture(autouse=True)
 def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.app.routes.trust.curves.STEPS", 3)
+    monkeypatch.setattr("camlucida.app.routes.trust.curves.N_STEPS", 3)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_model_with_the_same_weights_is_another_model(path: str) -> None:
     model = load("toybox")
     other = dataclasses.replace(model, spec="renamed", labels=tuple(f"kind {i}" for i in range(10)), layer="layer2")
     page = Page([model, other], open_dataset("toybox", count=6))
-    usual = ALIKE.get(path, {"channel": 1} if path.endswith("top") else {"count": 100})
+    usual = ALIKE.get(path, {"channel": 1} if path.endswith("top") else {"n_images": 100})
     with TestClient(create_app(page), base_url="http://localhost") as client:
         one, two = (
             {**usual, **({"models": [name]} if path == "/api/compare" else {"model": name})}

@@ -194,14 +194,14 @@ def test_points_are_those_of_the_folder(client: TestClient, library: SimpleNames
     assert found["indices"] == [row["index"] for row in known.rows]
     assert [found["classes"][i] for i in found["label_index"]] == [row["label"] for row in known.rows]
     assert [found["classes"][i] for i in found["predicted_index"]] == [row["predicted"] for row in known.rows]
-    assert found["right"] == [int(row["correct"]) for row in known.rows]
+    assert found["correct"] == [int(row["correct"]) for row in known.rows]
     assert found["agreement"] == pytest.approx(known.agreement)
     assert sum(one["count"] for one in found["class_agreement"]) == SCENES
     assert sum(one["agreeing"] for one in found["class_agreement"]) == round(known.agreement * SCENES)
 
 
 def test_another_projection_is_computed_on_the_same_features(client: TestClient, library: SimpleNamespace) -> None:
-    found = asked(client, "points", run="r1", way="pca")
+    found = asked(client, "points", run="r1", projection="pca")
     known = project(library.embedding.features, "pca", seed=0)
     np.testing.assert_allclose(np.column_stack([found["x"], found["y"]]), known.positions, rtol=1e-3, atol=1e-3)
     assert client.get("/api/dataset/points", params={"run": "r1", "projection": "umap"}).status_code == 422
@@ -216,7 +216,7 @@ def test_neighbours_are_the_librarys(client: TestClient, library: SimpleNamespac
 
 
 def test_of_many_pictures_some_are_points(folder: Path, library: SimpleNamespace, monkeypatch: Any) -> None:
-    monkeypatch.setattr(scatter, "POINTS", 12)
+    monkeypatch.setattr(scatter, "MAX_POINTS", 12)
     found = scatter.Scatter(folder / "embedding", 0)
     assert (found.count, len(found.rows)) == (SCENES, 12)
     at = {row["index"]: i for i, row in enumerate(library.embedding.rows)}
@@ -303,12 +303,12 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
         assert "of toybox have changed" in alike["notes"][1]
         assert asked(client, "overall", run="r0")["accuracy"]["value"] == library.mistakes.accuracy.value
         assert {one["image"] for one in asked(client, "errors", run="r0")["items"]} == {None}
-        assert "holds no run" in missing["error"]
+        assert "contains no run" in missing["error"]
         assert "contains no readable run" in unread["error"]
         assert client.get("/api/dataset/overall", params={"run": "r1"}).status_code == 422
         wrong_kind = client.get("/api/dataset/points", params={"run": "r0"})
         assert wrong_kind.status_code == 404
-        assert "holds no embedding" in wrong_kind.json()["detail"]
+        assert "contains no embedding" in wrong_kind.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_what_cannot_be_is_refused(client: TestClient, path: str, values: dict[s
 
 
 def test_only_so_many_pictures_can_be_asked_for(client: TestClient) -> None:
-    for wrong in ({"count": 7}, {"count": 10**6}, {"seed": -1}, {"model": "none"}):
+    for wrong in ({"n_images": 7}, {"n_images": 10**6}, {"seed": -1}, {"model": "none"}):
         assert client.post("/api/dataset/analyse", json=wrong).status_code == 422
 
 

@@ -68,7 +68,7 @@ class TestMaking:
         for path in ("next?person=ann", "results", "results.csv", "answers.csv", "images/" + 16 * "a"):
             answer = client.get(f"/api/study/{path}")
             assert answer.status_code == 404, path
-            assert "no study here" in answer.json()["detail"]
+            assert "no study in the app" in answer.json()["detail"]
 
     def test_what_is_made_is_what_the_library_makes(self, client: TestClient, page: Page, tmp_path: Path) -> None:
         body = {"methods": METHODS, "n_images": 5, "pairs": 2, "ratings": 1, "seed": 11, "model": "toybox:vgg"}
@@ -80,7 +80,7 @@ class TestMaking:
         assert said == client.get("/api/study").json()
         info = said["study"]
         assert (info["model"], info["n_images"], info["pairs"], info["ratings"]) == ("toybox:vgg", 5, 10, 5)
-        chosen = np.random.default_rng(11).choice(len(page.data), 5, reposition=False)
+        chosen = np.random.default_rng(11).choice(len(page.data), 5, replace=False)
         images = [page.images.sample(int(i)).image for i in chosen]
         same = make_study(tmp_path / "same", page.models[1], images, methods=METHODS, pairs=2, ratings=1, seed=11)
         assert page.study is not None
@@ -90,8 +90,8 @@ class TestMaking:
                 for file in (page.study / "study.sqlite", same.path)
             )
             assert one == other
-        for file in (same.folder / "pictures").iterdir():
-            assert (page.study / "pictures" / file.name).read_bytes() == file.read_bytes()
+        for file in (same.folder / "images").iterdir():
+            assert (page.study / "images" / file.name).read_bytes() == file.read_bytes()
 
     def test_answers_that_lie_there_are_not_overwritten(self, client: TestClient, study: Study) -> None:
         before = study.path.read_bytes()
@@ -143,7 +143,7 @@ class TestBlindness:
                 seen.append(picture.content + repr(picture.headers).encode())
             said = say(client, "ann", trial, 1)
             seen.append(said.content)
-            assert set(trial) == {"place", "kind", "question", "original", "maps", "answer"}
+            assert set(trial) == {"position", "kind", "question", "original", "maps", "answer"}
         assert not [text for text in seen for method in METHODS if method.encode() in text.lower()]
         assert len({pair for pair in sides if len(pair) == 2}) > 3, "both sides occur"
 
@@ -151,7 +151,7 @@ class TestBlindness:
         trial = ask(client, "ann")["trial"]
         for id in (trial["original"], *trial["maps"]):
             found = client.get(f"/api/study/images/{id}")
-            file = next((study.folder / "pictures").glob(f"{id}.*"))
+            file = next((study.folder / "images").glob(f"{id}.*"))
             assert found.content == file.read_bytes()
             assert found.headers["content-type"] == "image/png"
             with Image.open(file) as picture:
@@ -167,9 +167,9 @@ class TestBlindness:
         with sqlite3.connect(study.path) as data:
             data.execute("update maps set file = ? where rowid = 1", ("../deadbeefdeadbeef.png",))
             data.execute("update maps set file = ? where rowid = 2", (str(tmp_path / "deadbeefdeadbee1.png"),))
-        (study.folder / "pictures" / "deadbeefdeadbee2.png").symlink_to(tmp_path / "secret")
+        (study.folder / "images" / "deadbeefdeadbee2.png").symlink_to(tmp_path / "secret")
         with sqlite3.connect(study.path) as data:
-            data.execute("update maps set file = ? where rowid = 3", ("pictures/deadbeefdeadbee2.png",))
+            data.execute("update maps set file = ? where rowid = 3", ("images/deadbeefdeadbee2.png",))
         for id in ("deadbeefdeadbeef", "deadbeefdeadbee1", "deadbeefdeadbee2"):
             assert client.get(f"/api/study/images/{id}").status_code == 404
 
@@ -236,7 +236,7 @@ class TestAnswering:
         for wrong in ({"maps": ["0123456789abcdef"]}, {"position": 1}, {"position": 99}):
             refused = say(client, "ann", {**trial, **wrong}, 1)
             assert refused.status_code == 404
-            assert "made anew" in refused.json()["detail"]
+            assert "created again" in refused.json()["detail"]
         if len(trial["maps"]) == 2:
             assert say(client, "ann", {**trial, "maps": trial["maps"][::-1]}, 1).status_code == 404
         assert study.answers() == []
@@ -306,7 +306,7 @@ class TestTheFile:
         holding.execute("begin exclusive")
         refused = say(client, "ann", trial, 1)
         assert refused.status_code == 422
-        assert "held by another program" in refused.json()["detail"]
+        assert "locked by another program" in refused.json()["detail"]
         holding.execute("rollback")
         holding.close()
         assert say(client, "ann", trial, 1).status_code == 200
@@ -320,7 +320,7 @@ class TestTheFile:
 
     def test_a_picture_deleted_meanwhile(self, client: TestClient, study: Study) -> None:
         id = ask(client, "ann")["trial"]["original"]
-        next((study.folder / "pictures").glob(f"{id}.*")).unlink()
+        next((study.folder / "images").glob(f"{id}.*")).unlink()
         answer = client.get(f"/api/study/images/{id}")
         assert answer.status_code == 404
         assert "cannot be read" in answer.json()["detail"]
@@ -329,4 +329,4 @@ class TestTheFile:
         study.path.write_bytes(b"not a database, whatever its name says" * 40)
         answer = client.get("/api/study")
         assert answer.status_code == 422
-        assert "no SQLite file" in answer.json()["detail"]
+        assert "is not an SQLite file" in answer.json()["detail"]

@@ -478,6 +478,6 @@ def test_a_fault_of_ours_is_one_sentence_and_one_trace(
     monkeypatch.setattr("camlucida.app.routes.explain._cached_or_computed", fault)
     told = client.post("/api/explain", json={"image": "s1"})
     assert told.status_code == 500
-    assert told.json()["detail"] == "The server failed; the terminal has the details."
+    assert told.json()["detail"] == "The server failed; the details are in the terminal where it was started."
     assert caplog.text.count("ZeroDivisionError: secret") == 1
     assert told.headers["content-security-policy"]

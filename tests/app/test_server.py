@@ -252,22 +252,22 @@ def test_where_all_are_at_work_one_more_is_told_to_come_back(site: Running) -> N
         gate.wait(5)
         return b"1"
 
-    errands = [site.page.queues.lanes["quick"].enter(work, Job()) for _ in range(2)]
+    entries = [site.page.queues.by_name["quick"].enter(work, Job()) for _ in range(2)]
     busy = [site.connect() for _ in range(SHORT.connections)]
     for connection in busy:
         connection.sendall(b"GET /api/samples HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: site.page.queues.lanes["quick"].inside == 2 + len(busy))
+    until(lambda: site.page.queues.by_name["quick"].inside == 2 + len(busy))
     answer = get(site, "/api/start")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "5"
     assert HEADERS.items() <= answer.headers.items()
     for connection in busy:
         connection.close()
-    until(lambda: site.page.queues.lanes["quick"].inside == 2)  # who left waits no more
+    until(lambda: site.page.queues.by_name["quick"].inside == 2)  # who left waits no more
     assert get(site, "/api/start").status == 200
     gate.set()
-    for errand in errands:
-        errand.answer.result(5)
+    for entry in entries:
+        entry.result.result(5)
 
 
 def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> None:
@@ -280,15 +280,15 @@ def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> Non
 
 
 def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
-    lane = site.page.queues.lanes["long"]
+    queue = site.page.queues.by_name["long"]
     body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
     head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
     connection = site.connect()
     connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
     until(lambda: b"event: progress" in connection.recv(1 << 16), 20)
-    assert lane.inside == 1
+    assert queue.inside == 1
     connection.close()
-    assert lane.empty(5)
+    assert queue.empty(5)
 
 
 # --- clients that hang up
@@ -392,7 +392,7 @@ def test_an_endless_upload_is_refused_while_it_comes_and_its_sender_can_read_why
         connection.sendall(b"0\r\n\r\n")
         answer = read(received(connection))
     assert answer.status == 413
-    assert answer.json["detail"] == "That is more than 25 MB. Upload a smaller image."
+    assert answer.json["detail"] == "The file is larger than 25 MB. Upload a smaller image."
     assert answer.headers["connection"] == "close"
     assert most[0] < 90 << 20  # the 25 MB, once more where they are joined, and what is on its way
 
@@ -415,7 +415,7 @@ def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -
     init = SecurityMiddleware.__init__
 
     def impatient(self: SecurityMiddleware, *args: Any, **options: Any) -> None:
-        init(self, *args, **options, patience=0.2)
+        init(self, *args, **options, max_pause_s=0.2)
         made.append(self)
 
     monkeypatch.setattr(SecurityMiddleware, "__init__", impatient)
@@ -429,7 +429,7 @@ def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -
             answer = asked(site, head + rest)
             assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert get(site, "/api/start").status == 200
-    assert made[0].held == 0
+    assert made[0].n_bytes_held == 0
 
 
 # --- pictures that are none
@@ -474,17 +474,17 @@ def encoded(kind: str, **how: Any) -> bytes:
         (b"", "empty"),
         (encoded("JPEG")[:700], "truncated"),
         (encoded("PNG")[:700], "truncated"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "no picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "not in an image format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG"),
         (b"<!doctype html><script>alert(1)</script>", "HTML"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(id) run\n", "PostScript"),
-        (b"\xc5\xd0\xd3\xc6" + bytes(60) + b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),  # EPS with a preview
+        (b"\xc5\xd0\xd3\xc6" + bytes(60) + b"%!PS-Adobe-3.0 EPSF-3.0\n", "not in an image format"),  # EPS with a preview
         (b"%PDF-1.7\n", "PDF"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(100), "HEIC"),
         (b"PK\x03\x04" + bytes(100), "ZIP"),
         (b"\x1f\x8b" + bytes(100), "gzip"),
         (b"push graphic-context\nfill 'url(https://evil.example/x.jpg\"|id\")'\n", "text"),  # ImageTragick
-        (os.urandom(5000), "no picture"),
+        (os.urandom(5000), "not in an image format"),
     ],
 )
 def test_what_is_no_picture_is_refused_with_a_sentence(site: Running, content: bytes, said: str) -> None:
@@ -624,7 +624,7 @@ def test_why_it_cannot_listen() -> None:
 @pytest.mark.parametrize("host", ["no such host", "a" * 300, "127.0.0.1.1.1", "\ud800"])
 @pytest.mark.network
 def test_a_host_that_there_is_not(host: str) -> None:
-    with pytest.raises(CamlucidaError, match="is known"):
+    with pytest.raises(CamlucidaError, match="cannot be resolved"):
         listen(host, 0)
 
 
@@ -664,7 +664,7 @@ def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> N
         slow = site.connect()
         slow.sendall(GET)
         connections.append(slow)
-        until(lambda: site.page.queues.lanes["long"].inside == 2)
+        until(lambda: site.page.queues.by_name["long"].inside == 2)
         began = time.monotonic()
         site.server.should_exit = True
         until(lambda: not site.server.server_state.connections)

@@ -106,10 +106,10 @@ def test_by_how_sure_the_model_is(client: TestClient) -> None:
 
 def test_a_model_is_asked_once_about_a_sample(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     found = asked(client, prediction="correct", n=100)
-    monkeypatch.setattr("camlucida.app.model_entry._asked", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("camlucida.app.model_entry._predict", lambda *_: pytest.fail("asked again"))
     assert asked(client, prediction="correct", n=100) == found
-    assert len(page.served["toybox"].said) == len(page.data)
-    assert not page.served["toybox:vgg"].said
+    assert len(page.served["toybox"].predictions) == len(page.data)
+    assert not page.served["toybox:vgg"].predictions
 
 
 def test_a_search_ends_after_so_many_and_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_the_verdict_is_that_of_the_library(client: TestClient, page: Page) -> N
     assert (told["level"], told["reasons"]) == (true["level"], true["reasons"])
     assert told["position_test"]["p"] == true["position_test"]["p"]
     np.testing.assert_allclose(told["position_test"]["drops"], true["position_test"]["drops"], atol=1e-6)
-    for key in ("edge", "classes", "noise", "shifts"):
+    for key in ("border_test", "classes", "noise", "shifts"):
         assert told[key] == true[key]
     assert told["confidence"] == true["confidence"]
     copies = [one["correlation"] for one in (*told["noise"], *told["shifts"])]
@@ -132,8 +132,8 @@ def test_what_cannot_be_doubted_is_told_in_a_sentence(client: TestClient, wrong:
     paths: dict[str, dict[str, Any]] = {
         "trust": {},
         "curves": {},
-        "vary": {"angle": 5},
-        "cover": {"mask": mask(square())},
+        "perturb": {"angle": 5},
+        "occlude": {"mask": mask(square())},
     }
     for path, more in paths.items():
         answer = client.post(f"/api/{path}", json={"image": "s0", **more, **wrong})
@@ -220,7 +220,7 @@ def test_the_order_gives_the_picture_at_every_point(client: TestClient, page: Pa
     told = client.post("/api/curves", json={"image": "s1"}).json()
     walked, found = told["steps"], evidence(page, "s1")
     order = walked["order"]
-    first = np.frombuffer(base64.b64decode(order["original_map"]), np.uint8).reshape(order["height"], order["width"])
+    first = np.frombuffer(base64.b64decode(order["first"]), np.uint8).reshape(order["height"], order["width"])
     pixels = first.size
     for point in (0, 7, 20, 28):
         assert (first <= point).sum() == round(pixels * point / 28)
@@ -258,7 +258,7 @@ def test_covering_is_asking_about_the_covered_picture(client: TestClient, page: 
             assert k["after"] == pytest.approx(after[k["index"]], abs=1e-5)
     heat = unpacked(EncodedMap(**told["map"]["map"]))[0]
     np.testing.assert_allclose(heat, then.raw, atol=2e-3 * float(then.raw.abs().max()))
-    assert image(told["image"]).size == made.size
+    assert image(told["preview"]).size == made.size
 
 
 def test_the_map_stays_that_of_the_class_when_the_model_says_another(client: TestClient, page: Page) -> None:
@@ -288,7 +288,7 @@ def test_bits_are_read_row_by_row(client: TestClient, page: Page) -> None:
     marked[:3, 6:] = True
     told = client.post("/api/occlude", json={"image": "s0", "mask": mask(marked), "infill": "grey"}).json()
     width, height = page.images.find("s0").image.size
-    made = np.asarray(image(told["image"]))
+    made = np.asarray(image(told["preview"]))
     assert (made[height // 8, -width // 8] == 128).all()
     assert not (made[-height // 8, width // 8] == 128).all()
 
@@ -309,7 +309,7 @@ def test_a_large_picture_is_covered_at_a_smaller_size(client: TestClient, page: 
     told = client.post("/api/occlude", json={"image": which, "mask": mask(np.zeros((4, 4), dtype=bool))}).json()
     assert told["map"]["geometry"]["original"] == [1024, 768]
     assert all(one["before"] == one["after"] for one in told["classes"])
-    assert image(told["image"]).size == (512, 384)
+    assert image(told["preview"]).size == (512, 384)
 
 
 @pytest.mark.parametrize(
@@ -370,4 +370,4 @@ def test_changes_are_bounded(client: TestClient, wrong: dict[str, Any]) -> None:
 def test_a_forgotten_picture_is_told(client: TestClient) -> None:
     answer = client.post("/api/perturb", json={"image": "u" + "0" * 24})
     assert answer.status_code == 404
-    assert "drop it again" in answer.json()["detail"]
+    assert "Select it or upload it again" in answer.json()["detail"]
