@@ -1872,10 +1872,10 @@ export interface components {
             colormap?: string | null;
             /**
              * Blend
-             * @default heat
+             * @default saliency
              * @enum {string}
              */
-            blend: "heat" | "uniform";
+            blend: "saliency" | "uniform";
             /** Contour */
             contour?: number | null;
         };

@@ -1,4 +1,4 @@
-"""The tab Compare, as people use it; its numbers are the library's."""
+"""The tab Compare in a browser; its numbers equal those of the library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def settled(page: Any, maps: int | None = None) -> None:
-    """Everything has come and is painted; so many maps."""
+    """Wait until all maps, or the given number of them, are painted."""
     page.wait_for_selector(f"{DRAWN}:not([aria-busy])" if maps is None else f'.compare[data-drawn$=" {maps}"]')
 
 
@@ -33,14 +33,14 @@ def of_map(page: Any, method: str, target: str) -> Any:
     return page.locator(f'.compare button.cell[data-key="toybox|{method}|{target}|default layer"]')
 
 
-def test_it_opens_with_four_methods_and_two_classes(
+def test_default_selection_is_four_methods_and_two_classes(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#compare?picture=s3")
     settled(page)
     heads = page.locator(".compare .grid thead th").all_inner_texts()
     assert [text.split("\n")[0] for text in heads] == ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
-    assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM knows no class: one map over both rows
+    assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM is class-free: one map spans both rows
     assert page.locator(".compare .grid td.spans").get_attribute("rowspan") == "2"
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
@@ -74,7 +74,7 @@ def test_it_opens_with_four_methods_and_two_classes(
     screenshot(page, "compare")
 
 
-def test_a_link_restores_everything(tab: Callable[..., Any]) -> None:
+def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
     where = (
         "#compare?picture=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
         "&compare.targets=predicted,3&compare.across=layer&compare.scale=one&compare.view=side"
@@ -99,7 +99,7 @@ def test_a_link_restores_everything(tab: Callable[..., Any]) -> None:
     assert again.url.split("#")[1] == page.url.split("#")[1]
 
 
-def test_two_maps_are_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab("#compare?picture=s3")
     settled(page)
     of_map(page, "hires_cam", "runner-up").click()
@@ -134,7 +134,7 @@ def test_two_maps_are_chosen_and_swiped(tab: Callable[..., Any], screenshot: Cal
     screenshot(page, "compare-swipe")
 
 
-def test_the_difference_is_of_maps_divided_by_their_maximum(
+def test_difference_of_maps_divided_by_their_maximum(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#compare?picture=s3&compare.view=difference")
@@ -161,7 +161,7 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     screenshot(page, "compare-difference")
 
 
-def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
     page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
@@ -178,7 +178,7 @@ def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tu
     assert names[-1].split(" · ")[0] in page.locator('.compare [data-is="B"]').get_attribute("aria-label")
 
 
-def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
+def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.view=flicker")
     settled(page)
     for letter in "BAB":
@@ -202,9 +202,7 @@ def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
     assert stage.get_attribute("data-shows") == "A"
 
 
-def test_what_does_not_fit_says_why_and_the_rest_is_there(
-    tab: Callable[..., Any], screenshot: Callable[..., None]
-) -> None:
+def test_errors_are_shown_in_their_cells(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab(
         "#compare?picture=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
         "&compare.targets=predicted",
@@ -219,7 +217,9 @@ def test_what_does_not_fit_says_why_and_the_rest_is_there(
     screenshot(page, "compare-models")
 
 
-def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_differing_predictions_are_shown_and_a_class_can_be_added(
+    tab: Callable[..., Any], site: tuple[str, Page]
+) -> None:
     _, served = site
     names = ["toybox", "toybox:cleverhans"]
     for index in range(60):
@@ -235,8 +235,8 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
     assert [row[3].split(",")[0] for row in rows] == ["predicted", "runner-up"] * 2
     verdict = page.locator(".compare .agreement")
     assert verdict.get_attribute("data-agree") == "no"
-    assert f"toybox says {best[0]}" in verdict.inner_text()
-    assert f"toybox:cleverhans says {best[1]}" in verdict.inner_text()
+    assert f"toybox predicts {best[0]}" in verdict.inner_text()
+    assert f"toybox:cleverhans predicts {best[1]}" in verdict.inner_text()
     assert len(keys(page)) == 12
     page.locator(".compare .opinions .each > div").nth(0).locator(".guess").nth(4).click()
     page.wait_for_url(re.compile(r"compare\.targets"))
@@ -245,7 +245,7 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
     assert re.search(r"compare\.targets=predicted%2Crunner-up%2C\d", page.url)
 
 
-def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
+def test_methods_can_be_added_and_removed(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.targets=predicted")
     settled(page)
     group = page.get_by_role("group", name="Methods")
@@ -263,7 +263,7 @@ def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
     settled(page, 4)
 
 
-def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """The weaker class is paler than on its own scale, by as much as its map is lower."""
     _, served = site
     model, picture = served.served["toybox"].model, served.images.sample(3).image
@@ -290,7 +290,7 @@ def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page])
     assert "compare.scale=one" in page.url
 
 
-def test_slow_methods_come_late_and_can_be_stopped(tab: Callable[..., Any]) -> None:
+def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
     page.wait_for_selector(".compare button.cell")  # Grad-CAM is there while the other runs
     assert page.locator(".compare td.why", has_text="…").count() == 3
@@ -302,7 +302,7 @@ def test_slow_methods_come_late_and_can_be_stopped(tab: Callable[..., Any]) -> N
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
 
-def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) -> None:
+def test_too_many_maps_are_reported_before_the_request(tab: Callable[..., Any]) -> None:
     targets = ",".join(map(str, range(10)))
     page = tab(
         "#compare?picture=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
@@ -316,7 +316,7 @@ def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) ->
     assert "/api/compare" in page.requests_seen
 
 
-def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
+def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
     settled(page)
     with page.expect_download() as coming:
@@ -332,7 +332,7 @@ def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
     assert made.getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_on_a_phone_only_the_grid_scrolls(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab("#compare?picture=s3", viewport=PHONE, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -348,7 +348,7 @@ def test_on_a_phone_only_the_grid_scrolls(tab: Callable[..., Any], screenshot: C
     screenshot(page, "compare-phone")
 
 
-def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Of two models, read off the canvas at a few points."""
     page = tab(
         "#compare?picture=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted"

@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]
         yield address, page
 
 
-def test_a_point_shows_its_picture(
+def test_point_shows_its_image(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=scatter")
@@ -68,7 +68,7 @@ def test_a_point_shows_its_picture(
     assert f"picture=s{rows[known[0]]['index']}" in page.url
 
 
-def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_points_are_found_under_the_pointer_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#dataset?dataset.part=scatter&dataset.colour=right")
     page.wait_for_selector(".scatter[data-drawn='r1 tsne right']")
     page.locator(".plane canvas").scroll_into_view_if_needed()
@@ -107,7 +107,7 @@ def on_canvas(places: Any, box: dict[str, float], zoom: float) -> list[tuple[flo
     return [(float(x), float(y)) for x, y in found + 1]
 
 
-def test_a_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
+def test_one_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
     page = tab("#dataset?dataset.part=scatter")
     page.wait_for_selector(".scatter[data-drawn]")
     button = page.locator(".scatter .legend button").first
@@ -127,7 +127,7 @@ def test_a_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
     assert cells.first.inner_text() == str(count)
 
 
-def test_a_cell_shows_its_pictures_with_both_maps(
+def test_cell_shows_its_images_with_both_maps(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=confusion")
@@ -155,7 +155,7 @@ def test_a_cell_shows_its_pictures_with_both_maps(
     page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
 
 
-def test_errors_are_sorted_and_open(
+def test_errors_can_be_sorted_and_opened(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=errors")
@@ -179,7 +179,7 @@ def test_errors_are_sorted_and_open(
     page.wait_for_selector(".look[data-drawn]")
 
 
-def test_an_evaluation_is_sorted_by_its_metric(
+def test_evaluation_can_be_sorted_by_metric(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=evaluation")
@@ -197,7 +197,7 @@ def test_an_evaluation_is_sorted_by_its_metric(
     screenshot(page, "dataset-evaluation")
 
 
-def test_looking_over_can_be_stopped_and_goes_on(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_analysis_can_be_stopped_and_resumed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#dataset?dataset.part=scatter&model=toybox")
     page.wait_for_selector(".scatter[data-drawn]")
     page.click(".looking summary")

@@ -116,9 +116,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     raise AssertionError(what)
 
 
-def test_the_whole_way_by_keyboard_alone(
-    tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]
-) -> None:
+def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]) -> None:
     page = tab("#study")
     page.wait_for_selector('.study[data-drawn="entry"]')
     tab_to(page, ".study input")
@@ -174,7 +172,7 @@ def test_the_whole_way_by_keyboard_alone(
     assert Path(saved.value.path()).read_text().count("\n") == 1 + 9
 
 
-def test_a_key_held_down_and_keys_for_others_answer_nothing_more(tab: Callable[..., Any], study: Study) -> None:
+def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], study: Study) -> None:
     page = tab("#study")
     page.locator(".study input").fill("bob")
     page.keyboard.press("Enter")
@@ -193,8 +191,8 @@ def test_a_key_held_down_and_keys_for_others_answer_nothing_more(tab: Callable[.
     assert len(kept(study.path, "bob")) == 1
 
 
-def test_the_next_pair_is_there_before_it_is_wanted(tab: Callable[..., Any], study: Study) -> None:
-    """When an answer is given, no picture is asked for that the next question shows."""
+def test_next_question_is_preloaded(tab: Callable[..., Any], study: Study) -> None:
+    """The images of the next question are loaded before an answer is given."""
     page = tab("#study")
     page.locator(".study input").fill("cleo")
     page.keyboard.press("Enter")
@@ -207,7 +205,7 @@ def test_the_next_pair_is_there_before_it_is_wanted(tab: Callable[..., Any], stu
         assert on_screen <= before
 
 
-def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], study: Study) -> None:
+def test_failed_answer_can_be_repeated(tab: Callable[..., Any], study: Study) -> None:
     page = tab("#study")
     page.locator(".study input").fill("dora")
     page.keyboard.press("Enter")
@@ -222,7 +220,7 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], stud
     assert len(kept(study.path, "dora")) == 1
 
 
-def test_by_thumb_on_a_phone(
+def test_study_on_a_phone(
     tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
 ) -> None:
     """In the dark: every question fits the screen without scrolling, the buttons are large enough for a thumb."""
@@ -256,7 +254,7 @@ def test_by_thumb_on_a_phone(
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_a_study_is_made_on_the_page(
+def test_study_can_be_created_in_the_app(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#study")
@@ -289,7 +287,7 @@ def test_a_study_is_made_on_the_page(
     assert (about["methods"], about["n_images"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
 
 
-def test_nothing_of_it_is_out_of_reach(
+def test_accessibility(
     tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
 ) -> None:
     """In the light, on a wide screen: while a question is asked, and in the results."""
