@@ -91,7 +91,7 @@ def test_routes_conform_to_their_description(method: str, path: str, mode: Gener
         suppress_health_check=list(HealthCheck),
     )
     def asked(case: schemathesis.Case) -> None:
-        if time.monotonic() > until:
+        if statuses and time.monotonic() > until:  # at least one request, however busy the machine is
             return
         draw = random.Random(repr((case.path_parameters, case.query, case.body)))
         if mode is GenerationMode.POSITIVE and draw.random() < 0.5:
