@@ -131,7 +131,7 @@ def _serious(said: Any) -> bool:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[..., Path]:
+def image_file(tmp_path: Path) -> Callable[..., Path]:
     """A file of a drawn scene, or of given bytes, to be uploaded."""
 
     def make(name: str = "cat.png", content: bytes | None = None, size: int = 320, **scene: Any) -> Path:

@@ -45,9 +45,9 @@ def test_default_selection_is_four_methods_and_two_classes(
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
-    eigen = cl.explain(model, picture, method="eigen_cam")
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
+    eigen = cl.explain(model, image, method="eigen_cam")
     best, second = made.axis("target")
     rows = page.locator(".compare .grid tbody th").all_inner_texts()
     assert [text.split("\n")[0] for text in rows] == [best, second]
@@ -64,8 +64,8 @@ def test_default_selection_is_four_methods_and_two_classes(
         assert float(text) == pytest.approx(table[row, column], abs=0.0051)
     pairs = sorted((table[i, j], i, j) for i in range(7) for j in range(i))
     names = [*(f"{e.method} · {e.target}" for e in made), "eigen_cam"]
-    told = page.locator(".compare .matrix .told").all_inner_texts()
-    for sentence, (value, i, j) in zip(told, (pairs[-1], pairs[0]), strict=True):
+    text = page.locator(".compare .matrix .told").all_inner_texts()
+    for sentence, (value, i, j) in zip(text, (pairs[-1], pairs[0]), strict=True):
         assert names[i] in sentence
         assert names[j] in sentence
         assert f"{value:.2f}".replace("-", "−") in sentence
@@ -140,8 +140,8 @@ def test_difference_of_maps_divided_by_their_maximum(
     page = tab("#compare?picture=s3&compare.view=difference")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    a, b = (cl.explain(model, picture, method=method) for method in ("grad_cam", "layer_cam"))
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    a, b = (cl.explain(model, image, method=method) for method in ("grad_cam", "layer_cam"))
     wanted = np.clip(a.landed, 0, None) / a.landed.max() - np.clip(b.landed, 0, None) / b.landed.max()
     caption = page.locator(".compare .swipe figcaption").inner_text()
     assert float(re.search(r"largest difference is (\d\.\d\d)", caption)[1]) == pytest.approx(
@@ -152,8 +152,8 @@ def test_difference_of_maps_divided_by_their_maximum(
     box = canvas.bounding_box()
     for x, y in ((30, 40), (60, 50), (48, 70), (20, 20)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
-        told = page.locator(".compare .swipe .reading.on").inner_text()
-        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.02)
+        text = page.locator(".compare .swipe .reading.on").inner_text()
+        assert float(text.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.02)
         values = page.locator(".compare .swipe .values").inner_text()
         found = re.findall(r"[AB] (-?[\d.]+(?:e[+-]?\d+)?)", values.replace("−", "-"))
         shown = [float(one) for one in found]
@@ -166,8 +166,8 @@ def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: 
     page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=methods, layer=layers)
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method=methods, layer=layers)
     wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
     names = page.locator(".compare .matrix tbody th").all_inner_texts()
     shown = [float(text.replace("−", "-")) for text in page.locator(".compare button.pair").all_inner_texts()]
@@ -223,12 +223,12 @@ def test_differing_predictions_are_shown_and_a_class_can_be_added(
     _, served = site
     names = ["toybox", "toybox:cleverhans"]
     for index in range(60):
-        picture = served.images.sample(index)
-        best = [cl.explain(served.served[name].model, picture.image).predictions[0].name for name in names]
+        image = served.images.sample(index)
+        best = [cl.explain(served.served[name].model, image.image).predictions[0].name for name in names]
         if best[0] != best[1]:
             break
     methods = "grad_cam,layer_cam,hires_cam"
-    page = tab(f"#compare?picture={picture.id}&compare.models={','.join(names)}&compare.methods={methods}")
+    page = tab(f"#compare?picture={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
     settled(page)
     rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
     assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
@@ -266,8 +266,8 @@ def test_methods_can_be_added_and_removed(tab: Callable[..., Any]) -> None:
 def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """The weaker class is paler than on its own scale, by as much as its map is lower."""
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method="layer_cam")
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method="layer_cam")
     tops = [float(e.landed.max()) for e in made]
     weak = int(np.argmin(tops))
     assert tops[weak] < 0.8 * tops[1 - weak]
@@ -275,17 +275,17 @@ def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#compare?picture=s3&compare.methods=layer_cam,grad_cam")
     settled(page)
 
-    def heat() -> float:
+    def colour_strength() -> float:
         """How far the cell is from the photo alone."""
         url = page.locator(f'[data-key="{key}"] canvas').evaluate("one => one.toDataURL()")
         cell = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
-        photo = picture.resize(cell.size, Image.Resampling.NEAREST).convert("RGB")
+        photo = image.resize(cell.size, Image.Resampling.NEAREST).convert("RGB")
         return float(np.abs(np.asarray(cell, float) - np.asarray(photo, float)).mean())
 
-    own = heat()
+    own = colour_strength()
     page.locator("#compare-scale").check()
     page.wait_for_selector('.compare[data-scale="one"]')
-    assert heat() < 0.95 * own
+    assert colour_strength() < 0.95 * own
     assert "share a scale" in page.locator(".compare .summary").inner_text()
     assert "compare.scale=one" in page.url
 
@@ -328,7 +328,7 @@ def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
     assert made.height > 1000
     colours = made.getcolors(1 << 24)
     assert colours is not None
-    assert len(colours) > 5000  # photographs and heat, not only paper
+    assert len(colours) > 5000  # photographs and maps, not only background
     assert made.getpixel((4, 4)) == (255, 255, 255)
 
 
@@ -355,8 +355,8 @@ def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, P
     )
     settled(page)
     _, served = site
-    picture = served.images.sample(3).image
-    made = [cl.explain(served.served[name].model, picture) for name in ("toybox", "toybox:vgg")]
+    image = served.images.sample(3).image
+    made = [cl.explain(served.served[name].model, image) for name in ("toybox", "toybox:vgg")]
     landed = np.stack([to_image_grid(e.map, e.geometry).numpy() for e in made])
     wanted = (np.clip(landed, 0, None) / landed.max(axis=(1, 2), keepdims=True)).std(axis=0)
     canvas = page.locator(".compare .apart canvas")
@@ -364,5 +364,5 @@ def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, P
     box = canvas.bounding_box()
     for x, y in ((30, 40), (60, 50), (48, 70)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
-        told = page.locator(".compare .apart .reading.on").inner_text()
-        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)
+        text = page.locator(".compare .apart .reading.on").inner_text()
+        assert float(text.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)

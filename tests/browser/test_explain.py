@@ -140,10 +140,10 @@ def test_map_value_by_keyboard(look: Open, site: tuple[str, Page]) -> None:
     overlay.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp"):  # the first shows it in the middle
         overlay.press(key)
-    picture = site[1].images.find("s3").image
-    landed = explain(site[1].models[0], picture).landed
-    far = max(1, round(max(picture.size) / 64))
-    x, y = picture.width // 2 + far, picture.height // 2 - 3 * far
+    image = site[1].images.find("s3").image
+    landed = explain(site[1].models[0], image).landed
+    far = max(1, round(max(image.size) / 64))
+    x, y = image.width // 2 + far, image.height // 2 - 3 * far
     for kind in ("photo", "heat", "overlay"):
         reading = page.locator(f".look .view.{kind} .reading")
         assert float(reading.inner_text().split(" · ")[0]) == pytest.approx(float(landed[y, x]), rel=6e-3, abs=1e-4)
@@ -215,9 +215,9 @@ def test_bar_explains_its_class(look: Open) -> None:
 
 
 @pytest.mark.parametrize("way", ["file", "drop", "paste"])
-def test_upload(look: Open, picture: Callable[..., Path], way: str) -> None:
+def test_upload(look: Open, image_file: Callable[..., Path], way: str) -> None:
     page = look()
-    file = picture(f"my {way}.png")
+    file = image_file(f"my {way}.png")
     if way == "file":
         page.set_input_files('.look input[type="file"]', str(file))
     elif way == "drop":
@@ -230,13 +230,13 @@ def test_upload(look: Open, picture: Callable[..., Path], way: str) -> None:
     assert "true class" not in page.locator(".look .headline").inner_text()
 
 
-def test_invalid_upload_keeps_the_view(look: Open, picture: Callable[..., Path]) -> None:
+def test_invalid_upload_keeps_the_view(look: Open, image_file: Callable[..., Path]) -> None:
     page = look()
     before = page.locator(".look").get_attribute("data-drawn")
-    page.evaluate(DROP, carried(picture("notes.txt", content=b"only words")))
+    page.evaluate(DROP, carried(image_file("notes.txt", content=b"only words")))
     page.wait_for_selector("#said.error")
     assert "notes.txt" in page.locator("#said").inner_text()
-    heavy = picture("huge.png", content=b"\0" * (26 << 20))
+    heavy = image_file("huge.png", content=b"\0" * (26 << 20))
     page.set_input_files('.look input[type="file"]', str(heavy))
     page.wait_for_selector("#said.error >> text=the limit is 25")
     assert page.locator(".look").get_attribute("data-drawn") == before

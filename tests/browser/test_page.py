@@ -113,7 +113,7 @@ def test_partly_invalid_link_shows_a_sample(tab: Callable[..., Any]) -> None:
     assert page.locator(".panel.look .pictures img").count() >= 20
 
 
-def test_unreachable_server_and_reconnection(tab: Callable[..., Any], picture: Callable[..., Path]) -> None:
+def test_unreachable_server_and_reconnection(tab: Callable[..., Any], image_file: Callable[..., Path]) -> None:
     """The message says that the server does not answer, and disappears afterwards."""
     page = tab()
     page.wait_for_selector(".panel.look[data-drawn]")
@@ -121,7 +121,7 @@ def test_unreachable_server_and_reconnection(tab: Callable[..., Any], picture: C
     page.locator(".panel.look .pictures img").nth(19).click()
     page.wait_for_selector(".panel.look .trouble p")
     assert "does not answer" in page.locator(".panel.look .trouble").inner_text()
-    page.locator("input[type=file]").first.set_input_files(picture())
+    page.locator("input[type=file]").first.set_input_files(image_file())
     page.wait_for_selector("#said.error")
     page.context.unroute("**/api/**")
     page.get_by_role("button", name="Shuffle").click()

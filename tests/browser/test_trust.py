@@ -146,7 +146,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
     page = tab(part("stability"))
     page.wait_for_selector('.stability[data-at^="0 "]')
     assert number(page, ".stability", "correlation") == 1
-    dial = page.get_by_role("slider", name="Turn")
+    dial = page.get_by_role("slider", name="Rotation")
     dial.focus()
     for _ in range(3):
         dial.press("ArrowRight")
@@ -164,8 +164,8 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
 def test_link_restores_the_perturbation(tab: Open) -> None:
     page = tab(part("stability", **{"doubt.angle": "-20", "doubt.noise": "0.02"}))
     page.wait_for_selector('.stability[data-at^="-20 0.02"]')
-    assert page.get_by_role("slider", name="Turn").input_value() == "-20"
-    assert "As it is" in page.locator(".stability .views").inner_text()
+    assert page.get_by_role("slider", name="Rotation").input_value() == "-20"
+    assert "Unmodified" in page.locator(".stability .views").inner_text()
 
 
 def test_another_class_is_tested(tab: Open) -> None:
