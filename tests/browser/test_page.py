@@ -114,13 +114,13 @@ def test_partly_invalid_link_shows_a_sample(tab: Callable[..., Any]) -> None:
 
 
 def test_unreachable_server_and_reconnection(tab: Callable[..., Any], image_file: Callable[..., Path]) -> None:
-    """The message says that the server does not answer, and disappears afterwards."""
+    """The message says that the server does not respond, and disappears afterwards."""
     page = tab()
     page.wait_for_selector(".panel.look[data-drawn]")
     page.context.route("**/api/**", lambda route: route.abort("connectionrefused"))
     page.locator(".panel.look .pictures img").nth(19).click()
     page.wait_for_selector(".panel.look .trouble p")
-    assert "does not answer" in page.locator(".panel.look .trouble").inner_text()
+    assert "does not respond" in page.locator(".panel.look .trouble").inner_text()
     page.locator("input[type=file]").first.set_input_files(image_file())
     page.wait_for_selector("#said.error")
     page.context.unroute("**/api/**")
