@@ -119,7 +119,7 @@ def test_painting_sends_no_requests(look: Open) -> None:
     before = len(page.requests_seen)
     seen = [canvas(page)]
     for name, key in (("Opacity", "PageUp"), ("Threshold", "PageUp"), ("Contour at the threshold", "PageUp")):
-        page.get_by_label(name).press(key)
+        page.get_by_label(name, exact=True).press(key)
         page.evaluate(FRAMES)
         seen.append(canvas(page))
     page.get_by_label("viridis").check()
