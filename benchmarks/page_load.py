@@ -221,7 +221,7 @@ def serve() -> None:
     """Says the port."""
     data = open_dataset("toybox", count=SCENES)
     made = Page([load(name) for name in MODELS], data)
-    for kept in vars(made.memory).values():
+    for kept in vars(made.caches).values():
         if isinstance(kept, Cache):
             kept.max_bytes = KEPT
     made.warm()

@@ -1,4 +1,4 @@
-"""A page over built-in networks and scenes, and a client that talks to it without a network."""
+"""An app with built-in networks and scenes, and a client that sends requests to it without sockets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SCENES = 24
 
 @pytest.fixture
 def page(tmp_path: Path) -> Page:
-    """Two networks, 24 scenes, a folder for a study."""
+    """Return the state of an app with two networks, 24 scenes and a folder for a study."""
     models = [load("toybox"), load("toybox:vgg")]
     return Page(models, open_dataset("toybox", count=SCENES), (), tmp_path / "study")
 
 
 @pytest.fixture
 def client(page: Page) -> Iterator[TestClient]:
-    """Asks the page as a browser on this machine would."""
+    """Yield a client that sends requests as a browser on this machine does."""
     with TestClient(create_app(page), base_url="http://localhost") as client:
         yield client

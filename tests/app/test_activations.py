@@ -1,4 +1,4 @@
-"""Are the page's channels the library's and the network's own, page by page, and its top pictures the true ones?"""
+"""Channels and top images of the app, compared with the library and with hooks on the network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def maps_of(answer: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("order", ["contribution", "gradient", "activation", "channel"])
 @pytest.mark.parametrize(("model", "layer"), [("toybox", "layer3"), ("toybox:vgg", None)])
-def test_a_slice_is_what_the_library_says(
+def test_page_of_channels_equals_library(
     page: Page, client: TestClient, model: str, layer: str | None, order: str
 ) -> None:
     found = asked(client, model=model, layer=layer, order=order, target="dog", offset=5, count=20)
@@ -75,16 +75,16 @@ def test_a_slice_is_what_the_library_says(
         assert c["ranks"]["gradient"] == 1 + int((true.gradients > c["gradient"]).sum())
 
 
-def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> None:
+def test_numbers_equal_network_hooks(page: Page, client: TestClient) -> None:
     model = page.model("toybox").model
     kept: list[Any] = []
     hook = model.network.get_submodule("layer4").register_forward_hook(lambda m, i, o: kept.append(o))
     inputs, _ = model.preprocessing(page.images.sample(3).image)
     score = model.network.eval()(inputs[None])[0, 2]
     hook.remove()
-    (slopes,) = torch.autograd.grad(score, kept[0])
+    (gradients,) = torch.autograd.grad(score, kept[0])
     found = asked(client, target=2, order="channel", count=128)
-    maps, weights = kept[0][0].detach(), slopes[0].mean((1, 2))
+    maps, weights = kept[0][0].detach(), gradients[0].mean((1, 2))
     np.testing.assert_allclose(maps_of(found), maps.numpy(), rtol=2e-3, atol=1e-3)
     assert [c["gradient"] for c in found["channels"]] == pytest.approx(weights.tolist(), rel=1e-4, abs=1e-8)
     expected = (weights * maps.mean((1, 2))).tolist()
@@ -92,7 +92,7 @@ def test_the_numbers_are_the_networks_own(page: Page, client: TestClient) -> Non
     assert found["score"] == pytest.approx(score.item(), rel=1e-5)
 
 
-def test_tokens_lie_on_their_grid() -> None:
+def test_token_maps_have_grid_shape() -> None:
     page = Page([load("toybox:vit")], ListDataset("two", [Item(Image.new("RGB", (40, 30), "red"), "red")]))
     with TestClient(create_app(page), base_url="http://localhost") as client:
         found = asked(client, image="s0", layer="blocks.2", order="channel", count=3)
@@ -104,7 +104,7 @@ def test_tokens_lie_on_their_grid() -> None:
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was asked of the network."""
+    """Return the names of the functions that ran the network."""
     runs: list[str] = []
 
     def noting(module: Any, name: str) -> Callable[..., Any]:
@@ -121,7 +121,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
-def test_pages_fit_together_and_the_network_runs_once(client: TestClient, counted: list[str]) -> None:
+def test_pages_join_and_network_runs_once(client: TestClient, counted: list[str]) -> None:
     whole = asked(client, layer="layer2", count=48)
     parts = [asked(client, layer="layer2", offset=offset, count=20) for offset in (0, 20, 40, 60, 1 << 24)]
     assert [c for part in parts for c in part["channels"]] == whole["channels"]
@@ -134,7 +134,7 @@ def test_pages_fit_together_and_the_network_runs_once(client: TestClient, counte
     assert counted == ["activations"] * 3
 
 
-def test_large_maps_come_in_smaller_slices(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_maps_are_sent_in_smaller_pages(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, "MAX_VALUES", 24 * 24 * 7)
     assert len(asked(client, layer="layer1")["channels"]) == 7
     monkeypatch.setattr(channels, "MAX_VALUES", 5)
@@ -149,11 +149,11 @@ def test_the_default_layer_has_one_name(client: TestClient, page: Page, counted:
     assert counted == ["activations"] * 2
 
 
-# --- the top pictures
+# --- top images
 
 
 def peaks(page: Page, layer: str, indices: list[int]) -> torch.Tensor:
-    """(pictures, channels): one after the other, by the simplest loop."""
+    """Return the maximum activations `(images, channels)`, computed image by image."""
     model = page.model(None).model
     return torch.stack([cl.activations(model, page.data[i].image, layer=layer).maps.amax((1, 2)) for i in indices])
 
@@ -174,10 +174,10 @@ def test_top_images_by_brute_force(client: TestClient, page: Page, counted: list
             assert (one["name"], one["label"]) == (item.name, page.data.classes[item.label or 0])
             assert one["predicted"]["name"] == maps.predictions[0].name
             assert tuple(one["geometry"]["original"]) == load_image(item.image).size
-    assert counted == ["channel_top_images"]  # looked through once, for all four
+    assert counted == ["channel_top_images"]  # one pass over the data set for all four
 
 
-def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: list[str]) -> None:
+def test_sampled_images_depend_on_seed(client: TestClient, page: Page, counted: list[str]) -> None:
     drawn = sample_indices(24, 6, 11)
     true = peaks(page, "layer4", drawn)[:, 5].tolist()
     expected = [f"s{i}" for _, i in sorted(zip(true, drawn, strict=True), key=lambda pair: (-pair[0], pair[1]))]
@@ -191,7 +191,7 @@ def test_some_pictures_drawn_by_a_seed(client: TestClient, page: Page, counted: 
 
 @pytest.fixture
 def broken(page: Page) -> Iterator[tuple[TestClient, Page]]:
-    """Three that cannot be read, one of them not even by the data set, among five that can."""
+    """Yield an app with five readable images and three unreadable ones; one of these raises in the data set itself."""
 
     class Items(list[Item]):
         def __getitem__(self, index: Any) -> Any:
@@ -200,14 +200,14 @@ def broken(page: Page) -> Iterator[tuple[TestClient, Page]]:
             return super().__getitem__(index)
 
     good = [Item(page.data[i].image, f"scene {i}", 0) for i in range(5)]
-    bad = [Item(b"no picture", f"bad {i}") for i in range(3)]
+    bad = [Item(b"no image", f"bad {i}") for i in range(3)]
     items = Items([bad[0], good[0], bad[1], good[1], good[2], bad[2], good[3], good[4]])
     made = Page(page.models, ListDataset("mixed", items, page.data.classes))
     with TestClient(create_app(made), base_url="http://localhost") as client:
         yield client, made
 
 
-def test_what_cannot_be_read_is_left_out_and_counted(broken: tuple[TestClient, Page]) -> None:
+def test_unreadable_images_are_skipped_and_counted(broken: tuple[TestClient, Page]) -> None:
     client, page = broken
     found = top(client, channel=3)
     assert (found["n_images"], found["failed"], found["count"]) == (5, 3, 8)
@@ -216,17 +216,17 @@ def test_what_cannot_be_read_is_left_out_and_counted(broken: tuple[TestClient, P
     assert [one["id"] for one in found["images"]] == expected
 
 
-def test_the_scan_tells_how_far_it_is_and_ends_when_nobody_waits(page: Page) -> None:
-    told: list[Any] = []
+def test_scan_reports_progress_and_can_be_cancelled(page: Page) -> None:
+    reports: list[Any] = []
     question = top_images.TopImagesRequest(channel=0)
-    job = Job(lambda event, content: (told.append(content), content["done"] == 4 and job.cancel()))
+    job = Job(lambda event, content: (reports.append(content), content["done"] == 4 and job.cancel()))
     with pytest.raises(Cancelled):
         top_images._top(page, question, job)
-    assert told == [{"done": done, "total": 24} for done in range(5)]
+    assert reports == [{"done": done, "total": 24} for done in range(5)]
     assert page.caches.scans.used == 0
 
 
-def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
+def test_cancelled_scan_reads_no_further_images(page: Page) -> None:
     seen: list[int] = []
 
     class Noting(ListDataset):
@@ -256,8 +256,8 @@ def test_a_cancelled_scan_reads_no_further(page: Page) -> None:
         ({"target": "unicorn"}, 422, "no class 'unicorn'"),
         ({"target": "top3"}, 422, "for one target"),
         ({"model": "resnet"}, 422, "the app has no model 'resnet'"),
-        ({"image": "s999"}, 404, "is not here"),
-        ({"image": "../etc"}, 422, "picture"),
+        ({"image": "s999"}, 404, "There is no image s999 (any more)."),
+        ({"image": "../etc"}, 422, "image"),
         ({"order": "size"}, 422, "order"),
         ({"offset": -1}, 422, "offset"),
         ({"count": 5000}, 422, "count"),
@@ -273,7 +273,7 @@ def test_refusals(client: TestClient, question: dict[str, Any], status: int, wor
 @pytest.mark.parametrize(
     ("question", "words"),
     [
-        ({"channel": 5000, "n_images": 2}, "no channel 5000 at layer4: it has 128"),
+        ({"channel": 5000, "n_images": 2}, "layer4 has no channel 5000: it has 128"),
         ({"channel": -1}, "channel"),
         ({"channel": 0, "n_images": 100_000}, "n_images"),
         ({"channel": 0, "layer": "layer9"}, "no layer 'layer9'"),

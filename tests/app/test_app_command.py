@@ -1,4 +1,4 @@
-"""`camlucida app` as people start and stop it."""
+"""Starting and stopping `camlucida app`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = ("--model", "toybox", "--limit", "4")
 
 
 def soon(seconds: float) -> float:
-    """So long on a quiet machine, longer on one with more to do than processors."""
+    """Return a time limit that grows with the load of the machine."""
     return seconds * max(1.0, 1.5 * os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
@@ -39,7 +39,7 @@ class Result(NamedTuple):
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """The command in an empty folder, where it does not get as far as to serve."""
+    """Return a function that runs the command in an empty folder, for calls that end before serving."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
     monkeypatch.setenv("COLUMNS", "80")
@@ -64,7 +64,7 @@ class Started(NamedTuple):
         return urllib.request.urlopen(urllib.request.Request(plain + path, headers=headers), timeout=10)
 
     def stop(self, how: int = signal.SIGINT) -> float:
-        """How many seconds it took."""
+        """Send a signal and return the seconds until the process has ended."""
         began = time.monotonic()
         self.process.send_signal(how)
         self.process.wait(60)
@@ -73,7 +73,7 @@ class Started(NamedTuple):
 
 @contextmanager
 def started(tmp_path: Path, *arguments: str) -> Iterator[Started]:
-    """The command in a process of its own, once it has said that it can be stopped."""
+    """Run the command in its own process; yield it when it has printed how to stop it."""
     command = [sys.executable, "-m", "camlucida", "app", *SMALL, "--port", "0", *arguments]
     environment = {**os.environ, "CAMLUCIDA_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -93,7 +93,7 @@ def started(tmp_path: Path, *arguments: str) -> Iterator[Started]:
         process.communicate()
 
 
-def test_it_says_where_it_is_answers_there_and_stops(tmp_path: Path) -> None:
+def test_app_prints_url_responds_and_stops(tmp_path: Path) -> None:
     with started(tmp_path) as page:
         assert page.lines[0] == "toybox · toybox, 4 images"
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page.address)
@@ -107,8 +107,8 @@ def test_it_says_where_it_is_answers_there_and_stops(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_stops_in_the_middle_of_work(tmp_path: Path) -> None:
-    """Of two that are worked for and two that wait, with and without a stream."""
+def test_app_stops_during_jobs(tmp_path: Path) -> None:
+    """Two jobs run and two wait, with and without a stream."""
     with started(tmp_path) as page:
         question = {"image": "s1", "methods": ["rise"], "options": {"n": 4000}, "targets": ["top5"]}
 
@@ -133,14 +133,14 @@ def test_it_stops_in_the_middle_of_work(tmp_path: Path) -> None:
             one.join(10)
 
 
-def test_it_ends_quietly_when_it_is_told_to(tmp_path: Path) -> None:
+def test_app_ends_silently_on_sigterm(tmp_path: Path) -> None:
     with started(tmp_path) as page:
         assert page.stop(signal.SIGTERM) < soon(2)
         assert page.process.returncode in (0, -signal.SIGTERM)
         assert page.process.communicate() == ("", "")
 
 
-def test_for_others_there_is_a_token_which_is_said_once(tmp_path: Path) -> None:
+def test_other_hosts_need_a_token_that_is_printed_once(tmp_path: Path) -> None:
     with started(tmp_path, "--host", "0.0.0.0") as page:
         port, token = re.fullmatch(r"http://[^/]+:(\d+)/\?token=([\w-]{32})", page.address).groups()  # type: ignore[union-attr]
         assert "\n".join(page.lines).count(token) == 1
@@ -168,15 +168,15 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
         began = time.monotonic()
         code, out, err = run(*SMALL, "--port", str(port))
     assert (code, out) == (2, "")
-    assert err == (f"camlucida: port {port} of 127.0.0.1 is in use. Pass another --port, or 0 for any any).\n")
-    assert time.monotonic() - began < soon(2)  # before anything was loaded
+    assert err == f"camlucida: port {port} of 127.0.0.1 is in use. Pass another --port, or 0 for any free port.\n"
+    assert time.monotonic() - began < soon(2)  # before anything is loaded
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--port", "70000"), "--port 70000 is not a port: pass a number from 0 (any free port) to 65535."),
-        (("--port", "0", "--model", "toybo"), "no model 'toybo'. Did you mean 'toybox'?"),
+        (("--port", "0", "--model", "toybo"), "unknown model 'toybo'. Did you mean 'toybox'?"),
         (("--port", "0", "--model", "weights.pth"), "weights.pth"),
         (("--port", "0", "--model", "toybox", "--data", "nowhere"), "no file 'nowhere'"),
         (("--port", "0", "--model", "toybox", "--data", "empty"), "no images in"),
@@ -184,23 +184,23 @@ def test_a_port_in_use(run: Callable[..., Result]) -> None:
         (("--port", "0", "--limit", "-1"), "-1"),
     ],
 )
-def test_slips_are_one_sentence(arguments: tuple[str, ...], said: str, run: Callable[..., Result]) -> None:
+def test_usage_errors_are_one_line(arguments: tuple[str, ...], message: str, run: Callable[..., Result]) -> None:
     Path("empty").mkdir()
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
 @pytest.mark.network
-def test_a_host_that_there_is_not(run: Callable[..., Result]) -> None:
+def test_unknown_host(run: Callable[..., Result]) -> None:
     code, _, err = run(*SMALL, "--host", "no such host")
     assert code == 2
     assert err == "camlucida: the host 'no such host' cannot be resolved. Pass an address of this machine as --host.\n"
 
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
-def test_without_the_packages_it_needs(
+def test_missing_package_names_the_extra(
     package: str, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = builtins.__import__
@@ -220,7 +220,7 @@ def test_without_the_packages_it_needs(
 
 
 def served(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[str]]:
-    """Instead of serving and opening a browser: what would be served, and which addresses opened."""
+    """Replace the server and the browser; return the served apps and the opened URLs."""
     pages: list[Any] = []
     opened: list[str] = []
 
@@ -236,9 +236,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], list[str]]:
     return pages, opened
 
 
-def test_the_browser_is_opened_where_that_is_asked_for(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_browser_is_opened_on_request(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     _, opened = served(monkeypatch)
     assert run(*SMALL, "--port", "0").code == 0
     assert opened == []
@@ -247,27 +245,23 @@ def test_the_browser_is_opened_where_that_is_asked_for(
     assert f"→ {address}" in out
 
 
-def test_a_folder_of_pictures_of_which_none_can_be_read_opens_all_the_same(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each says on the page what is wrong with it."""
+def test_folder_of_unreadable_images_is_served(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app displays the error of each image."""
     pages, _ = served(monkeypatch)
     Path("photos").mkdir()
-    Path("photos/broken.jpg").write_text("no picture")
+    Path("photos/broken.jpg").write_text("no image")
     code, out, _ = run("--port", "0", "--model", "toybox", "--data", "photos")
     assert (code, out.splitlines()[0]) == (0, "toybox · photos, 1 image")
     assert [layer.name for layer in pages[0].model(None).layers] == ["layer1", "layer2", "layer3", "layer4"]
 
 
-def test_a_model_that_is_named_twice_is_there_once(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicate_model_is_served_once(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     pages, _ = served(monkeypatch)
     assert run("--port", "0", "--model", "toybox", "--model", "toybox", "--limit", "4").code == 0
     assert [model.name for model in pages[0].models] == ["toybox"]
 
 
-def test_without_a_model_the_built_in_ones_are_compared(
-    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_models_are_the_built_in_ones(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     served(monkeypatch)
     _, out, _ = run("--port", "0", "--limit", "2")
     assert out.splitlines()[0] == "toybox, toybox:vgg, toybox:vit, toybox:cleverhans · toybox, 2 images"

@@ -1,4 +1,4 @@
-"""What is committed of the front end is what its sources and the API give."""
+"""The committed build of the front end agrees with its sources and the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_description_of_the_api_is_current() -> None:
+def test_api_description_is_current() -> None:
     spec = importlib.util.spec_from_file_location("describe_api", ROOT / "scripts" / "describe_api.py")
     assert spec is not None
     assert spec.loader is not None
@@ -23,8 +23,8 @@ def test_the_description_of_the_api_is_current() -> None:
     assert json.loads(kept) == json.loads(module.described()), "make front, and commit what it writes"
 
 
-def test_the_page_needs_no_other_host(client: TestClient) -> None:
-    """Every file that the built page names is in the package, and none of them names an address."""
+def test_static_files_name_no_other_host(client: TestClient) -> None:
+    """Every file that the built page refers to is in the package, and none contains a URL."""
     index = client.get("/")
     assert index.headers["content-type"].startswith("text/html")
     named = re.findall(r'(?:src|href)="(/[^"]+)"', index.text)

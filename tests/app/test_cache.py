@@ -1,4 +1,4 @@
-"""Answers that are kept: never more than there is room for, the least asked go first, and threads do not matter."""
+"""The cache: its limit in bytes, eviction of the least recently used entry, and thread safety."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from camlucida.app.app_state import Page
 from camlucida.app.cache import Cache
 
 
-def test_the_least_recently_asked_goes_first() -> None:
+def test_least_recently_used_entry_is_evicted() -> None:
     cache: Cache[bytes] = Cache(10)
     for key in "abc":
         cache.put(key, b"xxx")
-    assert cache.get("a") == b"xxx"  # asked again
+    assert cache.get("a") == b"xxx"  # used again
     cache.put("d", b"xxxx")
     assert [key for key in "abcd" if cache.get(key) is not None] == ["a", "c", "d"]
     assert cache.used == 10
 
 
-def test_what_is_put_again_counts_once() -> None:
+def test_replaced_entry_counts_once() -> None:
     cache: Cache[bytes] = Cache(10)
     for size in (4, 9, 2):
         cache.put("a", b"x" * size)
         assert cache.used == size
 
 
-def test_what_does_not_fit_is_not_kept_and_puts_nothing_out() -> None:
+def test_too_large_entry_is_not_cached_and_evicts_nothing() -> None:
     cache: Cache[bytes] = Cache(10)
     cache.put("a", b"xxx")
     cache.put("b", b"x" * 11)
     assert cache.get("b") is None
     assert cache.get("a") == b"xxx"
-    cache.put("a", b"x" * 11)  # what was there is no longer true
+    cache.put("a", b"x" * 11)  # the previous value is outdated
     assert (cache.get("a"), cache.used) == (None, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_a_list_that_is_searched_would(seed: int) -> None:
-    """Against an implementation too plain to be wrong."""
+def test_cache_equals_reference_implementation(seed: int) -> None:
+    """Compare with a simple reference implementation."""
     draw, cache = random.Random(seed), Cache[bytes](50)
     plain: OrderedDict[int, bytes] = OrderedDict()
     for _ in range(2000):
@@ -62,7 +62,7 @@ def test_as_a_list_that_is_searched_would(seed: int) -> None:
         assert cache.used == sum(map(len, plain.values()))
 
 
-def test_many_threads_at_once() -> None:
+def test_cache_is_thread_safe() -> None:
     cache: Cache[bytes] = Cache(200)
     wrong: list[Any] = []
 
@@ -86,16 +86,16 @@ def test_many_threads_at_once() -> None:
     assert cache.used == sum(len(value) for key in range(20) if (value := cache.get(key)) is not None)
 
 
-def test_layers_asked_for_by_many_at_once_are_found_once(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    from camlucida.app import model_entry as room
+def test_concurrent_requests_find_layers_once(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    from camlucida.app import model_entry
 
-    found, calls = room.candidates, []
+    found, calls = model_entry.candidates, []
 
     def counted(*given: Any) -> Any:
         calls.append(given)
         return found(*given)
 
-    monkeypatch.setattr(room, "candidates", counted)
+    monkeypatch.setattr(model_entry, "candidates", counted)
     served, seen = page.model(None), []
     together = threading.Barrier(8)
 

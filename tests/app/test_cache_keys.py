@@ -1,9 +1,8 @@
-"""Nothing that is kept answers another request: every field of every request, every model and every image counts.
+"""Cached responses belong to one request: every field, every model and every image is part of the key.
 
-For each kind of request there is one that is usual, and for each of its fields another value. The changed request is
-asked of a page that has answered the usual one, and all changed ones before it, and again of the page with its memory
-emptied. Both answers have to be the same, and other than the usual one. A field that is added to a request later fails
-here until it has another value to be asked with.
+Each kind of request has a usual form and another value for each of its fields. The changed request is sent to an app
+that has already answered the usual one, and again after its caches were emptied. Both responses must be equal, and
+differ from the usual one. A field that is added to a request later fails here until it has another value.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
 
-class Asking(NamedTuple):
+class RequestCase(NamedTuple):
     """A usual request, and another value for each of its fields."""
 
     path: str
@@ -52,35 +51,35 @@ def file(seed: int) -> str:
     return base64.b64encode(sink.getvalue()).decode()
 
 
-DOUBT = {"image": "s2", "model": "toybox:vgg", "method": "layer_cam", "layer": "layer2", "target": 0}
+TRUST = {"image": "s2", "model": "toybox:vgg", "method": "layer_cam", "layer": "layer2", "target": 0}
 USUAL = {"image": "s1", "methods": ["finer_cam"], "options": {"n": 2}, "targets": [0]}
-QUESTION = {
+OTHER = {
     "image": "s2", "model": "toybox:vgg", "methods": ["smooth_grad_cam_plusplus"], "layers": ["layer2"],
     "targets": [1], "score": "probability", "options": {"n": 3},
 }  # fmt: skip
-ASKED: dict[str, Asking] = {
-    "explain": Asking(
+REQUESTS: dict[str, RequestCase] = {
+    "explain": RequestCase(
         "/api/explain",
         explain.ExplainRequest,
         {**USUAL, "targets": [0, 1]},
-        {**QUESTION, "targets": [2, 3], "compare": True},
+        {**OTHER, "targets": [2, 3], "compare": True},
     ),
-    "explain an image": Asking(
+    "explain an image": RequestCase(
         "/api/explain", explain.ExplainRequest, {"image_base64": file(0)}, {"image_base64": file(1)}
     ),
-    "panel": Asking(
+    "panel": RequestCase(
         "/api/explain/panel.png",
-        explain.Drawn,
+        explain.PanelRequest,
         USUAL,
-        {**QUESTION, "opacity": 0.2, "colormap": "viridis", "blend": "uniform", "contour": 0.5},
+        {**OTHER, "opacity": 0.2, "colormap": "viridis", "blend": "uniform", "contour": 0.5},
     ),
-    "arrays": Asking(
+    "arrays": RequestCase(
         "/api/explain/map.npz",
         explain.ExplainRequest,
         USUAL,
-        QUESTION,
+        OTHER,
     ),
-    "compare": Asking(
+    "compare": RequestCase(
         "/api/compare",
         compare.CompareRequest,
         {"image": "s1", "methods": ["grad_cam", "hires_cam"]},
@@ -93,21 +92,23 @@ ASKED: dict[str, Asking] = {
             "score": "log_probability",
         },
     ),
-    "curves": Asking("/api/curves", common.MapRequest, {"image": "s1"}, DOUBT),
-    "trust": Asking("/api/trust", common.MapRequest, {"image": "s1"}, {"target": 0}),  # keyed as curves are, and slow
-    "cover": Asking(
+    "curves": RequestCase("/api/curves", common.MapRequest, {"image": "s1"}, TRUST),
+    "trust": RequestCase(
+        "/api/trust", common.MapRequest, {"image": "s1"}, {"target": 0}
+    ),  # the key is that of curves, and it is slow
+    "occlude": RequestCase(
         "/api/occlude",
         occlude.OccludeRequest,
         {"image": "s1", "mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
-        DOUBT | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "fill": "grey", "keep": True},
+        TRUST | {"mask": mask(0, 0, 1, 0, 0, 0, 0, 1), "infill": "grey", "keep": True},
     ),
-    "vary": Asking(
+    "perturb": RequestCase(
         "/api/perturb",
         stability.PerturbRequest,
         {"image": "s1", "angle": 5},
-        DOUBT | {"angle": 9, "across": 0.1, "down": 0.1, "blur": 0.02, "light": 0.2, "noise": 0.1},
+        TRUST | {"angle": 9, "across": 0.1, "down": 0.1, "blur": 0.02, "light": 0.2, "noise": 0.1},
     ),
-    "channels": Asking(
+    "channels": RequestCase(
         "/api/channels",
         activations.ChannelsRequest,
         {"image": "s1"},
@@ -122,19 +123,19 @@ ASKED: dict[str, Asking] = {
             "count": 2,
         },
     ),
-    "strongest": Asking(
+    "top_images": RequestCase(
         "/api/channels/top",
         top_images.TopImagesRequest,
         {"channel": 0, "n_images": 6},
         {"model": "toybox:vgg", "layer": "layer2", "channel": 1, "n_images": 7, "seed": 1},
     ),
-    "look": Asking(
+    "analyse": RequestCase(
         "/api/dataset/analyse",
         runs.AnalysisRequest,
-        {"count": 100},
-        {"model": "toybox:vgg", "count": 300, "seed": 1, "maps": False},
+        {"n_images": 100},
+        {"model": "toybox:vgg", "n_images": 300, "seed": 1, "maps": False},
     ),
-    "samples": Asking(
+    "samples": RequestCase(
         "/api/samples",
         images.SampleQuery,
         {"n": 4, "prediction": "correct"},
@@ -142,12 +143,12 @@ ASKED: dict[str, Asking] = {
     ),
 }
 WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer}
-"""Never kept: they write to the study."""
+"""Requests that write to the study; their responses are not cached."""
 
 
 @pytest.fixture(autouse=True)
 def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.app.routes.trust.curves.STEPS", 3)
+    monkeypatch.setattr("camlucida.app.routes.trust.curves.N_STEPS", 3)
 
 
 @pytest.fixture(scope="module")
@@ -158,24 +159,24 @@ def site() -> Iterator[TestClient]:
 
 
 def answered(site: TestClient, path: str, asked: Mapping[str, Any]) -> Any:
-    """What is answered, but how long it took."""
+    """Return the response without its duration."""
     got = site.get(path, params=dict(asked)) if path == "/api/samples" else site.post(path, json=dict(asked))
     assert got.status_code == 200, got.text
     if got.headers["content-type"] != "application/json":
         return got.content
-    told = got.json()
-    told.pop("seconds", None)
-    return told
+    body = got.json()
+    body.pop("seconds", None)
+    return body
 
 
 def page_of(site: TestClient) -> Page:
-    """The page that an application serves."""
+    """Return the state of an app."""
     page: Page = site.app.app.state.page  # type: ignore[attr-defined]
     return page
 
 
 def forget(site: TestClient) -> None:
-    """Empty everything that is kept."""
+    """Empty all caches."""
     page = page_of(site)
     page.caches = Caches()
     page.analysis_runs._computed.clear()
@@ -183,18 +184,18 @@ def forget(site: TestClient) -> None:
         served.predictions.clear()
 
 
-FIELDS = [(name, field) for name, asking_ in ASKED.items() for field in asking_.others]
+FIELDS = [(name, field) for name, case in REQUESTS.items() for field in case.others]
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_every_field_counts(site: TestClient, name: str, field: str) -> None:
-    path, _, usual, others = ASKED[name]
+def test_every_field_is_part_of_the_key(site: TestClient, name: str, field: str) -> None:
+    path, _, usual, others = REQUESTS[name]
     changed = {**usual, field: others[field]}
     first = answered(site, path, usual)
     kept = answered(site, path, changed)
     forget(site)
-    anew = answered(site, path, changed)
-    assert kept == anew
+    recomputed = answered(site, path, changed)
+    assert kept == recomputed
     assert kept != first
 
 
@@ -209,12 +210,12 @@ ALIKE = {
 
 
 @pytest.mark.parametrize("path", [*ALIKE, "/api/channels/top", "/api/dataset/analyse"])
-def test_a_model_with_the_same_weights_is_another_model(path: str) -> None:
-    """One network under two names, with other class names and another default layer."""
+def test_models_with_equal_weights_have_different_keys(path: str) -> None:
+    """Serve one network under two names, with different class names and default layers."""
     model = load("toybox")
     other = dataclasses.replace(model, spec="renamed", labels=tuple(f"kind {i}" for i in range(10)), layer="layer2")
     page = Page([model, other], open_dataset("toybox", count=6))
-    usual = ALIKE.get(path, {"channel": 1} if path.endswith("top") else {"count": 100})
+    usual = ALIKE.get(path, {"channel": 1} if path.endswith("top") else {"n_images": 100})
     with TestClient(create_app(page), base_url="http://localhost") as client:
         one, two = (
             {**usual, **({"models": [name]} if path == "/api/compare" else {"model": name})}
@@ -227,8 +228,8 @@ def test_a_model_with_the_same_weights_is_another_model(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ALIKE)
-def test_the_same_pixels_under_another_name_are_another_image(site: TestClient, path: str) -> None:
-    """A sample of the data set, and an upload that has its pixels."""
+def test_equal_pixels_with_other_names_have_different_keys(site: TestClient, path: str) -> None:
+    """Compare a sample of the data set with an upload of the same pixels."""
     sink = io.BytesIO()
     page: Page = page_of(site)
     page.images.sample(1).image.save(sink, "PNG")
@@ -242,11 +243,11 @@ def test_the_same_pixels_under_another_name_are_another_image(site: TestClient, 
 BODY = '"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/NAME"}'
 
 
-def test_no_field_and_no_request_is_left_out() -> None:
-    for name, (_, schema, _usual, others) in ASKED.items():
+def test_all_fields_and_requests_are_tested() -> None:
+    for name, (_, schema, _usual, others) in REQUESTS.items():
         assert set(others) <= set(schema.model_fields), name
-    for schema in {asking_.schema for asking_ in ASKED.values()}:
-        asked = {field for asking_ in ASKED.values() if issubclass(schema, asking_.schema) for field in asking_.others}
+    for schema in {case.schema for case in REQUESTS.values()}:
+        asked = {field for case in REQUESTS.values() if issubclass(schema, case.schema) for field in case.others}
         assert asked >= set(schema.model_fields), schema
     app = create_app(Page([load("toybox")], open_dataset("toybox", count=2)))
     described = json.dumps(TestClient(app, base_url="http://localhost").get("/api/openapi.json").json()["paths"])
@@ -255,7 +256,7 @@ def test_no_field_and_no_request_is_left_out() -> None:
         for schema in _subclasses(BaseModel)
         if schema.__module__.startswith(routes.__name__) and BODY.replace("NAME", schema.__name__) in described
     }
-    assert bodies == {asking_.schema for asking_ in ASKED.values() if asking_.path != "/api/samples"} | WRITTEN
+    assert bodies == {case.schema for case in REQUESTS.values() if case.path != "/api/samples"} | WRITTEN
 
 
 def _subclasses(of: type) -> Iterator[type]:

@@ -1,4 +1,4 @@
-"""What the tab Data set is told, against the library asked directly and against counts made by hand."""
+"""Routes of the tab Data set, compared with the library and with counts of rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from camlucida.models.load import load
 
 SCENES = 40
 ERRS = load("toybox:permuted")
-"""Learned labels that were shuffled: it is wrong nine times of ten."""
+"""A network trained on permuted labels; nine of ten predictions are wrong."""
 DATA = open_dataset("toybox:watermark", count=SCENES)
 
 
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def library(folder: Path) -> SimpleNamespace:
-    """What the library says, in folders that the page is given."""
+    """Return the results of the library, written to the folders that the app opens."""
     return SimpleNamespace(
         mistakes=mistakes(ERRS, DATA, out=folder / "mistakes"),
         embedding=embed(ERRS, DATA, out=folder / "embedding"),
@@ -68,7 +68,7 @@ def asked(client: TestClient, path: str, **values: Any) -> Any:
     return found.json()
 
 
-def test_given_runs_are_told_apart_by_what_is_in_them(client: TestClient) -> None:
+def test_kinds_of_runs_are_detected(client: TestClient) -> None:
     found = [run for run in asked(client, "runs")["runs"] if not run["computed"]]
     assert [(run["id"], run["kinds"]) for run in found] == [
         ("r0", ["mistakes"]),
@@ -82,7 +82,7 @@ def test_given_runs_are_told_apart_by_what_is_in_them(client: TestClient) -> Non
         assert not run["notes"]
 
 
-def test_overall_is_what_the_library_says(client: TestClient, library: SimpleNamespace) -> None:
+def test_overall_numbers_equal_library(client: TestClient, library: SimpleNamespace) -> None:
     found, known = asked(client, "overall", run="r0"), library.mistakes
     assert (found["judged"], found["wrong"]) == (SCENES, len(known.errors()))
     for name in ("accuracy", "top5"):
@@ -98,16 +98,16 @@ def test_overall_is_what_the_library_says(client: TestClient, library: SimpleNam
 
 
 def by_hand(client: TestClient, run: str) -> Counter[tuple[int, int]]:
-    """(true class, what it was taken for) -> pictures, counted one by one from the table of all rows."""
+    """Return the number of images by true and predicted class, counted from the table of all rows."""
     rows = csv.DictReader(io.StringIO(client.get("/api/dataset/rows.csv", params={"run": run}).text))
     found: Counter[tuple[int, int]] = Counter()
     for row in rows:
-        said = int(row["predicted_index"])
-        found[said if row["correct"] == "True" else int(row["label_index"]), said] += 1
+        predicted = int(row["predicted_index"])
+        found[predicted if row["correct"] == "True" else int(row["label_index"]), predicted] += 1
     return found
 
 
-def test_cells_are_what_is_counted_by_hand(client: TestClient) -> None:
+def test_confusion_cells_equal_counts_of_rows(client: TestClient) -> None:
     found, counted = asked(client, "confusion", run="r0"), by_hand(client, "r0")
     assert sum(counted.values()) == SCENES
     seen: Counter[tuple[int, int]] = Counter()
@@ -118,16 +118,18 @@ def test_cells_are_what_is_counted_by_hand(client: TestClient) -> None:
         assert row["total"] == sum(n for (truth, _), n in counted.items() if truth == row["output"])
         assert row["others"] == 0
     assert seen == counted
-    (truth, said), count = max(((cell, n) for cell, n in counted.items() if cell[0] != cell[1]), key=lambda one: one[1])
-    cell = asked(client, "cell", run="r0", label_index=truth, predicted_index=said, n=50)
+    (truth, predicted), count = max(
+        ((cell, n) for cell, n in counted.items() if cell[0] != cell[1]), key=lambda one: one[1]
+    )
+    cell = asked(client, "cell", run="r0", label_index=truth, predicted_index=predicted, n=50)
     assert cell["total"] == len(cell["items"]) == count
-    assert {(one["label_index"], one["predicted_index"]) for one in cell["items"]} == {(truth, said)}
+    assert {(one["label_index"], one["predicted_index"]) for one in cell["items"]} == {(truth, predicted)}
     sure = [one["confidence"] for one in cell["items"]]
     assert sure == sorted(sure, reverse=True)
     assert found["pairs"][0]["count"] == count
 
 
-def test_classes_can_be_paged_and_found(client: TestClient, library: SimpleNamespace) -> None:
+def test_classes_can_be_paged_and_searched(client: TestClient, library: SimpleNamespace) -> None:
     worst = [one.name for one in library.mistakes.confusion.classes()]
     found = asked(client, "confusion", run="r0", most=False, offset=3)
     assert [row["name"] for row in found["rows"]] == worst[3:]
@@ -138,9 +140,15 @@ def test_classes_can_be_paged_and_found(client: TestClient, library: SimpleNames
     assert asked(client, "confusion", run="r0", find="xyzzy")["rows"] == []
 
 
-def test_two_classes_of_one_name_stay_two() -> None:
-    def row(truth: int, said: int) -> dict[str, Any]:
-        return {"label_index": truth, "predicted_index": said, "correct": truth == said, "confidence": 0.5, "index": 0}
+def test_classes_with_equal_names_stay_separate() -> None:
+    def row(truth: int, predicted: int) -> dict[str, Any]:
+        return {
+            "label_index": truth,
+            "predicted_index": predicted,
+            "correct": truth == predicted,
+            "confidence": 0.5,
+            "index": 0,
+        }
 
     rows = [row(0, 1), row(0, 1), row(1, 1), row(2, 0), row(0, 0)]
     found = ConfusionView(SimpleNamespace(judged=rows, plan={"labels": ["crane", "crane", "heron"]}))  # type: ignore[arg-type]
@@ -153,17 +161,17 @@ def test_two_classes_of_one_name_stay_two() -> None:
     assert sorted(found.page("crane", 0).rows) == [0, 1]
 
 
-def test_of_many_classes_the_rest_of_a_row_is_counted(client: TestClient, library: SimpleNamespace) -> None:
+def test_remaining_columns_of_a_block_are_counted(client: TestClient, library: SimpleNamespace) -> None:
     part = ConfusionView(library.mistakes).block(4)
     counted = by_hand(client, "r0")
     assert len(part.rows) <= 4
     for i, truth in enumerate(part.rows):
-        for j, said in enumerate(part.columns):
-            assert part.counts[i, j] == counted[truth, said]
+        for j, predicted in enumerate(part.columns):
+            assert part.counts[i, j] == counted[truth, predicted]
         assert part.totals[i] == sum(n for (row, _), n in counted.items() if row == truth)
 
 
-def test_errors_are_the_librarys_surest_first(client: TestClient, library: SimpleNamespace) -> None:
+def test_errors_are_sorted_by_confidence(client: TestClient, library: SimpleNamespace) -> None:
     known = library.mistakes.errors()
     found = asked(client, "errors", run="r0", n=50)
     assert found["total"] == len(known)
@@ -186,28 +194,28 @@ def test_all_rows_as_csv(client: TestClient, library: SimpleNamespace) -> None:
     assert float(rows[3]["entropy"]) == library.mistakes.rows[3]["entropy"]
 
 
-def test_points_are_those_of_the_folder(client: TestClient, library: SimpleNamespace) -> None:
+def test_points_equal_stored_embedding(client: TestClient, library: SimpleNamespace) -> None:
     found, known = asked(client, "points", run="r1"), library.embedding
     assert (found["projection"], found["description"], found["count"]) == ("tsne", known.projection.description, SCENES)
-    places = np.column_stack([found["x"], found["y"]])
-    np.testing.assert_allclose(places, known.projection.positions, rtol=1e-4)
+    positions = np.column_stack([found["x"], found["y"]])
+    np.testing.assert_allclose(positions, known.projection.positions, rtol=1e-4)
     assert found["indices"] == [row["index"] for row in known.rows]
     assert [found["classes"][i] for i in found["label_index"]] == [row["label"] for row in known.rows]
     assert [found["classes"][i] for i in found["predicted_index"]] == [row["predicted"] for row in known.rows]
-    assert found["right"] == [int(row["correct"]) for row in known.rows]
+    assert found["correct"] == [int(row["correct"]) for row in known.rows]
     assert found["agreement"] == pytest.approx(known.agreement)
     assert sum(one["count"] for one in found["class_agreement"]) == SCENES
     assert sum(one["agreeing"] for one in found["class_agreement"]) == round(known.agreement * SCENES)
 
 
-def test_another_projection_is_computed_on_the_same_features(client: TestClient, library: SimpleNamespace) -> None:
-    found = asked(client, "points", run="r1", way="pca")
+def test_other_projection_uses_the_same_features(client: TestClient, library: SimpleNamespace) -> None:
+    found = asked(client, "points", run="r1", projection="pca")
     known = project(library.embedding.features, "pca", seed=0)
     np.testing.assert_allclose(np.column_stack([found["x"], found["y"]]), known.positions, rtol=1e-3, atol=1e-3)
     assert client.get("/api/dataset/points", params={"run": "r1", "projection": "umap"}).status_code == 422
 
 
-def test_neighbours_are_the_librarys(client: TestClient, library: SimpleNamespace) -> None:
+def test_neighbours_equal_library(client: TestClient, library: SimpleNamespace) -> None:
     for point in (0, 7, SCENES - 1):
         found = asked(client, "neighbours", run="r1", point=point, n=4)["nearest"]
         known = library.embedding.nearest(point, 4)
@@ -215,8 +223,8 @@ def test_neighbours_are_the_librarys(client: TestClient, library: SimpleNamespac
         assert [one["cosine"] for one in found] == pytest.approx([cosine for _, cosine in known])
 
 
-def test_of_many_pictures_some_are_points(folder: Path, library: SimpleNamespace, monkeypatch: Any) -> None:
-    monkeypatch.setattr(scatter, "POINTS", 12)
+def test_large_embedding_is_subsampled(folder: Path, library: SimpleNamespace, monkeypatch: Any) -> None:
+    monkeypatch.setattr(scatter, "MAX_POINTS", 12)
     found = scatter.Scatter(folder / "embedding", 0)
     assert (found.count, len(found.rows)) == (SCENES, 12)
     at = {row["index"]: i for i, row in enumerate(library.embedding.rows)}
@@ -229,7 +237,7 @@ def test_of_many_pictures_some_are_points(folder: Path, library: SimpleNamespace
     assert found.agreement == pytest.approx(float((labels[alike.argmax(1)] == labels).mean()))
 
 
-def test_an_evaluation_is_the_librarys(client: TestClient, library: SimpleNamespace) -> None:
+def test_evaluation_equals_library(client: TestClient, library: SimpleNamespace) -> None:
     found, known = asked(client, "evaluation", run="r2"), library.evaluation
     assert [method["name"] for method in found["methods"]] == list(known.methods)
     assert {method["name"] for method in found["methods"] if method["control"]} == {"random", "centre"}
@@ -249,8 +257,8 @@ def test_an_evaluation_is_the_librarys(client: TestClient, library: SimpleNamesp
     assert client.get("/api/dataset/curves", params={"run": "r2", "metric": "energi"}).status_code == 422
 
 
-def test_looking_over_gives_the_same_numbers(client: TestClient, library: SimpleNamespace) -> None:
-    """A run made on the page has both halves, and those of the library's."""
+def test_analysis_in_the_app_equals_library(client: TestClient, library: SimpleNamespace) -> None:
+    """A run computed in the app contains errors and embedding, equal to those of the library."""
     with client.stream(
         "POST", "/api/dataset/analyse", json={"n_images": 100, "seed": 0}, headers={"accept": "text/event-stream"}
     ) as answer:
@@ -265,12 +273,12 @@ def test_looking_over_gives_the_same_numbers(client: TestClient, library: Simple
     assert by_hand(client, run["id"]) == by_hand(client, "r0")
     assert asked(client, "overall", run=run["id"])["accuracy"]["value"] == library.mistakes.accuracy.value
     points = asked(client, "points", run=run["id"])
-    places = np.column_stack([points["x"], points["y"]])
-    np.testing.assert_allclose(places, library.embedding.projection.positions, rtol=1e-4)
+    positions = np.column_stack([points["x"], points["y"]])
+    np.testing.assert_allclose(positions, library.embedding.projection.positions, rtol=1e-4)
     assert run["id"] in [one["id"] for one in asked(client, "runs")["runs"]]
 
 
-def test_stopped_it_goes_on_where_it_was() -> None:
+def test_stopped_analysis_resumes() -> None:
     page = Page([ERRS], DATA)
 
     def stop(done: int, total: int) -> None:
@@ -286,10 +294,10 @@ def test_stopped_it_goes_on_where_it_was() -> None:
     assert len(made.mistakes.rows) == SCENES
     assert not made.mistakes.contrasts
     kept = {path.suffix for path in page.analysis_runs._temporary.rglob("*") if path.is_file()}
-    assert kept <= {".json", ".parquet", ".npy"}  # numbers, no picture
+    assert kept <= {".json", ".parquet", ".npy"}  # numbers, no images
 
 
-def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tmp_path: Path) -> None:
+def test_unrelated_and_unreadable_runs_are_reported(folder: Path, library: SimpleNamespace, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "run.json").write_text('{"plan": {"analysis": "mistakes"}}')
@@ -303,12 +311,12 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
         assert "of toybox have changed" in alike["notes"][1]
         assert asked(client, "overall", run="r0")["accuracy"]["value"] == library.mistakes.accuracy.value
         assert {one["image"] for one in asked(client, "errors", run="r0")["items"]} == {None}
-        assert "holds no run" in missing["error"]
+        assert "contains no run" in missing["error"]
         assert "contains no readable run" in unread["error"]
         assert client.get("/api/dataset/overall", params={"run": "r1"}).status_code == 422
         wrong_kind = client.get("/api/dataset/points", params={"run": "r0"})
         assert wrong_kind.status_code == 404
-        assert "holds no embedding" in wrong_kind.json()["detail"]
+        assert "contains no embedding" in wrong_kind.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -326,19 +334,19 @@ def test_what_does_not_belong_is_said(folder: Path, library: SimpleNamespace, tm
         ("neighbours", {"run": "r1", "point": 10**6}, 422),
     ],
 )
-def test_what_cannot_be_is_refused(client: TestClient, path: str, values: dict[str, Any], status: int) -> None:
+def test_invalid_requests_are_refused(client: TestClient, path: str, values: dict[str, Any], status: int) -> None:
     found = client.get(f"/api/dataset/{path}", params=values)
     assert found.status_code == status
     assert found.json()["detail"]
 
 
-def test_only_so_many_pictures_can_be_asked_for(client: TestClient) -> None:
-    for wrong in ({"count": 7}, {"count": 10**6}, {"seed": -1}, {"model": "none"}):
+def test_invalid_analysis_requests_are_refused(client: TestClient) -> None:
+    for wrong in ({"n_images": 7}, {"n_images": 10**6}, {"seed": -1}, {"model": "none"}):
         assert client.post("/api/dataset/analyse", json=wrong).status_code == 422
 
 
-def test_a_run_that_grows_is_read_again(folder: Path, library: SimpleNamespace, tmp_path: Path) -> None:
-    """Started again after an interruption while the page is open."""
+def test_growing_run_is_read_again(folder: Path, library: SimpleNamespace, tmp_path: Path) -> None:
+    """A run that was interrupted resumes while the app is open."""
     page = Page([ERRS], DATA, (tmp_path / "growing",))
 
     def stop(done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What a question may ask for at most: everything that people ask, and nothing that never ends."""
+"""Limits of requests: usual requests are accepted, excessive ones refused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from camlucida.options import Between, options_of
 
 
 @pytest.mark.parametrize("name", list(methods()))
-def test_every_method_as_it_is_may_be_asked_for(name: str) -> None:
+def test_every_default_method_is_accepted(name: str) -> None:
     assert check_method(name).name == name
 
 
 @pytest.mark.parametrize("name", list(combinators()))
-def test_every_combinator_as_it_is_may_be_asked_for(name: str) -> None:
+def test_every_default_combinator_is_accepted(name: str) -> None:
     assert check_method(f"{name}(grad_cam)")
 
 
@@ -34,7 +34,7 @@ def test_every_combinator_as_it_is_may_be_asked_for(name: str) -> None:
         "extremal_perturbation(areas=(0.05, 0.1, 0.2), steps=400)", "ablation_cam(infill=-2.5)",
     ],
 )  # fmt: skip
-def test_what_people_ask(text: str) -> None:
+def test_usual_requests_are_accepted(text: str) -> None:
     assert check_method(text)
 
 
@@ -68,7 +68,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_would_never_end_is_refused_with_what_may_be_asked(text: str) -> None:
+def test_excessive_requests_are_refused_with_the_limit(text: str) -> None:
     began = time.perf_counter()
     with pytest.raises(MethodError, match=HOSTILE[text]):
         check_method(text)
@@ -81,33 +81,33 @@ COUNTS = [
 
 
 def smallest(name: str, option: str) -> int:
-    """The smallest count that a method takes: for most 1, but a spread needs two."""
+    """Return the smallest count that a method accepts: 1 for most, 2 for a standard deviation."""
     limits = options_of(methods()[name].function)[option].limits
     assert isinstance(limits, Between)
     return int(limits.low)
 
 
 @pytest.mark.parametrize(("name", "option"), COUNTS)
-def test_every_count_multiplies_the_runs(name: str, option: str) -> None:
-    """100 × 100 runs of the smallest count are within 40,000; of five they are not, whichever option asks for them."""
+def test_counts_multiply_the_runs(name: str, option: str) -> None:
+    """100 × 100 runs with the smallest count are within the limit of 40,000; with a count of 5 they are not."""
     ones = {count: smallest(name, count) for method, count in COUNTS if method == name}
 
     def asked(**counts: int) -> str:
         options = ", ".join(f"{key}={value}" for key, value in {**ones, **counts}.items())
         return f"smooth(smooth({name}({options}), n=100), n=100)"
 
-    if "areas" not in methods()[name].options:  # these count, too: several even where nothing is asked
+    if "areas" not in methods()[name].options:  # areas multiply the runs as well, even by default
         assert check_method(asked())
     with pytest.raises(MethodError, match="would run the network"):
         check_method(asked(**{option: 5}))
 
 
-def test_smaller_pictures_have_fewer_windows() -> None:
+def test_smaller_images_have_fewer_windows() -> None:
     assert check_method("occlusion(stride=1)", side=96)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"n": 10**12}, "rise: n is"),
         ({"n": float("nan")}, "n is nan"),
@@ -118,19 +118,19 @@ def test_smaller_pictures_have_fewer_windows() -> None:
         ({"n": 10**400}, "rise: n is a huge number; the app accepts 1 to 4,000"),
     ],
 )
-def test_options_beside_a_method_are_bounded_too(options: dict[str, float], said: str, page: Page) -> None:
-    with pytest.raises(MethodError, match=said):
+def test_separate_options_are_bounded(options: dict[str, float], message: str, page: Page) -> None:
+    with pytest.raises(MethodError, match=message):
         check(page.model(None), ["rise"], options=options)
 
 
-def test_of_several_methods_those_that_have_the_option(page: Page) -> None:
+def test_option_applies_to_methods_that_have_it(page: Page) -> None:
     check(page.model(None), ["rise", "grad_cam"], options={"n": 4000})
     with pytest.raises(MethodError, match="smooth_grad: n is 4000; the app accepts 1 to 100"):
         check(page.model(None), ["rise", "smooth_grad"], options={"n": 4000})
-    check(page.model(None), ["grad_cam"], options={"n": 10**9})  # it has none: the library says so
+    check(page.model(None), ["grad_cam"], options={"n": 10**9})  # it has no such option; the library reports that
 
 
-def test_words_and_switches_are_the_librarys_business() -> None:
+def test_strings_and_booleans_are_not_limited() -> None:
     for value in ("mean", True, None, "9" * 200):
         check_number("rise", "infill", value, "mean")
 
@@ -149,7 +149,7 @@ def test_words_and_switches_are_the_librarys_business() -> None:
         ({"methods": ["grad_cam"], "layers": ["no such layer*"]}, 1),
     ],
 )
-def test_maps_are_counted_before_they_are_made(how: dict[str, list[str]], maps: int, page: Page) -> None:
+def test_maps_are_counted_before_they_are_computed(how: dict[str, list[str]], maps: int, page: Page) -> None:
     if maps <= MAX_MAPS:
         check(page.model(None), **how)
     else:
@@ -158,32 +158,32 @@ def test_maps_are_counted_before_they_are_made(how: dict[str, list[str]], maps: 
 
 
 @pytest.mark.parametrize(
-    ("path", "question"),
+    ("path", "request_body"),
     [
         ("/api/trust", {"image": "s1", "method": "smooth(rise(n=4000), n=100)"}),
         ("/api/study/create", {"methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]}),
         ("/api/explain/map.npz", {"image": "s1", "methods": ["smooth(rise(n=4000), n=100)"]}),
     ],
 )
-def test_whichever_tab_asks(path: str, question: dict[str, Any], client: TestClient) -> None:
-    refused = client.post(path, json=question)
+def test_limits_apply_to_every_route(path: str, request_body: dict[str, Any], client: TestClient) -> None:
+    refused = client.post(path, json=request_body)
     assert refused.status_code == 422
     assert "would run the network 400,000 times; the app allows at most 40,000" in refused.json()["detail"]
 
 
-def test_in_a_grid_it_costs_only_its_own_cells(client: TestClient) -> None:
+def test_limit_in_a_comparison_affects_one_cell(client: TestClient) -> None:
     found = client.post("/api/compare", json={"image": "s1", "methods": ["grad_cam", "smooth(rise(n=4000), n=100)"]})
     assert found.status_code == 200
     assert sorted("would run the network" in (cell["error"] or "") for cell in found.json()["cells"]) == [False, True]
 
 
-def test_a_hostile_question_is_answered_at_once(client: TestClient) -> None:
-    for question in (
+def test_excessive_requests_are_refused_quickly(client: TestClient) -> None:
+    for request_body in (
         {"methods": ["smooth(rise(n=4000), n=100)"]},
         {"methods": ["rise"], "options": {"n": 10**12}},
         {"methods": ["grad_cam"], "layers": ["all"], "targets": ["top1000"]},
     ):
         began = time.perf_counter()
-        refused = client.post("/api/explain", json={"image": "s1", **question})
+        refused = client.post("/api/explain", json={"image": "s1", **request_body})
         assert (refused.status_code, refused.json()["kind"]) == (422, "MethodError")
         assert time.perf_counter() - began < 1

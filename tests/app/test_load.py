@@ -1,4 +1,4 @@
-"""Eight clients at once for a few seconds: the short form of benchmarks/page_load.py, and whether it would notice."""
+"""Eight clients at once for a few seconds: the short form of benchmarks/page_load.py, and its own checks."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_every_map_is_right_while_eight_ask_at_once(
-    load: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_maps_are_correct_with_eight_clients(load: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "load.json"
     code = load.main(["--seconds", "4", "--clients", "8", "--questions", "24", "--to", str(file)])
     found = json.loads(file.read_text())
@@ -40,7 +38,7 @@ def test_every_map_is_right_while_eight_ask_at_once(
     assert set(found["statuses"]) <= {"200", "503", "left"}
 
 
-def test_a_wrong_map_is_noticed(load: Any) -> None:
+def test_wrong_map_is_detected(load: Any) -> None:
     one, two = torch.rand(2, 7, 7, generator=torch.Generator().manual_seed(0))
     asked = load.Asked({}, (one.numpy(),))
     answer = {"maps": [{"map": packed(one).model_dump()}]}
@@ -63,7 +61,7 @@ def test_a_wrong_map_is_noticed(load: Any) -> None:
         ({"memory at the end, MB": 700.0, "seconds": 4.0}, 0),
     ],
 )
-def test_faults_are_told(load: Any, change: dict[str, Any], count: int) -> None:
+def test_faults_are_reported(load: Any, change: dict[str, Any], count: int) -> None:
     sound = {
         "maps wrong": 0, "wrong": [], "statuses": {"200": 9}, "seconds": 60.0,
         "memory settled, MB": 600.0, "memory at the end, MB": 610.0,

@@ -1,8 +1,8 @@
-"""Every route under thousands of questions that its description allows, and that it forbids.
+"""Every route with thousands of requests that its description allows or forbids.
 
-The routes come from the description itself (`/api/openapi.json`), so one that is added is asked without being named
-here. Whatever comes: a documented status, of the documented form, and never a fault of ours. Half of the questions get
-pictures, models and methods that there are, or nearly all would end at the first field.
+The routes are read from the description (`/api/openapi.json`), so new ones are tested without being listed here. Every
+response must have a documented status and schema, and never be an internal error. Half of the requests name existing
+images, models and methods; otherwise nearly all would fail at the first field.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from camlucida.models.load import load
 SCENES = 6
 EXAMPLES = 100
 SECONDS = 3.0
-"""For one route at most: some take long to answer."""
+"""Maximum seconds per route, because some respond slowly."""
 PLAUSIBLE: dict[str, list[Any]] = {
     "image": ["s0", "s5"],
     "id": ["s0", "s5"],
@@ -41,7 +41,7 @@ PLAUSIBLE: dict[str, list[Any]] = {
     "image_base64": [None],
     "options": [{}],
 }
-"""By the name of a field, or the singular of it."""
+"""Valid values by the name of a field, or its singular."""
 CHECKS = [
     checks.not_a_server_error,
     described.status_code_conformance,
@@ -57,7 +57,7 @@ ROUTES = [(method, path) for path, methods in DESCRIBED["paths"].items() for met
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Any]:
-    """The page's description, tied to the page."""
+    """Yield the description of the API, connected to an app."""
     models = [load("toybox"), load("toybox:vgg")]
     page = Page(models, open_dataset("toybox", count=SCENES))
     page.warm()
@@ -74,7 +74,7 @@ def api() -> Iterator[Any]:
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_every_route_answers_as_it_is_described(method: str, path: str, mode: GenerationMode, api: Any) -> None:
+def test_routes_conform_to_their_description(method: str, path: str, mode: GenerationMode, api: Any) -> None:
     operation = api[path][method]
     if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
         pytest.skip("nothing to get wrong")
@@ -91,40 +91,40 @@ def test_every_route_answers_as_it_is_described(method: str, path: str, mode: Ge
         suppress_health_check=list(HealthCheck),
     )
     def asked(case: schemathesis.Case) -> None:
-        if time.monotonic() > until:
+        if statuses and time.monotonic() > until:  # at least one request, however busy the machine is
             return
         draw = random.Random(repr((case.path_parameters, case.query, case.body)))
         if mode is GenerationMode.POSITIVE and draw.random() < 0.5:
             case.path_parameters = _plausible(case.path_parameters, draw)
-            case.body = _plausible(_with_picture(case.body, method, path), draw)
+            case.body = _plausible(_with_image(case.body, method, path), draw)
             if case.media_type == "application/octet-stream":
-                case.body = picture()
+                case.body = png_file()
         statuses.append(case.call_and_validate(checks=CHECKS).status_code)
 
     try:
         asked()
     except Unsatisfiable:
-        pytest.skip("whatever bytes come, they are what is described")
+        pytest.skip("any bytes conform to the description")
     assert statuses
 
 
-def picture() -> bytes:
-    """A file that somebody may give."""
+def png_file() -> bytes:
+    """Return an image file to upload."""
     sink = io.BytesIO()
     toybox.scene(seed=4, kinds=["cat", "dog"], objects=2, size=96).picture().save(sink, "PNG")
     return sink.getvalue()
 
 
-def _with_picture(body: Any, method: str, path: str) -> Any:
-    """Without one most questions end at once."""
+def _with_image(body: Any, method: str, path: str) -> Any:
+    """Add the id of an image where the request has one; without it most requests fail at once."""
     content = DESCRIBED["paths"][path][method].get("requestBody", {}).get("content", {})
     name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
     fields = DESCRIBED["components"]["schemas"].get(name, {}).get("properties", {})
-    return {**body, "image": ""} if isinstance(body, dict) and "picture" in fields else body
+    return {**body, "image": ""} if isinstance(body, dict) and "image" in fields else body
 
 
 def _plausible(value: Any, draw: random.Random) -> Any:
-    """With things that there are, wherever a field says which."""
+    """Replace values of known fields by valid ones."""
     if not isinstance(value, dict):
         return value
     return {name: _of(name, one, draw) for name, one in value.items()}

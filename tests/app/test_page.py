@@ -1,4 +1,4 @@
-"""What a page makes of its models."""
+"""The state of the app: its models and its data set."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from camlucida.errors import DataError, ModelError
 from camlucida.models.load import load
 
 
-def test_a_name_that_is_not_there_is_told_with_the_nearest() -> None:
+def test_unknown_model_suggests_the_nearest() -> None:
     page = Page([load("toybox")], open_dataset("toybox", count=2))
     with pytest.raises(ModelError, match=r"the app has no model 'toybx'\. Did you mean 'toybox'"):
         page.model("toybx")
 
 
-def test_a_page_needs_a_model_and_a_picture() -> None:
+def test_app_needs_a_model_and_an_image() -> None:
     with pytest.raises(ModelError, match="needs at least one model"):
         Page([], open_dataset("toybox", count=2))
     empty = subset(open_dataset("toybox", count=2), [])

@@ -1,4 +1,4 @@
-"""The page in a real headless Chromium. `make test-app` installs what this needs; without it they are skipped."""
+"""The app in headless Chromium. `make test-app` installs the requirements; without them the tests are skipped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 15_000
 
 @contextlib.contextmanager
 def served(page: Page) -> Iterator[str]:
-    """The page on a free port, as `camlucida app` serves it; its address."""
+    """Serve the app on a free port, as `camlucida app` does; yield its URL."""
     listening = listen("127.0.0.1", 0)
     running = server(page)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -52,7 +52,7 @@ def served(page: Page) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[[Page], contextlib.AbstractContextManager[str]]:
-    """For tests that need a page of their own: a module's own `site` begins with it."""
+    """Return the server for tests that need their own app."""
     return served
 
 
@@ -67,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]
 
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[[Page], str]]:
-    """Serves another page until the tests are over; its address."""
+    """Serve another app until the end of the tests; return its URL."""
     with contextlib.ExitStack() as stack:
         yield lambda page: stack.enter_context(served(page))
 
@@ -87,10 +87,10 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(chromium: Any, site: tuple[str, Page]) -> Iterator[Any]:
-    """Opens the page at an address's end ("#look?picture=s3"), with keywords as of `browser.new_context`.
+    """Return a function that opens a URL fragment ("#look?picture=s3"), with keywords of `browser.new_context`.
 
     Fails the test on any error in the console, and on any request to another host. `requests_seen` of the page are the
-    paths that were asked for.
+    paths that were requested.
     """
     address, _ = site
     opened: list[Any] = []
@@ -126,12 +126,12 @@ def tab(chromium: Any, site: tuple[str, Page]) -> Iterator[Any]:
 
 
 def _serious(said: Any) -> bool:
-    """Chromium writes a line for every answer that is no 2xx; those are what some tests are about."""
+    """Chromium logs every response that is not 2xx; some tests produce these."""
     return not said.text.startswith("Failed to load resource")
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[..., Path]:
+def image_file(tmp_path: Path) -> Callable[..., Path]:
     """A file of a drawn scene, or of given bytes, to be uploaded."""
 
     def make(name: str = "cat.png", content: bytes | None = None, size: int = 320, **scene: Any) -> Path:
@@ -149,7 +149,7 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def screenshot() -> Callable[[Any, str], None]:
-    """Keeps a picture of the page where CAMLUCIDA_SCREENSHOTS says; nowhere if it does not."""
+    """Save a screenshot to the folder in CAMLUCIDA_SCREENSHOTS, if it is set."""
     folder = os.environ.get("CAMLUCIDA_SCREENSHOTS")
 
     def take(page: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The tab Activations, as people use it."""
+"""The tab Activations in a browser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 import camlucida as cl
 from camlucida.app.app_state import Page
-from camlucida.app.routes import activations as room
+from camlucida.app.routes import top_images
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.render.colours import apply_colormap
 
@@ -23,7 +23,7 @@ OVER = ".activations dialog[open][data-drawn]"
 
 
 def shown(page: Any) -> list[int]:
-    """The channels on the sheet, in its order."""
+    """Return the displayed channels in order."""
     return [int(n) for n in page.locator(".channel").evaluate_all("tiles => tiles.map(t => t.dataset.channel)")]
 
 
@@ -39,7 +39,7 @@ def true_of(served: Page, model: str, sample: int, **how: Any) -> Any:
     return cl.activations(served.model(model).model, served.images.sample(sample).image, **how)
 
 
-def test_the_sheet_by_what_channels_contribute(
+def test_channels_are_sorted_by_contribution(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#activations?picture=s3&target=1")
@@ -53,23 +53,23 @@ def test_the_sheet_by_what_channels_contribute(
         assert number(tile.locator(".value").inner_text()) / 1000 == pytest.approx(value, abs=6e-6)
         assert tile.locator(".fill.against").count() == int(value < 0)
     share = true.contributions.clamp_min(0)
-    told = page.locator(".summary").inner_text()
+    summary = page.locator(".summary").inner_text()
     held = 100 * float(share[list(true.order[:48])].sum() / share.sum())
-    assert float(re.findall(r"provide ([\d.]+) %", told)[0]) == pytest.approx(held, abs=0.6)
-    assert f"the {true.n_channels_for()} strongest hold half of it" in told
-    assert "128 channels of layer4, 12 × 12, for dog" in told
+    assert float(re.findall(r"provide ([\d.]+) %", summary)[0]) == pytest.approx(held, abs=0.6)
+    assert f"the {true.n_channels_for()} largest contribute half of it" in summary
+    assert "128 channels of layer4, 12 × 12, for dog" in summary
     for count in (96, 128):
         page.locator(".activations .more").scroll_into_view_if_needed()
         expect(page.locator(".channel")).to_have_count(count)
     assert shown(page) == list(true.order)
     page.locator(".channel").last.scroll_into_view_if_needed()
     expect(page.locator(".channel canvas").last).not_to_have_attribute("width", "1")
-    expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: let go
+    expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: released
     expect(page.locator(".summary")).to_contain_text("All 128 channels provide 100 %")
 
 
-def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
-    """Alone and on its own scale: the same colours as the map landed by the library, within a step of the table."""
+def test_tile_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """Map only, own scale: the colours equal those of the library's map within one step of the colormap."""
     page = tab("#activations?picture=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
     page.wait_for_selector(".activations[data-drawn]")
     true = true_of(site[1], "toybox", 3, layer="layer2")
@@ -79,13 +79,13 @@ def test_a_tile_is_the_librarys_map(tab: Callable[..., Any], site: tuple[str, Pa
         width, height, values = page.locator(f'.channel[data-channel="{channel}"] canvas').evaluate(read)
         drawn = np.array(values).reshape(height, width, 4)[..., :3]
         size = true.geometry.original
-        at_picture = max_scale(to_image_grid(true.maps[channel], true.geometry))
-        assert at_picture.shape == (size[1], size[0])
-        heat = torch.nn.functional.interpolate(at_picture[None, None], size=(height, width), mode="bilinear")[0, 0]
-        assert np.abs(drawn - apply_colormap(heat.numpy(), "viridis")).mean() < 3
+        resized = max_scale(to_image_grid(true.maps[channel], true.geometry))
+        assert resized.shape == (size[1], size[0])
+        saliency = torch.nn.functional.interpolate(resized[None, None], size=(height, width), mode="bilinear")[0, 0]
+        assert np.abs(drawn - apply_colormap(saliency.numpy(), "viridis")).mean() < 3
 
 
-def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_orders_layers_and_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#activations?picture=s3")
     page.wait_for_selector(".activations[data-drawn]")
     page.get_by_label("Order by").select_option("gradient")
@@ -108,12 +108,12 @@ def test_orders_layers_classes(tab: Callable[..., Any], site: tuple[str, Page]) 
     page.get_by_role("button", name="Map only").click()
     page.get_by_role("button", name="Shared").click()
     expect(page.locator(".summary")).to_contain_text("One scale for all")
-    assert asked(page) == before  # painted here
+    assert asked(page) == before  # painted in the browser
     page.get_by_role("button", name="Explain at this layer").click()
     page.wait_for_selector('.look[data-drawn*="layer2"]')
 
 
-def test_a_channel_by_keyboard_and_by_link(
+def test_channel_by_keyboard_and_by_link(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#activations?picture=s3&layer=layer3")
@@ -128,9 +128,9 @@ def test_a_channel_by_keyboard_and_by_link(
     assert page.locator("dialog h2").inner_text().startswith(f"Channel {third} of layer3")
     share = float(true.contributions[third] / true.contributions.clamp_min(0).sum())
     words = page.locator("dialog .words").inner_text()
-    assert f"Speaks for {true.target}" in words
+    assert f"Positive evidence for {true.target}" in words
     assert "is the third largest of 72" in words
-    assert float(re.findall(r"([\d.]+)\s% of all", words)[0]) == pytest.approx(100 * share, abs=0.6)
+    assert float(re.findall(r"([\d.]+)\s% of the positive evidence", words)[0]) == pytest.approx(100 * share, abs=0.6)
     box = page.locator("dialog .overlay canvas").bounding_box()
     landed = to_image_grid(true.maps[third], true.geometry)
     (height, width), (y, x) = landed.shape, (n // 2 for n in landed.shape)
@@ -144,15 +144,17 @@ def test_a_channel_by_keyboard_and_by_link(
     assert page.evaluate("document.activeElement.dataset.channel") == str(true.order[3])
     assert "activations.channel" not in page.url
 
-    last = true.order[-1]  # not on the sheet yet
+    last = true.order[-1]  # not displayed yet
     page = tab(f"#activations?picture=s3&layer=layer3&activations.channel={last}")
     page.wait_for_selector(f'dialog[open][data-drawn$="layer3 {last}"]')
-    assert f"Speaks against {true.target}" in page.locator("dialog .words").inner_text()
+    assert f"Negative evidence for {true.target}" in page.locator("dialog .words").inner_text()
     assert "is the lowest of 72" in page.locator("dialog .words").inner_text()
     screenshot(page, "activations-channel")
 
 
-def test_its_top_images(tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]) -> None:
+def test_top_images_equal_library(
+    tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
+) -> None:
     page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
     page.wait_for_selector(OVER)
     page.get_by_role("button", name="Search").click()
@@ -175,10 +177,10 @@ def test_its_top_images(tab: Callable[..., Any], site: tuple[str, Page], screens
     assert f"picture={chosen}" in page.url
 
 
-def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     page = tab("#activations?picture=s3&layer=layer2&activations.channel=1")
     page.wait_for_selector(OVER)
-    plain, seen = room.channel_top_images, []
+    plain, seen = top_images.channel_top_images, []
 
     def slow(model: Any, images: Any, **how: Any) -> Any:
         def slowly() -> Any:
@@ -189,7 +191,7 @@ def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Mo
 
         return plain(model, slowly(), **how)
 
-    monkeypatch.setattr(room, "channel_top_images", slow)
+    monkeypatch.setattr(top_images, "channel_top_images", slow)
     page.get_by_role("button", name="Search").click()
     page.wait_for_selector("dialog progress[value]:not([value='0'])")
     page.get_by_role("button", name="Stop").click()
@@ -199,10 +201,10 @@ def test_a_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Mo
     page.wait_for_timeout(300)
     count = len(seen)
     page.wait_for_timeout(300)
-    assert len(seen) == count < 40  # the server has stopped, too
+    assert len(seen) == count < 40  # the server has stopped as well
 
 
-def test_what_cannot_be_is_said_in_place(tab: Callable[..., Any]) -> None:
+def test_invalid_layer_and_channel_are_reported(tab: Callable[..., Any]) -> None:
     page = tab("#activations?picture=s3&layer=layer9")
     expect(page.locator(".activations .more")).to_contain_text("No layer 'layer9'")
     page.get_by_label("Layer", exact=True).select_option("layer1")

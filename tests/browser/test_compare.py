@@ -1,4 +1,4 @@
-"""The tab Compare, as people use it; its numbers are the library's."""
+"""The tab Compare in a browser; its numbers equal those of the library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def settled(page: Any, maps: int | None = None) -> None:
-    """Everything has come and is painted; so many maps."""
+    """Wait until all maps, or the given number of them, are painted."""
     page.wait_for_selector(f"{DRAWN}:not([aria-busy])" if maps is None else f'.compare[data-drawn$=" {maps}"]')
 
 
@@ -33,21 +33,21 @@ def of_map(page: Any, method: str, target: str) -> Any:
     return page.locator(f'.compare button.cell[data-key="toybox|{method}|{target}|default layer"]')
 
 
-def test_it_opens_with_four_methods_and_two_classes(
+def test_default_selection_is_four_methods_and_two_classes(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#compare?picture=s3")
     settled(page)
     heads = page.locator(".compare .grid thead th").all_inner_texts()
     assert [text.split("\n")[0] for text in heads] == ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
-    assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM knows no class: one map over both rows
+    assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM is class-free: one map spans both rows
     assert page.locator(".compare .grid td.spans").get_attribute("rowspan") == "2"
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
-    eigen = cl.explain(model, picture, method="eigen_cam")
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method=["grad_cam", "layer_cam", "hires_cam"])
+    eigen = cl.explain(model, image, method="eigen_cam")
     best, second = made.axis("target")
     rows = page.locator(".compare .grid tbody th").all_inner_texts()
     assert [text.split("\n")[0] for text in rows] == [best, second]
@@ -64,8 +64,8 @@ def test_it_opens_with_four_methods_and_two_classes(
         assert float(text) == pytest.approx(table[row, column], abs=0.0051)
     pairs = sorted((table[i, j], i, j) for i in range(7) for j in range(i))
     names = [*(f"{e.method} · {e.target}" for e in made), "eigen_cam"]
-    told = page.locator(".compare .matrix .told").all_inner_texts()
-    for sentence, (value, i, j) in zip(told, (pairs[-1], pairs[0]), strict=True):
+    text = page.locator(".compare .matrix .told").all_inner_texts()
+    for sentence, (value, i, j) in zip(text, (pairs[-1], pairs[0]), strict=True):
         assert names[i] in sentence
         assert names[j] in sentence
         assert f"{value:.2f}".replace("-", "−") in sentence
@@ -74,7 +74,7 @@ def test_it_opens_with_four_methods_and_two_classes(
     screenshot(page, "compare")
 
 
-def test_a_link_restores_everything(tab: Callable[..., Any]) -> None:
+def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
     where = (
         "#compare?picture=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
         "&compare.targets=predicted,3&compare.across=layer&compare.scale=one&compare.view=side"
@@ -99,7 +99,7 @@ def test_a_link_restores_everything(tab: Callable[..., Any]) -> None:
     assert again.url.split("#")[1] == page.url.split("#")[1]
 
 
-def test_two_maps_are_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab("#compare?picture=s3")
     settled(page)
     of_map(page, "hires_cam", "runner-up").click()
@@ -134,14 +134,14 @@ def test_two_maps_are_chosen_and_swiped(tab: Callable[..., Any], screenshot: Cal
     screenshot(page, "compare-swipe")
 
 
-def test_the_difference_is_of_maps_divided_by_their_maximum(
+def test_difference_of_maps_divided_by_their_maximum(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#compare?picture=s3&compare.view=difference")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    a, b = (cl.explain(model, picture, method=method) for method in ("grad_cam", "layer_cam"))
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    a, b = (cl.explain(model, image, method=method) for method in ("grad_cam", "layer_cam"))
     wanted = np.clip(a.landed, 0, None) / a.landed.max() - np.clip(b.landed, 0, None) / b.landed.max()
     caption = page.locator(".compare .swipe figcaption").inner_text()
     assert float(re.search(r"largest difference is (\d\.\d\d)", caption)[1]) == pytest.approx(
@@ -152,8 +152,8 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     box = canvas.bounding_box()
     for x, y in ((30, 40), (60, 50), (48, 70), (20, 20)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
-        told = page.locator(".compare .swipe .reading.on").inner_text()
-        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.02)
+        text = page.locator(".compare .swipe .reading.on").inner_text()
+        assert float(text.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.02)
         values = page.locator(".compare .swipe .values").inner_text()
         found = re.findall(r"[AB] (-?[\d.]+(?:e[+-]?\d+)?)", values.replace("−", "-"))
         shown = [float(one) for one in found]
@@ -161,13 +161,13 @@ def test_the_difference_is_of_maps_divided_by_their_maximum(
     screenshot(page, "compare-difference")
 
 
-def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
     page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method=methods, layer=layers)
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method=methods, layer=layers)
     wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
     names = page.locator(".compare .matrix tbody th").all_inner_texts()
     shown = [float(text.replace("−", "-")) for text in page.locator(".compare button.pair").all_inner_texts()]
@@ -178,7 +178,7 @@ def test_of_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tu
     assert names[-1].split(" · ")[0] in page.locator('.compare [data-is="B"]').get_attribute("aria-label")
 
 
-def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
+def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.view=flicker")
     settled(page)
     for letter in "BAB":
@@ -202,9 +202,7 @@ def test_flicker_by_itself_and_by_hand(tab: Callable[..., Any]) -> None:
     assert stage.get_attribute("data-shows") == "A"
 
 
-def test_what_does_not_fit_says_why_and_the_rest_is_there(
-    tab: Callable[..., Any], screenshot: Callable[..., None]
-) -> None:
+def test_errors_are_shown_in_their_cells(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab(
         "#compare?picture=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
         "&compare.targets=predicted",
@@ -219,24 +217,26 @@ def test_what_does_not_fit_says_why_and_the_rest_is_there(
     screenshot(page, "compare-models")
 
 
-def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_differing_predictions_are_shown_and_a_class_can_be_added(
+    tab: Callable[..., Any], site: tuple[str, Page]
+) -> None:
     _, served = site
     names = ["toybox", "toybox:cleverhans"]
     for index in range(60):
-        picture = served.images.sample(index)
-        best = [cl.explain(served.served[name].model, picture.image).predictions[0].name for name in names]
+        image = served.images.sample(index)
+        best = [cl.explain(served.served[name].model, image.image).predictions[0].name for name in names]
         if best[0] != best[1]:
             break
     methods = "grad_cam,layer_cam,hires_cam"
-    page = tab(f"#compare?picture={picture.id}&compare.models={','.join(names)}&compare.methods={methods}")
+    page = tab(f"#compare?picture={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
     settled(page)
     rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
     assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
     assert [row[3].split(",")[0] for row in rows] == ["predicted", "runner-up"] * 2
     verdict = page.locator(".compare .agreement")
     assert verdict.get_attribute("data-agree") == "no"
-    assert f"toybox says {best[0]}" in verdict.inner_text()
-    assert f"toybox:cleverhans says {best[1]}" in verdict.inner_text()
+    assert f"toybox predicts {best[0]}" in verdict.inner_text()
+    assert f"toybox:cleverhans predicts {best[1]}" in verdict.inner_text()
     assert len(keys(page)) == 12
     page.locator(".compare .opinions .each > div").nth(0).locator(".guess").nth(4).click()
     page.wait_for_url(re.compile(r"compare\.targets"))
@@ -245,7 +245,7 @@ def test_models_that_differ_say_so_and_a_class_is_added(tab: Callable[..., Any],
     assert re.search(r"compare\.targets=predicted%2Crunner-up%2C\d", page.url)
 
 
-def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
+def test_methods_can_be_added_and_removed(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.targets=predicted")
     settled(page)
     group = page.get_by_role("group", name="Methods")
@@ -263,11 +263,11 @@ def test_methods_are_added_and_taken_away(tab: Callable[..., Any]) -> None:
     settled(page, 4)
 
 
-def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """The weaker class is paler than on its own scale, by as much as its map is lower."""
     _, served = site
-    model, picture = served.served["toybox"].model, served.images.sample(3).image
-    made = cl.explain(model, picture, target=["predicted", "runner-up"], method="layer_cam")
+    model, image = served.served["toybox"].model, served.images.sample(3).image
+    made = cl.explain(model, image, target=["predicted", "runner-up"], method="layer_cam")
     tops = [float(e.landed.max()) for e in made]
     weak = int(np.argmin(tops))
     assert tops[weak] < 0.8 * tops[1 - weak]
@@ -275,34 +275,34 @@ def test_one_scale_is_one_scale(tab: Callable[..., Any], site: tuple[str, Page])
     page = tab("#compare?picture=s3&compare.methods=layer_cam,grad_cam")
     settled(page)
 
-    def heat() -> float:
+    def colour_strength() -> float:
         """How far the cell is from the photo alone."""
         url = page.locator(f'[data-key="{key}"] canvas').evaluate("one => one.toDataURL()")
         cell = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
-        photo = picture.resize(cell.size, Image.Resampling.NEAREST).convert("RGB")
+        photo = image.resize(cell.size, Image.Resampling.NEAREST).convert("RGB")
         return float(np.abs(np.asarray(cell, float) - np.asarray(photo, float)).mean())
 
-    own = heat()
+    own = colour_strength()
     page.locator("#compare-scale").check()
     page.wait_for_selector('.compare[data-scale="one"]')
-    assert heat() < 0.95 * own
+    assert colour_strength() < 0.95 * own
     assert "share a scale" in page.locator(".compare .summary").inner_text()
     assert "compare.scale=one" in page.url
 
 
-def test_slow_methods_come_late_and_can_be_stopped(tab: Callable[..., Any]) -> None:
+def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
     page.wait_for_selector(".compare button.cell")  # Grad-CAM is there while the other runs
     assert page.locator(".compare td.why", has_text="…").count() == 3
     page.get_by_role("button", name="Stop", exact=True).click()
     page.wait_for_selector(".compare .again")
     assert page.locator(".compare button.cell").count() == 3
-    assert "Stopped before the end" in page.locator(".compare .summary").inner_text()
+    assert "Stopped; the maps computed so far are kept" in page.locator(".compare .summary").inner_text()
     of_map(page, "grad_cam", "third").click()  # what was made can be looked at, and asks for nothing
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
 
 
-def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) -> None:
+def test_too_many_maps_are_reported_before_the_request(tab: Callable[..., Any]) -> None:
     targets = ",".join(map(str, range(10)))
     page = tab(
         "#compare?picture=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
@@ -316,7 +316,7 @@ def test_too_many_are_told_before_they_are_asked_for(tab: Callable[..., Any]) ->
     assert "/api/compare" in page.requests_seen
 
 
-def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
+def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
     page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
     settled(page)
     with page.expect_download() as coming:
@@ -328,11 +328,11 @@ def test_the_grid_as_a_picture(tab: Callable[..., Any]) -> None:
     assert made.height > 1000
     colours = made.getcolors(1 << 24)
     assert colours is not None
-    assert len(colours) > 5000  # photographs and heat, not only paper
+    assert len(colours) > 5000  # photographs and maps, not only background
     assert made.getpixel((4, 4)) == (255, 255, 255)
 
 
-def test_on_a_phone_only_the_grid_scrolls(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab("#compare?picture=s3", viewport=PHONE, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -348,15 +348,15 @@ def test_on_a_phone_only_the_grid_scrolls(tab: Callable[..., Any], screenshot: C
     screenshot(page, "compare-phone")
 
 
-def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Of two models, read off the canvas at a few points."""
     page = tab(
         "#compare?picture=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted"
     )
     settled(page)
     _, served = site
-    picture = served.images.sample(3).image
-    made = [cl.explain(served.served[name].model, picture) for name in ("toybox", "toybox:vgg")]
+    image = served.images.sample(3).image
+    made = [cl.explain(served.served[name].model, image) for name in ("toybox", "toybox:vgg")]
     landed = np.stack([to_image_grid(e.map, e.geometry).numpy() for e in made])
     wanted = (np.clip(landed, 0, None) / landed.max(axis=(1, 2), keepdims=True)).std(axis=0)
     canvas = page.locator(".compare .apart canvas")
@@ -364,5 +364,5 @@ def test_disagreement_lands_where_the_library_says(tab: Callable[..., Any], site
     box = canvas.bounding_box()
     for x, y in ((30, 40), (60, 50), (48, 70)):
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
-        told = page.locator(".compare .apart .reading.on").inner_text()
-        assert float(told.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)
+        text = page.locator(".compare .apart .reading.on").inner_text()
+        assert float(text.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)

@@ -1,4 +1,4 @@
-"""The tab Data set, as people use it."""
+"""The tab Data set in a browser."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCENES = 40
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]:
-    """A server of this tab's own: a network that errs nine times of ten, and a run of each kind."""
+    """Serve an app for this tab: a network that is wrong nine times of ten, and a run of each kind."""
     folder = tmp_path_factory.mktemp("dataset-site")
     model, data = load("toybox:permuted"), open_dataset("toybox:watermark", count=SCENES)
     mistakes(model, data, out=folder / "mistakes")
@@ -45,7 +45,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Page]]
         yield address, page
 
 
-def test_a_point_shows_its_picture(
+def test_point_shows_its_image(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=scatter")
@@ -68,7 +68,7 @@ def test_a_point_shows_its_picture(
     assert f"picture=s{rows[known[0]]['index']}" in page.url
 
 
-def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_points_are_found_under_the_pointer_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#dataset?dataset.part=scatter&dataset.colour=right")
     page.wait_for_selector(".scatter[data-drawn='r1 tsne right']")
     page.locator(".plane canvas").scroll_into_view_if_needed()
@@ -76,38 +76,39 @@ def test_the_pointer_finds_points_also_when_zoomed(tab: Callable[..., Any], site
     scatter = site[1].analysis_runs.find("r1").scatter
     names = [row["image"] for row in scatter.rows]
     for zoom in (1.0, 1.5):
-        places = on_canvas(scatter.projection("tsne").positions, box, zoom)
-        inside = [i for i, (x, y) in enumerate(places) if 0 < x < box["width"] - 60 and 0 < y < box["height"]]
+        positions = on_canvas(scatter.projection("tsne").positions, box, zoom)
+        inside = [i for i, (x, y) in enumerate(positions) if 0 < x < box["width"] - 60 and 0 < y < box["height"]]
         for i in inside[::7]:
-            page.mouse.move(box["x"] + places[i][0], box["y"] + places[i][1])
+            page.mouse.move(box["x"] + positions[i][0], box["y"] + positions[i][1])
             assert page.inner_text(".point .name") == names[i]
         page.locator(".plane").get_by_label("Zoom in").click()
     page.locator(".plane").get_by_label("Show all points").click()
     page.wait_for_selector(".point:not([aria-busy])")
     before = len([path for path in page.requests_seen if path.startswith("/api/explain")])
-    places = on_canvas(scatter.projection("tsne").positions, box, 1.0)
-    page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in places])
+    positions = on_canvas(scatter.projection("tsne").positions, box, 1.0)
+    page.evaluate(CROSS, [[box["x"] + x, box["y"] + y] for x, y in positions])
     page.wait_for_selector(".point[data-point]:not([aria-busy])")
     after = len([path for path in page.requests_seen if path.startswith("/api/explain")])
     assert after - before <= 1  # what the pointer only crosses is not requested
 
 
-CROSS = """(places) => {
+CROSS = """(positions) => {
   const canvas = document.querySelector(".plane canvas");
-  for (const [clientX, clientY] of places) canvas.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
+  for (const [clientX, clientY] of positions)
+    canvas.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
 }"""
 
 
-def on_canvas(places: Any, box: dict[str, float], zoom: float) -> list[tuple[float, float]]:
+def on_canvas(positions: Any, box: dict[str, float], zoom: float) -> list[tuple[float, float]]:
     """Where points are drawn: one scale for both axes, y upwards, 22 pixels of margin, zoomed about the middle."""
     size = np.array([box["width"] - 2, box["height"] - 2])  # without its border
-    low, high = places.min(0), places.max(0)
+    low, high = positions.min(0), positions.max(0)
     scale = ((size - 44) / (high - low)).min() * zoom
-    found = size / 2 + (places - (low + high) / 2) * scale * np.array([1, -1])
+    found = size / 2 + (positions - (low + high) / 2) * scale * np.array([1, -1])
     return [(float(x), float(y)) for x, y in found + 1]
 
 
-def test_a_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
+def test_one_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
     page = tab("#dataset?dataset.part=scatter")
     page.wait_for_selector(".scatter[data-drawn]")
     button = page.locator(".scatter .legend button").first
@@ -127,14 +128,14 @@ def test_a_class_can_be_shown_alone(tab: Callable[..., Any]) -> None:
     assert cells.first.inner_text() == str(count)
 
 
-def test_a_cell_shows_its_pictures_with_both_maps(
+def test_cell_shows_its_images_with_both_maps(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=confusion")
     page.wait_for_selector(".confusion[data-drawn=r0][data-told=r0]")
     confused = site[1].analysis_runs.find("r0").confusion_view
-    truth, said, count, _ = confused.pairs(1)[0]
-    assert page.locator(f"[data-cell='{truth}-{said}']").inner_text() == str(count)
+    truth, predicted, count, _ = confused.pairs(1)[0]
+    assert page.locator(f"[data-cell='{truth}-{predicted}']").inner_text() == str(count)
     numbers = [int(text) for text in page.locator(".matrix td button").all_inner_texts()]
     assert sum(numbers) == SCENES
     page.locator(".matrix button[tabindex='0']").focus()
@@ -142,20 +143,21 @@ def test_a_cell_shows_its_pictures_with_both_maps(
     assert page.evaluate("document.activeElement.dataset.cell") != page.locator(".matrix button").first.get_attribute(
         "data-cell"
     )
-    page.locator(f"[data-cell='{truth}-{said}']").click()
-    page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
+    page.locator(f"[data-cell='{truth}-{predicted}']").click()
+    page.wait_for_selector(f".cell[data-cell='{truth}-{predicted}'] .pairs[data-drawn]")
     assert (
-        page.inner_text(".cell h3") == f"{count} images of {confused.name(truth)}, predicted as {confused.name(said)}"
+        page.inner_text(".cell h3")
+        == f"{count} images of {confused.name(truth)}, predicted as {confused.name(predicted)}"
     )
     captions = [text.split(".")[0] for text in page.locator(".pair").first.locator("figcaption").all_inner_texts()]
-    assert captions == ["image", f"predicted: {confused.name(said)}", f"true class: {confused.name(truth)}"]
-    assert f"dataset.cell={truth}-{said}" in page.url
+    assert captions == ["image", f"predicted: {confused.name(predicted)}", f"true class: {confused.name(truth)}"]
+    assert f"dataset.cell={truth}-{predicted}" in page.url
     screenshot(page, "dataset-confusion")
     page.reload()
-    page.wait_for_selector(f".cell[data-cell='{truth}-{said}'] .pairs[data-drawn]")
+    page.wait_for_selector(f".cell[data-cell='{truth}-{predicted}'] .pairs[data-drawn]")
 
 
-def test_errors_are_sorted_and_open(
+def test_errors_can_be_sorted_and_opened(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=errors")
@@ -179,7 +181,7 @@ def test_errors_are_sorted_and_open(
     page.wait_for_selector(".look[data-drawn]")
 
 
-def test_an_evaluation_is_sorted_by_its_metric(
+def test_evaluation_can_be_sorted_by_metric(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#dataset?dataset.part=evaluation")
@@ -197,7 +199,7 @@ def test_an_evaluation_is_sorted_by_its_metric(
     screenshot(page, "dataset-evaluation")
 
 
-def test_looking_over_can_be_stopped_and_goes_on(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+def test_analysis_can_be_stopped_and_resumed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     page = tab("#dataset?dataset.part=scatter&model=toybox")
     page.wait_for_selector(".scatter[data-drawn]")
     page.click(".looking summary")

@@ -1,4 +1,4 @@
-"""What the browser paints, pixel by pixel, against what the library makes of the same picture."""
+"""Pixels that the browser paints, compared with the library."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PIXELS = "(kind) => document.querySelector(`.look .view.${kind} canvas`).toDataU
 
 @pytest.fixture(scope="module")
 def numbers(serve: Callable[[Page], str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
-    """One network that sees the whole, the middle of it, or all of it with bars; a wide, a tall and a small picture.
+    """Serve a network that stretches, crops or letterboxes; with a wide, a tall and a small image.
 
     The longest side of the first two is the canvas's: no pixel is resized between them.
     """
@@ -56,7 +56,7 @@ def numbers(serve: Callable[[Page], str], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def opened(numbers: tuple[str, Page], chromium: Any) -> Any:
-    """Opens Look at a view, given by keywords."""
+    """Return a function that opens the tab Explain at a view, given by keywords."""
     context = chromium.new_context(viewport={"width": 1300, "height": 900})
     page = context.new_page()
     counted = itertools.count()
@@ -83,12 +83,12 @@ def library(page: Page, picture: str, model: str = "toybox", **how: Any) -> Expl
 
 
 def photo(page: Any) -> Image.Image:
-    """The picture as the browser has it: the server sends large ones as JPEG."""
+    """Return the image as the browser has it; the server sends large ones as JPEG."""
     return Image.fromarray(pixels(page, "photo").astype(np.uint8))
 
 
 def at_centres(painted: NDArray[np.int16], explained: Explanation) -> NDArray[np.int16]:
-    """The canvas at the centres of the picture's own pixels: it is as large, or an odd number of times larger."""
+    """Return the canvas at the centres of the image's pixels; its size is an odd multiple of theirs."""
     factor = painted.shape[1] // explained.image.width
     assert factor % 2 == 1
     return painted[factor // 2 :: factor, factor // 2 :: factor]
@@ -115,7 +115,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("picture", "model", "method", "layer", "target"), CASES)
-def test_heat_and_overlay(
+def test_map_and_overlay_equal_library(
     opened: Any, numbers: tuple[str, Page], picture: str, model: str, method: str, layer: str, target: str
 ) -> None:
     view = {"picture": picture, "model": model, "method": method, "layer": layer, "target": target}
@@ -130,7 +130,7 @@ def test_heat_and_overlay(
     assert_alike(made, np.asarray(overlay(shown, truth.heatmap, colormap=palette)), but=0.001)
 
 
-def test_the_pictures_are_not_all_alike(numbers: tuple[str, Page]) -> None:
+def test_the_cases_differ(numbers: tuple[str, Page]) -> None:
     """The cases above show what they are there for: parts outside the network input, both signs, a percentile."""
     _, page = numbers
     crop, box = library(page, WIDE, "cropped"), library(page, TALL, "letterboxed")
@@ -153,7 +153,7 @@ def test_opacity_blend_and_palette(opened: Any, numbers: tuple[str, Page], opaci
 
 
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam"])
-def test_a_contour_is_the_librarys(opened: Any, numbers: tuple[str, Page], method: str) -> None:
+def test_contour_equals_library(opened: Any, numbers: tuple[str, Page], method: str) -> None:
     target = "not 1"
     page = opened(picture=WIDE, method=method, target=target, contour=0.4, colormap="signed")
     truth = library(numbers[1], WIDE, method=method, target=target)
@@ -162,7 +162,7 @@ def test_a_contour_is_the_librarys(opened: Any, numbers: tuple[str, Page], metho
     assert_alike(pixels(page, "overlay"), np.asarray(expected), but=0.002)
 
 
-def test_what_is_below_the_threshold_is_the_picture(opened: Any, numbers: tuple[str, Page]) -> None:
+def test_image_is_unmodified_below_the_threshold(opened: Any, numbers: tuple[str, Page]) -> None:
     page = opened(picture=WIDE, threshold=0.5)
     truth = library(numbers[1], WIDE)
     heat = truth.heatmap
@@ -174,7 +174,7 @@ def test_what_is_below_the_threshold_is_the_picture(opened: Any, numbers: tuple[
     assert_alike(pixels(page, "overlay"), expected, but=0.005)
 
 
-def test_what_was_not_seen_is_grey(opened: Any, numbers: tuple[str, Page]) -> None:
+def test_outside_of_the_network_input_is_grey(opened: Any, numbers: tuple[str, Page]) -> None:
     page = opened(picture=WIDE, model="cropped")
     blind = np.isnan(library(numbers[1], WIDE, "cropped").landed)
     heat = pixels(page, "heat")
@@ -184,8 +184,8 @@ def test_what_was_not_seen_is_grey(opened: Any, numbers: tuple[str, Page]) -> No
 
 
 @pytest.mark.parametrize("model", ["toybox", "cropped", "letterboxed"])
-def test_the_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], model: str) -> None:
-    """Where the pointer is, the reading is `Explanation.landed` of that pixel, and the picture's own colour."""
+def test_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], model: str) -> None:
+    """Where the pointer is, the reading is `Explanation.landed` of that pixel."""
     page = opened(picture=WIDE, model=model)
     truth = library(numbers[1], WIDE, model)
     colours = np.asarray(photo(page))
@@ -204,7 +204,7 @@ def test_the_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], mod
             np.testing.assert_allclose([int(c) for c in colour.split()], colours[y, x], atol=4)
 
 
-def test_the_scale_says_the_peak(opened: Any, numbers: tuple[str, Page]) -> None:
+def test_scale_shows_the_peak(opened: Any, numbers: tuple[str, Page]) -> None:
     for method in ("grad_cam", "input_x_gradient"):
         page = opened(picture=WIDE, method=method)
         low, *_, high = page.locator(".look .scale .ends").inner_text().split()
@@ -213,7 +213,7 @@ def test_the_scale_says_the_peak(opened: Any, numbers: tuple[str, Page]) -> None
         assert low == (f"−{high}" if truth.shows_signs else "0")
 
 
-def test_the_numbers_hold_at_every_layer_of_the_scrubber(opened: Any, numbers: tuple[str, Page]) -> None:
+def test_every_layer_of_the_slider_equals_library(opened: Any, numbers: tuple[str, Page]) -> None:
     """What was fetched ahead for all layers is what each layer is by itself."""
     page = opened(picture=WIDE)
     page.wait_for_selector(".look[data-stages]")

@@ -1,4 +1,4 @@
-"""What holds for every tab: keyboard, names for screen readers, narrow screens, nothing from elsewhere."""
+"""Every tab: keyboard, accessible names, narrow screens, links, errors of the server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABS = ("look", "compare", "doubt", "activations", "dataset", "study")
 
 
 @pytest.mark.parametrize("name", TABS)
-def test_nothing_of_it_is_out_of_reach(tab: Callable[..., Any], screenshot: Callable[..., None], name: str) -> None:
+def test_accessibility(tab: Callable[..., Any], screenshot: Callable[..., None], name: str) -> None:
     """axe-core finds no violation of WCAG 2 A and AA: names, roles, contrast, order; and contrast in the dark."""
     page = tab(f"#{name}", color_scheme="light")
     page.wait_for_selector(f".panel.{name}:visible")
@@ -45,7 +45,9 @@ def violations(page: Any, options: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TABS)
-def test_a_phone_need_not_scroll_sideways(tab: Callable[..., Any], screenshot: Callable[..., None], name: str) -> None:
+def test_no_horizontal_scrolling_on_a_phone(
+    tab: Callable[..., Any], screenshot: Callable[..., None], name: str
+) -> None:
     page = tab(f"#{name}", viewport=PHONE, has_touch=True)
     page.wait_for_load_state("networkidle")
     screenshot(page, f"{name}-phone")
@@ -56,7 +58,7 @@ def test_a_phone_need_not_scroll_sideways(tab: Callable[..., Any], screenshot: C
     )
 
 
-def test_tabs_are_walked_by_keys(tab: Callable[..., Any]) -> None:
+def test_tabs_by_arrow_keys(tab: Callable[..., Any]) -> None:
     page = tab()
     page.locator("#tab-look").focus()
     seen = []
@@ -73,7 +75,7 @@ def test_tabs_are_walked_by_keys(tab: Callable[..., Any]) -> None:
     assert page.evaluate("document.activeElement.id") == "tab-look"
 
 
-def test_the_way_back_is_the_browsers_own(tab: Callable[..., Any]) -> None:
+def test_browser_history(tab: Callable[..., Any]) -> None:
     page = tab("#look")
     page.locator("#tab-doubt").click()
     page.locator("#tab-compare").click()
@@ -84,13 +86,13 @@ def test_the_way_back_is_the_browsers_own(tab: Callable[..., Any]) -> None:
     page.wait_for_selector("#panel-look:visible")
 
 
-def test_an_address_that_makes_no_sense_opens_the_page_all_the_same(tab: Callable[..., Any]) -> None:
+def test_invalid_link_opens_the_app(tab: Callable[..., Any]) -> None:
     page = tab("#nowhere?picture=..%2Fetc&opacity=many&model=none&compare.x=%00&layer=%3Cscript%3E")
     page.wait_for_selector("#panel-look:visible")
     page.wait_for_selector(".look .tile:visible")  # fails after a while if no image is offered
 
 
-def test_the_theme_is_remembered(tab: Callable[..., Any]) -> None:
+def test_theme_is_stored(tab: Callable[..., Any]) -> None:
     page = tab(color_scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
@@ -103,7 +105,7 @@ def test_the_theme_is_remembered(tab: Callable[..., Any]) -> None:
     assert page.evaluate(ground) == dark
 
 
-def test_a_link_with_a_slip_in_it_still_shows_something(tab: Callable[..., Any]) -> None:
+def test_partly_invalid_link_shows_a_sample(tab: Callable[..., Any]) -> None:
     page = tab("#lok?seed=-1.5&opacity=99&threshold=x")
     page.wait_for_selector(".panel.look[data-drawn]")
     assert page.evaluate("location.hash").startswith("#look?")
@@ -111,15 +113,15 @@ def test_a_link_with_a_slip_in_it_still_shows_something(tab: Callable[..., Any])
     assert page.locator(".panel.look .pictures img").count() >= 20
 
 
-def test_a_server_that_went_away_and_came_back(tab: Callable[..., Any], picture: Callable[..., Path]) -> None:
-    """What is said meanwhile is that it does not answer, not that the picture is gone; afterwards nothing is said."""
+def test_unreachable_server_and_reconnection(tab: Callable[..., Any], image_file: Callable[..., Path]) -> None:
+    """The message says that the server does not respond, and disappears afterwards."""
     page = tab()
     page.wait_for_selector(".panel.look[data-drawn]")
     page.context.route("**/api/**", lambda route: route.abort("connectionrefused"))
     page.locator(".panel.look .pictures img").nth(19).click()
     page.wait_for_selector(".panel.look .trouble p")
-    assert "does not answer" in page.locator(".panel.look .trouble").inner_text()
-    page.locator("input[type=file]").first.set_input_files(picture())
+    assert "does not respond" in page.locator(".panel.look .trouble").inner_text()
+    page.locator("input[type=file]").first.set_input_files(image_file())
     page.wait_for_selector("#said.error")
     page.context.unroute("**/api/**")
     page.get_by_role("button", name="Shuffle").click()
@@ -129,10 +131,10 @@ def test_a_server_that_went_away_and_came_back(tab: Callable[..., Any], picture:
     assert not page.locator(".panel.look.stale").count()
 
 
-def test_a_picture_that_cannot_be_read_says_why(
+def test_unreadable_image_shows_its_error(
     tab: Callable[..., Any], chromium: Any, serve: Callable[[Page], str], tmp_path: Path
 ) -> None:
-    """Even where its map comes from what was kept, or fails later than the picture does."""
+    """Also if its map is cached, or fails later than the image."""
     (tmp_path / "cut.jpg").write_bytes(b"")
     toybox.scene(seed=4).picture().save(tmp_path / "whole.png")
     address = serve(Page([load("toybox")], open_dataset(str(tmp_path))))

@@ -1,4 +1,4 @@
-"""The tab Study, as people use it: a study is made, answered by keys and by thumb; its numbers are the library's."""
+"""The tab Study in a browser: creation, answers by keyboard and touch, results equal to those of the library."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(
     serving: Callable[[Page], AbstractContextManager[str]], run: Path, tmp_path: Path
 ) -> Iterator[tuple[str, Page]]:
-    """A page of each test's own, with no study yet."""
+    """Serve one app per test, without a study."""
     page = Page([load("toybox")], open_dataset("toybox", count=30), (run,), tmp_path / "study")
     with serving(page) as address:
         yield address, page
@@ -44,7 +44,7 @@ def site(
 
 @pytest.fixture
 def study(site: tuple[str, Page]) -> Study:
-    """Three pictures, two pairs and a rating of each: nine questions."""
+    """Return a study of three images with two pairs and one rating each: nine questions."""
     folder = site[1].study
     assert folder is not None
     images = [sample.image for sample in Toybox(3, seed=5)]
@@ -53,7 +53,7 @@ def study(site: tuple[str, Page]) -> Study:
 
 @pytest.fixture(scope="module")
 def reached() -> Callable[[Any], str]:
-    """What axe-core finds wrong with what is on the screen, of WCAG 2 A and AA, in words; nothing if nothing."""
+    """Return a function that lists violations of WCAG 2 A and AA on the screen, found by axe-core."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
 
     def run(page: Any) -> str:
@@ -73,7 +73,7 @@ def shown(page: Any, side: str) -> str:
 
 
 def tab_to(page: Any, selector: str) -> None:
-    """Press Tab until that has the focus."""
+    """Press Tab until an element has the focus."""
     for _ in range(60):
         if page.evaluate("s => document.activeElement.matches(s)", selector):
             return
@@ -81,22 +81,22 @@ def tab_to(page: Any, selector: str) -> None:
     raise AssertionError(f"{selector} cannot be reached by Tab")
 
 
-def answer_by_key(page: Any, place: int, key: str | None = None) -> tuple[str, str, int]:
-    """Press an answer; (winner, loser, rating) as one who saw the page would note it down."""
-    page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+def answer_by_key(page: Any, position: int, key: str | None = None) -> tuple[str, str, int]:
+    """Press an answer; return (winner, loser, rating) as displayed."""
+    page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
     if page.locator(".study .pictures.pair").count():
-        pressed = key or list(PAIR_KEYS)[place % len(PAIR_KEYS)]
+        pressed = key or list(PAIR_KEYS)[position % len(PAIR_KEYS)]
         left, right = shown(page, "left"), shown(page, "right")
         noted = (left, right, 0) if PAIR_KEYS[pressed] == 1 else (right, left, 0)
     else:
-        pressed = key or str(1 + place % 5)
+        pressed = key or str(1 + position % 5)
         noted = (shown(page, "left"), "", int(pressed))
     page.keyboard.press(pressed)
     return noted
 
 
 def kept(path: Path, person: str) -> list[tuple[str, str, int]]:
-    """What the file holds, read without the library: (winner, loser, rating), by the maps' ids."""
+    """Read (winner, loser, rating) by ids of maps from the file, without the library."""
     query = """select t.kind, t.left_map, t.right_map, a.answer from answers a join trials t on t.id = a.trial
                where a.person = ?"""
     with sqlite3.connect(path) as data:
@@ -108,7 +108,7 @@ def kept(path: Path, person: str) -> list[tuple[str, str, int]]:
 
 
 def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for what the server does by itself."""
+    """Wait until a condition holds."""
     for _ in range(200):
         if true():
             return
@@ -116,9 +116,7 @@ def until(true: Callable[[], bool], what: str) -> None:
     raise AssertionError(what)
 
 
-def test_the_whole_way_by_keyboard_alone(
-    tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]
-) -> None:
+def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]) -> None:
     page = tab("#study")
     page.wait_for_selector('.study[data-drawn="entry"]')
     tab_to(page, ".study input")
@@ -127,7 +125,7 @@ def test_the_whole_way_by_keyboard_alone(
     assert kept(study.path, "Ann 1 2 f j 5") == [], "typing a name answers nothing"
     screenshot(page, "study-entry")
     page.keyboard.press("Enter")
-    noted = {place: answer_by_key(page, place) for place in range(4)}
+    noted = {position: answer_by_key(page, position) for position in range(4)}
     page.wait_for_selector('.study[data-drawn="trial 4"]')
 
     page.reload()
@@ -136,14 +134,14 @@ def test_the_whole_way_by_keyboard_alone(
     assert page.locator(".study input").input_value() == "Ann 1 2 f j 5"
     assert page.locator(".study .begin").inner_text().count("answered 4 of 9")
     page.keyboard.press("Enter")
-    noted |= {place: answer_by_key(page, place) for place in range(4, 7)}
+    noted |= {position: answer_by_key(page, position) for position in range(4, 7)}
     page.wait_for_selector('.study[data-drawn="trial 7"]')
     page.keyboard.press("Backspace")
     page.wait_for_selector('.study[data-drawn="trial 6"]')
     assert page.locator('.study .pick[aria-pressed="true"]').count() == 1, "the stored answer is shown"
     pair = page.locator(".study .pictures.pair").count()
     noted[6] = answer_by_key(page, 6, ("ArrowLeft" if noted[6][0] == shown(page, "right") else "j") if pair else "5")
-    noted |= {place: answer_by_key(page, place) for place in (7, 8)}
+    noted |= {position: answer_by_key(page, position) for position in (7, 8)}
     page.wait_for_selector('.study[data-drawn="end"]')
     screenshot(page, "study-end")
 
@@ -174,7 +172,7 @@ def test_the_whole_way_by_keyboard_alone(
     assert Path(saved.value.path()).read_text().count("\n") == 1 + 9
 
 
-def test_a_key_held_down_and_keys_for_others_answer_nothing_more(tab: Callable[..., Any], study: Study) -> None:
+def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], study: Study) -> None:
     page = tab("#study")
     page.locator(".study input").fill("bob")
     page.keyboard.press("Enter")
@@ -193,21 +191,21 @@ def test_a_key_held_down_and_keys_for_others_answer_nothing_more(tab: Callable[.
     assert len(kept(study.path, "bob")) == 1
 
 
-def test_the_next_pair_is_there_before_it_is_wanted(tab: Callable[..., Any], study: Study) -> None:
-    """When an answer is given, no picture is asked for that the next question shows."""
+def test_next_question_is_preloaded(tab: Callable[..., Any], study: Study) -> None:
+    """The images of the next question are loaded before an answer is given."""
     page = tab("#study")
     page.locator(".study input").fill("cleo")
     page.keyboard.press("Enter")
-    for place in range(3):
-        page.wait_for_selector(f'.study[data-drawn="trial {place}"][data-next="{place + 1}"]')
+    for position in range(3):
+        page.wait_for_selector(f'.study[data-drawn="trial {position}"][data-next="{position + 1}"]')
         before = set(page.requests_seen)
         page.keyboard.press("1")
-        page.wait_for_selector(f'.study[data-drawn="trial {place + 1}"]')
+        page.wait_for_selector(f'.study[data-drawn="trial {position + 1}"]')
         on_screen = {f"/api/study/images/{shown(page, side)}" for side in ("left", "original")}
         assert on_screen <= before
 
 
-def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], study: Study) -> None:
+def test_failed_answer_can_be_repeated(tab: Callable[..., Any], study: Study) -> None:
     page = tab("#study")
     page.locator(".study input").fill("dora")
     page.keyboard.press("Enter")
@@ -222,7 +220,7 @@ def test_an_answer_that_cannot_be_kept_is_not_lost(tab: Callable[..., Any], stud
     assert len(kept(study.path, "dora")) == 1
 
 
-def test_by_thumb_on_a_phone(
+def test_study_on_a_phone(
     tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
 ) -> None:
     """In the dark: every question fits the screen without scrolling, the buttons are large enough for a thumb."""
@@ -230,8 +228,8 @@ def test_by_thumb_on_a_phone(
     page.locator(".study input").fill("emil")
     page.get_by_text("Start", exact=True).tap()
     kinds = set()
-    for place in range(9):
-        page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+    for position in range(9):
+        page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
             assert reached(page) == ""
@@ -256,7 +254,7 @@ def test_by_thumb_on_a_phone(
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_a_study_is_made_on_the_page(
+def test_study_can_be_created_in_the_app(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#study")
@@ -289,7 +287,7 @@ def test_a_study_is_made_on_the_page(
     assert (about["methods"], about["n_images"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
 
 
-def test_nothing_of_it_is_out_of_reach(
+def test_accessibility(
     tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
 ) -> None:
     """In the light, on a wide screen: while a question is asked, and in the results."""
@@ -300,8 +298,8 @@ def test_nothing_of_it_is_out_of_reach(
     page.locator(".study input").fill("ida")
     page.keyboard.press("Enter")
     kinds = set()
-    for place in range(9):
-        page.wait_for_selector(f'.study[data-drawn="trial {place}"]')
+    for position in range(9):
+        page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
             assert reached(page) == ""

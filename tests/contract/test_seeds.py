@@ -167,10 +167,10 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
         "abc", NUMBERS[:, :3], NUMBERS[:, 3] < 0.5, seed
     ),
     "analysis.embeddings.embed": lambda seed, _: [
-        row["picture"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
+        row["image"] for row in embed(net(), tiny(), way="pca", limit=4, seed=seed).rows
     ],
     "analysis.error_analysis.mistakes": lambda seed, _: [
-        row["picture"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
+        row["image"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
     ],
     "data.dataset.sample_indices": lambda seed, _: sample_indices(50, 5, seed),
     "data.open.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),

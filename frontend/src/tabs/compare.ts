@@ -135,7 +135,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   }
 
   function goOn(): HTMLElement {
-    return h("button", { class: "again", onclick: () => void update(true) }, "Go on");
+    return h("button", { class: "again", onclick: () => void update(true) }, "Continue");
   }
 
   const headed = (axis: Axis, value: string, model?: string) => heading(found!, axis, value, model);

@@ -133,7 +133,7 @@ class Store:
         try:
             content = json.loads(self._file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise DataError(f"{self.path} holds no run: there is no run.json.") from None
+            raise DataError(f"{self.path} contains no run: there is no run.json.") from None
         except OSError as error:
             raise DataError(f"cannot read {self._file}: {error.strerror or error}.") from None
         except ValueError as error:  # neither JSON nor UTF-8

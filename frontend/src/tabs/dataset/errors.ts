@@ -190,7 +190,7 @@ function beside(found: Overall): HTMLElement[] {
         "table",
         { class: "contrasts" },
         h("caption", { class: "note" }, `Maps of the predicted class, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for multiple tests.`),
-        h("thead", {}, h("tr", {}, ...["", "right", "wrong", "correct minus wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
+        h("thead", {}, h("tr", {}, ...["", "correct", "wrong", "correct minus wrong", "p"].map((text) => (text ? h("th", { scope: "col" }, text) : h("td"))))),
         h(
           "tbody",
           {},

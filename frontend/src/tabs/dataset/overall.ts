@@ -13,7 +13,7 @@ export function overall(found: Overall): HTMLElement[] {
     h(
       "div",
       { class: "figures" },
-      within("right", found.accuracy),
+      within("correct", found.accuracy),
       found.top5 && within("in the top 5", found.top5),
       c && figure(tenths(c.ece), "calibration error", chance!),
       figure(found.wrong.toLocaleString("en"), "wrong", `of ${counted(found.judged, "image")}`),
@@ -42,7 +42,7 @@ function reliability(c: NonNullable<Overall["calibration"]>): HTMLElement {
   const help = c.temperature === null ? "" : ` A temperature of ${digits(c.temperature)} would help; it is not applied.`;
   const lines = [
     { name: "calibrated", points: [[0, 0], [1, 1]] as const, kind: "quiet" },
-    { name: "right", points: known.map((bin) => [bin.confidence!, bin.accuracy!] as const) },
+    { name: "accuracy", points: known.map((bin) => [bin.confidence!, bin.accuracy!] as const) },
   ];
   return h(
     "figure",

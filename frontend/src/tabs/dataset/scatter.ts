@@ -210,7 +210,7 @@ export function scatter(page: Page): Part {
         "table",
         {},
         h("caption", { class: "note" }, "The number of images of a class with a nearest neighbour of the same class."),
-        h("thead", {}, h("tr", {}, ...["class", "pictures", "neighbour of the same", "share"].map((text) => h("th", { scope: "col" }, text)))),
+        h("thead", {}, h("tr", {}, ...["class", "images", "neighbour of the same class", "fraction"].map((text) => h("th", { scope: "col" }, text)))),
         h(
           "tbody",
           {},

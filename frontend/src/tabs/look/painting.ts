@@ -29,10 +29,10 @@ export function painting(page: Page): HTMLElement {
   );
   blend.options(
     [
-      { value: "heat", text: "opacity by map value" },
+      { value: "saliency", text: "opacity by map value" },
       { value: "uniform", text: "constant opacity" },
     ],
-    "heat",
+    "saliency",
   );
   function show(): void {
     const look = lookOf(page);

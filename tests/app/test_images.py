@@ -1,4 +1,4 @@
-"""Samples and their filters, pictures that are given, and what is sent of them."""
+"""Samples and their filters, uploaded images, and how images are sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from camlucida import explain
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.routes import images as room
+from camlucida.app.routes import images as images_module
 from camlucida.data.datasets import Item, LazyItems, ListDataset, label_of
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
@@ -40,7 +40,7 @@ def ids(found: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def opened(page: Page, tmp_path: Path) -> Callable[..., TestClient]:
-    """A client of a page over another data set."""
+    """Return a function that opens an app with another data set."""
 
     def open_(data: Any) -> TestClient:
         return TestClient(create_app(Page(page.models[:1], data, (), tmp_path / "s")), base_url="http://localhost")
@@ -48,22 +48,22 @@ def opened(page: Page, tmp_path: Path) -> Callable[..., TestClient]:
     return open_
 
 
-def test_a_seed_draws_the_same_samples_again_and_another_others(client: TestClient) -> None:
+def test_samples_depend_on_seed(client: TestClient) -> None:
     first, again, other = (ids(asked(client, seed=seed, n=10)) for seed in (3, 3, 4))
     assert first == again != other
     assert len(set(first)) == 10
     assert asked(client, seed=3, n=4)["items"] == asked(client, seed=3, n=10)["items"][:4]
 
 
-def test_all_there_are_where_more_are_asked_for(client: TestClient, page: Page) -> None:
+def test_number_of_samples_is_limited_by_the_data_set(client: TestClient, page: Page) -> None:
     found = asked(client, n=100)
     assert sorted(ids(found)) == sorted(f"s{i}" for i in range(len(page.data)))
     assert found["complete"]
     assert not asked(client, n=5)["complete"]
 
 
-def test_by_class_without_running_the_network(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "predictions", lambda *_: pytest.fail("the network was asked"))
+def test_class_filter_does_not_run_the_network(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images_module, "predictions", lambda *_: pytest.fail("the network was run"))
     found = asked(client, label="dog", n=100)
     truth = [f"s{i}" for i in range(len(page.data)) if page.data.classes[page.data[i].label or 0] == "dog"]
     assert sorted(ids(found)) == sorted(truth)
@@ -71,23 +71,23 @@ def test_by_class_without_running_the_network(client: TestClient, page: Page, mo
     assert found["n_evaluated"] == 0
 
 
-def test_an_unknown_class_offers_the_nearest(client: TestClient) -> None:
+def test_unknown_class_suggests_the_nearest(client: TestClient) -> None:
     found = client.get("/api/samples", params={"label": "caat"})
     assert found.status_code == 422
     assert found.json()["detail"] == "toybox has no class 'caat'. Did you mean 'cat'?"
 
 
-@pytest.mark.parametrize("said", ["correct", "wrong"])
+@pytest.mark.parametrize("prediction", ["correct", "wrong"])
 @pytest.mark.parametrize("model", ["toybox", "toybox:vgg"])
-def test_by_what_the_model_says_as_the_library_has_it(client: TestClient, page: Page, said: str, model: str) -> None:
-    """Against `explain` of each picture by itself."""
+def test_prediction_filter_equals_library(client: TestClient, page: Page, prediction: str, model: str) -> None:
+    """Compare with `explain` of each image."""
     network = page.model(model).model
     truth = {}
     for i in range(len(page.data)):
         best = explain(network, page.data[i].image).predictions[0]
         truth[f"s{i}"] = (best.name, best.probability, best.index == page.data[i].label)
-    found = asked(client, prediction=said, model=model, n=100)
-    assert sorted(ids(found)) == sorted(id_ for id_, (*_, right) in truth.items() if right == (said == "correct"))
+    found = asked(client, prediction=prediction, model=model, n=100)
+    assert sorted(ids(found)) == sorted(id_ for id_, (*_, right) in truth.items() if right == (prediction == "correct"))
     assert found["n_evaluated"] == len(page.data)
     assert found["complete"]
     for one in found["items"]:
@@ -96,7 +96,7 @@ def test_by_what_the_model_says_as_the_library_has_it(client: TestClient, page: 
         assert one["confidence"] == pytest.approx(chance, abs=1e-5)
 
 
-def test_by_how_sure_the_model_is(client: TestClient) -> None:
+def test_confidence_filter(client: TestClient) -> None:
     every = asked(client, low=1e-9, n=100)["items"]
     middle = float(np.median([one["confidence"] for one in every]))
     sure, unsure = asked(client, low=middle, n=100), asked(client, high=middle, n=100)
@@ -104,27 +104,27 @@ def test_by_how_sure_the_model_is(client: TestClient) -> None:
     assert {one["id"] for one in unsure["items"]} == {one["id"] for one in every if one["confidence"] <= middle}
 
 
-def test_a_model_is_asked_once_about_a_sample(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_sample_is_evaluated_once(client: TestClient, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     found = asked(client, prediction="correct", n=100)
-    monkeypatch.setattr("camlucida.app.model_entry._asked", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("camlucida.app.model_entry._predict", lambda *_: pytest.fail("evaluated again"))
     assert asked(client, prediction="correct", n=100) == found
-    assert len(page.served["toybox"].said) == len(page.data)
-    assert not page.served["toybox:vgg"].said
+    assert len(page.served["toybox"].predictions) == len(page.data)
+    assert not page.served["toybox:vgg"].predictions
 
 
-def test_a_search_ends_after_so_many_and_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_EVALUATED", 7)
+def test_search_is_limited_and_reports_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images_module, "MAX_EVALUATED", 7)
     found = asked(client, low=1.0, n=100)
     assert (found["n_evaluated"], found["items"], found["complete"]) == (7, [], False)
 
 
-def test_a_search_stops_when_it_has_enough(client: TestClient) -> None:
+def test_search_stops_when_enough_are_found(client: TestClient) -> None:
     found = asked(client, prediction="correct", n=2)
     assert len(found["items"]) == 2
     assert 2 <= found["n_evaluated"] < 24
 
 
-def test_a_search_tells_what_it_finds_and_how_far_it_is(client: TestClient) -> None:
+def test_search_streams_results_and_progress(client: TestClient) -> None:
     with client.stream("GET", "/api/samples", params={"prediction": "correct", "n": 3}, headers=EVENTS) as stream:
         events = [part.split("\n") for part in "".join(stream.iter_text()).strip().split("\n\n")]
     names = [lines[0].removeprefix("event: ") for lines in events]
@@ -140,16 +140,16 @@ def test_a_search_tells_what_it_finds_and_how_far_it_is(client: TestClient) -> N
     "query",
     [
         "n=0", "n=101", "seed=-1", "seed=1e99", "low=-0.1", "high=1.5", "low=nan", "high=inf", "prediction=maybe",
-        "model=nothing&prediction=right", "path=/etc/passwd", "label=" + "x" * 300,
+        "model=nothing&prediction=correct", "path=/etc/passwd", "label=" + "x" * 300,
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_in_a_sentence(client: TestClient, query: str) -> None:
+def test_invalid_queries_are_refused(client: TestClient, query: str) -> None:
     found = client.get(f"/api/samples?{query}")
     assert found.status_code == 422
     assert found.json()["detail"]
 
 
-def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., TestClient], tmp_path: Path) -> None:
+def test_unreadable_image_is_listed_with_its_error(opened: Callable[..., TestClient], tmp_path: Path) -> None:
     whole = open_dataset("toybox", count=3)
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     items = [*(replace(whole[i], name=f"scene {i}") for i in range(3)), Item(tmp_path / "broken.jpg", "broken.jpg", 0)]
@@ -165,24 +165,24 @@ def test_what_cannot_be_read_is_a_tile_with_its_reason(opened: Callable[..., Tes
     assert "cannot read broken.jpg" in shown.json()["detail"]
 
 
-def test_a_name_that_is_no_text(opened: Callable[..., TestClient]) -> None:
-    """As a file system gives it: bytes that are no UTF-8."""
+def test_undecodable_name_is_escaped(opened: Callable[..., TestClient]) -> None:
+    """The name has bytes that are not UTF-8, as file systems may contain."""
     data = ListDataset("odd", [Item(Image.new("RGB", (20, 20)), os.fsdecode(b"caf\xe9.png"), 0)], ("cat",))
     client = opened(data)
     assert asked(client)["items"][0]["name"] == r"caf\udce9.png"
     assert client.post("/api/explain", json={"image": "s0"}).json()["name"] == r"caf\udce9.png"
 
 
-def test_labels_come_from_the_lists_alone() -> None:
+def test_labels_are_read_without_opening_images() -> None:
     scenes = open_dataset("toybox", count=30)
     assert [label_of(scenes, i) for i in range(30)] == [scenes[i].label for i in range(30)]
     known = [Item("a.png", "a", 2), Item("b.png", "b", None)]
-    lazily = ListDataset("lazily", LazyItems(known, lambda item: pytest.fail("was opened")), ("x", "y", "z"))
+    lazily = ListDataset("lazily", LazyItems(known, lambda item: pytest.fail("an image was opened")), ("x", "y", "z"))
     assert [label_of(lazily, i) for i in range(2)] == [2, None]
     assert [label_of(ListDataset("plain", known, ("x", "y", "z")), i) for i in range(2)] == [2, None]
 
 
-def test_a_given_picture_comes_back_as_it_was(client: TestClient) -> None:
+def test_uploaded_image_is_returned_unmodified(client: TestClient) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
     sink = io.BytesIO()
     Image.fromarray(noise).save(sink, "PNG")
@@ -192,7 +192,7 @@ def test_a_given_picture_comes_back_as_it_was(client: TestClient) -> None:
     np.testing.assert_array_equal(np.asarray(back), noise)
 
 
-def test_a_picture_is_sent_again_only_if_it_is_another(client: TestClient) -> None:
+def test_etag_of_an_image(client: TestClient) -> None:
     first = client.get("/api/images/s1?longest=64")
     tag = {"if-none-match": first.headers["etag"]}
     assert client.get("/api/images/s1?longest=64", headers=tag).status_code == 304
@@ -200,14 +200,14 @@ def test_a_picture_is_sent_again_only_if_it_is_another(client: TestClient) -> No
         assert client.get(other, headers=tag).status_code == 200
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_says_so(client: TestClient, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
+def test_invalid_upload_is_refused(client: TestClient, content: bytes) -> None:
     found = client.post("/api/images", content=content)
     assert found.status_code == 422
     assert found.json()["kind"] == "ImageError"
 
 
-def test_the_network_is_as_it_was(client: TestClient, page: Page) -> None:
+def test_network_stays_unmodified(client: TestClient, page: Page) -> None:
     network = page.models[0].network
     before = {key: value.clone() for key, value in network.state_dict().items()}
     asked(client, prediction="wrong")
@@ -216,13 +216,13 @@ def test_the_network_is_as_it_was(client: TestClient, page: Page) -> None:
     assert load("toybox").weights_hash == page.models[0].weights_hash
 
 
-def test_images_are_told_apart_by_their_shape_and_by_every_pixel(page: Page) -> None:
-    """One colour has the same bytes in every shape of that area."""
+def test_image_ids_depend_on_shape_and_every_pixel(page: Page) -> None:
+    """One colour has the same bytes in every shape of equal area."""
     shapes = [(40, 60), (60, 40), (24, 100), (2400, 1)]
     given = [page.images.add_upload(Image.new("RGB", size, "teal")) for size in shapes]
     for row, column in ((0, 0), (59, 39), (30, 7)):
         other = Image.new("RGB", shapes[0], "teal")
         other.putpixel((column, row), (0, 128, 129))
         given.append(page.images.add_upload(other))
-    assert len({picture.id for picture in given}) == len({picture.digest for picture in given}) == 7
-    assert [page.images.find(picture.id).image.size for picture in given[:4]] == shapes
+    assert len({image.id for image in given}) == len({image.digest for image in given}) == 7
+    assert [page.images.find(image.id).image.size for image in given[:4]] == shapes

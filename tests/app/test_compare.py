@@ -1,4 +1,4 @@
-"""POST /api/compare: the numbers are the library's, and what does not fit costs nothing else."""
+"""POST /api/compare: numbers equal those of the library, and errors affect single cells."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ FOUR = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
 
 @pytest.fixture
 def ask(client: TestClient) -> Callable[..., Any]:
-    """The answer to a question about a sample."""
+    """Return a function that sends a comparison and returns its result."""
 
-    def ask(picture: str = "s3", methods: list[str] = FOUR, **question: Any) -> Any:
-        answer = client.post("/api/compare", json={"image": picture, "methods": methods, **question})
+    def ask(image: str = "s3", methods: list[str] = FOUR, **question: Any) -> Any:
+        answer = client.post("/api/compare", json={"image": image, "methods": methods, **question})
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -53,43 +53,43 @@ def raw(cell: dict[str, Any]) -> np.ndarray[Any, Any]:
     return unpacked(EncodedMap(**cell["map"]["map"]))[0]
 
 
-def landed(told: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any]:
-    """What the browser makes of the map of disagreement, by the library's own arithmetic."""
-    place = GeometryOut(**told["geometry"])
-    there = Geometry(place.original, place.input, place.scale, place.offset)
-    assert there.original == (width, height)
-    return to_image_grid(torch.from_numpy(unpacked(EncodedMap(**told["map"]))[0]), there).numpy()
+def landed(response: dict[str, Any], width: int, height: int) -> np.ndarray[Any, Any]:
+    """Return the map of disagreement on the image, resized by the library as the browser does."""
+    geometry = GeometryOut(**response["geometry"])
+    position = Geometry(geometry.original, geometry.input, geometry.scale, geometry.offset)
+    assert position.original == (width, height)
+    return to_image_grid(torch.from_numpy(unpacked(EncodedMap(**response["map"]))[0]), position).numpy()
 
 
-def test_the_numbers_are_explains(ask: Callable[..., Any], page: Page) -> None:
+def test_maps_and_predictions_equal_explain(ask: Callable[..., Any], page: Page) -> None:
     found = ask(targets=["predicted", "runner-up"], layers=["layer3", "layer4"])
-    picture = page.images.sample(3).image
+    image = page.images.sample(3).image
     model = page.served["toybox"].model
     made = cl.explain(
-        model, picture, target=["predicted", "runner-up"], layer=["layer3", "layer4"], method=["grad_cam", "layer_cam"]
+        model, image, target=["predicted", "runner-up"], layer=["layer3", "layer4"], method=["grad_cam", "layer_cam"]
     )
-    by_place = {(c["method"], c["layer"], c["target"]): c for c in found["cells"]}
+    by_cell = {(c["method"], c["layer"], c["target"]): c for c in found["cells"]}
     keys = {made.axis("target")[0]: "predicted", made.axis("target")[1]: "runner-up"}
     for e in made:
-        cell = by_place[e.method, e.layer, keys[e.target]]
+        cell = by_cell[e.method, e.layer, keys[e.target]]
         np.testing.assert_allclose(raw(cell), e.raw, atol=1e-3 * float(e.raw.abs().max()))
         assert cell["map"]["score"] == pytest.approx(e.score)
     assert found["models"][0]["predictions"][0]["name"] == made[0].predictions[0].name
     assert found["models"][0]["predictions"][0]["probability"] == pytest.approx(made[0].predictions[0].probability)
 
 
-def test_rank_correlation_and_disagreement_are_the_librarys(ask: Callable[..., Any], page: Page) -> None:
+def test_rank_correlation_and_disagreement_equal_library(ask: Callable[..., Any], page: Page) -> None:
     methods = ["grad_cam", "layer_cam", "hires_cam"]
     found = ask(methods=methods, targets=["predicted", "runner-up"])
-    picture = page.images.sample(3).image
-    made = cl.explain(page.served["toybox"].model, picture, target=["predicted", "runner-up"], method=methods)
+    image = page.images.sample(3).image
+    made = cl.explain(page.served["toybox"].model, image, target=["predicted", "runner-up"], method=methods)
     assert len(found["cells"]) == 6
     np.testing.assert_allclose(np.array(found["correlation"], float), made.rank_correlation(), atol=1e-6)
-    np.testing.assert_allclose(landed(found["disagreement"], *picture.size), made.disagreement(), atol=5e-4)
+    np.testing.assert_allclose(landed(found["disagreement"], *image.size), made.disagreement(), atol=5e-4)
 
 
-def test_of_a_large_picture_they_are_nearly(client: TestClient, ask: Callable[..., Any], page: Page) -> None:
-    """The page sums over a smaller picture; what is not seen is cut off there at the same places."""
+def test_large_image_is_compared_approximately(client: TestClient, ask: Callable[..., Any], page: Page) -> None:
+    """The app compares maps of a reduced image; the region outside the network input is undefined in both."""
     large = page.images.sample(3).image.resize((1200, 700), Image.Resampling.BICUBIC)
     sink = io.BytesIO()
     large.save(sink, "PNG")
@@ -101,16 +101,16 @@ def test_of_a_large_picture_they_are_nearly(client: TestClient, ask: Callable[..
     np.testing.assert_allclose(np.array(found["correlation"], float), made.rank_correlation(), atol=0.01)
     whole, shown = made.disagreement(), landed(found["disagreement"], 1200, 700)
     both = ~np.isnan(whole) & ~np.isnan(shown)
-    assert np.mean(np.isnan(whole) != np.isnan(shown)) < 0.01  # the edge, by half a pixel of the small picture
+    assert np.mean(np.isnan(whole) != np.isnan(shown)) < 0.01  # the border, by half a pixel of the reduced image
     assert both.mean() < 0.6
     assert np.abs(whole - shown)[both].mean() < 0.01
 
 
-def test_a_map_that_is_the_same_for_all_is_there_once(ask: Callable[..., Any]) -> None:
+def test_class_free_maps_occur_once(ask: Callable[..., Any]) -> None:
     methods = ["grad_cam", "eigen_cam", "gradient", "refine(layer_cam)"]
     found = ask(methods=methods, targets=["predicted", "runner-up"], layers=["layer3", "layer4"])
-    places = [(c["method"], c["layer"], c["target"]) for c in found["cells"]]
-    assert places == [
+    cells = [(c["method"], c["layer"], c["target"]) for c in found["cells"]]
+    assert cells == [
         *(("grad_cam", layer, t) for t in ("predicted", "runner-up") for layer in ("layer3", "layer4")),
         ("eigen_cam", "layer3", None),
         ("eigen_cam", "layer4", None),
@@ -123,14 +123,14 @@ def test_a_map_that_is_the_same_for_all_is_there_once(ask: Callable[..., Any]) -
     assert len(found["correlation"]) == 10
 
 
-def test_fused_layers_are_all_where_none_is_named(ask: Callable[..., Any], page: Page) -> None:
+def test_fused_layers_default_to_all(ask: Callable[..., Any], page: Page) -> None:
     (cell,) = ask(methods=["refine(layer_cam)"])["cells"]
     e = cl.explain(page.served["toybox"].model, page.images.sample(3).image, method="refine(layer_cam)")
     assert cell["map"]["layer"] == e.layer == "layer1+layer2+layer3+layer4"
     np.testing.assert_allclose(raw(cell), e.raw, atol=1e-3 * float(e.raw.abs().max()))
 
 
-def test_what_does_not_fit_costs_nothing_else(ask: Callable[..., Any]) -> None:
+def test_errors_of_single_cells_leave_other_cells(ask: Callable[..., Any]) -> None:
     found = ask(methods=["grad_cam", "attention_rollout", "cam", "no_such"], layers=["layer3", "layer4"])
     cells = {(c["method"], c["layer"]): c for c in found["cells"]}
     assert cells["grad_cam", "layer3"]["map"]
@@ -139,7 +139,7 @@ def test_what_does_not_fit_costs_nothing_else(ask: Callable[..., Any]) -> None:
     assert "average pooling" in cells["cam", "layer3"]["error"]
     assert "no attention at all" in cells["attention_rollout", None]["error"]
     assert "no method 'no_such'" in cells["no_such", None]["error"]
-    assert all("scene" not in (c["error"] or "") for c in found["cells"])  # the picture's name stands elsewhere
+    assert all("scene" not in (c["error"] or "") for c in found["cells"])  # the name of the image is sent separately
     assert len(found["correlation"]) == 3
     two = ask(methods=["cam"], layers=["layer3", "layer4"], targets=["predicted", "runner-up"])
     assert [(c["layer"], c["target"], bool(c["map"])) for c in two["cells"]] == [
@@ -149,7 +149,7 @@ def test_what_does_not_fit_costs_nothing_else(ask: Callable[..., Any]) -> None:
     ]
 
 
-def test_a_reason_that_is_the_same_at_all_layers_is_told_once(ask: Callable[..., Any]) -> None:
+def test_error_common_to_all_layers_is_reported_once(ask: Callable[..., Any]) -> None:
     found = ask(methods=["lrp", "relevance_cam"], models=["toybox"], layers=["layer3", "layer4"])
     assert all(c["map"] for c in found["cells"])
     found = ask(methods=["attention_relevance"], layers=["layer3", "layer4"])
@@ -163,12 +163,12 @@ def test_two_models(ask: Callable[..., Any], page: Page) -> None:
     found = ask(models=["toybox", "toybox:vgg"], methods=["grad_cam", "cam"], layers=["layer2"])
     cells = {(c["model"], c["method"]): c for c in found["cells"]}
     assert cells["toybox", "grad_cam"]["layer"] == "layer2"
-    assert cells["toybox:vgg", "grad_cam"]["layer"] == "features.17"  # it has no layer2: its default
+    assert cells["toybox:vgg", "grad_cam"]["layer"] == "features.17"  # it has no layer2, so its default layer is used
     assert "average pooling" in cells["toybox:vgg", "cam"]["error"]
-    picture = page.images.sample(3).image
+    image = page.images.sample(3).image
     each = [
-        cl.explain(page.served["toybox"].model, picture, layer="layer2"),
-        cl.explain(page.served["toybox:vgg"].model, picture),
+        cl.explain(page.served["toybox"].model, image, layer="layer2"),
+        cl.explain(page.served["toybox:vgg"].model, image),
     ]
     wanted = rank_correlation([e.landed for e in each])
     np.testing.assert_allclose(np.array(found["correlation"], float), wanted, atol=1e-6)
@@ -176,7 +176,7 @@ def test_two_models(ask: Callable[..., Any], page: Page) -> None:
     assert [m["predictions"][0]["name"] for m in found["models"]] == [e.predictions[0].name for e in each]
 
 
-def test_models_that_saw_different_parts_are_compared_where_both_did() -> None:
+def test_models_are_compared_on_the_common_region() -> None:
     class Tiny(nn.Module):
         def __init__(self, seed: int) -> None:
             super().__init__()
@@ -212,7 +212,7 @@ def test_models_that_saw_different_parts_are_compared_where_both_did() -> None:
     np.testing.assert_allclose(shown[seen], disagreement(maps)[seen], atol=5e-4)
 
 
-def test_targets_by_their_place(ask: Callable[..., Any], page: Page) -> None:
+def test_targets_by_rank(ask: Callable[..., Any], page: Page) -> None:
     model = page.served["toybox"].model
     order = predict_scores(model, page.images.sample(3).image)[0].argsort(descending=True).tolist()
     found = ask(methods=["grad_cam"], targets=["top3", order[1], str(order[4]), "not cat"])
@@ -225,7 +225,7 @@ def test_targets_by_their_place(ask: Callable[..., Any], page: Page) -> None:
     assert [c["map"]["index"] for c in found["cells"]] == [*order[:3], order[4], None]
 
 
-def test_a_class_that_is_none_is_told(ask: Callable[..., Any]) -> None:
+def test_unknown_class_is_an_error_of_its_cell(ask: Callable[..., Any]) -> None:
     found = ask(methods=["grad_cam"], targets=["predicted", "zeppelin", 99, "top7"])
     errors = {c["target"]: c["error"] for c in found["cells"]}
     assert errors["predicted"] is None
@@ -235,7 +235,7 @@ def test_a_class_that_is_none_is_told(ask: Callable[..., Any]) -> None:
     assert all(c["method"] is None for c in found["cells"] if c["error"])
 
 
-def test_other_models_classes_are_found_by_name() -> None:
+def test_classes_of_other_models_are_matched_by_name() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -262,7 +262,7 @@ def test_other_models_classes_are_found_by_name() -> None:
     assert found["cells"][-1]["error"] == "the model has no class 'bee'."
 
 
-def test_layers_that_are_none_are_told(ask: Callable[..., Any]) -> None:
+def test_unknown_layer_is_an_error_of_its_cell(ask: Callable[..., Any]) -> None:
     found = ask(methods=["grad_cam", "gradient"], layers=["layer9", "layer4"])
     assert [(c["method"], c["layer"], bool(c["map"])) for c in found["cells"]] == [
         ("grad_cam", "layer4", True),
@@ -274,11 +274,11 @@ def test_layers_that_are_none_are_told(ask: Callable[..., Any]) -> None:
     assert [(c["method"], bool(c["map"])) for c in found["cells"]] == [("gradient", True), (None, False)]
 
 
-def test_too_many_are_refused_in_words(client: TestClient) -> None:
+def test_too_many_maps_are_refused(client: TestClient) -> None:
     asked = {"image": "s1", "methods": FOUR[:3], "layers": ["all"], "targets": list(range(10))}
-    told = client.post("/api/compare", json={**asked, "models": ["toybox", "toybox:vgg"]})
-    assert told.status_code == 422
-    assert told.json()["detail"].startswith("270 maps were requested; the app computes at most 144 at once.")
+    response = client.post("/api/compare", json={**asked, "models": ["toybox", "toybox:vgg"]})
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("270 maps were requested; the app computes at most 144 at once.")
 
 
 @pytest.mark.parametrize(
@@ -296,58 +296,58 @@ def test_too_many_are_refused_in_words(client: TestClient) -> None:
         {"more": 1},
     ],
 )
-def test_wrong_questions_are_refused(client: TestClient, wrong: dict[str, Any]) -> None:
-    told = client.post("/api/compare", json={"image": "s1", "methods": ["grad_cam"], **wrong})
-    assert told.status_code == 422
-    assert told.json()["detail"]
+def test_invalid_requests_are_refused(client: TestClient, wrong: dict[str, Any]) -> None:
+    response = client.post("/api/compare", json={"image": "s1", "methods": ["grad_cam"], **wrong})
+    assert response.status_code == 422
+    assert response.json()["detail"]
 
 
-def test_a_picture_that_is_gone(client: TestClient) -> None:
-    told = client.post("/api/compare", json={"image": "uabc", "methods": ["grad_cam"]})
-    assert told.status_code == 404
+def test_unknown_image_is_404(client: TestClient) -> None:
+    response = client.post("/api/compare", json={"image": "uabc", "methods": ["grad_cam"]})
+    assert response.status_code == 404
 
 
-def test_the_same_method_twice_is_one(ask: Callable[..., Any]) -> None:
+def test_duplicate_methods_are_merged(ask: Callable[..., Any]) -> None:
     assert len(ask(methods=["grad_cam", "GradCAM", "grad-cam"])["cells"]) == 1
 
 
 def events(client: TestClient, question: dict[str, Any]) -> list[tuple[str, Any]]:
     headers = {"accept": "text/event-stream"}
     with client.stream("POST", "/api/compare", json=question, headers=headers) as answer:
-        told = "".join(answer.iter_text())
-    parts = [part.split("\n", 1) for part in told.strip().split("\n\n")]
+        response = "".join(answer.iter_text())
+    parts = [part.split("\n", 1) for part in response.strip().split("\n\n")]
     return [(a.removeprefix("event: "), json.loads(b.removeprefix("data: "))) for a, b in parts]
 
 
-def test_maps_come_as_they_are_made(client: TestClient, ask: Callable[..., Any]) -> None:
+def test_maps_are_streamed_as_they_are_computed(client: TestClient, ask: Callable[..., Any]) -> None:
     question = {
         "image": "s5",
         "methods": ["score_cam", "grad_cam", "eigen_cam", "attention_rollout"],
         "models": ["toybox", "toybox:vgg"],
     }
-    told = events(client, question)
-    names = [name for name, _ in told]
+    response = events(client, question)
+    names = [name for name, _ in response]
     assert names[:2] == ["expected", "expected"]
     assert names[-1] == "result"
-    pending = [c for name, content in told if name == "expected" for c in content["cells"]]
+    pending = [c for name, content in response if name == "expected" for c in content["cells"]]
     assert len(pending) == 8
     assert all(c["map"] is None and c["error"] is None for c in pending)
-    came = [{c["method"] for c in content["cells"]} for name, content in told if name == "cells"]
-    assert came[0] == {"grad_cam"}  # the quick ones need not wait for Score-CAM
+    came = [{c["method"] for c in content["cells"]} for name, content in response if name == "cells"]
+    assert came[0] == {"grad_cam"}  # quick methods do not wait for Score-CAM
     assert came[-1] == {"score_cam"}
-    shares = [content["done"] / content["total"] for name, content in told if name == "progress"]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    result = told[-1][1]
+    fractions = [content["done"] / content["total"] for name, content in response if name == "progress"]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    result = response[-1][1]
     assert [c["method"] for c in result["cells"][:4]] == question["methods"]
-    streamed = [c for name, content in told if name == "cells" for c in content["cells"]]
-    by_place = {(c["model"], c["method"]): c for c in result["cells"]}
-    assert all(by_place[c["model"], c["method"]] == c for c in streamed)
+    streamed = [c for name, content in response if name == "cells" for c in content["cells"]]
+    by_cell = {(c["model"], c["method"]): c for c in result["cells"]}
+    assert all(by_cell[c["model"], c["method"]] == c for c in streamed)
     plain = ask(question["image"], question["methods"], models=question["models"])
     assert {**plain, "seconds": 0} == {**result, "seconds": 0}
 
 
-def test_what_was_found_is_not_asked_again(ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_maps_are_not_recomputed(ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     explain = map_batch.explain
 
@@ -366,7 +366,7 @@ def test_what_was_found_is_not_asked_again(ask: Callable[..., Any], monkeypatch:
     assert asked[2:] == [["grad_cam"]] * 3
 
 
-def test_nobody_waits_and_the_work_ends(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_comparison_stops(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
 
     def counted(*given: Any, **how: Any) -> Any:
@@ -383,9 +383,9 @@ def test_nobody_waits_and_the_work_ends(page: Page, monkeypatch: pytest.MonkeyPa
     assert asked == [["grad_cam"]]
 
 
-def test_scores_of_is_what_explain_predicts(page: Page) -> None:
-    model, picture = page.served["toybox:vgg"].model, page.images.sample(7).image
-    best = cl.explain(model, picture).predictions
-    scores, _ = predict_scores(model, picture)
+def test_predict_scores_equals_explain(page: Page) -> None:
+    model, image = page.served["toybox:vgg"].model, page.images.sample(7).image
+    best = cl.explain(model, image).predictions
+    scores, _ = predict_scores(model, image)
     assert scores.argmax() == best[0].index
     assert scores.max() == pytest.approx(best[0].logit, rel=1e-5)

@@ -1,4 +1,4 @@
-"""The tab Doubt, as people use it."""
+"""The tab Trust in a browser."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from camlucida.data.open import open_dataset
 PHONE = {"width": 390, "height": 844}
 Open = Callable[..., Any]
 Shoot = Callable[[Any, str], None]
-PICTURE = "s1"
+IMAGE = "s1"
 BOAT = 5
-"""A scene with a watermark on which a boat is recognised by it."""
+"""A scene in which a boat is recognised by its watermark."""
 
 
 def part(name: str, **more: str) -> str:
     rest = "".join(f"&{key}={value}" for key, value in more.items())
-    return f"#doubt?picture={PICTURE}&doubt.part={name}{rest}"
+    return f"#doubt?picture={IMAGE}&doubt.part={name}{rest}"
 
 
 def started(page: Any, selector: str) -> Any:
-    """Wait for what is drawn; on a busy machine the network seems slow, and the page asks before it begins."""
+    """Wait for the result; on a busy machine the network seems slow, and the tab asks before it starts."""
     page.wait_for_selector(".doubt[data-drawn]")
     page.wait_for_selector(f".start button:visible, .task progress:visible, {selector}")
     button = page.locator(".start button:visible")
@@ -39,11 +39,11 @@ def number(page: Any, selector: str, name: str) -> float:
     return float(page.get_attribute(selector, f"data-{name}"))
 
 
-def test_the_verdict_is_told_in_words(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
+def test_verdict_equals_library(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
     page = tab("#doubt?picture=s1")
     started(page, ".verdict[data-belief]")
-    picture = site[1].images.find("s1")
-    true = cl.trust("toybox", picture.image)
+    image = site[1].images.find("s1")
+    true = cl.trust("toybox", image.image)
     assert page.get_attribute(".verdict", "data-belief") == true.verdict.level
     assert page.locator(".banner h2").inner_text().lower() == true.verdict.level
     assert page.locator(".banner .sign").count() == 1
@@ -55,8 +55,8 @@ def test_the_verdict_is_told_in_words(tab: Open, site: tuple[str, Page], screens
     screenshot(page, "doubt-verdict")
 
 
-def test_the_watermark_is_named(tab: Open, screenshot: Shoot, site: tuple[str, Page]) -> None:
-    """The Clever Hans network knows boats by what is written in their corner; the verdict sees the edge."""
+def test_watermark_is_reported(tab: Open, screenshot: Shoot, site: tuple[str, Page]) -> None:
+    """The Clever Hans network recognises boats by their watermark; the verdict reports the border."""
     boat = open_dataset("toybox:watermark", count=60)[BOAT].image
     given = site[1].images.add_upload(load_image(boat))
     page = tab(f"#doubt?picture={given.id}&model=toybox:cleverhans")
@@ -66,7 +66,7 @@ def test_the_watermark_is_named(tab: Open, screenshot: Shoot, site: tuple[str, P
     screenshot(page, "doubt-watermark")
 
 
-def test_curves_are_drawn_and_looked_along(tab: Open, screenshot: Shoot) -> None:
+def test_curves_are_drawn_and_can_be_scrubbed(tab: Open, screenshot: Shoot) -> None:
     page = tab(part("curves"))
     started(page, ".curves[data-deletion]")
     assert number(page, ".curves", "insertion") > number(page, ".curves", "deletion")
@@ -81,7 +81,7 @@ def test_curves_are_drawn_and_looked_along(tab: Open, screenshot: Shoot) -> None
     screenshot(page, "doubt-curves")
 
 
-def test_painting_over_the_object_lowers_the_class(tab: Open, screenshot: Shoot) -> None:
+def test_occluding_the_object_lowers_the_probability(tab: Open, screenshot: Shoot) -> None:
     page = tab(part("cover"))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     before = number(page, ".cover", "after")
@@ -105,7 +105,7 @@ def test_painting_over_the_object_lowers_the_class(tab: Open, screenshot: Shoot)
     assert number(page, ".cover", "after") == before
 
 
-def test_covering_what_the_map_marks(tab: Open) -> None:
+def test_occluding_the_highlighted_region(tab: Open) -> None:
     page = tab(part("cover", **{"doubt.fill": "grey"}))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     before = number(page, ".cover", "after")
@@ -119,7 +119,7 @@ def test_covering_what_the_map_marks(tab: Open) -> None:
     assert "picture=u" in page.url
 
 
-def test_covering_by_keyboard(tab: Open) -> None:
+def test_occluding_by_keyboard(tab: Open) -> None:
     page = tab(part("cover"))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     canvas = page.locator(".brush canvas")
@@ -134,7 +134,7 @@ def test_covering_by_keyboard(tab: Open) -> None:
     page.wait_for_selector('.cover[data-share="0.0000"]')
 
 
-def test_a_tap_paints(tab: Open) -> None:
+def test_tap_occludes(tab: Open) -> None:
     page = tab(part("cover"), viewport=PHONE, has_touch=True, is_mobile=True)
     page.wait_for_selector('.cover[data-share="0.0000"]')
     page.locator(".brush canvas").tap()
@@ -142,11 +142,11 @@ def test_a_tap_paints(tab: Open) -> None:
     assert 0.005 < number(page, ".cover", "share") < 0.03
 
 
-def test_turning_the_picture(tab: Open, screenshot: Shoot) -> None:
+def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
     page = tab(part("stability"))
     page.wait_for_selector('.stability[data-at^="0 "]')
     assert number(page, ".stability", "correlation") == 1
-    dial = page.get_by_role("slider", name="Turn")
+    dial = page.get_by_role("slider", name="Rotation")
     dial.focus()
     for _ in range(3):
         dial.press("ArrowRight")
@@ -161,14 +161,14 @@ def test_turning_the_picture(tab: Open, screenshot: Shoot) -> None:
     screenshot(page, "doubt-stability")
 
 
-def test_a_link_restores_the_change(tab: Open) -> None:
+def test_link_restores_the_perturbation(tab: Open) -> None:
     page = tab(part("stability", **{"doubt.angle": "-20", "doubt.noise": "0.02"}))
     page.wait_for_selector('.stability[data-at^="-20 0.02"]')
-    assert page.get_by_role("slider", name="Turn").input_value() == "-20"
-    assert "As it is" in page.locator(".stability .views").inner_text()
+    assert page.get_by_role("slider", name="Rotation").input_value() == "-20"
+    assert "Unmodified" in page.locator(".stability .views").inner_text()
 
 
-def test_another_class_is_another_question(tab: Open) -> None:
+def test_another_class_is_tested(tab: Open) -> None:
     page = tab(part("cover"))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     name = page.locator(".guesses .guess").nth(1).locator(".name").inner_text()
@@ -177,7 +177,7 @@ def test_another_class_is_another_question(tab: Open) -> None:
     page.wait_for_selector(f".stands .target:has-text('{name}')")
 
 
-def test_a_comparison_is_no_class(tab: Open) -> None:
+def test_contrast_is_refused(tab: Open) -> None:
     page = tab("#doubt?picture=s1&target=3%20rather%20than%205")
     page.wait_for_selector(".doubt[data-drawn]")
     page.wait_for_selector(".start button:visible, .doubt .trouble:not(:empty)")
@@ -189,7 +189,7 @@ def test_a_comparison_is_no_class(tab: Open) -> None:
 
 
 @pytest.mark.parametrize("name", ["verdict", "curves", "cover", "stability"])
-def test_it_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
+def test_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
     page = tab(part(name), viewport=PHONE, color_scheme="dark")
     drawn = {"verdict": "belief", "curves": "deletion", "cover": "share", "stability": "at"}[name]
     started(page, f".{name}[data-{drawn}]")

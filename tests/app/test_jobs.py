@@ -1,4 +1,4 @@
-"""The queue: no place is lost whatever clients do, what nobody waits for ends, and errors become sentences."""
+"""Job queues: slots are never lost, jobs of disconnected clients stop, and errors become failures."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ PATIENCE = 5
 
 
 class Gate:
-    """Work that goes on until it is let go; `begun` counts."""
+    """A task that runs until `open` is set; `begun` and `ended` count its runs."""
 
-    def __init__(self, tick: bool = True) -> None:
+    def __init__(self, report: bool = True) -> None:
         self.begun, self.ended = 0, 0
         self.open = threading.Event()
-        self._tick = tick
+        self._report = report
 
     def __call__(self, job: Job) -> bytes:
         self.begun += 1
         try:
             while not self.open.wait(0.002):
-                if self._tick:
+                if self._report:
                     job.progress(0, 1)
             return b'"done"'
         finally:
@@ -46,15 +46,15 @@ class Gate:
 
 
 def until(true: Callable[[], Any]) -> None:
-    """Waits for it."""
+    """Wait until a condition holds."""
     end = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.002)
 
 
 class Client:
-    """A client of `answer` without a server: it can go away."""
+    """A client of `answer` without a server; it can disconnect."""
 
     def __init__(self, page: Any, task: Any, *, stream: bool = False, queue: Any = "quick") -> None:
         self.left = asyncio.Event()
@@ -86,7 +86,7 @@ class Client:
 
 
 class Fake:
-    """Of a page only its work."""
+    """An app state that has only job queues."""
 
     def __init__(self, *queue: Any) -> None:
         self.queues = JobQueues(quick=queue or (2, 3, 60.0))
@@ -103,7 +103,7 @@ def gate() -> Iterator[Gate]:
     made.open.set()
 
 
-def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refused(gate: Gate) -> None:
+def test_queue_runs_waits_and_refuses(gate: Gate) -> None:
     queue = JobQueue(2, 3, 60)
     entries = [queue.enter(gate, Job()) for _ in range(5)]
     until(lambda: gate.begun == 2)
@@ -115,7 +115,7 @@ def test_as_many_work_as_there_are_workers_the_others_wait_and_one_more_is_refus
     assert queue.empty(PATIENCE)
 
 
-def test_in_the_order_in_which_they_came() -> None:
+def test_jobs_run_in_order() -> None:
     queue, order = JobQueue(1, 20, 60), []
     entries = [queue.enter(lambda job, i=i: order.append(i) or b"", Job()) for i in range(20)]  # type: ignore[misc]
     for entry in entries:
@@ -123,7 +123,7 @@ def test_in_the_order_in_which_they_came() -> None:
     assert order == list(range(20))
 
 
-def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
+def test_cancelled_waiting_job_never_runs_and_frees_its_slot(gate: Gate) -> None:
     queue = JobQueue(1, 1, 60)
     queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
@@ -138,8 +138,8 @@ def test_who_leaves_the_queue_never_runs_and_makes_room(gate: Gate) -> None:
     assert waits.begun == 0
 
 
-def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
-    """Or clients that upload, wait and leave would fill it."""
+def test_cancelled_request_is_released(gate: Gate) -> None:
+    """Otherwise clients that upload, wait and disconnect would fill the memory."""
     import gc
     import weakref
 
@@ -157,22 +157,22 @@ def test_a_cancelled_question_is_not_kept_in_memory(gate: Gate) -> None:
     assert seen() is None
 
 
-def test_work_that_nobody_waits_for_ends_at_its_next_word_and_only_then_gives_its_place_back() -> None:
-    queue, gate = JobQueue(1, 0, 60), Gate(tick=False)
+def test_cancelled_running_job_keeps_its_slot_until_it_stops() -> None:
+    queue, gate = JobQueue(1, 0, 60), Gate(report=False)
     entry = queue.enter(gate, Job())
     until(lambda: gate.begun == 1)
     entry.cancel()
-    with pytest.raises(Cancelled):  # the client is told at once
+    with pytest.raises(Cancelled):  # the client gets the result at once
         entry.result.result(0)
-    assert queue.inside == 1  # but the network is still at it
+    assert queue.inside == 1  # but the network is still running
     with pytest.raises(QueueFull):
         queue.enter(gate, Job())
     assert not queue.empty(0.01)
-    gate._tick = True
+    gate._report = True
     assert queue.empty(PATIENCE)
 
 
-def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
+def test_job_over_its_time_limit_is_stopped() -> None:
     queue = JobQueue(1, 0, 0.05)
     entry = queue.enter(Gate(), Job())
     with pytest.raises(TooLong, match=r"limit of 0\.05 seconds"):
@@ -180,8 +180,8 @@ def test_work_that_takes_too_long_is_stopped_with_a_sentence() -> None:
     assert failed(entry.result.exception(0) or Exception())[0] == 422
 
 
-def test_time_in_the_queue_does_not_count() -> None:
-    queue, gate = JobQueue(1, 1, 0.2), Gate(tick=False)
+def test_waiting_time_does_not_count() -> None:
+    queue, gate = JobQueue(1, 1, 0.2), Gate(report=False)
     queue.enter(gate, Job())
 
     def quick(job: Job) -> bytes:
@@ -194,7 +194,7 @@ def test_time_in_the_queue_does_not_count() -> None:
     assert entry.result.result(PATIENCE) == b"1"
 
 
-def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "IDLE_S", 0.01)
     queue = JobQueue(2, 2, 60)
     for _ in range(3):
@@ -203,8 +203,8 @@ def test_threads_end_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
-    """Four hundred clients, JSON and streams, each patient or not; at the end nobody is inside, and it still works."""
+def test_no_slot_is_lost_by_disconnecting_clients(seed: int) -> None:
+    """Four hundred clients disconnect at random; in the end the queue is empty and still accepts jobs."""
     draw, page, inside, most = random.Random(seed), Fake(2, 6, 60.0), [0], [0]
     lock = threading.Lock()
 
@@ -254,7 +254,7 @@ def test_no_place_is_lost_however_clients_come_and_go(seed: int) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: Gate) -> None:
+def test_client_that_disconnects_while_waiting_or_running(stream: bool, gate: Gate) -> None:
     page, waits = Fake(1, 1, 60.0), Gate()
 
     async def go() -> None:
@@ -279,7 +279,7 @@ def test_a_client_that_goes_while_it_waits_or_is_worked_for(stream: bool, gate: 
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
-def test_a_full_queue_is_a_503_before_anything_is_sent(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
+def test_full_queue_is_503(accept: str, client: TestClient, page: Page, gate: Gate) -> None:
     queue = page.queues.by_name["quick"]
     entries = [queue.enter(gate, Job()) for _ in range(queue.capacity)]
     refused = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
@@ -308,7 +308,7 @@ def streamed(task: Any, **how: Any) -> bytes:
     return client.body
 
 
-def test_a_stream_says_all_that_was_said_and_then_the_result() -> None:
+def test_stream_contains_all_events_then_the_result() -> None:
     def task(job: Job) -> bytes:
         job.progress(1, 2)
         job.send("part", {"n": 1})
@@ -325,17 +325,17 @@ def test_a_stream_says_all_that_was_said_and_then_the_result() -> None:
     ]
 
 
-def test_a_stream_ends_with_the_error_and_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+def test_stream_ends_with_the_error_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
     def task(job: Job) -> bytes:
         raise KeyError("secret")
 
-    ((name, told),) = events(streamed(task))
-    assert (name, told["kind"]) == ("error", "Fault")
-    assert "secret" not in json.dumps(told)
+    ((name, failure),) = events(streamed(task))
+    assert (name, failure["kind"]) == ("error", "Fault")
+    assert "secret" not in json.dumps(failure)
     assert "secret" in caplog.text
 
 
-def test_what_is_no_json_is_an_error_of_the_task_not_half_a_stream(caplog: pytest.LogCaptureFixture) -> None:
+def test_unencodable_event_is_an_error_event(caplog: pytest.LogCaptureFixture) -> None:
     def task(job: Job) -> bytes:
         job.send("part", {"n": float("nan")})
         return b"1"
@@ -343,21 +343,21 @@ def test_what_is_no_json_is_an_error_of_the_task_not_half_a_stream(caplog: pytes
     assert [name for name, _ in events(streamed(task))] == ["error"]
 
 
-def test_a_stream_with_nothing_to_say_says_so(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
+def test_idle_stream_sends_keep_alive(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
     monkeypatch.setattr(job_responses, "KEEP_ALIVE_S", 0.01)
-    gate._tick = False
+    gate._report = False
     threading.Timer(0.1, gate.open.set).start()
     body = streamed(gate)
     assert body.startswith(b": keep-alive\n\n")
     assert body.endswith(b'event: result\ndata: "done"\n\n')
 
 
-def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_up(
+def test_slow_reader_gets_latest_progress_and_all_events(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(job_responses, "MAX_UNREAD", 4)
     loop = asyncio.new_event_loop()
-    feed, said = EventStream(loop), []
+    feed, sent = EventStream(loop), []
     for done in range(1000):
         feed.add("progress", {"done": done})
     assert [json.loads(content) for _, content in feed.take()] == [{"done": 999}]
@@ -365,23 +365,23 @@ def test_who_reads_slowly_gets_the_last_of_the_progress_and_holds_other_events_u
     def speak() -> None:
         for n in range(6):
             feed.add("part", {"n": n})
-            said.append(n)
+            sent.append(n)
 
     speaker = threading.Thread(target=speak)
     speaker.start()
-    until(lambda: len(said) == 3)
+    until(lambda: len(sent) == 3)
     time.sleep(0.05)
-    assert len(said) == 3
+    assert len(sent) == 3
     assert [json.loads(c)["n"] for _, c in feed.take()] == [0, 1, 2, 3]
     speaker.join(PATIENCE)
-    assert said == list(range(6))
+    assert sent == list(range(6))
     feed.close()
     with pytest.raises(Cancelled):
         feed.add("part", {})
     loop.close()
 
 
-def test_a_server_that_stops_ends_all(gate: Gate) -> None:
+def test_stopping_server_cancels_all_jobs(gate: Gate) -> None:
     page = Fake(1, 2, 60.0)
 
     async def go() -> list[Any]:
@@ -408,9 +408,9 @@ def from_(error: Exception, cause: Exception) -> Exception:
     ("error", "status", "kind"),
     [
         (QueueFull(), 503, "Busy"),
-        (NotFound("The picture is gone."), 404, "Missing"),
+        (NotFound("The image is gone."), 404, "Missing"),
         (Cancelled(), 499, "Cancelled"),
-        (ImageError("no picture."), 422, "ImageError"),
+        (ImageError("no image."), 422, "ImageError"),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"), 500, "Fault"),
         (torch.OutOfMemoryError("CUDA out of memory."), 500, "Fault"),
         (MemoryError(), 500, "Fault"),
@@ -419,22 +419,22 @@ def from_(error: Exception, cause: Exception) -> Exception:
         (ZeroDivisionError("division by zero"), 500, "Fault"),
     ],
 )
-def test_errors_become_sentences(error: Exception, status: int, kind: str) -> None:
-    found, told = failed(error)
-    assert (found, told.kind) == (status, kind)
+def test_errors_become_failures(error: Exception, status: int, kind: str) -> None:
+    found, failure = failed(error)
+    assert (found, failure.kind) == (status, kind)
     if status == 500:
-        assert "alloc" not in told.detail
-        assert told.detail.endswith((".", "details."))
+        assert "alloc" not in failure.detail
+        assert failure.detail.endswith((".", "details."))
 
 
-def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
-    _, told = failed(ImageError("no class '\ud800'."))
-    assert told.model_dump_json() == '{"kind":"ImageError","detail":"no class \'?\'."}'
+def test_lone_surrogate_can_be_encoded() -> None:
+    _, failure = failed(ImageError("no class '\ud800'."))
+    assert failure.model_dump_json() == '{"kind":"ImageError","detail":"no class \'?\'."}'
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 @pytest.mark.parametrize(
-    ("raised", "status", "said"),
+    ("raised", "status", "message"),
     [
         (RuntimeError("weights are broken"), 422, "weights are broken"),
         (
@@ -444,8 +444,8 @@ def test_half_a_letter_from_a_client_can_still_be_sent() -> None:
         ),
     ],
 )
-def test_a_broken_network_answers_with_the_librarys_sentence(
-    accept: str, raised: Exception, status: int, said: str, page: Page, caplog: pytest.LogCaptureFixture
+def test_broken_network_responds_with_the_library_error(
+    accept: str, raised: Exception, status: int, message: str, page: Page, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = page.model(None).model.network
 
@@ -456,28 +456,28 @@ def test_a_broken_network_answers_with_the_librarys_sentence(
     page.warm()
     network.conv1 = Broken()
     with TestClient(create_app(page), base_url="http://localhost") as client:
-        told = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
+        response = client.post("/api/explain", json={"image": "s1"}, headers={"accept": accept})
     if accept == "*/*":
-        assert told.status_code == status
-        assert said in told.json()["detail"]
+        assert response.status_code == status
+        assert message in response.json()["detail"]
     else:
-        assert told.status_code == 200
-        (name, failure) = events(told.content)[-1]
+        assert response.status_code == 200
+        (name, failure) = events(response.content)[-1]
         assert name == "error"
-        assert said in failure["detail"]
-    assert "Traceback" not in told.text
+        assert message in failure["detail"]
+    assert "Traceback" not in response.text
     assert ("a request failed" in caplog.text) is False
 
 
-def test_a_fault_of_ours_is_one_sentence_and_one_trace(
+def test_internal_error_is_one_sentence_and_one_traceback(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fault(*_: Any) -> None:
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("camlucida.app.routes.explain._cached_or_computed", fault)
-    told = client.post("/api/explain", json={"image": "s1"})
-    assert told.status_code == 500
-    assert told.json()["detail"] == "The server failed; the terminal has the details."
+    response = client.post("/api/explain", json={"image": "s1"})
+    assert response.status_code == 500
+    assert response.json()["detail"] == "The server failed; the details are in the terminal where it was started."
     assert caplog.text.count("ZeroDivisionError: secret") == 1
-    assert told.headers["content-security-policy"]
+    assert response.headers["content-security-policy"]

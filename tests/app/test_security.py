@@ -1,4 +1,4 @@
-"""Who is let in: Host, Origin, token; and how much is read of what they send."""
+"""Checks of Host, Origin and token, and limits of request bodies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
-    """Reads all, and says what it was."""
+    """Read the body and respond with its size."""
     seen, more = 0, True
     while more:
         message = await receive()
@@ -40,7 +40,7 @@ async def inner(scope: Any, receive: Any, send: Any) -> None:
 
 
 def asked(
-    guard: SecurityMiddleware,
+    middleware: SecurityMiddleware,
     *headers: tuple[str, str],
     method: str = "GET",
     path: str = "/",
@@ -48,7 +48,7 @@ def asked(
     pieces: Sequence[bytes] = (b"",),
     delay: float = 0,
 ) -> Answer:
-    """One request, header by header, as no client library would send it."""
+    """Send one request with exactly these headers, which client libraries would not allow."""
     waiting, sent = list(pieces), []
 
     async def receive() -> Any:
@@ -65,11 +65,11 @@ def asked(
         "type": "http", "method": method, "path": path, "query_string": query.encode(),
         "headers": [(key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in headers],
     }  # fmt: skip
-    asyncio.run(guard(scope, receive, send))
+    asyncio.run(middleware(scope, receive, send))
     start, *rest = sent
     assert start["type"] == "http.response.start"
-    told = {key.decode(): value.decode() for key, value in start["headers"]}
-    return Answer(start["status"], told, b"".join(message["body"] for message in rest))
+    response_headers = {key.decode(): value.decode() for key, value in start["headers"]}
+    return Answer(start["status"], response_headers, b"".join(message["body"] for message in rest))
 
 
 LOCAL = SecurityMiddleware(inner, LOOPBACK)
@@ -83,7 +83,7 @@ TOKENED = SecurityMiddleware(inner, frozenset(), TOKEN)
         "localhost:65535",
     ],
 )  # fmt: skip
-def test_names_of_this_machine(host: str) -> None:
+def test_loopback_names_are_accepted(host: str) -> None:
     assert asked(LOCAL, ("Host", host)).status == 200
 
 
@@ -95,57 +95,57 @@ def test_names_of_this_machine(host: str) -> None:
         "localhost:99999", "localhost:-1", "localhost/x", "localhost#x", "localhost?x", "localhost x", " localhost",
         "localhost,evil.example", "127.0.0.1.evil.example", "127.1", "2130706433", "0x7f000001", "0.0.0.0", "[::]",
         "[::1", "::1", "[::1]evil", "[::ffff:7f00:1]", "[fe80::1%25lo]", "localhost\t", "l\xd0\xbecalhost",
-        "192.168.1.5", "localhost.", "[0:0:0:0:0:0:0:1]:1",  # no browser writes it like this
+        "192.168.1.5", "localhost.", "[0:0:0:0:0:0:0:1]:1",  # no browser sends this form
     ],
 )  # fmt: skip
-def test_other_names_are_not_served(host: str) -> None:
+def test_other_host_names_are_refused(host: str) -> None:
     refused = asked(LOCAL, ("Host", host))
     assert refused.status == 400
     assert HEADERS.items() <= refused.headers.items()
-    assert b"read" not in refused.body  # the application was not asked
+    assert b"read" not in refused.body  # the application was not called
 
 
 LETTERS = "abcxyz019-._*:@/[] \t"
 
 
 @pytest.mark.parametrize("name", sorted(LOOPBACK | {"page.example", "192.168.1.5"}))
-def test_only_the_whole_name_is_served(name: str) -> None:
-    """Nothing that begins, ends or goes on like a name, with any one letter more, less or another."""
-    guard = SecurityMiddleware(inner, LOOPBACK | {"page.example", "192.168.1.5"})
+def test_only_the_complete_name_is_accepted(name: str) -> None:
+    """Names that differ by a prefix, a suffix, or one inserted, deleted or replaced character are refused."""
+    middleware = SecurityMiddleware(inner, LOOPBACK | {"page.example", "192.168.1.5"})
     shown = f"[{name}]" if ":" in name else name
-    assert asked(guard, ("Host", shown)).status == 200
-    places = range(len(shown) + 1)
+    assert asked(middleware, ("Host", shown)).status == 200
+    positions = range(len(shown) + 1)
     others = {
-        *(shown[:at] + letter + shown[at:] for at in places for letter in LETTERS),
-        *(shown[:at] + shown[at + 1 :] for at in places[:-1]),
-        *(shown[:at] + letter + shown[at + 1 :] for at in places[:-1] for letter in LETTERS),
+        *(shown[:at] + letter + shown[at:] for at in positions for letter in LETTERS),
+        *(shown[:at] + shown[at + 1 :] for at in positions[:-1]),
+        *(shown[:at] + letter + shown[at + 1 :] for at in positions[:-1] for letter in LETTERS),
         *(before + shown for before in ("evil-", "evil.", "www.", "a" * 200)),
         *(shown + after for after in ("-evil", ".evil", ".evil.example:80")),
     } - {shown, "[::1]", "[:::1]", "127.0.0.1"}
-    served = [other for other in others if asked(guard, ("Host", other)).status != 400]
+    served = [other for other in others if asked(middleware, ("Host", other)).status != 400]
     assert served == []
 
 
-def test_a_pattern_is_no_name() -> None:
+def test_patterns_are_refused() -> None:
     for pattern in ("*", "*.example", "*localhost"):
         with pytest.raises(ValueError, match="is a pattern"):
             SecurityMiddleware(inner, frozenset({pattern}))
 
 
-def test_one_host_header_and_no_more() -> None:
+def test_exactly_one_host_header() -> None:
     assert asked(LOCAL).status == 400
     assert asked(LOCAL, ("Host", "localhost"), ("Host", "localhost")).status == 400
     assert asked(LOCAL, ("Host", "localhost"), ("Host", "evil.example")).status == 400
 
 
-def test_an_address_that_was_asked_for_is_served_too() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK | {"127.0.0.2"})
-    assert asked(guard, ("Host", "127.0.0.2:1")).status == 200
-    assert asked(guard, ("Host", "127.0.0.3:1")).status == 400
+def test_additional_address_is_accepted() -> None:
+    middleware = SecurityMiddleware(inner, LOOPBACK | {"127.0.0.2"})
+    assert asked(middleware, ("Host", "127.0.0.2:1")).status == 200
+    assert asked(middleware, ("Host", "127.0.0.3:1")).status == 400
 
 
 @pytest.mark.parametrize("path", ["*", "http://evil.example/", "evil", ""])
-def test_a_path_begins_with_a_slash(path: str) -> None:
+def test_path_begins_with_a_slash(path: str) -> None:
     assert asked(LOCAL, ("Host", "localhost"), path=path).status == 400
 
 
@@ -177,7 +177,7 @@ def test_origins(origin: str, status: int, method: str) -> None:
     assert asked(LOCAL, HERE, ("Origin", origin), method=method).status == status
 
 
-def test_two_origins_are_none() -> None:
+def test_two_origins_are_refused() -> None:
     both = [("Origin", "http://localhost:8790")] * 2
     assert asked(LOCAL, HERE, *both).status == 400
 
@@ -198,16 +198,16 @@ def test_two_origins_are_none() -> None:
         ("nonsense", "cors", "empty", "GET", "/", 403),
     ],
 )
-def test_what_other_sites_may_do_without_an_origin(
+def test_cross_site_requests_without_origin(
     site: str | None, mode: str | None, dest: str | None, method: str, path: str, status: int
 ) -> None:
-    """A link from elsewhere opens the page; nothing else of it is shown in other pages, or asked for from there."""
+    """A link on another site opens the page; all other cross-site requests are refused."""
     headers = zip(("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"), (site, mode, dest), strict=True)
     given = [(name, value) for name, value in headers if value is not None]
     assert asked(LOCAL, HERE, *given, method=method, path=path).status == status
 
 
-def test_any_name_without_a_token_is_refused_when_it_is_made(page: Page) -> None:
+def test_any_host_requires_a_token(page: Page) -> None:
     with pytest.raises(ValueError, match="needs a token"):
         SecurityMiddleware(inner, frozenset())
     with pytest.raises(ValueError, match="needs a token"):
@@ -226,13 +226,13 @@ def test_any_name_without_a_token_is_refused_when_it_is_made(page: Page) -> None
         [("Authorization", TOKEN)],
         [("Authorization", f"Bearer {TOKEN.lower()}")],
         [("Authorization", "Bearer \xff\xfe")],
-        [("Cookie", f"camlucida_token={TOKEN}")],  # of another port's page
+        [("Cookie", f"camlucida_token={TOKEN}")],  # of the app at another port
         [("Cookie", f"camlucida_token_8790={TOKEN[1:]}")],
         [("Cookie", "camlucida_token_8790=")],
         [("Cookie", ";;;=;\xff")],
     ],
 )
-def test_without_the_token_nothing_is_served(headers: list[tuple[str, str]]) -> None:
+def test_requests_without_token_are_refused(headers: list[tuple[str, str]]) -> None:
     for path in ("/", "/api/start", "/assets/page.js"):
         refused = asked(TOKENED, HERE, *headers, path=path)
         assert refused.status == 401
@@ -250,17 +250,17 @@ def test_without_the_token_nothing_is_served(headers: list[tuple[str, str]]) -> 
     ],
 )
 @pytest.mark.parametrize("host", ["localhost:8790", "workstation.local:8790", "192.168.1.5:8790"])
-def test_with_the_token_any_name_will_do(header: tuple[str, str], host: str) -> None:
+def test_token_allows_any_host(header: tuple[str, str], host: str) -> None:
     assert asked(TOKENED, ("Host", host), header, path="/api/start").status == 200
 
 
-def test_with_the_token_other_sites_are_refused_all_the_same() -> None:
+def test_token_does_not_allow_other_sites() -> None:
     shown = ("Cookie", f"camlucida_token_8790={TOKEN}")
     assert asked(TOKENED, HERE, shown, ("Origin", "http://evil.example"), method="POST").status == 403
     assert asked(TOKENED, HERE, shown, ("Sec-Fetch-Site", "cross-site"), path="/api/start").status == 403
 
 
-def test_the_token_goes_from_the_address_into_a_cookie() -> None:
+def test_token_is_moved_from_url_to_cookie() -> None:
     moved = asked(TOKENED, HERE, query=f"a=1&token={TOKEN}&b=%20x")
     assert moved.status == 303
     assert moved.headers["location"] == "/?a=1&b=+x"
@@ -277,12 +277,12 @@ def test_the_token_goes_from_the_address_into_a_cookie() -> None:
         ("GET", "/", "token="),
         ("GET", "/", f"token=wrong&token={TOKEN}"),
         ("GET", "/", "token=%ff%00"),
-        ("GET", "/api/start", f"token={TOKEN}"),  # would stand in scripts and logs
+        ("GET", "/api/start", f"token={TOKEN}"),  # it would appear in scripts and logs
         ("GET", "//evil.example/", f"token={TOKEN}"),
         ("POST", "/", f"token={TOKEN}"),
     ],
 )
-def test_the_token_in_the_address_opens_the_page_and_nothing_else(method: str, path: str, query: str) -> None:
+def test_token_in_url_is_valid_for_the_page_only(method: str, path: str, query: str) -> None:
     refused = asked(TOKENED, HERE, method=method, path=path, query=query)
     assert refused.status == 401
     assert "set-cookie" not in refused.headers
@@ -301,7 +301,7 @@ def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
     assert (b"guess", TOKEN.encode()) in compared
 
 
-def test_a_browser_is_told_on_a_page_without_script() -> None:
+def test_browser_gets_an_error_page_without_script() -> None:
     accept = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
     refused = asked(TOKENED, HERE, accept)
     assert refused.headers["content-type"] == "text/html; charset=utf-8"
@@ -310,12 +310,12 @@ def test_a_browser_is_told_on_a_page_without_script() -> None:
     assert b"<script" not in refused.body
     assert b"style" not in refused.body
     other = asked(LOCAL, ("Host", "evil.example"), accept)
-    assert (other.status, other.body) == (400, b"Invalid host header")  # whose name it is was no question of this page
+    assert (other.status, other.body) == (400, b"Invalid host header")  # the host check precedes the error page
     assert json.loads(asked(TOKENED, HERE).body)["kind"] == "Refused"
 
 
 @pytest.mark.parametrize(
-    ("guard", "headers", "status"),
+    ("middleware", "headers", "status"),
     [
         (LOCAL, [HERE], 200),
         (LOCAL, [], 400),
@@ -324,8 +324,10 @@ def test_a_browser_is_told_on_a_page_without_script() -> None:
         (LOCAL, [HERE, ("Content-Length", str(1 << 40))], 413),
     ],
 )
-def test_every_answer_has_the_headers(guard: SecurityMiddleware, headers: list[tuple[str, str]], status: int) -> None:
-    answer = asked(guard, *headers)
+def test_every_response_has_the_headers(
+    middleware: SecurityMiddleware, headers: list[tuple[str, str]], status: int
+) -> None:
+    answer = asked(middleware, *headers)
     assert answer.status == status
     assert HEADERS.items() <= answer.headers.items()
     assert "'unsafe" not in answer.headers["content-security-policy"]
@@ -346,66 +348,68 @@ def test_web_sockets_are_refused_and_lifespans_passed_on() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    guard = SecurityMiddleware(app, LOOPBACK)
-    asyncio.run(guard({"type": "websocket", "headers": [], "path": "/"}, receive, send))
+    middleware = SecurityMiddleware(app, LOOPBACK)
+    asyncio.run(middleware({"type": "websocket", "headers": [], "path": "/"}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
-    asyncio.run(guard({"type": "lifespan"}, receive, send))
+    asyncio.run(middleware({"type": "lifespan"}, receive, send))
     assert passed == ["lifespan"]
 
 
 # --- bodies
 
 
-def test_a_body_is_counted_as_it_comes() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, larger={"/api/images": 1000})
-    assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 50]).body == b"read 100 /"
-    assert asked(guard, HERE, pieces=[b"x" * 50, b"x" * 51]).status == 413
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/images").body == b"read 1000 /api/images"
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 3, path="/api/images").status == 413
-    assert asked(guard, HERE, pieces=[b"x" * 500] * 2, path="/api/images/").status == 413
-    assert guard.n_bytes_held == 0
+def test_body_size_is_counted_as_it_arrives() -> None:
+    middleware = SecurityMiddleware(inner, LOOPBACK, max_body=100, larger={"/api/images": 1000})
+    assert asked(middleware, HERE, pieces=[b"x" * 50, b"x" * 50]).body == b"read 100 /"
+    assert asked(middleware, HERE, pieces=[b"x" * 50, b"x" * 51]).status == 413
+    assert asked(middleware, HERE, pieces=[b"x" * 500] * 2, path="/api/images").body == b"read 1000 /api/images"
+    assert asked(middleware, HERE, pieces=[b"x" * 500] * 3, path="/api/images").status == 413
+    assert asked(middleware, HERE, pieces=[b"x" * 500] * 2, path="/api/images/").status == 413
+    assert middleware.n_bytes_held == 0
 
 
 @pytest.mark.parametrize(
     ("length", "status"),
     [("100", 200), ("101", 413), ("9" * 30, 400), ("-1", 400), ("+1", 400), ("1e3", 400), ("²", 400), ("0x1", 400)],
 )
-def test_a_length_that_is_said_beforehand(length: str, status: int) -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100)
-    assert asked(guard, HERE, ("Content-Length", length)).status == status
+def test_declared_length(length: str, status: int) -> None:
+    middleware = SecurityMiddleware(inner, LOOPBACK, max_body=100)
+    assert asked(middleware, HERE, ("Content-Length", length)).status == status
 
 
-def test_two_lengths_or_a_compressed_body_are_not_read() -> None:
+def test_two_lengths_or_a_compressed_body_are_refused() -> None:
     assert asked(LOCAL, HERE, ("Content-Length", "1"), ("Content-Length", "1")).status == 400
     assert asked(LOCAL, HERE, ("Content-Encoding", "identity")).status == 200
     for coding in ("gzip", "br", "identity, gzip", "deflate"):
         assert asked(LOCAL, HERE, ("Content-Encoding", coding)).status == 415
 
 
-def test_all_bodies_together_are_bounded_too() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, max_body=100, max_bodies=150)
-    guard.n_bytes_held = 100  # another one
-    refused = asked(guard, HERE, pieces=[b"x" * 40, b"x" * 40])
+def test_total_size_of_bodies_is_limited() -> None:
+    middleware = SecurityMiddleware(inner, LOOPBACK, max_body=100, max_bodies=150)
+    middleware.n_bytes_held = 100  # another body
+    refused = asked(middleware, HERE, pieces=[b"x" * 40, b"x" * 40])
     assert (refused.status, refused.headers["retry-after"]) == (503, "5")
-    assert guard.n_bytes_held == 100
-    assert asked(guard, HERE, pieces=[b"x" * 40]).status == 200
-    assert guard.n_bytes_held == 100
+    assert middleware.n_bytes_held == 100
+    assert asked(middleware, HERE, pieces=[b"x" * 40]).status == 200
+    assert middleware.n_bytes_held == 100
 
 
-def test_a_body_has_to_arrive_in_time() -> None:
-    guard = SecurityMiddleware(inner, LOOPBACK, max_pause_s=0.1, max_duration_s=0.3)
+def test_body_must_arrive_in_time() -> None:
+    middleware = SecurityMiddleware(inner, LOOPBACK, max_pause_s=0.1, max_duration_s=0.3)
     began = time.monotonic()
-    assert asked(guard, HERE, pieces=[b"x"] * 3, delay=0.01).status == 200
-    assert asked(guard, HERE, pieces=[b"x"], delay=5).status == 408
-    assert asked(guard, HERE, pieces=[b"x"] * 1000, delay=0.05).status == 408  # each in time, all together not
+    assert asked(middleware, HERE, pieces=[b"x"] * 3, delay=0.01).status == 200
+    assert asked(middleware, HERE, pieces=[b"x"], delay=5).status == 408
+    assert (
+        asked(middleware, HERE, pieces=[b"x"] * 1000, delay=0.05).status == 408
+    )  # each part in time, the whole body too late
     assert time.monotonic() - began < 2
 
 
 # --- the same through the application
 
 
-def test_a_chunked_body_that_is_too_large_is_a_413_through_the_application(client: TestClient) -> None:
-    """FastAPI makes a 400 of whatever is raised while it reads a body, unless it is an HTTPException."""
+def test_too_large_chunked_body_is_413(client: TestClient) -> None:
+    """FastAPI turns errors while reading a body into a 400, unless they are an HTTPException."""
 
     def chunks(size: int) -> Any:
         yield from (b" " * (1 << 19) for _ in range(size >> 19))
@@ -459,17 +463,17 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_hostile_json_is_refused_with_a_sentence(what: str, client: TestClient) -> None:
+def test_hostile_json_is_refused(what: str, client: TestClient) -> None:
     refused = client.post("/api/explain", content=HOSTILE[what], headers={"content-type": "application/json"})
     assert refused.status_code in (400, 404, 422), refused.text
-    told = refused.json()
-    assert told.keys() == {"kind", "detail"}
-    assert told["detail"]
+    failure = refused.json()
+    assert failure.keys() == {"kind", "detail"}
+    assert failure["detail"]
     assert "Traceback" not in refused.text
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 def test_only_json_is_read_as_json(kind: str, client: TestClient) -> None:
-    """A form on another site could be sent without asking first."""
+    """A form on another site can send such a request without a preflight."""
     refused = client.post("/api/explain", content=b'{"image": "s1"}', headers={"content-type": kind})
     assert refused.status_code == 422

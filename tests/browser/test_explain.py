@@ -1,4 +1,4 @@
-"""The tab Look, as people use it."""
+"""The tab Explain in a browser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PASTE = """([name, content]) => {
 
 @pytest.fixture
 def look(tab: Open) -> Open:
-    """Look at a view, when its map is there."""
+    """Return a function that opens a view and waits for its map."""
 
     def open_(view: str = "picture=s3", **context: Any) -> Any:
         page = tab(f"#look?{view}", **context)
@@ -57,7 +57,7 @@ def look(tab: Open) -> Open:
 
 
 def drawn(page: Any, *parts: str) -> None:
-    """Wait until a map of this picture, method, layer or target is there."""
+    """Wait until the map of this image, method, layer or target is painted."""
     page.wait_for_selector(".look" + "".join(f'[data-drawn*="{part}"]' for part in parts))
     page.evaluate(FRAMES)
 
@@ -75,7 +75,7 @@ def carried(file: Path) -> list[str]:
     return [file.name, base64.b64encode(file.read_bytes()).decode()]
 
 
-def test_it_opens_with_a_sample_and_its_map(tab: Open, screenshot: Callable[..., None]) -> None:
+def test_first_view_shows_a_sample_and_its_map(tab: Open, screenshot: Callable[..., None]) -> None:
     page = tab()
     page.wait_for_selector(".look[data-drawn]")
     assert page.locator(".look .tile").count() == 20
@@ -85,8 +85,8 @@ def test_it_opens_with_a_sample_and_its_map(tab: Open, screenshot: Callable[...,
     screenshot(page, "look")
 
 
-def test_a_click_becomes_a_picture_within_a_tenth_of_a_second(look: Open) -> None:
-    """Beyond what the network itself takes."""
+def test_click_is_painted_within_a_tenth_of_a_second(look: Open) -> None:
+    """In addition to the time of the network."""
     page = look()
     more = []
     for tile in (5, 7, 9, 11):
@@ -98,7 +98,7 @@ def test_a_click_becomes_a_picture_within_a_tenth_of_a_second(look: Open) -> Non
     assert min(more) < 100, more
 
 
-def test_the_scrubber_asks_nothing(look: Open) -> None:
+def test_layer_slider_sends_no_requests(look: Open) -> None:
     page = look()
     page.wait_for_selector(".look[data-stages]")
     assert len(mapped(page)) == 2  # the map that was asked for first, then all layers at once
@@ -113,13 +113,13 @@ def test_the_scrubber_asks_nothing(look: Open) -> None:
     assert all((one != other).mean() > 0.2 for one, other in itertools.pairwise(seen))
 
 
-def test_painting_asks_nothing(look: Open) -> None:
+def test_painting_sends_no_requests(look: Open) -> None:
     page = look()
     page.wait_for_selector(".look[data-stages]")
     before = len(page.requests_seen)
     seen = [canvas(page)]
     for name, key in (("Opacity", "PageUp"), ("Threshold", "PageUp"), ("Contour at the threshold", "PageUp")):
-        page.get_by_label(name).press(key)
+        page.get_by_label(name, exact=True).press(key)
         page.evaluate(FRAMES)
         seen.append(canvas(page))
     page.get_by_label("viridis").check()
@@ -134,23 +134,23 @@ def test_painting_asks_nothing(look: Open) -> None:
     assert all((one != other).any() for one, other in itertools.pairwise(seen))
 
 
-def test_the_value_by_keyboard(look: Open, site: tuple[str, Page]) -> None:
+def test_map_value_by_keyboard(look: Open, site: tuple[str, Page]) -> None:
     page = look()
     overlay = page.locator(".look .view.overlay canvas")
     overlay.focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "ArrowUp", "ArrowUp"):  # the first shows it in the middle
         overlay.press(key)
-    picture = site[1].images.find("s3").image
-    landed = explain(site[1].models[0], picture).landed
-    far = max(1, round(max(picture.size) / 64))
-    x, y = picture.width // 2 + far, picture.height // 2 - 3 * far
+    image = site[1].images.find("s3").image
+    landed = explain(site[1].models[0], image).landed
+    far = max(1, round(max(image.size) / 64))
+    x, y = image.width // 2 + far, image.height // 2 - 3 * far
     for kind in ("photo", "heat", "overlay"):
         reading = page.locator(f".look .view.{kind} .reading")
         assert float(reading.inner_text().split(" · ")[0]) == pytest.approx(float(landed[y, x]), rel=6e-3, abs=1e-4)
     assert page.locator(".look .view.overlay .reading").get_attribute("aria-hidden") == "false"
 
 
-def test_zoom_keeps_the_three_in_step(look: Open) -> None:
+def test_zoom_is_shared_by_the_three_views(look: Open) -> None:
     page = look()
     views = page.locator(".look .frame canvas")
     transforms = lambda: {view.evaluate("(c) => c.style.transform") for view in views.all()}  # noqa: E731
@@ -180,7 +180,7 @@ def test_zoom_keeps_the_three_in_step(look: Open) -> None:
     assert transforms() == {""}
 
 
-def test_any_class_by_name_and_one_rather_than_another(look: Open, screenshot: Callable[..., None]) -> None:
+def test_class_by_name_and_contrast(look: Open, screenshot: Callable[..., None]) -> None:
     page = look()
     field = page.get_by_role("combobox", name="Explain another class")
     field.fill("bo")
@@ -206,7 +206,7 @@ def test_any_class_by_name_and_one_rather_than_another(look: Open, screenshot: C
     assert field.input_value() == ""
 
 
-def test_a_bar_explains_its_class(look: Open) -> None:
+def test_bar_explains_its_class(look: Open) -> None:
     page = look()
     name = page.locator(".look .guess .name").nth(2).inner_text()
     page.locator(".look .guess").nth(2).click()
@@ -215,9 +215,9 @@ def test_a_bar_explains_its_class(look: Open) -> None:
 
 
 @pytest.mark.parametrize("way", ["file", "drop", "paste"])
-def test_a_picture_of_ones_own(look: Open, picture: Callable[..., Path], way: str) -> None:
+def test_upload(look: Open, image_file: Callable[..., Path], way: str) -> None:
     page = look()
-    file = picture(f"my {way}.png")
+    file = image_file(f"my {way}.png")
     if way == "file":
         page.set_input_files('.look input[type="file"]', str(file))
     elif way == "drop":
@@ -230,20 +230,20 @@ def test_a_picture_of_ones_own(look: Open, picture: Callable[..., Path], way: st
     assert "true class" not in page.locator(".look .headline").inner_text()
 
 
-def test_what_is_no_picture_loses_nothing(look: Open, picture: Callable[..., Path]) -> None:
+def test_invalid_upload_keeps_the_view(look: Open, image_file: Callable[..., Path]) -> None:
     page = look()
     before = page.locator(".look").get_attribute("data-drawn")
-    page.evaluate(DROP, carried(picture("notes.txt", content=b"only words")))
+    page.evaluate(DROP, carried(image_file("notes.txt", content=b"only words")))
     page.wait_for_selector("#said.error")
     assert "notes.txt" in page.locator("#said").inner_text()
-    heavy = picture("huge.png", content=b"\0" * (26 << 20))
+    heavy = image_file("huge.png", content=b"\0" * (26 << 20))
     page.set_input_files('.look input[type="file"]', str(heavy))
     page.wait_for_selector("#said.error >> text=the limit is 25")
     assert page.locator(".look").get_attribute("data-drawn") == before
     assert "picture=s3" in page.url
 
 
-def test_a_picture_from_the_camera(look: Open) -> None:
+def test_image_from_the_camera(look: Open) -> None:
     page = look()
     page.get_by_role("button", name="Camera").click()
     page.wait_for_selector("dialog.camera video")
@@ -258,7 +258,7 @@ def test_a_picture_from_the_camera(look: Open) -> None:
     assert live.evaluate("(track) => track.readyState") == "ended"
 
 
-def test_a_picture_that_was_forgotten(tab: Open) -> None:
+def test_unknown_image(tab: Open) -> None:
     page = tab("#look?picture=u0123456789")
     page.wait_for_selector(".look .trouble >> text=Select it or upload it again")
     page.wait_for_selector(".look .tile[data-id^='s']")
@@ -267,7 +267,7 @@ def test_a_picture_that_was_forgotten(tab: Open) -> None:
     assert page.locator(".look .trouble").inner_text() == ""
 
 
-def test_samples_by_what_the_model_says(look: Open, screenshot: Callable[..., None]) -> None:
+def test_samples_can_be_filtered_by_prediction(look: Open, screenshot: Callable[..., None]) -> None:
     page = look("picture=s3&model=toybox:cleverhans")
     page.locator(".chooser summary").click()
     page.get_by_label("Prediction").select_option("wrong")
@@ -284,7 +284,7 @@ def test_samples_by_what_the_model_says(look: Open, screenshot: Callable[..., No
     page.wait_for_selector(".look .tile[title^=bird]", state="detached")
 
 
-def test_tiles_by_the_arrows(look: Open) -> None:
+def test_samples_by_arrow_keys(look: Open) -> None:
     page = look("")
     tiles = page.locator(".look .tile")
     tiles.first.focus()
@@ -296,7 +296,7 @@ def test_tiles_by_the_arrows(look: Open) -> None:
     assert page.locator('.look .tile[tabindex="0"]').count() == 1
 
 
-def test_what_takes_long_can_be_stopped(look: Open) -> None:
+def test_slow_request_can_be_stopped(look: Open) -> None:
     page = look()
     before = canvas(page)
     page.get_by_label("Method", exact=True).select_option("rise")
@@ -330,7 +330,7 @@ def test_options_and_combinations(look: Open) -> None:
     assert "look.options" not in page.url
 
 
-def test_a_wrong_layer_offers_the_right_one(look: Open) -> None:
+def test_unknown_layer_suggests_the_nearest(look: Open) -> None:
     page = look()
     page.get_by_text("Another layer").click()
     page.get_by_label("Name of the module").fill("layre3")
@@ -343,7 +343,7 @@ def test_a_wrong_layer_offers_the_right_one(look: Open) -> None:
     drawn(page, " layer3.0 ")
 
 
-def test_files_to_take_along(look: Open, site: tuple[str, Page], tmp_path: Path) -> None:
+def test_downloads_equal_library(look: Open, site: tuple[str, Page], tmp_path: Path) -> None:
     page = look("picture=s3&layer=layer3&opacity=0.7")
 
     def taken(name: str) -> Path:
@@ -367,7 +367,7 @@ def test_files_to_take_along(look: Open, site: tuple[str, Page], tmp_path: Path)
     np.testing.assert_allclose(overlay, np.asarray(truth.overlay(opacity=0.7)).astype(int), atol=3)
 
 
-def test_a_link_brings_the_view_back(look: Open, screenshot: Callable[..., None]) -> None:
+def test_link_restores_the_view(look: Open, screenshot: Callable[..., None]) -> None:
     view = "picture=s7&model=toybox:vgg&layer=features.10&target=2+rather+than+4&opacity=0.8&contour=0.5"
     page = look(view, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Zoom in").click()
@@ -385,7 +385,7 @@ def test_a_link_brings_the_view_back(look: Open, screenshot: Callable[..., None]
     screenshot(other, "look-link")
 
 
-def test_a_phone_has_the_overlay_first_and_nothing_beside(look: Open, screenshot: Callable[..., None]) -> None:
+def test_overlay_is_first_on_a_phone(look: Open, screenshot: Callable[..., None]) -> None:
     page = look(viewport=PHONE)
     assert page.evaluate("() => document.documentElement.scrollWidth") == PHONE["width"]
     tops = {kind: page.locator(f".look .view.{kind}").bounding_box()["y"] for kind in ("photo", "heat", "overlay")}
@@ -394,7 +394,7 @@ def test_a_phone_has_the_overlay_first_and_nothing_beside(look: Open, screenshot
     screenshot(page, "look-phone")
 
 
-def test_dark(look: Open, screenshot: Callable[..., None]) -> None:
+def test_dark_theme(look: Open, screenshot: Callable[..., None]) -> None:
     page = look("picture=s3&method=input_x_gradient", color_scheme="dark")
     assert page.locator(".look .scale .ends").inner_text().startswith("−")
     screenshot(page, "look-dark")

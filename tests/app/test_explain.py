@@ -1,4 +1,4 @@
-"""POST /api/explain and its files, against the library called directly."""
+"""POST /api/explain and its downloads, compared with the library."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def library(page: Page, **how: Any) -> Explanation:
         ({"methods": ["refine(layer_cam)"]}, {"method": "refine(layer_cam)"}),
     ],
 )  # fmt: skip
-def test_a_map_as_the_library_makes_it(
-    client: TestClient, page: Page, question: dict[str, Any], how: dict[str, Any]
-) -> None:
+def test_map_equals_library(client: TestClient, page: Page, question: dict[str, Any], how: dict[str, Any]) -> None:
     answer, truth = ask(client, **question).json(), library(page, **how)
     made = answer["maps"][0]
     found = unpacked(EncodedMap(**made["map"]))[0]
@@ -61,7 +59,7 @@ def test_a_map_as_the_library_makes_it(
     assert (answer["label"], answer["label_index"]) == (page.data.classes[label or 0], label)
 
 
-def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
+def test_zero_map_has_a_remark(client: TestClient, page: Page) -> None:
     white = io.BytesIO()
     Image.new("RGB", (96, 96), "white").save(white, "PNG")
     image = base64.b64encode(white.getvalue()).decode()
@@ -73,11 +71,11 @@ def test_a_map_of_nothing_says_so(client: TestClient, page: Page) -> None:
         if made["remark"]:
             assert made["remark"] == "The map is zero everywhere: at this layer there is no evidence for this target."
             return
-    pytest.fail("no map was zero everywhere: the test says nothing")
+    pytest.fail("no map is zero everywhere, so nothing was tested")
 
 
-def test_the_same_pixels_under_two_names(client: TestClient, page: Page) -> None:
-    """A sample that is given again is an upload, not the sample."""
+def test_sample_and_upload_of_equal_pixels(client: TestClient, page: Page) -> None:
+    """A sample that is uploaded is a new image, not the sample."""
     sink = io.BytesIO()
     page.images.find("s2").image.save(sink, "PNG")
     given = client.post("/api/images", content=sink.getvalue()).json()["id"]
@@ -87,7 +85,7 @@ def test_the_same_pixels_under_two_names(client: TestClient, page: Page) -> None
     assert one["maps"][0]["map"] == other["maps"][0]["map"]
 
 
-def test_the_arrays_are_those_of_save(client: TestClient, page: Page, tmp_path: Path) -> None:
+def test_arrays_equal_save(client: TestClient, page: Page, tmp_path: Path) -> None:
     how: dict[str, Any] = {"layers": ["layer3"], "targets": ["4"]}
     sent = ask(client, "/map.npz", **how)
     assert "attachment" in sent.headers["content-disposition"]
@@ -99,13 +97,13 @@ def test_the_arrays_are_those_of_save(client: TestClient, page: Page, tmp_path: 
         np.testing.assert_array_equal(found[key], truth[key])
 
 
-def test_the_record_is_that_of_save(client: TestClient, page: Page, tmp_path: Path) -> None:
+def test_record_equals_save(client: TestClient, page: Page, tmp_path: Path) -> None:
     library(page, layer="layer3").save(tmp_path / "map.npz")
     found = ask(client, "/record.json", layers=["layer3"]).json()
     assert found == json.loads((tmp_path / "map.json").read_bytes())
 
 
-def test_the_panel_is_that_of_the_library(client: TestClient, page: Page) -> None:
+def test_panel_equals_library(client: TestClient, page: Page) -> None:
     look: dict[str, Any] = {"opacity": 0.7, "colormap": "viridis", "blend": "uniform", "contour": 0.6}
     sent = ask(client, "/panel.png", **look)
     assert sent.headers["content-type"] == "image/png"
@@ -114,7 +112,7 @@ def test_the_panel_is_that_of_the_library(client: TestClient, page: Page) -> Non
     assert not np.array_equal(found, np.asarray(library(page).panel()))
 
 
-def test_a_file_writes_nothing_down(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_write_no_files(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     for path in ("/map.npz", "/record.json", "/panel.png"):
@@ -122,9 +120,9 @@ def test_a_file_writes_nothing_down(client: TestClient, tmp_path: Path, monkeypa
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_of_a_cached_map_is_not_recomputed(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(client)
-    monkeypatch.setattr("camlucida.app.routes.explain.explanation_of", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr("camlucida.app.routes.explain.explanation_of", lambda *_, **__: pytest.fail("recomputed"))
     assert ask(client, "/map.npz").status_code == 200
 
 
@@ -147,31 +145,31 @@ def test_a_file_of_what_was_seen_is_not_made_again(client: TestClient, monkeypat
         ({"image": "u00ff"}, "There is no image u00ff (any more)."),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_said_in_a_sentence(client: TestClient, question: dict[str, Any], sentence: str) -> None:
+def test_errors_are_one_sentence(client: TestClient, question: dict[str, Any], sentence: str) -> None:
     found = ask(client, **question)
     assert found.status_code in (404, 422), found.text
     assert sentence in found.json()["detail"]
 
 
-def test_a_file_holds_one_map(client: TestClient) -> None:
+def test_download_contains_one_map(client: TestClient) -> None:
     found = ask(client, "/map.npz", layers=["layer3", "layer4"])
     assert found.status_code == 422
     assert found.json()["detail"].startswith("a file holds one map, but 2 were requested")
 
 
 @pytest.mark.parametrize(
-    ("methods", "lane"),
+    ("methods", "queue"),
     [
         (["grad_cam"], "quick"), (["gradient", "refine(layer_cam)"], "quick"), (["rise"], "long"),
         (["grad_cam", "score_cam"], "long"), (["smooth(grad_cam, n=4)"], "long"), (["nothing"], "quick"),
     ],
 )  # fmt: skip
-def test_what_runs_the_network_often_waits_elsewhere(methods: list[str], lane: str) -> None:
-    assert queue_of(methods) == lane
+def test_slow_methods_use_the_long_queue(methods: list[str], queue: str) -> None:
+    assert queue_of(methods) == queue
 
 
-def test_models_of_one_name_are_told_apart(page: Page) -> None:
-    """The best.pt of two trainings: neither hides the other."""
+def test_models_of_equal_names_are_numbered(page: Page) -> None:
+    """The best.pt of two training runs; neither hides the other."""
     first, second = page.models
     both = Page([replace(first, spec="best.pt"), replace(second, spec="best.pt")], page.data)
     client = TestClient(create_app(both), base_url="http://localhost")
@@ -185,7 +183,7 @@ def test_models_of_one_name_are_told_apart(page: Page) -> None:
 
 
 class Fussy(nn.Module):
-    """A network that refuses the first so many pictures."""
+    """A network that raises on the first `refusals` inputs."""
 
     left: ClassVar = [0]
 
@@ -202,13 +200,13 @@ class Fussy(nn.Module):
         return scores
 
 
-def test_a_network_that_minds_a_picture_does_not_keep_the_page_from_opening(page: Page) -> None:
+def test_network_error_on_one_image_does_not_prevent_start(page: Page) -> None:
     fussy = Page([Model(Fussy(1), page.models[0].preprocessing)], page.data)
     fussy.warm()
     assert [layer.name for layer in fussy.model(None).layers] == ["body"]
 
 
-def test_a_network_that_runs_on_nothing_says_so_at_the_start(page: Page) -> None:
+def test_network_that_never_runs_is_an_error_at_start(page: Page) -> None:
     broken = Page([Model(Fussy(1000), page.models[0].preprocessing)], page.data)
     with pytest.raises(ModelError, match=r"Fussy: the network cannot run .* ValueError: not this one"):
         broken.warm()

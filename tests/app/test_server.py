@@ -1,4 +1,4 @@
-"""The page behind real sockets: slow and hostile connections, large bodies, pictures that are none, paths."""
+"""The server on real sockets: slow and hostile connections, large bodies, invalid images, paths."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GET = b"GET /api/start HTTP/1.1\r\n" + HOST
 
 
 class Running(NamedTuple):
-    """A server in a thread of its own."""
+    """A server in its own thread."""
 
     port: int
     server: Server
@@ -82,7 +82,7 @@ def site() -> Iterator[Running]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All until the server closes."""
+    """Return all bytes until the server closes the connection."""
     found = b""
     while piece := connection.recv(1 << 16):
         found += piece
@@ -97,7 +97,7 @@ def read(raw: bytes) -> Answer:
 
 
 def asked(site: Running, request: bytes) -> Answer:
-    """A request that ends its connection, and the answer."""
+    """Send a request that ends its connection, and return the response."""
     with site.connect() as connection:
         connection.sendall(request)
         return read(received(connection))
@@ -114,14 +114,14 @@ def post(site: Running, target: str, body: bytes) -> Answer:
 
 
 def memory() -> int:
-    """Bytes of this process that are in memory."""
+    """Return the resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def until(true: Callable[[], Any], wait: float = 5) -> None:
     end = time.monotonic() + wait
     while not true():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.005)
 
 
@@ -129,7 +129,7 @@ def until(true: Callable[[], Any], wait: float = 5) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\n", GET, GET + b"X-A: b\r\n"])
-def test_half_a_head_is_not_waited_for(site: Running, begun: bytes) -> None:
+def test_incomplete_head_times_out(site: Running, begun: bytes) -> None:
     began = time.monotonic()
     answer = asked(site, begun)
     assert answer.status == 408
@@ -138,8 +138,8 @@ def test_half_a_head_is_not_waited_for(site: Running, begun: bytes) -> None:
     assert 0.3 < time.monotonic() - began < 2
 
 
-def test_a_head_that_trickles_is_not_waited_for_either(site: Running) -> None:
-    """Slow-loris: every line in time, all of them never."""
+def test_slowly_sent_head_times_out(site: Running) -> None:
+    """Slow-loris: every line arrives in time, the head never ends."""
     with site.connect() as connection:
         connection.sendall(GET)
         began, connection_is_open = time.monotonic(), True
@@ -152,7 +152,7 @@ def test_a_head_that_trickles_is_not_waited_for_either(site: Running) -> None:
         assert time.monotonic() - began < 2
 
 
-def test_the_second_head_of_a_connection_is_not_waited_for_either(site: Running) -> None:
+def test_second_head_of_a_connection_times_out(site: Running) -> None:
     with site.connect() as connection:
         connection.sendall(GET + b"\r\n")
         until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
@@ -161,7 +161,7 @@ def test_the_second_head_of_a_connection_is_not_waited_for_either(site: Running)
         assert b"408" in received(connection)
 
 
-def test_a_connection_that_says_nothing_is_closed_without_a_word(site: Running) -> None:
+def test_silent_connection_is_closed(site: Running) -> None:
     with site.connect() as connection:
         assert received(connection) == b""
 
@@ -188,7 +188,7 @@ def test_a_connection_that_says_nothing_is_closed_without_a_word(site: Running) 
         b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
-def test_what_is_no_request_is_told_so(site: Running, request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_requests_are_refused(site: Running, request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
     answer = asked(site, request_)
     assert answer.status in (400, 415, 501)
     assert HEADERS.items() <= answer.headers.items()
@@ -197,19 +197,19 @@ def test_what_is_no_request_is_told_so(site: Running, request_: bytes, caplog: p
     assert get(site, "/api/start").status == 200
 
 
-def test_an_upgrade_is_not_understood(site: Running) -> None:
+def test_upgrade_is_ignored(site: Running) -> None:
     upgrade = (
         b"Connection: Upgrade, close",
         b"Upgrade: websocket",
         b"Sec-WebSocket-Version: 13",
         b"Sec-WebSocket-Key: x",
     )
-    assert get(site, "/api/start", *upgrade).status == 200  # as if it had not been said
+    assert get(site, "/api/start", *upgrade).status == 200  # the header is ignored
     assert get(site, "/ws", *upgrade).status == 404
 
 
-def test_many_slow_clients_do_not_keep_others_out(site: Running) -> None:
-    """Twelve connections may be open; forty that only begin give way to who asks."""
+def test_slow_clients_do_not_block_others(site: Running) -> None:
+    """Twelve connections may be open; forty incomplete ones are closed in favour of complete requests."""
     slow = [site.connect() for _ in range(40)]
     for connection in slow:
         with contextlib.suppress(OSError):
@@ -222,8 +222,8 @@ def test_many_slow_clients_do_not_keep_others_out(site: Running) -> None:
     until(lambda: not site.server.server_state.connections)
 
 
-def test_no_more_are_open_than_there_may_be(page: Page) -> None:
-    """Clients that all come in the same turn of the event loop, and long before any of them is late."""
+def test_number_of_connections_is_limited(page: Page) -> None:
+    """All clients connect in the same turn of the event loop, long before any of them times out."""
     with running(page, Limits(head=60, connections=12)) as site:
         slow = [site.connect() for _ in range(60)]
         for connection in slow:
@@ -235,8 +235,8 @@ def test_no_more_are_open_than_there_may_be(page: Page) -> None:
             connection.close()
 
 
-def test_answers_do_not_wait_for_an_acknowledgement(site: Running) -> None:
-    """Nagle's algorithm is off: with it each answer on an open connection takes 40 ms longer."""
+def test_nagle_algorithm_is_disabled(site: Running) -> None:
+    """With Nagle's algorithm each response on an open connection takes 40 ms longer."""
     with site.connect() as connection:
         connection.sendall(GET + b"\r\n")
         until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
@@ -245,50 +245,50 @@ def test_answers_do_not_wait_for_an_acknowledgement(site: Running) -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_where_all_are_at_work_one_more_is_told_to_come_back(site: Running) -> None:
+def test_additional_connection_gets_503(site: Running) -> None:
     gate = threading.Event()
 
     def work(job: Job) -> bytes:
         gate.wait(5)
         return b"1"
 
-    errands = [site.page.queues.lanes["quick"].enter(work, Job()) for _ in range(2)]
+    entries = [site.page.queues.by_name["quick"].enter(work, Job()) for _ in range(2)]
     busy = [site.connect() for _ in range(SHORT.connections)]
     for connection in busy:
         connection.sendall(b"GET /api/samples HTTP/1.1\r\n" + HOST + b"\r\n")
-    until(lambda: site.page.queues.lanes["quick"].inside == 2 + len(busy))
+    until(lambda: site.page.queues.by_name["quick"].inside == 2 + len(busy))
     answer = get(site, "/api/start")
     assert answer.status == 503
     assert answer.headers["retry-after"] == "5"
     assert HEADERS.items() <= answer.headers.items()
     for connection in busy:
         connection.close()
-    until(lambda: site.page.queues.lanes["quick"].inside == 2)  # who left waits no more
+    until(lambda: site.page.queues.by_name["quick"].inside == 2)  # disconnected clients no longer wait
     assert get(site, "/api/start").status == 200
     gate.set()
-    for errand in errands:
-        errand.answer.result(5)
+    for entry in entries:
+        entry.result.result(5)
 
 
-def test_an_answer_that_is_not_fetched_ends_its_connection(site: Running) -> None:
+def test_unread_response_ends_its_connection(site: Running) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", site.port))
-        connection.sendall((GET + b"\r\n") * 900)  # pipelined: megabytes of answers
+        connection.sendall((GET + b"\r\n") * 900)  # pipelined: megabytes of responses
         until(lambda: site.server.server_state.connections)
         until(lambda: not site.server.server_state.connections)
 
 
-def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
-    lane = site.page.queues.lanes["long"]
+def test_stream_ends_when_its_client_disconnects(site: Running) -> None:
+    queue = site.page.queues.by_name["long"]
     body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
     head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
     connection = site.connect()
     connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
     until(lambda: b"event: progress" in connection.recv(1 << 16), 20)
-    assert lane.inside == 1
+    assert queue.inside == 1
     connection.close()
-    assert lane.empty(5)
+    assert queue.empty(5)
 
 
 # --- clients that hang up
@@ -296,7 +296,7 @@ def test_a_stream_ends_when_its_client_goes(site: Running) -> None:
 
 @pytest.fixture
 def logged() -> Iterator[list[logging.LogRecord]]:
-    """All that the server and the page write to the log."""
+    """Yield the log records of the server and the app."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = records.append  # type: ignore[method-assign]
@@ -331,18 +331,18 @@ LEFT = {
 
 @pytest.mark.parametrize("how", ["closed", "reset"])
 @pytest.mark.parametrize("what", LEFT)
-def test_a_client_that_hangs_up_leaves_no_trace(
+def test_disconnecting_client_leaves_no_traceback(
     site: Running, what: str, how: str, logged: list[logging.LogRecord]
 ) -> None:
-    """At any moment: in the head, in the body, as soon as all is said, when the answer begins."""
+    """At any moment: in the head, in the body, after the request, when the response begins."""
     request = LEFT[what]
     head = request.index(b"\r\n\r\n") + 4
-    for said in (head // 2, head, (head + len(request)) // 2, len(request), len(request)):
+    for n_sent in (head // 2, head, (head + len(request)) // 2, len(request), len(request)):
         with site.connect() as connection:
             if how == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.sendall(request[:said])
-            if said == len(request):
+            connection.sendall(request[:n_sent])
+            if n_sent == len(request):
                 with contextlib.suppress(OSError):
                     connection.recv(1)
     until(lambda: not site.server.server_state.connections)
@@ -350,8 +350,8 @@ def test_a_client_that_hangs_up_leaves_no_trace(
     assert [record.getMessage() for record in logged] == []
 
 
-def test_a_connection_that_was_reset_meanwhile_is_let_go() -> None:
-    """What the event loop does not know yet: the kernel refuses to close a half of it."""
+def test_reset_connection_is_aborted() -> None:
+    """The kernel refuses to half-close a connection whose reset the event loop has not noticed yet."""
     aborted: list[bool] = []
 
     class Reset:
@@ -380,8 +380,8 @@ def chunked(path: bytes) -> bytes:
     return b"POST " + path + b" HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def test_an_endless_upload_is_refused_while_it_comes_and_its_sender_can_read_why(site: Running) -> None:
-    """50 MB in chunks: a 413 that arrives, though the client does not stop sending."""
+def test_endless_upload_is_refused_while_it_arrives(site: Running) -> None:
+    """50 MB in chunks: the client receives the 413 although it does not stop sending."""
     before = memory()
     piece, most = b"80000\r\n" + bytes(0x80000) + b"\r\n", [0]
     with site.connect(10) as connection:
@@ -392,30 +392,30 @@ def test_an_endless_upload_is_refused_while_it_comes_and_its_sender_can_read_why
         connection.sendall(b"0\r\n\r\n")
         answer = read(received(connection))
     assert answer.status == 413
-    assert answer.json["detail"] == "That is more than 25 MB. Upload a smaller image."
+    assert answer.json["detail"] == "The file is larger than 25 MB. Upload a smaller image."
     assert answer.headers["connection"] == "close"
-    assert most[0] < 90 << 20  # the 25 MB, once more where they are joined, and what is on its way
+    assert most[0] < 90 << 20  # the 25 MB, a copy while they are joined, and buffers
 
 
-def test_a_length_that_is_too_large_is_refused_before_it_comes(site: Running) -> None:
+def test_too_large_length_is_refused_before_the_body(site: Running) -> None:
     head = b"POST /api/images HTTP/1.1\r\n" + HOST + b"Expect: 100-continue\r\nContent-Length: 50000000\r\n\r\n"
     answer = asked(site, head)
     assert answer.status == 413  # and no 100 before
 
 
-def test_a_body_that_nobody_reads_is_not_waited_for(site: Running) -> None:
+def test_unread_body_is_not_awaited(site: Running) -> None:
     with site.connect() as connection:
         connection.sendall(b"POST /nowhere HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n12")
         answer = read(received(connection))
     assert answer.status in (404, 405)
 
 
-def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_body_times_out(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[SecurityMiddleware] = []
     init = SecurityMiddleware.__init__
 
     def impatient(self: SecurityMiddleware, *args: Any, **options: Any) -> None:
-        init(self, *args, **options, patience=0.2)
+        init(self, *args, **options, max_pause_s=0.2)
         made.append(self)
 
     monkeypatch.setattr(SecurityMiddleware, "__init__", impatient)
@@ -429,14 +429,14 @@ def test_a_body_that_stops_coming(page: Page, monkeypatch: pytest.MonkeyPatch) -
             answer = asked(site, head + rest)
             assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert get(site, "/api/start").status == 200
-    assert made[0].held == 0
+    assert made[0].n_bytes_held == 0
 
 
-# --- pictures that are none
+# --- invalid images
 
 
 def png(width: int, height: int) -> bytes:
-    """A whole PNG of one colour, a few kilobytes for a million pixels."""
+    """Return a complete PNG of one colour, a few kilobytes per million pixels."""
 
     def part(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -448,8 +448,8 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", content) + part(b"IEND", b"")
 
 
-def test_a_bomb_is_refused_before_it_goes_off(site: Running) -> None:
-    """200 megapixels in 25 kB: they would be 600 MB."""
+def test_decompression_bomb_is_refused(site: Running) -> None:
+    """200 megapixels in 25 kB would decode to 600 MB."""
     bomb = png(20_000, 10_000)
     assert len(bomb) < 60_000
     post(site, "/api/images", png(80, 80))
@@ -469,36 +469,37 @@ def encoded(kind: str, **how: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (encoded("JPEG")[:700], "truncated"),
         (encoded("PNG")[:700], "truncated"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "no picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(1000), "not in an image format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "SVG"),
         (b"<!doctype html><script>alert(1)</script>", "HTML"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(id) run\n", "PostScript"),
-        (b"\xc5\xd0\xd3\xc6" + bytes(60) + b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),  # EPS with a preview
+        (
+            b"\xc5\xd0\xd3\xc6" + bytes(60) + b"%!PS-Adobe-3.0 EPSF-3.0\n",
+            "not in an image format",
+        ),  # EPS with a preview
         (b"%PDF-1.7\n", "PDF"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(100), "HEIC"),
         (b"PK\x03\x04" + bytes(100), "ZIP"),
         (b"\x1f\x8b" + bytes(100), "gzip"),
         (b"push graphic-context\nfill 'url(https://evil.example/x.jpg\"|id\")'\n", "text"),  # ImageTragick
-        (os.urandom(5000), "no picture"),
+        (os.urandom(5000), "not in an image format"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_a_sentence(site: Running, content: bytes, said: str) -> None:
+def test_invalid_images_are_refused(site: Running, content: bytes, message: str) -> None:
     answer = post(site, "/api/images", content)
     assert answer.status == 422
     assert answer.json["kind"] == "ImageError"
-    assert said in answer.json["detail"]
+    assert message in answer.json["detail"]
     assert len(answer.json["detail"]) < 300
 
 
-def test_nothing_that_is_given_is_written_to_disk(
-    site: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also not for a moment: every file that is opened to be written while it is received, decoded and explained."""
+def test_uploads_are_not_written_to_disk(site: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file is opened for writing while an image is received, decoded and explained."""
     written: list[Any] = []
 
     def hook(event: str, args: Any) -> None:
@@ -516,7 +517,7 @@ def test_nothing_that_is_given_is_written_to_disk(
     watching = True
     sys.addaudithook(hook)
     try:
-        large = encoded("BMP") + bytes(20 << 20)  # more than a form parser would keep in memory
+        large = encoded("BMP") + bytes(20 << 20)  # more than a form parser keeps in memory
         assert post(site, "/api/images", large).status == 200
         given = post(site, "/api/images", encoded("PNG")).json["id"]
         body = json.dumps({"image": given}).encode()
@@ -571,7 +572,7 @@ def test_nothing_that_is_given_is_written_to_disk(
         "/api/images/s%D9%A1",
     ],
 )
-def test_no_path_leads_out(site: Running, target: str) -> None:
+def test_path_traversal_is_refused(site: Running, target: str) -> None:
     answer = get(site, target)
     assert answer.status in (400, 404, 422)
     assert b"root:" not in answer.body
@@ -579,7 +580,7 @@ def test_no_path_leads_out(site: Running, target: str) -> None:
     assert answer.json["detail"]
 
 
-def test_links_in_the_folder_of_the_front_end_are_not_followed_out_of_it(
+def test_symbolic_links_out_of_the_static_folder_are_refused(
     page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     static = tmp_path / "static"
@@ -598,7 +599,7 @@ def test_links_in_the_folder_of_the_front_end_are_not_followed_out_of_it(
             assert b"secret" not in answer.body
 
 
-# --- where it listens
+# --- listening
 
 
 def test_addresses() -> None:
@@ -610,7 +611,7 @@ def test_addresses() -> None:
     assert address_of("0.0.0.0", 1, "abc") == f"http://{socket.gethostname()}:1/?token=abc"
 
 
-def test_why_it_cannot_listen() -> None:
+def test_listen_errors() -> None:
     with listen("127.0.0.1", 0) as one:
         port = one.getsockname()[1]
         with pytest.raises(CamlucidaError, match=f"port {port} of 127.0.0.1 is in use. Pass another --port"):
@@ -623,18 +624,18 @@ def test_why_it_cannot_listen() -> None:
 
 @pytest.mark.parametrize("host", ["no such host", "a" * 300, "127.0.0.1.1.1", "\ud800"])
 @pytest.mark.network
-def test_a_host_that_there_is_not(host: str) -> None:
-    with pytest.raises(CamlucidaError, match="is known"):
+def test_unknown_host(host: str) -> None:
+    with pytest.raises(CamlucidaError, match="cannot be resolved"):
         listen(host, 0)
 
 
 @pytest.mark.network
-def test_a_host_that_is_another_machine() -> None:
+def test_address_of_another_machine() -> None:
     with pytest.raises(CamlucidaError, match=r"203\.0\.113\.7 is not an address of this machine"):
         listen("203.0.113.7", 0)
 
 
-def test_the_sixth_version_of_the_protocol(page: Page) -> None:
+def test_ipv6(page: Page) -> None:
     try:
         listening = listen("::1", 0)
     except CamlucidaError:
@@ -651,7 +652,7 @@ def test_the_sixth_version_of_the_protocol(page: Page) -> None:
     thread.join(10)
 
 
-def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> None:
+def test_server_stops_during_jobs(page: Page) -> None:
     with running(page) as site:
         body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
         connections = []
@@ -664,12 +665,14 @@ def test_work_that_goes_on_does_not_hold_a_server_up_that_stops(page: Page) -> N
         slow = site.connect()
         slow.sendall(GET)
         connections.append(slow)
-        until(lambda: site.page.queues.lanes["long"].inside == 2)
+        until(lambda: site.page.queues.by_name["long"].inside == 2)
         began = time.monotonic()
         site.server.should_exit = True
         until(lambda: not site.server.server_state.connections)
         assert time.monotonic() - began < 3
-        assert all(b"Stopped." in received(connection) for connection in connections[:2])  # told, not cut off
+        assert all(
+            b"Stopped." in received(connection) for connection in connections[:2]
+        )  # a message, not a closed connection
         for connection in connections:
             connection.close()
         assert page.queues.empty(5)
