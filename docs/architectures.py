@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.attribution.outputs import ScoreSelector, class_scores
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.outputs import class_scores
 from camlucida.engine import copy_of, default_layer, profile_calls
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.layers import Layer
@@ -141,8 +142,9 @@ def row_of(architecture: Architecture) -> Row:
     network = architecture.make().eval()
     images = torch.randn(2, 3, *architecture.size_px, generator=torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    read, copy = ScoreSelector(), copy_of(network)
+    copy = copy_of(network)
     try:
+        read = output_reader(cl.wrap(network), copy, images)
         layer = default_layer(copy, images, read)
         profile = profile_calls(copy, images)
         geometry, influence = _geometry(profile, layer), profile.influences_on(read)[_position(profile, layer)]
@@ -182,7 +184,12 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
     layout = profile.module_calls[_position(profile, layer)].layout
     assert layout is not None
     outputs: list[Any] = []
-    handle = module.register_forward_hook(lambda _m, _i, output: outputs.append(output))
+
+    def keep(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        outputs.append(output)
+        return output.clone() if isinstance(output, Tensor) else None  # the next operation may overwrite its input
+
+    handle = module.register_forward_hook(keep)
     scores = class_scores(network(images))
     handle.remove()
     output = outputs[layer.call - 1]

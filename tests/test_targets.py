@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from camlucida.class_lookup import class_index
 from camlucida.errors import TargetError
-from camlucida.target_specs import class_index, parse, parse_top_k
+from camlucida.target_specs import parse, parse_top_k
 from camlucida.targets import (
     SCORES,
     Contrast,

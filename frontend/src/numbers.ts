@@ -30,6 +30,10 @@ export function percent(share: number): string {
   return share >= 0.0995 && share < 0.995 ? `${(100 * share).toFixed(0)} %` : `${(100 * share).toFixed(1)} %`;
 }
 
+/** The probability of a class, or its value where the task has none (regression). */
+export const chance = (guess: { probability: number | null; logit: number }): string =>
+  guess.probability === null ? short(guess.logit) : percent(guess.probability);
+
 /** A share of many pictures, to a tenth of a percent. */
 export const tenths = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 

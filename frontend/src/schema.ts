@@ -1778,7 +1778,7 @@ export interface components {
             /** Wrong */
             wrong: number;
             accuracy: components["schemas"]["Range"];
-            top5: components["schemas"]["Range"];
+            top5: components["schemas"]["Range"] | null;
             calibration: components["schemas"]["CalibrationOut"] | null;
             /** Differences */
             differences: components["schemas"]["GroupDifferenceOut"][];
@@ -2041,7 +2041,7 @@ export interface components {
         };
         /**
          * PredictionOut
-         * @description One of the most probable classes.
+         * @description One of the most probable classes; `probability` is null where the task has none (regression).
          */
         PredictionOut: {
             /** Index */
@@ -2049,7 +2049,7 @@ export interface components {
             /** Name */
             name: string;
             /** Probability */
-            probability: number;
+            probability: number | null;
             /** Logit */
             logit: number;
         };

@@ -33,8 +33,8 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     """
     (width, height), (input_width, input_height) = geometry.original, geometry.input
     at_input = upsample(map_[None].float(), (input_height, input_width))
-    x = (torch.arange(width) + 0.5) * geometry.scale[0] + geometry.offset[0]
-    y = (torch.arange(height) + 0.5) * geometry.scale[1] + geometry.offset[1]
+    x = (torch.arange(width, dtype=torch.float32) + 0.5) * geometry.scale[0] + geometry.offset[0]
+    y = (torch.arange(height, dtype=torch.float32) + 0.5) * geometry.scale[1] + geometry.offset[1]
     across, down = 2 * x / input_width - 1, 2 * y / input_height - 1
     grid = torch.stack([across.expand(height, width), down[:, None].expand(height, width)], dim=-1)
     on_image = F.grid_sample(
@@ -47,7 +47,7 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
 
 def _valid_region(n: int, start: float, end: float) -> Tensor:
     """Return which of `n` pixels have their centre between `start` and `end`; at least the middle one."""
-    centres = torch.arange(n) + 0.5
+    centres = torch.arange(n, dtype=torch.float32) + 0.5
     inside = (centres > start) & (centres < end)
     return inside if bool(inside.any()) else torch.arange(n) == min(int((start + end) / 2), n - 1)
 
@@ -179,3 +179,12 @@ def spearman_matrix(values: Tensor) -> Tensor:
 def _centred(rows: Tensor) -> Tensor:
     rows = rows.double()
     return rows - rows.mean(1, keepdim=True)
+
+
+def rgb_channels(image: Tensor) -> Tensor:
+    """Return the channels `(3, h, w)` in which an image `(c, h, w)` is displayed.
+
+    With three channels or more these are the first three, as red, green and blue: a multispectral image is displayed as
+    its first three bands. With one or two it is the first, as grey.
+    """
+    return image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)

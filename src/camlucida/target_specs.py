@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlucida.class_lookup import class_index
 from camlucida.errors import TargetError, nearest
 from camlucida.options import shown
 from camlucida.targets import (
@@ -21,10 +22,19 @@ from camlucida.targets import (
     Target,
     TargetSpec,
     out_of_range,
+    with_activation,
 )
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
-def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str = "logit") -> list[Target]:
+def parse(
+    spec: TargetSpec,
+    output: Tensor,
+    names: Sequence[str],
+    *,
+    score: str = "logit",
+    activation: OutputActivation = MULTICLASS,
+) -> list[Target]:
     """Return the targets that a spec means for an output; several only for "top3" and the like.
 
     Args:
@@ -32,16 +42,27 @@ def parse(spec: TargetSpec, output: Tensor, names: Sequence[str], *, score: str 
         output: Class scores of the network `(b, k)`, for the predicted classes.
         names: Names of the k classes; may be empty.
         score: Score of a class: "logit", "probability" or "log_probability".
+        activation: How class scores become probabilities.
 
     Raises:
-        TargetError: A class is unknown (the message suggests similar names), an index is out of range, or the score is
-            unknown.
+        TargetError: A class is unknown (the message suggests similar names), an index is out of range, the score is
+            unknown or has no meaning for the task, or a class was asked for and the output is an embedding.
     """
+    targets = _parse(spec, output, names, score, activation)
+    return [with_activation(target, activation) for target in targets]
+
+
+def _parse(
+    spec: TargetSpec, output: Tensor, names: Sequence[str], score: str, activation: OutputActivation
+) -> list[Target]:
     check_score(score)
     check_target(spec)
     score_type = SCORES[score]
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
+    activation.check_classes()
+    if score != "logit":
+        activation.check_probabilities(score)
     if isinstance(spec, Tensor) and spec.ndim:
         if spec.is_floating_point() or spec.is_complex() or spec.dtype is torch.bool:
             raise TargetError(f"target indices are integers, one per image, but this tensor is {spec.dtype}.")
@@ -111,35 +132,7 @@ def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Ten
     return index
 
 
-def class_index(name: str, names: Sequence[str]) -> int:
-    """Return the index of the class called `name`, matched as a whole, as a synonym of an ImageNet name, or in part.
-
-    Raises:
-        TargetError: No class matches (the message suggests similar names), or several do.
-    """
-    if not names:
-        raise TargetError(f"no class {name!r}: this model has no class names. Give an index.")
-    query = _normalize_name(name)
-    synonyms = [[_normalize_name(word) for word in full.split(",")] for full in names]
-    exact = [i for i, full in enumerate(names) if _normalize_name(full) == query]
-    matches = exact or [i for i, words in enumerate(synonyms) if query in words]
-    matches = matches or [i for i, words in enumerate(synonyms) if any(query in word.split() for word in words)]
-    matches = matches or [i for i, words in enumerate(synonyms) if any(query in word for word in words)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        listed = ", ".join(f"{names[i]!r} ({i})" for i in matches[:8]) + (" …" if len(matches) > 8 else "")
-        raise TargetError(f"{len(matches)} classes match {name!r}: {listed}. Give the whole name or the index.")
-    known = [word for words in synonyms for word in words]
-    hint = nearest(query, known) or f" It has {len(names)} classes, from {names[0]!r} to {names[-1]!r}."
-    raise TargetError(f"no class {name!r} in this model.{hint}")
-
-
 def _top_classes(output: Tensor, n: int) -> list[Tensor]:
     """Return the `n` most likely classes, most likely first, each as a tensor `(b,)` with one index per image."""
     n = min(max(n, 1), output.shape[1])
     return list(torch.topk(output, n, dim=1).indices.unbind(1))
-
-
-def _normalize_name(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).strip().lower()

@@ -1,8 +1,8 @@
 """Targets: the score of the network's output that is explained, as functions from outputs to one score per image.
 
     Logit(281)                      the pre-softmax score: the default, as in the papers
-    Probability(281)                the softmax probability
-    LogProbability(281)             the logarithm of the softmax probability
+    Probability(281)                the probability: a softmax, or a sigmoid for multi-label and binary networks
+    LogProbability(281)             the logarithm of the probability
     Contrast(Logit(281), Logit(243))   why this class rather than that one
     Counterfactual(Logit(281))      the negative evidence: the map of the negated score
 
@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from camlucida.errors import CamlucidaError, TargetError
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
 @runtime_checkable
@@ -78,7 +79,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Logit(ClassScore):
-    """The pre-softmax score of a class."""
+    """The class score as the network computes it before the softmax or sigmoid."""
 
     def __call__(self, output: Tensor) -> Tensor:
         return self._class_scores(output)
@@ -86,10 +87,19 @@ class Logit(ClassScore):
 
 @dataclass(frozen=True)
 class Probability(ClassScore):
-    """The softmax probability of a class."""
+    """The probability of a class.
+
+    Attributes:
+        activation: How class scores become probabilities; None for that of the network that is explained, and a softmax
+            outside of it.
+    """
+
+    activation: OutputActivation | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
-        return self._class_scores(output.softmax(1))
+        activation = self.activation or MULTICLASS
+        activation.check_probabilities("probability")
+        return self._class_scores(activation.probabilities(output))
 
     def label(self, names: Sequence[str]) -> str:
         return f"probability of {super().label(names)}"
@@ -97,10 +107,18 @@ class Probability(ClassScore):
 
 @dataclass(frozen=True)
 class LogProbability(ClassScore):
-    """The logarithm of the softmax probability of a class."""
+    """The logarithm of the probability of a class.
+
+    Attributes:
+        activation: As of `Probability`.
+    """
+
+    activation: OutputActivation | None = None
 
     def __call__(self, output: Tensor) -> Tensor:
-        return self._class_scores(output.log_softmax(1))
+        activation = self.activation or MULTICLASS
+        activation.check_probabilities("log_probability")
+        return self._class_scores(activation.log_probabilities(output))
 
     def label(self, names: Sequence[str]) -> str:
         return f"log probability of {super().label(names)}"
@@ -180,6 +198,22 @@ class Custom:
 
     def label(self, names: Sequence[str]) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def with_activation(target: Target, activation: OutputActivation) -> Target:
+    """Return a target whose probabilities are those of an activation, unless it has its own.
+
+    A softmax is what targets have without one, so they remain unmodified for it.
+    """
+    if activation.task == "multiclass" and not activation.is_probability:
+        return target
+    if isinstance(target, Probability | LogProbability):
+        return target if target.activation is not None else replace(target, activation=activation)
+    if isinstance(target, Contrast):
+        return Contrast(with_activation(target.this, activation), with_activation(target.that, activation))
+    if isinstance(target, Counterfactual):
+        return Counterfactual(with_activation(target.target, activation))
+    return target
 
 
 SCORES: dict[str, type[ClassScore]] = {

@@ -126,11 +126,11 @@ class Prediction:
     Attributes:
         index: Index of the class.
         name: Name of the class.
-        probability: Softmax probability.
-        logit: Pre-softmax score.
+        probability: Probability of the class; None where the task has none (regression).
+        logit: Class score: the value before the softmax or sigmoid, where it can be reached.
     """
 
     index: int
     name: str
-    probability: float
+    probability: float | None
     logit: float

@@ -56,9 +56,17 @@ def test_a_limit_and_a_seed_choose_the_images(tmp_path: Path) -> None:
 def test_rank_five_counts_as_top5() -> None:
     rows = [{"correct": False, "rank": rank, "error": None} for rank in (5, 6)]
     result = Mistakes(Path("nowhere"))
-    result.__dict__["rows"] = rows
+    vars(result).update({"rows": rows, "n_classes": 6})
+    assert result.top5 is not None
     assert result.top5.value == 0.5
     assert result.accuracy.value == 0
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_no_top5_of_five_classes(n_classes: int) -> None:
+    result = Mistakes(Path("nowhere"))
+    vars(result).update({"rows": [{"correct": True, "rank": 1, "error": None}], "n_classes": n_classes})
+    assert result.top5 is None
 
 
 def test_no_image_is_its_own_neighbour() -> None:

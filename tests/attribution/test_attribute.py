@@ -47,15 +47,15 @@ class Opaque:
     ("output", "reading"),
     [
         (LOGITS, None),
-        ((LOGITS, OTHER), None),
-        ([LOGITS, OTHER], None),
+        ((LOGITS, MASKS), None),
+        ([LOGITS, MASKS.flatten(2)], None),
         ((MASKS, LOGITS), None),
         (({"deep": [LOGITS]}, MASKS), None),
         ({"logits": LOGITS, "hidden": OTHER}, None),
         ({"hidden": OTHER, "logits": LOGITS}, None),
         (OrderedDict(aux=OTHER, out=LOGITS), None),
         (Answer(OTHER, LOGITS), None),
-        (Pair(LOGITS, OTHER), None),
+        (Pair(LOGITS, MASKS), None),
         ((torch.ones(2, 3, dtype=torch.int64), LOGITS), None),
         ((OTHER, LOGITS), 1),
         ((OTHER, LOGITS), "1"),
@@ -79,7 +79,8 @@ def test_finds_class_scores(output: Any, reading: Any) -> None:
     [
         (MASKS, None, r"but the network returned \(2, 4, 8, 8\)"),
         ({"out": MASKS, "aux": LOGITS}, None, r"but the network returned \(2, 4, 8, 8\)"),
-        (LOGITS[:, 0], None, r"but the network returned \(2,\)"),
+        (LOGITS[:, 0, None, None], 1, "output has no part 1"),
+        ((LOGITS, OTHER), None, r"2 parts .* could be class scores: 0 \(2, 4\), 1 \(2, 7\)"),
         (Opaque(LOGITS), None, "but the network returned Opaque"),
         ({}, None, "but the network returned dict"),
         ((LOGITS, OTHER), 2, "output has no part 2; it has 0, 1"),
@@ -136,7 +137,7 @@ IMAGES = torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(4))
     ("answer", "output"),
     [
         (lambda logits: {"logits": logits}, None),
-        (lambda logits: (logits, logits * 2), None),
+        (lambda logits: (logits.softmax(1), logits), None),
         (lambda logits: (logits * 2, logits), 1),
         (lambda logits: Answer(logits.exp(), logits), None),
         (lambda logits: {"a": logits * 2, "b": [logits]}, lambda output: output["b"][0]),
@@ -154,7 +155,7 @@ def test_map_does_not_depend_on_output_nesting(answer: Any, output: Any, method:
 
 
 def test_segmentation_output_raises() -> None:
-    with pytest.raises(TargetError, match=r"class scores have the shape \(images, classes\).* wrap\(…, output="):
+    with pytest.raises(TargetError, match=r"class scores have the shape \(images, classes\).* wrap\(network, output="):
         attribute(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)), IMAGES, layer="0")
 
 

@@ -17,7 +17,7 @@ from camlucida.attribution.request import AttributionRequest
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import LayerError
 from camlucida.reliability.inputs import metric_inputs_of
-from camlucida.reliability.trust import _asked_again
+from camlucida.reliability.trust import _request_of
 
 IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 36, 3), dtype=np.uint8))
 IMAGES = torch.randn(2, 3, 12, 16, generator=torch.Generator().manual_seed(1)).double()
@@ -200,7 +200,7 @@ def test_trust_asks_for_the_same_map_again(how: dict[str, Any]) -> None:
     model = cl.wrap(network().float(), size=(12, 16), labels=[f"class {i}" for i in range(5)])
     e = cl.explain(model, IMAGE, target=3, **how)
     single = e if isinstance(e, cl.Explanation) else e[0]
-    again = metric_inputs_of(model, single.image, **_asked_again(single))
+    again = metric_inputs_of(model, single.image, **_request_of(single))
     assert again.model_input.target == 3
     assert_close(again.raw.cpu(), single.raw)
 

@@ -84,7 +84,10 @@ MISTAKES, EMBED, FILM = (f"camlucida.analysis.{name}" for name in ("mistakes", "
 SHEET = "camlucida.cli.data.class_sheet"
 PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.listen", "camlucida.app.server.serve"
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
-MODEL = "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt"
+MODEL = (
+    "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
+    "--device cuda:1 --size 40x48 --fit letterbox"
+)
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -98,6 +101,11 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "arch": (LOAD, "arch", "resnet18"),
         "trust_code": (LOAD, "trust_code", True),
         "labels": (LOAD, "labels", Path("names.txt")),
+        "task": (LOAD, "task", "multilabel"),
+        "probabilities": (LOAD, "probabilities", False),
+        "device": (LOAD, "device", "cuda:1"),
+        "size": (LOAD, "size", (40, 48)),
+        "fit": (LOAD, "fit", "letterbox"),
     }
 
 
@@ -269,14 +277,14 @@ LINES: dict[str, list[OptionCase]] = {
             "train toybox",
             "--arch toybox:vgg --output out --epochs 3 --batch-size 5 --lr 0.3 --optimizer adamw --momentum 0.7 "
             "--weight-decay 0.02 --schedule cosine --warmup 0.5 --train gradual --head gap --weights w.safetensors "
-            "--no-pretrained --size 40 --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
+            "--no-pretrained --size 40 --fit squash --augment flip,crop --label-smoothing 0.1 --class-weights balanced "
             "--precision bf16 --patience 4 --val 0.4 --boxes boxes.csv --limit 9 --keep-epochs "
             "--tensorboard --trust-code --device cpu --seed 13",
             {
                 "output": (TRAIN, "out", Path("out")),
                 **direct(TRAIN, data="toybox", arch="toybox:vgg", epochs=3, batch_size=5, lr=0.3, optimizer="adamw"),
                 **direct(TRAIN, momentum=0.7, weight_decay=0.02, schedule="cosine", warmup=0.5, train="gradual"),
-                **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40),
+                **direct(TRAIN, head="gap", weights=Path("w.safetensors"), pretrained=False, size=40, fit="squash"),
                 **direct(TRAIN, augment=("flip", "crop"), label_smoothing=0.1, class_weights="balanced"),
                 **direct(TRAIN, precision="bf16", patience=4, val=0.4, boxes=Path("boxes.csv"), limit=9),
                 **direct(TRAIN, keep_epochs=True, tensorboard=True, trust_code=True, device="cpu", seed=13),
@@ -397,15 +405,21 @@ LINES: dict[str, list[OptionCase]] = {
     "film": [
         OptionCase(
             "film shots --checkpoints toybox",
-            "--checkpoints toybox:vgg --arch resnet18 --trust-code --method layer_cam --layer layer3 "
-            "--target predicted "
-            "--limit 1 --seed 5",
+            "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
+            "--target predicted --limit 1 --seed 5 --size 64 --fit crop",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
                 **direct(
-                    FILM, arch="resnet18", trust_code=True, method="layer_cam", layer="layer3", target="predicted"
+                    FILM,
+                    arch="resnet18",
+                    trust_code=True,
+                    device="cpu",
+                    method="layer_cam",
+                    layer="layer3",
+                    target="predicted",
                 ),
+                **direct(FILM, size=64, fit="crop"),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
             },
@@ -487,8 +501,14 @@ LINES: dict[str, list[OptionCase]] = {
     "layers": [
         OptionCase(
             "layers resnet18",
-            "--arch toybox --trust-code",
-            {"arch": (LOAD, "arch", "toybox"), "trust_code": (LOAD, "trust_code", True)},
+            "--arch toybox --trust-code --task binary --probabilities --device cpu",
+            {
+                "arch": (LOAD, "arch", "toybox"),
+                "trust_code": (LOAD, "trust_code", True),
+                "task": (LOAD, "task", "binary"),
+                "probabilities": (LOAD, "probabilities", True),
+                "device": (LOAD, "device", "cpu"),
+            },
             stop=LOAD,
         ),
         OptionCase("layers", "toybox", {"model": (LOAD, "spec", "toybox")}, stop=LOAD),

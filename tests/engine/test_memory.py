@@ -104,7 +104,7 @@ def test_a_class_token_is_found_in_small_groups() -> None:
     copied = copy_of(network)
     with torch.no_grad():
         forward = peak(lambda: network(images))
-    assert peak(lambda: default_layer(copied, images)) <= forward + 5 * images.nbytes
+    assert peak(lambda: default_layer(copied, images)) <= forward + 8 * images.nbytes
     assert default_layer(copied, images).name == "norms.0"
 
 

@@ -114,7 +114,8 @@ def test_the_error_says_what_to_do(stacked: Make, images: Tensor) -> None:
     with pytest.raises(MethodError) as caught:
         attribute(stacked(), images, layer="features", method="cam")
     assert str(caught.value) == (
-        "cam needs a layer that is followed by average pooling and one linear layer only, and 'features' is not. "
+        "cam needs a layer that is followed by average pooling and one linear layer or 1 × 1 convolution only, "
+        "and 'features' is not. "
         "Use grad_cam: it equals cam where cam exists."
     )
 
@@ -154,3 +155,73 @@ def test_scores_read_through_a_callable_are_not_taken_for_the_logits(gap: Make, 
     result = attribute(model, images, target=2, layer="features", method=method)
     expected = attribute(model.network, images, target=2, score="probability", layer="features", method=method)
     assert_close(result, expected)
+
+
+def conv_head(order: str, **options: object) -> nn.Sequential:
+    """Return a network whose head is a convolution before or after its pooling, with random weights in float64."""
+    torch.manual_seed(3)
+    features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU())
+    head, pool = nn.Conv2d(6, 4, **{"kernel_size": 1, **options}), nn.AdaptiveAvgPool2d(1)  # type: ignore[arg-type]
+    parts = {"pool, head": [pool, head], "head, pool": [nn.Dropout(0.5), head, nn.Identity(), pool]}[order]
+    return nn.Sequential(features, *parts, nn.Flatten()).double().eval()
+
+
+@pytest.mark.parametrize("order", ["pool, head", "head, pool"])
+@pytest.mark.parametrize("options", [{}, {"bias": False}], ids=["bias", "no bias"])
+def test_a_convolution_as_head(images: Tensor, order: str, options: dict) -> None:
+    network = conv_head(order, **options)
+    head = next(m for m in network.children() if isinstance(m, nn.Conv2d))
+    activations = network[0](images).detach()
+    for k in range(4):
+        result = attribute(network, images, target=k, layer="0", method="cam", signed=True)
+        assert_close(result, reference(activations, head.weight[k].detach().flatten().expand(2, -1)))
+        bias = 0 if head.bias is None else head.bias[k].detach()
+        assert_close(result.mean((1, 2)), network(images)[:, k].detach() - bias)
+        grad = attribute(network, images, target=k, layer="0", method="grad_cam", signed=True)
+        assert_close(grad * activations[0, 0].numel(), result)  # equal up to the number of positions
+
+
+@pytest.mark.parametrize("order", ["pool, head", "head, pool"])
+def test_ablation_of_a_convolution_as_head(images: Tensor, order: str) -> None:
+    """The closed form, against one run of the suffix per channel."""
+    network = conv_head(order)
+    activations = network[0](images).detach()
+    score = network[1:](activations)[:, 1]
+    drops = []
+    for c in range(6):
+        ablated = activations.clone()
+        ablated[:, c] = 0
+        drops.append((score - network[1:](ablated)[:, 1]) / score.abs())
+    expected = torch.einsum("cb,bchw->bhw", torch.stack(drops).detach(), activations)
+    result = attribute(network, images, target=1, layer="0", method="ablation_cam", signed=True)
+    assert_close(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("order", "options"),
+    [
+        ("head, pool", {"kernel_size": 3}),
+        ("head, pool", {"kernel_size": 3, "padding": 1}),
+        ("head, pool", {"stride": 2}),
+        ("head, pool", {"padding": 1}),
+        ("head, pool", {"groups": 2}),
+        ("pool, head", {"padding": 1}),
+        ("pool, head", {"groups": 2}),
+    ],
+)
+def test_other_convolutions_are_noticed(images: Tensor, order: str, options: dict) -> None:
+    network = conv_head(order, **options)
+    if options.get("padding") and order == "pool, head":
+        network.insert(3, nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(MethodError, match="average pooling"):
+        attribute(network, images, layer="0", method="cam")
+
+
+@pytest.mark.parametrize("between", [nn.ReLU(), nn.BatchNorm2d(4), nn.Softmax(1), nn.Conv2d(4, 4, 1)], ids=repr)
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_what_is_not_linear_beside_a_convolution_is_noticed(images: Tensor, between: nn.Module, place: int) -> None:
+    network = conv_head("head, pool").insert(3 if place < 3 else place, between).double()
+    if isinstance(between, nn.BatchNorm2d):
+        between.running_var = torch.full((4,), 3.0, dtype=torch.float64)
+    with pytest.raises(MethodError, match="average pooling"):
+        attribute(network.eval(), images, layer="0", method="cam")

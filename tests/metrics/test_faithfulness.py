@@ -35,6 +35,7 @@ from camlucida.metrics import (
 )
 from camlucida.metrics.common.infill import rise_kernel
 from camlucida.metrics.common.ranking import ranks
+from camlucida.tasks import MULTICLASS
 
 SIDE = 28
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -67,7 +68,7 @@ class FakeInputs:
         self, model: Model, relevance: Tensor, inputs: Tensor, *, target: int = 0, batch: int = 1000, seed: int = 0
     ) -> None:
         self.model, self.relevance, self.inputs, self.target = model, relevance, inputs, target
-        self.batch, self.seed = batch, seed
+        self.batch, self.seed, self.activation = batch, seed, MULTICLASS
         self.logits = model(inputs[None])[0]
         self.pixel_scale, self.black_level = PIXEL.to(inputs), BLACK.to(inputs)
         self.runs = 0

@@ -106,8 +106,9 @@ def test_offline_is_one_sentence_at_once() -> None:
     message = str(caught.value)
     assert message == (
         "resnet50 needs its pretrained weights (resnet50-11ad3fa6.pth, 98 MB), which are not on this machine, and "
-        "download.pytorch.org cannot be reached. Try `camlucida demo` or --model toybox, which need no download, or "
-        f"put the file at {location('resnet50')}."
+        f"download.pytorch.org cannot be reached. Put the file at {location('resnet50')}, or load weights that are on "
+        "this machine: --model FILE --arch resnet50. "
+        "`camlucida demo` and --model toybox need no download."
     )
 
 
@@ -154,7 +155,7 @@ def test_a_download_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
             raise error
 
         monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
-        with pytest.raises(ModelError, match=r"resnet18-f37072fd.pth.*the download failed: .* put the file at"):
+        with pytest.raises(ModelError, match=r"resnet18-f37072fd.pth.*the download failed: .* Put the file at"):
             cl.load("resnet18")
     assert not location("resnet18").exists()
 

@@ -96,6 +96,12 @@ FOREIGN: Mapping[str, tuple[Callable[[Path], None], str]] = {
         lambda p: zipped(p, ["metadata.json", "config.json", "model.weights.h5"]),
         r"a Keras model .* Convert it",
     ),
+    "keras without weights": (lambda p: zipped(p, ["metadata.json", "config.json"]), r"a Keras model .* Convert it"),
+    "torchscript for mobiles": (lambda p: zipped(p, ["m/bytecode.pkl", "m/data.pkl"]), r"a TorchScript archive"),
+    "torchscript without constants": (
+        lambda p: zipped(p, ["m/data.pkl", "m/code/n.py"]),
+        r".*torch\.jit\.load\(file\)",
+    ),
     "hdf5": (content(b"\x89HDF\r\n\x1a\n" + bytes(99)), r"an HDF5 file, as Keras writes \(\.h5\)\. Convert it"),
     "tflite": (content(b"\x1c\0\0\0TFL3" + bytes(99)), r"a TensorFlow Lite model\. Convert it"),
     "onnx": (onnx, r"an ONNX model\. Pass the checkpoint that it was exported from"),

@@ -182,7 +182,7 @@ def test_timm_names_without_weights() -> None:
     ("spec", "sentence"),
     [
         ("timm:resnet18.a1_in1k", r"^timm:resnet18.a1_in1k needs its pretrained weights \(timm/resnet18.a1_in1k\), "
-         r"which are not on this machine, and huggingface.co cannot be reached\. .*camlucida demo.*local-dir:/path"),
+         r"which are not on this machine, and huggingface.co cannot be reached\. .*--arch timm:.*local-dir:/path"),
         ("timm:hf-hub:someone/something", r"\(someone/something\), which are not on this machine"),
         ("timm:hf-hub:someone/something@v2", r"\(someone/something\), which are not on this machine"),
         ("timm:resnt18", r"timm has no model 'resnt18'. Did you mean 'resnet18'"),

@@ -208,12 +208,17 @@ def test_the_plan_of_a_training_has_every_part(tmp_path: Path) -> None:
     items = [Item(np.full((16, 16, 3), i, dtype=np.uint8), f"image {i}", i % 2) for i in range(8)]
     data = ListDataset("few", items, ("a", "b"))
     changes: dict[str, dict[str, Any]] = {
-        "head": {"head": "gap"}, "size": {"size": 48}, "settings": {"lr": 0.02}, "start": {"seed": 1}
-    }  # fmt: skip
+        "head": {"head": "gap"},
+        "size": {"size": 48},
+        "fit": {"fit": "squash"},
+        "settings": {"lr": 0.02},
+        "start": {"seed": 1},
+    }
     how: dict[str, Any] = {"arch": "small", "size": 32, "epochs": 1, "out": tmp_path / "run"}
     cl.train(data, **how)
     for name, change in changes.items():
-        with pytest.raises(DataError, match=f"its {'(start|settings|size)' if name != 'head' else 'head'} is"):
+        reason = name if name in ("head", "fit") else "(start|settings|size)"
+        with pytest.raises(DataError, match=f"its {reason} is"):
             cl.train(data, **{**how, **change})
     with pytest.raises(DataError, match="its data is"):
         cl.train(ListDataset("few", [*items[:-1], Item(items[0].image, "image 7", 1)], ("a", "b")), **how)

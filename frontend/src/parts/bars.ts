@@ -2,7 +2,7 @@
 
 import type { Guess } from "../api/types";
 import { h } from "../dom";
-import { percent } from "../numbers";
+import { chance } from "../numbers";
 
 /** Classes that are marked besides the chosen one, by their index: the true one, and the one it is set against. */
 export interface Marks {
@@ -21,7 +21,7 @@ export function bars(
     { class: "bars", role: "group", "aria-label": "Most probable classes" },
     ...guesses.map((guess) => {
       const bar = h("span", { class: "bar" });
-      bar.style.width = `${Math.max(0.5, 100 * guess.probability)}%`;
+      bar.style.width = `${Math.max(0.5, 100 * (guess.probability ?? 0))}%`;
       return h(
         "button",
         {
@@ -34,7 +34,7 @@ export function bars(
         h("span", { class: "name" }, guess.name),
         guess.index === marks.truth && h("span", { class: "mark" }, "true class"),
         guess.index === marks.rival && h("span", { class: "mark" }, "rather than"),
-        h("span", { class: "number" }, percent(guess.probability)),
+        h("span", { class: "number" }, chance(guess)),
       );
     }),
   );

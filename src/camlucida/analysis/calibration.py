@@ -51,7 +51,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class TemperatureScaling:
-    """Temperature scaling: logits divided by one number before the softmax.
+    """Temperature scaling: logits divided by one number before the softmax or sigmoid.
 
     It changes the confidence of the predictions, never the predicted classes.
 
@@ -171,7 +171,7 @@ def equal_mass(confidence: Floats, hits: Floats, bins: int) -> tuple[Bin, ...]:
     )
 
 
-def fit_temperature(logits: ScoreChunks, bins: int = N_BINS) -> TemperatureScaling:
+def fit_temperature(logits: ScoreChunks, bins: int = N_BINS, *, sigmoid: bool = False) -> TemperatureScaling:
     """Fit the temperature that minimises the negative log-likelihood of the labels (Guo et al., 2017, sec. 4.2).
 
     The loss is convex in beta = 1 / temperature, so the root of its gradient is found by bisection. The temperature is
@@ -180,22 +180,25 @@ def fit_temperature(logits: ScoreChunks, bins: int = N_BINS) -> TemperatureScali
     Args:
         logits: Function that yields chunks of scores and labels; it is called once per evaluation of the loss.
         bins: Number of bins of the calibration error that is reported with it.
+        sigmoid: Whether each class has a sigmoid of its own (multi-label and binary networks), so that the loss is the
+            mean binary cross-entropy of the classes; else a softmax, and the loss is the cross-entropy.
 
     Returns:
         The temperature, with the loss and the calibration error that it leads to.
     """
     low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
-    gradients = [_loss(logits, beta)[1] for beta in (low, high)]
+    loss_of, error_of = (_sigmoid_loss, _sigmoid_error) if sigmoid else (_loss, _scaled_error)
+    gradients = [loss_of(logits, beta)[1] for beta in (low, high)]
     if gradients[0] >= 0 or gradients[1] <= 0:
         best = low if gradients[0] >= 0 else high
     else:
         while high / low - 1 > TOLERANCE:
             middle = math.sqrt(low * high)
-            low, high = (middle, high) if _loss(logits, middle)[1] < 0 else (low, middle)
+            low, high = (middle, high) if loss_of(logits, middle)[1] < 0 else (low, middle)
         best = math.sqrt(low * high)
     endless = best in (1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE)
-    loss = _loss(logits, 1.0)[0], _loss(logits, best)[0]
-    return TemperatureScaling(1 / best, loss, _scaled_error(logits, best, bins), endless)
+    loss = loss_of(logits, 1.0)[0], loss_of(logits, best)[0]
+    return TemperatureScaling(1 / best, loss, error_of(logits, best, bins), endless)
 
 
 def _loss(logits: ScoreChunks, beta: float) -> tuple[float, float]:
@@ -225,6 +228,32 @@ def _scaled_error(logits: ScoreChunks, beta: float, bins: int) -> float:
         confidences.append(1 / np.exp(scaled).sum(1))
         hits.append(scores.argmax(1) == labels)
     return _calibration_error(equal_width(np.concatenate(confidences), np.concatenate(hits).astype(np.float64), bins))
+
+
+def _sigmoid_loss(logits: ScoreChunks, beta: float) -> tuple[float, float]:
+    """Return the mean binary cross-entropy of the scores times `beta` and its derivative with respect to `beta`."""
+    total = gradient = 0.0
+    count = 0
+    for scores, labels in logits():
+        truth = np.zeros_like(scores)
+        truth[np.arange(len(labels)), labels] = 1
+        scaled = beta * scores
+        total += float((np.logaddexp(0, scaled) - truth * scaled).mean(1).sum())
+        gradient += float((scores * (_sigmoid(scaled) - truth)).mean(1).sum())
+        count += len(labels)
+    return (total / count, gradient / count) if count else (math.nan, math.nan)
+
+
+def _sigmoid_error(logits: ScoreChunks, beta: float, bins: int) -> float:
+    """Return the expected calibration error of the sigmoid of the largest score times `beta`."""
+    confidences = [_sigmoid(beta * scores.max(1)) for scores, _ in logits()]
+    hits = [scores.argmax(1) == labels for scores, labels in logits()]
+    return _calibration_error(equal_width(np.concatenate(confidences), np.concatenate(hits).astype(np.float64), bins))
+
+
+def _sigmoid(scores: Floats) -> Floats:
+    values: Floats = np.exp(-np.logaddexp(0, -scores))
+    return values
 
 
 def _expected_by_chance(confidence: Floats, bins: int, seed: int) -> tuple[float, float]:

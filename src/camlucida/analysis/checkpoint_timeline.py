@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.dataset_pass import DatasetPass
 from camlucida.analysis.film_result import Film, Frame
@@ -40,6 +40,7 @@ Checkpoint: TypeAlias = Model | nn.Module | str | os.PathLike[str]
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def film(
     models: Sequence[Checkpoint] | Mapping[str, Checkpoint] | str | os.PathLike[str],
     images: Dataset | Iterable[Source],
@@ -49,7 +50,9 @@ def film(
     target: TargetSpec = "true",
     arch: str | None = None,
     trust_code: bool = False,
+    device: str = "auto",
     progress: ProgressCallback | None = None,
+    **preprocess: Any,
 ) -> Film:
     """Explain the same images at every checkpoint of a training.
 
@@ -63,7 +66,9 @@ def film(
             "predicted" for the class that each model predicts; or any target that `explain` accepts.
         arch: Architecture of checkpoint files that do not name theirs.
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
+        device: As in `load`: where checkpoints that are named by file or specification run.
         progress: Called with the number of maps done and the total number of maps.
+        **preprocess: As in `load`, for checkpoints that are loaded: size, fit, …
 
     Returns:
         The numbers and the frames of all images at all checkpoints. Images that cannot be read are listed in
@@ -80,10 +85,11 @@ def film(
     method_ = find_method(method)
     takes: dict[tuple[int, str], tuple[Frame, StripFrame]] = {}
     failures: dict[str, str] = {}
-    last = _load_checkpoint(named_models[-1][1], arch, trust_code)
+    load_options = {"arch": arch, "trust_code": trust_code, "device": device, **preprocess}
+    last = _load_checkpoint(named_models[-1][1], load_options)
     targets = [_resolve_target(last, dataset, i, target) for i in range(len(dataset))]
     for number, (name, spec) in enumerate(named_models):
-        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, arch, trust_code)
+        model = last if number == len(named_models) - 1 else _load_checkpoint(spec, load_options)
         dataset_pass = DatasetPass.of(model, dataset, range(len(dataset)))
         for i in dataset_pass.indices:
             try:
@@ -107,11 +113,11 @@ def film(
     )
 
 
-def _load_checkpoint(spec: Any, arch: str | None, trust_code: bool) -> Model:
+def _load_checkpoint(spec: Any, options: Mapping[str, Any]) -> Model:
     """Return a checkpoint as a model, loading it if needed."""
     if isinstance(spec, Model | nn.Module):
         return as_model(spec)
-    return load(spec, arch=arch, trust_code=trust_code)
+    return load(spec, **options)
 
 
 def _as_dataset(images: Any) -> Dataset:
@@ -119,7 +125,7 @@ def _as_dataset(images: Any) -> Dataset:
     if hasattr(images, "classes") and hasattr(images, "__getitem__"):
         dataset: Dataset = images
     else:
-        sources = list(iterated(images))
+        sources: list[Any] = list(iterated(images))
         names = [source_name(source) for source in sources]
         unique_names = [name if names.count(name) == 1 else f"{name} {i}" for i, name in enumerate(names, start=1)]
         dataset = ListDataset("images", [Item(s, n) for s, n in zip(sources, unique_names, strict=True)])
@@ -151,17 +157,18 @@ def _make_frame(
     explanation = explain(dataset_pass.model, item.image, target=target, **options)
     best, label = explanation.predictions[0], dataset_pass.output_of(item.label)
     share, lift = _energy_on_object(item, explanation)
+    confidence = math.nan if best.probability is None else best.probability
     probability = (
-        best.probability
+        confidence
         if explanation.index is None
-        else float(np.exp(explanation.score - best.logit)) * best.probability
+        else explanation.activation.probability_of(explanation.score, best.logit, confidence)
     )
     frame = Frame(
         item.name,
         name,
         explanation.target,
         best.name,
-        best.probability,
+        confidence,
         probability,
         None
         if label is None

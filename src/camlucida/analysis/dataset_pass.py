@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -11,15 +12,17 @@ from torch import Tensor
 
 from camlucida.attribution.error_context import describe_network_error, error_context, raised_by_network
 from camlucida.attribution.explain_request import versions
+from camlucida.attribution.load_input import load_input
+from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset, Item, dataset_hash
-from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.evaluate import outputs_of
 from camlucida.evaluation.model_input import ModelInput
 from camlucida.evaluation.store import Row, Store
 from camlucida.models.model import Model
 from camlucida.targets import class_label
+from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry, ProgressCallback
 
 BATCH_SIZE = 16
@@ -72,12 +75,18 @@ class DatasetPass:
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
+            "preprocessing": self.model.preprocessing.record(),
             "data": self.data.name,
             "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),
             "labels": list(self.model.labels),
             "versions": versions(),
         }
+
+    @cached_property
+    def activation(self) -> OutputActivation:
+        """Return how the class scores become probabilities."""
+        return output_activation(self.model)
 
     def output_of(self, label: int | None) -> int | None:
         """Return the index of the model's output for a class of the data set, or None."""
@@ -173,7 +182,8 @@ def make_rows(
         }
         try:
             with error_context(dataset_pass.model, item.image):
-                images.append(LoadedImage(index, item, *dataset_pass.model.preprocessing(load_image(item.image))))
+                loaded = load_input(dataset_pass.model.preprocessing, item.image)
+                images.append(LoadedImage(index, item, loaded.inputs, loaded.geometry))
         except CamlucidaError as error:
             rows[index]["error"] = str(error)
     for image, output in zip(images, _predict_or_error(dataset_pass.model, images, predict), strict=True):
@@ -209,10 +219,10 @@ def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor
         logits: Class scores `(k,)`.
 
     Returns:
-        Label, predicted class, whether it is correct, and the confidence. Every class in `also_correct` counts as
-        correct.
+        Label, predicted class, whether it is correct, and the confidence (NaN without probabilities). Every class in
+        `also_correct` counts as correct.
     """
-    probabilities = logits.double().softmax(0)
+    probabilities = dataset_pass.activation.probabilities(logits.double())
     predicted = int(logits.argmax())
     label = dataset_pass.output_of(image.item.label)
     correct_outputs = {label, *(dataset_pass.output_of(other) for other in image.item.also_correct)}

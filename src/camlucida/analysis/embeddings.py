@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_stream, atomic_write, write_image
 from camlucida.analysis.dataset_pass import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement
@@ -205,6 +206,7 @@ class Embedding:
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def embed(
     model: Model | nn.Module | str,
     data: Dataset,
@@ -299,4 +301,5 @@ def _feature_row(dataset_pass: DatasetPass, image: LoadedImage, output: tuple[Te
 
 
 def _prediction_text(row: Row) -> str:
-    return f"{row['predicted']} {row['confidence']:.0%}"
+    confidence = row["confidence"]
+    return f"{row['predicted']} {confidence:.0%}" if confidence == confidence else str(row["predicted"])

@@ -9,15 +9,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
-from camlucida.errors import DataError
+from camlucida.errors import DataError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.evaluation.store import Row, Store
+from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
 from camlucida.models.model import Model
@@ -26,12 +28,13 @@ from camlucida.types import ProgressCallback
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def mistakes(
     model: Model | nn.Module | str,
     data: Dataset,
     *,
     method: str = "grad_cam",
-    layer: str | int | None = None,
+    layer: LayerSpec = None,
     maps: bool = True,
     limit: Count | None = None,
     seed: Seed = 0,
@@ -67,13 +70,20 @@ def mistakes(
     if not indices:
         raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
-    chosen = find_method(method)
+    chosen, layer = find_method(method), layer_names(wrapped.network, layer)
     one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(
         Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), STORED_COLUMNS, PREDICTIONS_FILE
     )
-    request = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    activation = dataset_pass.activation
+    if not activation.has_probabilities:
+        raise TargetError(
+            f"mistakes needs classes that are correct or wrong, and there are none: {activation.describe()}."
+        )
+    request: dict[str, Any] = {"method": chosen.name, "layer": layer, "maps": maps, "seed": seed}
+    if not activation.is_exclusive or activation.is_probability:
+        request |= {"task": activation.task, "is_probability": activation.is_probability}
     with store.lock():
         store.begin({"analysis": "mistakes", **dataset_pass.record(), **request}, source)
         run_pass(

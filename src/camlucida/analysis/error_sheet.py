@@ -41,8 +41,9 @@ class Mistake:
     @property
     def probabilities(self) -> tuple[float, float]:
         """Return the probabilities of the predicted and of the labelled class."""
-        ratio = float(np.exp(self.label_map.score - self.predicted_map.score))
-        return float(self.row["confidence"]), float(self.row["confidence"]) * ratio
+        first, label = self.predicted_map, self.label_map
+        confidence = float(self.row["confidence"])
+        return confidence, label.activation.probability_of(label.score, first.score, confidence)
 
 
 def explain_mistakes(

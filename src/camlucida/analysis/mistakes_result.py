@@ -80,8 +80,18 @@ class Mistakes:
         return wilson_interval(sum(row["correct"] for row in self.judged), len(self.judged))
 
     @cached_property
-    def top5(self) -> Interval:
-        """Return the top-5 accuracy over the judged images, with Wilson's interval."""
+    def n_classes(self) -> int:
+        """Return the number of class scores of the model."""
+        if self.plan["labels"]:
+            return len(self.plan["labels"])
+        stored = (row["logits"] for table in self._store.tables(["logits"]) for row in table.to_pylist())
+        return next((len(logits) for logits in stored if logits is not None), 0)
+
+    @cached_property
+    def top5(self) -> Interval | None:
+        """Return the top-5 accuracy over the judged images, with Wilson's interval; None for at most five classes."""
+        if self.n_classes <= 5:
+            return None
         return wilson_interval(sum(row["correct"] or row["rank"] <= 5 for row in self.judged), len(self.judged))
 
     @cached_property
@@ -96,7 +106,12 @@ class Mistakes:
         """Return the calibration, with the fitted temperature, which is reported and not applied."""
         self._check_judged()
         result = calibration(self._column("confidence", np.float64), self._column("correct", np.bool_))
-        return replace(result, temperature_scaling=fit_temperature(self._score_chunks))
+        if self.plan.get("is_probability", False):
+            return result  # without logits, there is no temperature
+        task = self.plan.get("task", "multiclass")
+        return replace(
+            result, temperature_scaling=fit_temperature(self._score_chunks, sigmoid=task in ("multilabel", "binary"))
+        )
 
     @cached_property
     def contrasts(self) -> list[GroupDifference]:

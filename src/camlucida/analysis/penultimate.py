@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of
 from camlucida.features.common import record_layer
 from camlucida.models.model import Model
@@ -54,6 +56,7 @@ class _LinearInputs:
         return args[0].ndim == 2 and len(args[0]) == self.images
 
 
+@plain_arithmetic()
 def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     """Compute scores and penultimate features of a batch. The network itself is not modified.
 
@@ -72,7 +75,8 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     copy = copy_of(model.network)
     observer = _LinearInputs(copy.names, len(batch))
     with torch.inference_mode(False), torch.no_grad():
-        scores = class_scores(copy.run(observer, inputs), model.output)
+        read = output_reader(model, copy, inputs)
+        scores = read(copy.run(observer, inputs), len(batch))
     for module, features_, output in reversed(observer.calls):
         if module is observer.last or (output.shape == scores.shape and torch.equal(output.to(scores), scores)):
             return PenultimateOutput(scores, features_.float(), f"the input of {copy.names[module]}")

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from camlucida.analysis.dataset_pass import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.outputs import ScoreSelector, class_scores, to_network
+from camlucida.attribution.load_input import load_input
+from camlucida.attribution.output_reader import output_reader, predict
+from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset
-from camlucida.data.images import load_image
 from camlucida.engine import Layer, candidates, copy_of
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.evaluation.evaluate import outputs_of
@@ -28,13 +29,13 @@ class SamplePrediction:
 
     Attributes:
         name: The predicted class.
-        confidence: Its probability, in [0, 1].
+        confidence: Its probability, in [0, 1]; None where the task has none (regression).
         correct: Whether it is the label; None if there is no label.
         error: Why there is no prediction; the other fields are then unset.
     """
 
     name: str = ""
-    confidence: float = 0.0
+    confidence: float | None = 0.0
     correct: bool | None = None
     error: str = ""
 
@@ -86,7 +87,8 @@ class Served:
         for image in self._candidate_inputs():
             example = torch.as_tensor(to_network(self.model.network, image[None]))
             try:
-                return example, candidates(copy_of(self.model.network), example, ScoreSelector(self.model.output))
+                copy = copy_of(self.model.network)
+                return example, candidates(copy, example, output_reader(self.model, copy, example))
             except Exception as error:
                 if not raised_by_network(error):
                     raise
@@ -97,11 +99,11 @@ class Served:
     def _candidate_inputs(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):
             try:
-                yield self.model.preprocessing(load_image(self.data[index].image))[0]
+                yield load_input(self.model.preprocessing, self.data[index].image).inputs
             except CamlucidaError:
                 continue
         how = self.model.preprocessing
-        yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0))
+        yield torch.randn((len(how.mean), *how.size), generator=torch.Generator().manual_seed(0), dtype=torch.float32)
 
 
 def predictions(served: Served, indices: Sequence[int]) -> Iterator[tuple[int, SamplePrediction]]:
@@ -118,9 +120,7 @@ def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePredicti
     run = DatasetPass(model, served.data, indices, served.outputs)
 
     def scores_of(batch: Tensor) -> Sequence[Tensor]:
-        with torch.inference_mode(False), torch.no_grad():
-            output = copy_of(model.network).module(to_network(model.network, batch))
-            return list(class_scores(output, model.output).cpu())
+        return list(predict(model, batch)[0].cpu())
 
     prediction_rows = make_rows(run, indices, scores_of, lambda item, logits: prediction_row(run, item, logits))
     return {row["index"]: _prediction(row) for row in prediction_rows}
@@ -129,4 +129,5 @@ def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePredicti
 def _prediction(row: dict[str, Any]) -> SamplePrediction:
     if error := row.get("error"):
         return SamplePrediction(error=error)
-    return SamplePrediction(row["predicted"], row["confidence"], row["correct"])
+    confidence = row["confidence"]  # NaN where the task has no probabilities
+    return SamplePrediction(row["predicted"], None if confidence != confidence else confidence, row["correct"])

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from camlucida.attribution.outputs import ScoreSelector
+from camlucida.attribution.output_reader import output_reader
 from camlucida.engine import copy_of, resolve
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method, find
@@ -184,9 +184,9 @@ def _layers(served: Served, layers: Sequence[str | int]) -> int:
     for layer in layers or [""]:
         if isinstance(layer, str) and (layer == "all" or re.search(r"[*?\[]", layer)):
             try:
-                count += len(
-                    resolve(copy_of(served.model.network), served.example, [layer], ScoreSelector(served.model.output))
-                )
+                copy = copy_of(served.model.network)
+                read = output_reader(served.model, copy, served.example)
+                count += len(resolve(copy, served.example, [layer], read))
             except CamlucidaError:
                 count += 1
         else:

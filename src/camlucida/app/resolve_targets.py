@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from camlucida.attribution.outputs import ScoreSelector, to_network
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import LayerError, TargetError
 from camlucida.models.model import Model
@@ -48,7 +49,7 @@ def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[
     specs: Sequence[LayerSpec] = names or [model.layer]
     for spec in specs:
         try:
-            layers |= {layer.name: None for layer in resolve(copy, batch, [spec], ScoreSelector(model.output))}
+            layers |= {layer.name: None for layer in resolve(copy, batch, [spec], output_reader(model, copy, batch))}
         except LayerError as error:
             errors["" if spec is None else str(spec)] = str(error)
     return list(layers), errors

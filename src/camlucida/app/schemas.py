@@ -99,11 +99,11 @@ MAX_LOGIT = 3e38
 
 
 class PredictionOut(Schema):
-    """One of the most probable classes."""
+    """One of the most probable classes; `probability` is null where the task has none (regression)."""
 
     index: int
     name: str
-    probability: float
+    probability: float | None
     logit: float
 
     @classmethod

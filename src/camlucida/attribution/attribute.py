@@ -9,22 +9,28 @@ from typing import Any, TypeAlias, overload
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
-from camlucida.attribution.network_inputs import check_inputs
-from camlucida.attribution.outputs import ScoreSelector, to_network
+from camlucida.attribution.network_inputs import as_network_inputs, check_inputs
+from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
 from camlucida.engine.run_options import Precision
-from camlucida.errors import MethodError
+from camlucida.engine.unsupported import fixed_batch_message
+from camlucida.errors import CamlucidaError, MethodError, ModelError
+from camlucida.layer_names import layer_names
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
 from camlucida.options import OptionValue, shown
 from camlucida.target_specs import parse
 from camlucida.targets import Target, TargetSpec
+from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import ProgressCallback
 
-NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | dict[str, Any]
-"""A tensor (b, c, H, W), or the arguments of a network that takes several, as a tuple or dict."""
+NetworkInputs: TypeAlias = Tensor | tuple[Any, ...] | list[Any] | dict[str, Any]
+"""A tensor (b, c, H, W), or the arguments of a network that takes several, as a tuple, list or dict."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Attribution:
             network input.
         maps: `maps[m][l][t]` is the signed map `(b, h, w)` of method m at its layer l for target t.
         notes: In the same order, what the method reported beside the map: names and one number per image `(b,)`.
+        activation: How the class scores become probabilities.
     """
 
     output: Tensor
@@ -47,8 +54,10 @@ class Attribution:
     layers: tuple[tuple[Layer | Fused | None, ...], ...]
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
+    activation: OutputActivation = MULTICLASS
 
 
+@plain_arithmetic()
 def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attribution:
     """Run a model's network on inputs and compute every map of a request.
 
@@ -70,10 +79,25 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     """
     network = model.network
     check_inputs(network, inputs)
-    inputs = to_network(network, inputs)
     copy = copy_of(network)
-    methods, read = request.methods, ScoreSelector(model.output)
+    arguments = as_network_inputs(copy, inputs)
+    if arguments is not inputs:
+        check_inputs(network, arguments)
+    inputs = to_network(network, arguments)
+    try:
+        return _attributions(model, copy, inputs, request)
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if not raised_by_network(error) or not (message := fixed_batch_message(copy, inputs)):
+            raise
+        raise ModelError(message) from error
+
+
+def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: AttributionRequest) -> Attribution:
+    methods = request.methods
     with torch.inference_mode(False), torch.no_grad():
+        read = output_reader(model, copy, inputs)
         layers_of_methods = [
             _resolve_layers(method, copy, inputs, request.layers, model.layer, read) for method, _ in methods
         ]
@@ -82,12 +106,12 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
             ExecutionRequest(
                 copy,
                 tuple(unique_layers),
-                model.output,
+                read,
                 frozenset(need for method, _ in methods for need in method.needs),
                 lambda scores: [
                     target
                     for spec in request.targets
-                    for target in parse(spec, scores, model.labels, score=request.score)
+                    for target in parse(spec, scores, model.labels, score=request.score, activation=read.activation)
                 ],
                 request.progress or _ignore_progress,
                 request.run_options,
@@ -104,7 +128,9 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
             maps.append(tuple(tuple(row) for row in rows))
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
-    return Attribution(result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes))
+    return Attribution(
+        result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes), read.activation
+    )
 
 
 def _ignore_progress(done: int, total: int) -> None:
@@ -117,7 +143,7 @@ def _resolve_layers(
     inputs: Any,
     layers: Sequence[LayerSpec],
     default: LayerSpec,
-    read: ScoreSelector,
+    read: OutputReader,
 ) -> list[Layer]:
     if not method.needs_layer:
         return []
@@ -165,6 +191,7 @@ def attribute(
 ) -> dict[str, Tensor]: ...
 
 
+@plain_arithmetic()
 def attribute(
     model: Model | nn.Module,
     images: NetworkInputs,
@@ -183,14 +210,15 @@ def attribute(
 
     Args:
         model: A `Model`, or any `nn.Module`.
-        images: Network inputs `(b, c, H, W)`, normalised as the network requires; a tuple or dict for a network that
-            takes several arguments.
+        images: Network inputs `(b, c, H, W)`, normalised as the network requires. A tensor `(c, H, W)` is a batch of
+            one. For a network that takes several arguments, a tuple or list of them, or a dict by name; a list of
+            tensors `(c, H, W)` is one argument, as for detectors.
         target: A class index or name, "top3", "A rather than B", "not A", a callable from the output to scores `(b,)`,
             or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
             targets.
-        layer: A name, glob or index; None for the default. A list or a glob means several, from one forward pass.
-            Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions); transformers need no
-            `reshape_transform`.
+        layer: A name, glob, index or module (`network.layer4`); None for the default. A list or a glob means several,
+            from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
+            transformers need no `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
         score: Score of a class: "logit", "probability" or "log_probability".
         signed: Whether the map keeps the negative values that the paper's ReLU removes.
@@ -203,8 +231,8 @@ def attribute(
         **options: Options of the method.
 
     Returns:
-        Maps `(b, h, w)`; with a list of targets `(b, targets, h, w)`. With several layers, a dict from layer names to
-        such maps, unless the method fuses them into one.
+        Maps `(b, h, w)`, `(1, h, w)` for an image without a batch axis; with a list of targets `(b, targets, h, w)`.
+        With several layers, a dict from layer names to such maps, unless the method fuses them into one.
 
     Raises:
         LayerError: A layer does not exist or was not called.
@@ -213,6 +241,7 @@ def attribute(
         ImageError: The images are integers or complex numbers, have no pixels, or contain NaN or infinite values.
     """
     wrapped = model if isinstance(model, Model) else Model(model)
+    layer = layer_names(wrapped.network, layer)
     request = AttributionRequest.of(
         target=target,
         layer=layer,

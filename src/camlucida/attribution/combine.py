@@ -67,8 +67,8 @@ def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]
             "not support. Choose a method without it."
         )
     sizes = _sizes(run, combined.inner, layer_indices)
-    total = [[torch.zeros(())] * len(run.targets) for _ in sizes]
-    counts = [torch.zeros(())] * len(sizes)
+    total = [[torch.zeros((), dtype=torch.float32)] * len(run.targets) for _ in sizes]
+    counts = [torch.zeros((), dtype=torch.float32)] * len(sizes)
     views, progress = combined.combinator.function(run.inputs, **combined.settings), run.request.forwarded_progress
     for done, (images, undo) in enumerate(views, start=1):
         with progress.muting():

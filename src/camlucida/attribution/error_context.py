@@ -7,10 +7,14 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
-from camlucida.data.images import Source
+from camlucida.attribution.outputs import to_network
+from camlucida.engine import copy_of
+from camlucida.engine.unsupported import fixed_batch_message
 from camlucida.errors import CamlucidaError, ModelError
 from camlucida.models.model import Model
 
@@ -19,7 +23,7 @@ MAX_CAUSE_LETTERS = 200
 
 
 @contextmanager
-def error_context(model: Model, image: Source) -> Iterator[None]:
+def error_context(model: Model, image: Any) -> Iterator[None]:
     """Add the names of the model and the image to every error raised in the block.
 
     Raises:
@@ -55,6 +59,8 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
         model: The model of that network.
         size: (height, width) of the network input in pixels; None for the size of the model's preprocessing.
     """
+    if message := _fixed_batch(model, size or model.preprocessing.size):
+        return message
     shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
     return (
         f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
@@ -63,7 +69,16 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
     )
 
 
-def source_name(image: Source) -> str:
+def _fixed_batch(model: Model, size: tuple[int, int]) -> str:
+    """Return a sentence if the network runs on some batch sizes only, which is tried once per input size."""
+    copy, key = copy_of(model.network), ("fixed batch", size)
+    if key not in copy.notes:
+        inputs = torch.zeros(1, len(model.preprocessing.mean), *size, dtype=torch.float32)
+        copy.notes[key] = fixed_batch_message(copy, to_network(model.network, inputs))
+    return str(copy.notes[key])
+
+
+def source_name(image: Any) -> str:
     """Return the name of an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name

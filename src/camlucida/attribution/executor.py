@@ -14,14 +14,15 @@ from torch import Tensor
 
 from camlucida.attribution.combine import COMBINE
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
-from camlucida.attribution.outputs import class_scores
+from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
+from camlucida.engine.batch_axes import n_images
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method
 from camlucida.methods.registry import SUFFIX_INPUTS
-from camlucida.models.model import Output
 from camlucida.targets import Target
+from camlucida.tasks import OutputActivation
 from camlucida.types import ProgressCallback
 
 
@@ -68,7 +69,7 @@ class ExecutionRequest:
     Attributes:
         copy: The copy of the network.
         layers: The layers to record.
-        output_selector: Part of the output that holds the class scores.
+        read_scores: Reads the class scores from the network's output.
         needs: Names of all inputs that the methods need.
         choose_targets: Returns the targets for class scores `(b, k)`.
         progress: Called as `progress(done, total)`.
@@ -77,7 +78,7 @@ class ExecutionRequest:
 
     copy: NetworkCopy
     layers: tuple[Layer, ...]
-    output_selector: Output
+    read_scores: OutputReader
     needs: frozenset[str]
     choose_targets: Callable[[Tensor], Sequence[Target]]
     progress: ProgressCallback
@@ -109,6 +110,11 @@ class AttributionRun:
     targets: tuple[Target, ...]
     scores: Tensor
     gradients: Sequence[Sequence[Tensor]]
+
+    @property
+    def activation(self) -> OutputActivation:
+        """Return how the class scores become probabilities."""
+        return self.request.read_scores.activation
 
     @cached_property
     def at_layers(self) -> list[list[MethodInputs]]:
@@ -200,7 +206,7 @@ class AttributionRun:
         context = LayerContext(
             request.copy,
             self.inputs,
-            request.output_selector,
+            request.read_scores,
             self.trace,
             layer_trace,
             request.forwarded_progress,
@@ -223,7 +229,7 @@ def run_attribution(request: ExecutionRequest, inputs: Any) -> AttributionRun:
         rerun=bool(SUFFIX_INPUTS & needs),
     )
     with torch.enable_grad():
-        output = class_scores(recorded.output, request.output_selector)
+        output = request.read_scores(recorded.output, n_images(inputs))
         targets = tuple(request.choose_targets(output.detach()))
         scores = torch.stack([target(output) for target in targets])
     gradients = recorded.gradients(scores, keep="competing_classes" in needs) if "gradients" in needs else []

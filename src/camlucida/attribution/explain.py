@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
-from torch import nn
+from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context
-from camlucida.attribution.explain_request import as_model, explain_requests, explained, iterated
+from camlucida.attribution.explain_request import as_model, explain_requests, explained, explained_batch, iterated
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
+from camlucida.attribution.load_input import ImageInput
 from camlucida.attribution.request import AttributionRequest, MethodSpec
-from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
 from camlucida.errors import CamlucidaError
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.options import OptionValue
 from camlucida.targets import TargetSpec
@@ -25,7 +26,7 @@ from camlucida.types import ProgressCallback
 @overload  # a str is a Sequence[str] too: this one comes first
 def explain(  # type: ignore[overload-overlap]
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
@@ -41,7 +42,7 @@ def explain(  # type: ignore[overload-overlap]
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -57,7 +58,7 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
@@ -73,7 +74,7 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -88,7 +89,7 @@ def explain(
 
 def explain(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -98,16 +99,19 @@ def explain(
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Explanation | ExplanationSet:
+) -> Explanation | ExplanationSet | list[Explanation | ExplanationSet]:
     """Explain what a model predicts for one image.
 
     Args:
         model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
-        image: A path, file, bytes, Pillow image or array.
+        image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
+            network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
+            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
-        layer: A name, a glob ("layer?"), an index, "all", None for the default; a list for several. Called
-            `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no `reshape_transform`.
+        layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
+            several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
+            `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
             several.
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
@@ -122,7 +126,7 @@ def explain(
 
     Returns:
         An `Explanation`; or an `ExplanationSet`, from one run of the network, where a list of targets, layers or
-        methods was given, "top3" or a glob.
+        methods was given, "top3" or a glob. For a batch, a list with one of these per image.
 
     Raises:
         CamlucidaError: The request is invalid, or the image cannot be explained; the message names model and image.
@@ -131,7 +135,7 @@ def explain(
     with error_context(wrapped, image):
         request = AttributionRequest.of(
             target=target,
-            layer=layer,
+            layer=layer_names(wrapped.network, layer),
             method=method,
             score=score,
             options=options,
@@ -139,13 +143,15 @@ def explain(
             batch_size=batch_size,
             progress=progress,
         )
+    if isinstance(image, Tensor) and image.ndim == 4:
+        return explained_batch(wrapped, image, request)
     return explained(wrapped, image, request)
 
 
 @overload  # a str is a Sequence[str] too: this one comes first
 def explain_each(  # type: ignore[overload-overlap]
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
@@ -155,13 +161,13 @@ def explain_each(  # type: ignore[overload-overlap]
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanation | CamlucidaError]]: ...
+) -> Iterator[tuple[ImageInput, Explanation | CamlucidaError]]: ...
 
 
 @overload
 def explain_each(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -171,13 +177,13 @@ def explain_each(
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+) -> Iterator[tuple[ImageInput, ExplanationSet | CamlucidaError]]: ...
 
 
 @overload
 def explain_each(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
@@ -187,13 +193,13 @@ def explain_each(
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+) -> Iterator[tuple[ImageInput, ExplanationSet | CamlucidaError]]: ...
 
 
 @overload
 def explain_each(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -203,12 +209,12 @@ def explain_each(
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, ExplanationSet | CamlucidaError]]: ...
+) -> Iterator[tuple[ImageInput, ExplanationSet | CamlucidaError]]: ...
 
 
 def explain_each(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -218,7 +224,7 @@ def explain_each(
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
     **options: OptionValue,
-) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
     """Explain many images, one after the other.
 
     Args:
@@ -242,7 +248,7 @@ def explain_each(
     wrapped = as_model(model)
     request = AttributionRequest.of(
         target=target,
-        layer=layer,
+        layer=layer_names(wrapped.network, layer),
         method=method,
         score=score,
         options=options,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,28 +13,29 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
+from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.data.images import Source, load_image
-from camlucida.engine import copy_of
-from camlucida.errors import CamlucidaError, ImageError, ModelError
+from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import ClassScore, Target, class_label
-from camlucida.types import Geometry, Prediction
+from camlucida.tasks import OutputActivation
+from camlucida.types import Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
 
 
 def explain_requests(
-    model: Model, images: Iterable[Source], request: AttributionRequest
-) -> Iterator[tuple[Source, Explanation | ExplanationSet | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
     """Yield each image with its explanation, or with the error where it cannot be explained."""
     for image in images:
         try:
@@ -44,7 +46,7 @@ def explain_requests(
             yield image, result
 
 
-def iterated(images: Any) -> Iterator[Source]:
+def iterated(images: Any) -> Iterator[ImageInput]:
     """Return an iterator over several images.
 
     Raises:
@@ -58,19 +60,51 @@ def iterated(images: Any) -> Iterator[Source]:
     return iter(images)
 
 
-def explained(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
+@plain_arithmetic()
+def explained(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
         return _explain(model, image, request)
 
 
-def _explain(model: Model, image: Source, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_image(image)
-    inputs, geometry = model.preprocessing(loaded)
+def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:
+    """Return what `explained` returns for each image of a batch.
+
+    Args:
+        model: The model.
+        images: Network inputs `(b, c, H, W)`.
+        request: The request; a target that is a tensor `(b,)` holds one class per image.
+
+    Raises:
+        CamlucidaError: As in `explain`; a target has another number of classes than there are images.
+    """
+    per_image = [spec for spec in request.targets if isinstance(spec, Tensor) and spec.ndim]
+    for spec in per_image:
+        if len(spec) != len(images):
+            raise TargetError(
+                f"{len(spec)} target indices for a batch of {len(images)} images: give one index per image."
+            )
+    explanations = []
+    for i, image in enumerate(images):
+        targets = [spec[i : i + 1] if isinstance(spec, Tensor) and spec.ndim else spec for spec in request.targets]
+        explanation = explained(model, image, replace(request, targets=targets))
+        explanations.append(_renamed(explanation, f"Tensor[{i}]"))
+    return explanations
+
+
+def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanation | ExplanationSet:
+    """Return an explanation, or a set, with another name of its image."""
+    if isinstance(explanation, Explanation):
+        return replace(explanation, source=source)
+    return ExplanationSet(tuple(replace(item, source=source) for item in explanation))
+
+
+def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
+    loaded = load_input(model.preprocessing, image)
     weights = model.weights_hash
-    result = attributions(model, inputs[None], request)
+    result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
-        tuple(_each_map(model, weights, source_name(image), loaded, geometry, request, result)),
+        tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
@@ -79,28 +113,29 @@ def _each_map(
     model: Model,
     weights: str,
     source: str,
-    image: Image.Image,
-    geometry: Geometry,
+    loaded: LoadedInput,
     request: AttributionRequest,
     result: Attribution,
 ) -> Iterator[Explanation]:
-    predictions = top_predictions(_check_finite(result.output[0]), model.labels)
+    activation = result.activation
+    predictions = top_predictions(_check_finite(result.output[0]), model.labels, activation)
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
                 yield Explanation(
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
-                    image=image,
-                    geometry=geometry,
+                    image=loaded.image,
+                    geometry=loaded.geometry,
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
-                    score_kind=request.score if isinstance(target, ClassScore) else "score",
+                    score_kind=_score_kind(target, request.score, activation),
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
+                    array=loaded.array,
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -108,16 +143,26 @@ def _each_map(
                     weights_hash=weights,
                     versions=dict(versions()),
                     display=method.display,
+                    activation=activation,
                     notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
 
 
-def predict_scores(model: Model, image: Source) -> Tensor:
-    """Return the class scores `(k,)` of one image, without a map. Raises as `explain` does."""
-    with error_context(model, image), torch.inference_mode(False), torch.no_grad():
-        inputs, _ = model.preprocessing(load_image(image))
-        output = copy_of(model.network).module(to_network(model.network, inputs[None]))
-        return _check_finite(class_scores(output, model.output)[0].cpu())
+def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:
+    """Return what the score of a target is: "score" for targets that are no class."""
+    if not isinstance(target, ClassScore):
+        return "score"
+    if score == "logit" and activation.is_probability:
+        return "probability"
+    return "value" if score == "logit" and not activation.has_probabilities else score
+
+
+@plain_arithmetic()
+def predict_scores(model: Model, image: ImageInput) -> tuple[Tensor, OutputActivation]:
+    """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
+    with error_context(model, image):
+        scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
+        return _check_finite(scores[0].cpu()), activation
 
 
 def _check_finite(scores: Tensor) -> Tensor:
@@ -135,17 +180,30 @@ def _check_finite(scores: Tensor) -> Tensor:
     return scores
 
 
-def top_predictions(scores: Tensor, names: Sequence[str], n: int = N_PREDICTIONS) -> tuple[Prediction, ...]:
-    """Return the `n` most likely classes, most likely first.
+def top_predictions(
+    scores: Tensor, names: Sequence[str], activation: OutputActivation, n: int = N_PREDICTIONS
+) -> tuple[Prediction, ...]:
+    """Return the `n` most likely classes, most likely first; none of an embedding, which has no classes.
 
     Args:
         scores: Class scores of one image `(k,)`.
         names: Names of the classes; may be empty.
+        activation: How the scores become probabilities.
         n: Number of predictions, at most k are returned.
     """
-    probabilities = scores.softmax(0)
+    if activation.task is None:
+        return ()
+    probabilities = activation.probabilities(scores)
     indices = torch.topk(scores, min(n, len(scores))).indices.tolist()
-    return tuple(Prediction(i, class_label(i, names), float(probabilities[i]), float(scores[i])) for i in indices)
+    return tuple(
+        Prediction(
+            i,
+            class_label(i, names),
+            float(probabilities[i]) if activation.has_probabilities else None,
+            float(scores[i]),
+        )
+        for i in indices
+    )
 
 
 @cache

@@ -25,6 +25,8 @@ from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
 from camlucida.render.probability_bars import Bar
+from camlucida.render.text import format_confidence
+from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import Display, Geometry, Prediction
 
 
@@ -40,7 +42,8 @@ class Explanation:
         target: What was explained, as text.
         index: Class of the target, or None if it is not a single class.
         score: Value of the score, in units of `score_kind`.
-        score_kind: "logit", "probability" or "log_probability"; "score" for other targets.
+        score_kind: "logit", "probability" or "log_probability"; "value" for the output of a regression, "score" for
+            targets that are no class.
         predictions: The most likely classes, most likely first.
         method: Name or expression of the method.
         options: All options of the method.
@@ -53,6 +56,8 @@ class Explanation:
         display: How the map is converted to colours: the method's default; use `dataclasses.replace` to change it.
         notes: Numbers that the method reported beside the map.
         run_options: Precision and batch size, where the method ran the network many times.
+        array: What was explained, where it was not an RGB image: bands `(height, width, c)` in [0, 1], or the network
+            input `(c, H, W)`; else None.
     """
 
     raw: Tensor
@@ -75,12 +80,14 @@ class Explanation:
     display: Display = field(default_factory=Display)
     notes: Mapping[str, float] = field(default_factory=dict)
     run_options: RunOptions = field(default_factory=RunOptions)
+    activation: OutputActivation = MULTICLASS
+    array: NDArray[np.float32] | Tensor | None = None
 
     def __repr__(self) -> str:
-        best = self.predictions[0]
+        best = self.predictions[0] if self.predictions else None
+        predicted = best and f" (predicted {best.name!r}, {format_confidence(best.probability, best.logit)})"
         return (
-            f"Explanation of {self.source!r} by {self.model}: {self.target!r}, {self.score_label}"
-            f" (predicted {best.name!r}, {best.probability:.0%})\n"
+            f"Explanation of {self.source!r} by {self.model}: {self.target!r}, {self.score_label}{predicted or ''}\n"
             f"  {self.method} at {self.layer}, {self.grid_label}, from {self.map.min():.3g} to {self.map.max():.3g}"
         )
 
@@ -151,7 +158,7 @@ class Explanation:
         return draw_panel(
             self.image,
             saliency,
-            [Bar(p.name, p.probability, p.index == self.index) for p in self.predictions],
+            [Bar(p.name, p.probability, p.index == self.index, p.logit) for p in self.predictions],
             title=self.target,
             subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
             score_label=self.score_label,
@@ -190,6 +197,7 @@ class Explanation:
             "score_kind": self.score_kind,
             "relu": self.relu,
             "notes": dict(self.notes),
+            "task": self.activation.task,
             "predictions": [asdict(p) for p in self.predictions],
             "geometry": asdict(self.geometry),
             "upsampling": "bilinear, half-pixel centres: grid to input, input to image",

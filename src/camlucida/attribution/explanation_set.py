@@ -18,6 +18,7 @@ from camlucida.errors import TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
 from camlucida.render.panel import draw_panel
+from camlucida.render.text import format_confidence
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,7 +195,9 @@ class ExplanationSet(Sequence[Explanation]):
 
     def _prediction_text(self) -> str:
         best = self.items[0].predictions[:2]
-        return "predicted " + ", ".join(f"{p.name} {p.probability:.0%}" for p in best)
+        if not best:
+            return "no classes, a target of the user's own"
+        return "predicted " + ", ".join(f"{p.name} {format_confidence(p.probability, p.logit)}" for p in best)
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.competing_classes import competing_classes
-from camlucida.attribution.outputs import class_scores
 from camlucida.engine import (
     AttentionTrace,
     GapLinearHead,
@@ -30,7 +29,6 @@ from camlucida.engine.backward.lrp import LrpRun, RelevanceRule
 from camlucida.engine.input_variants import Variants
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
-from camlucida.models.model import Output
 from camlucida.targets import Target
 from camlucida.types import Attention, ProgressCallback
 
@@ -45,7 +43,7 @@ class LayerContext:
     Attributes:
         copy: The copy of the network.
         inputs: Network inputs.
-        output_selector: Part of the output that holds the class scores.
+        read_scores: Reads the class scores from the network's output.
         trace: Recording of the forward pass.
         layer_trace: Recording of the layer.
         progress: Called as `progress(done, total)`.
@@ -54,7 +52,7 @@ class LayerContext:
 
     copy: NetworkCopy
     inputs: Any
-    output_selector: Output
+    read_scores: Callable[[Any], Tensor]
     trace: Trace
     layer_trace: LayerTrace | None
     progress: ProgressCallback
@@ -98,9 +96,6 @@ class LayerContext:
             inputs = self.images.inputs if self.layer_trace is None else self.inputs
             self._relevances[rule] = LrpRun(self.copy, inputs, self.read_scores, rule, self.layer_trace)
         return self._relevances[rule]
-
-    def read_scores(self, output: Any) -> Tensor:
-        return class_scores(output, self.output_selector)
 
     def cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
         """Return the class scores stored under `key`, computed on first use; with a key of None nothing is stored."""
@@ -161,8 +156,8 @@ class MethodInputs:
         gap_head = self.context.gap_linear_head
         if gap_head is None:
             raise MethodError(
-                "cam needs a layer that is followed by average pooling and one linear layer only, and "
-                f"{self.context.layer.layer.name!r} is not. Use grad_cam: it equals cam where cam exists."
+                "cam needs a layer that is followed by average pooling and one linear layer or 1 × 1 convolution only, "
+                f"and {self.context.layer.layer.name!r} is not. Use grad_cam: it equals cam where cam exists."
             )
         with torch.enable_grad():
             output = self.output.clone().requires_grad_()

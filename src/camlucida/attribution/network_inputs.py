@@ -2,14 +2,68 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from camlucida.engine import nested
+from camlucida.attribution.outputs import to_network
+from camlucida.engine import NetworkCopy, nested
 from camlucida.errors import ImageError, ModelError
+
+
+def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
+    """Return the arguments of a network in the form in which its copy takes them.
+
+    A tensor `(c, H, W)` becomes a batch of one image. A list is the positional arguments, as a tuple is, if `forward`
+    takes as many; else it is one argument.
+
+    Args:
+        copy: The copy of the network.
+        inputs: The inputs that the user gave.
+
+    Raises:
+        ImageError: A tensor has no batch axis, and the network does not take it as a batch of one image.
+    """
+    if type(inputs) is list and _are_arguments(copy.module, inputs):
+        inputs = tuple(inputs) if len(inputs) != 1 else inputs[0]
+    return _batch_of_one(copy.module, inputs) if isinstance(inputs, Tensor) and inputs.ndim == 3 else inputs
+
+
+def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:
+    """Return whether the elements of a list are the positional arguments of `forward`, rather than one of them."""
+    if inputs and all(isinstance(image, Tensor) and image.ndim == 3 for image in inputs):
+        return False  # images of different sizes, as detectors take them
+    try:
+        signature = inspect.signature(type(network).forward)
+        first = [*signature.parameters.values()][1:2]
+        signature.bind(network, *inputs)
+    except (TypeError, ValueError):
+        return False
+    return not any("list" in str(parameter.annotation).lower() for parameter in first)
+
+
+def _batch_of_one(network: nn.Module, image: Tensor) -> Tensor:
+    """Return an image `(c, H, W)` as a batch `(1, c, H, W)`, after running the network on it.
+
+    Raises:
+        ImageError: The network does not run on the batch, for instance because the channels come last.
+    """
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            network(to_network(network, image[None].float()))
+    except Exception as error:
+        first = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+        is_last = first is not None and first.in_channels == image.shape[2]
+        hint = " Its channels seem to come last: pass tensor.permute(2, 0, 1)." if is_last else ""
+        raise ImageError(
+            f"the tensor {_shape(image)} has no batch axis, so it was taken for one image, (channels, height, width), "
+            f"but the network cannot run on the batch {_shape(image[None])}; it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}.{hint}"
+        ) from error
+    return image[None]
 
 
 def check_inputs(network: nn.Module, inputs: Any) -> None:
@@ -17,7 +71,7 @@ def check_inputs(network: nn.Module, inputs: Any) -> None:
 
     Args:
         network: The network that will run; its weights must have values.
-        inputs: A tensor `(b, c, H, W)`, or a tuple or dict that contains such tensors.
+        inputs: A tensor `(b, c, H, W)`, or a tuple, list or dict that contains such tensors.
 
     Raises:
         ImageError: There is no tensor; or an image holds integers, complex numbers, no pixels, or NaN or infinite

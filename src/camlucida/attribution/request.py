@@ -80,6 +80,8 @@ class AttributionRequest:
             LayerError: A layer is invalid.
             MethodError: A method or option is invalid.
         """
+        if elsewhere := sorted({"target_layer", "target_layers"} & set(options or {})):
+            raise LayerError(f"{elsewhere[0]}= of pytorch-grad-cam is layer= here: layer=network.layer4, or a list.")
         targets = _listed(target, "target", TargetError)
         layers = _listed(layer, "layer", LayerError)
         methods = [find(spec) for spec in _listed(method, "method", MethodError)]
@@ -137,7 +139,8 @@ def check_layer_spec(spec: Any) -> None:
         operator.index(spec)
     except TypeError:
         raise LayerError(
-            f"a layer is a name, a glob, an index or 'all', not {shown(spec)}. `camlucida layers` lists them."
+            f"a layer is a name, a glob, an index, 'all' or a module of the network, not {shown(spec)}. "
+            "`camlucida layers` lists them."
         ) from None
 
 

@@ -110,6 +110,7 @@ def _images_of_channel(
     style: dict[str, Any],
 ) -> int:
     from camlucida.features.top_images import top_images
+    from camlucida.render.text import format_confidence
 
     with progress_bar(console, len(files)) as progress:
         task = progress.add_task("computing activations", total=len(files))
@@ -127,9 +128,8 @@ def _images_of_channel(
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
     (path,) = result.save(output / f"{layer_name}-channel-{channel}.png", top, **style)
     for item in result.items[:5]:
-        console.print_line(
-            f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {item.predicted.probability:.0%})"
-        )
+        confidence = format_confidence(item.predicted.probability, item.predicted.logit)
+        console.print_line(f"{item.strength:10.4g}  {item.source} ({item.predicted.name} {confidence})")
     console.print_line(f"{result.n_images} images analysed, {len(result.failed)} failed")
     console.print_paths([path])
     return exit_code(result.n_images, len(result.failed))

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.model_and_data import ModelOptions, is_training_folder, open_model_and_data
-from camlucida.cli.options import Arch, Boxes, Labels, Names, TrustCode
+from camlucida.cli.options import Arch, Boxes, Device, Fit, Labels, Names, Probabilities, Size, TaskOption, TrustCode
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -24,8 +24,13 @@ def app(
     *,
     model: Names = None,
     arch: Arch = None,
+    device: Device = "auto",
     labels: Labels = None,
     trust_code: TrustCode = False,
+    task: TaskOption = None,
+    probabilities: Probabilities = None,
+    size: Size = None,
+    fit: Fit = None,
     data: str = "toybox",
     boxes: Boxes = None,
     limit: int | None = None,
@@ -80,7 +85,17 @@ def app(
         names = dict.fromkeys(model or ([data] if is_training_folder(data) else BUILT_IN))
         models = []
         for name in names:
-            options = ModelOptions(model=name, arch=arch, labels=labels, trust_code=trust_code)
+            options = ModelOptions(
+                model=name,
+                arch=arch,
+                labels=labels,
+                trust_code=trust_code,
+                device=device,
+                task=task,
+                probabilities=probabilities,
+                size=size,
+                fit=fit,
+            )
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)
             models.append(loaded)

@@ -52,7 +52,7 @@ def concepts(
         The folder to write to.
     """
     from camlucida.features.concepts import concepts
-    from camlucida.render.text import format_percent
+    from camlucida.render.text import format_number, format_percent
 
     console = Terminal()
     if top < 1:
@@ -78,7 +78,10 @@ def concepts(
     for concept, (fraction, classes) in enumerate(
         zip(result.contributions.tolist(), result.classes, strict=True), start=1
     ):
-        class_text = ", ".join(f"{p.name} {format_percent(p.probability)}" for p in classes[:3])
+        class_text = ", ".join(
+            f"{p.name} {format_number(p.logit) if p.probability is None else format_percent(p.probability)}"
+            for p in classes[:3]
+        )
         console.print_line(f"concept {concept:2}  {format_percent(fraction):>7}  {class_text}")
     discarded = result.negative_fraction
     console.print_line(

@@ -137,12 +137,13 @@ def _print_explanation(
     console: Terminal, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
 ) -> None:
     from camlucida.attribution.explanation import Explanation
+    from camlucida.render.text import format_confidence
 
     items = [result] if isinstance(result, Explanation) else list(result)
     first = items[0]
     if brief:
-        top = first.predictions[0]
-        console.print_line(f"{first.source}: {top.name} {top.probability:.1%} → {written[0]}")
+        top = ", ".join(f"{p.name} {format_confidence(p.probability, p.logit, 1)}" for p in first.predictions[:1])
+        console.print_line(f"{first.source}: {top or first.score_label} → {written[0]}")
         return
     table = Table(
         title=f"{escape(first.source)} · {escape(first.model)}", title_justify="left", box=None, pad_edge=False
@@ -151,7 +152,7 @@ def _print_explanation(
     table.add_column("probability", justify="right")
     table.add_column("logit", justify="right")
     for p in first.predictions:
-        table.add_row(escape(p.name), f"{p.probability:.1%}", f"{p.logit:.2f}")
+        table.add_row(escape(p.name), "–" if p.probability is None else f"{p.probability:.1%}", f"{p.logit:.2f}")
     console.print(table)
     for e in items:
         console.print_line(f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}")
@@ -192,8 +193,8 @@ def _rows(file: Path, result: Explanation | ExplanationSet, written: Sequence[Pa
     return [
         {
             "image": str(file),
-            "predicted": e.predictions[0].name,
-            "probability": f"{e.predictions[0].probability:.6f}",
+            "predicted": e.predictions[0].name if e.predictions else "",
+            "probability": "".join(f"{p.probability:.6f}" for p in e.predictions[:1] if p.probability is not None),
             "target": e.target,
             "score": f"{e.score:.6g}",
             "score_kind": e.score_kind,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.options import Arch, Boxes, Output, TrustCode, split_list
+from camlucida.cli.options import Arch, Boxes, Device, Fit, Output, Size, TrustCode, preprocessing_options, split_list
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -26,6 +26,9 @@ def film(
     checkpoints: Annotated[list[str], Parameter(negative=())],
     arch: Arch = None,
     trust_code: TrustCode = False,
+    device: Device = "auto",
+    size: Size = None,
+    fit: Fit = None,
     method: str = "grad_cam",
     layer: str | None = None,
     target: str = "true",
@@ -79,6 +82,8 @@ def film(
             target=target,
             arch=arch,
             trust_code=trust_code,
+            device=device,
+            **preprocessing_options(size, fit),
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print_film(console, result)

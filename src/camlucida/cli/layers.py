@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.options import Arch, TrustCode
+from camlucida.cli.options import Arch, Device, Probabilities, Size, TaskOption, TrustCode, preprocessing_options
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import ModelError
+from camlucida.errors import ModelError, TargetError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from camlucida.attribution.output_reader import OutputReader
+    from camlucida.engine import NetworkCopy
     from camlucida.models.model import Model
 
 
@@ -24,7 +28,10 @@ def layers(
     *,
     arch: Arch = None,
     trust_code: TrustCode = False,
-    size: int | None = None,
+    task: TaskOption = None,
+    probabilities: Probabilities = None,
+    device: Device = "auto",
+    size: Size = None,
     depth: int = 0,
 ) -> None:
     """List the layers of a network with their output shapes and costs. Downloads no weights.
@@ -36,33 +43,39 @@ def layers(
     model
         A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; see
         `camlucida models`.
-    size
-        The side of the square network input in pixels. If not given: that of the model's preprocessing.
     depth
         List only layers whose names have at most this many parts, as layer4.0.conv1 has three; 0 lists all.
     """
     from camlucida.models.load import load
 
-    if size is not None and size < 1:
-        raise ModelError(f"--size {size}: must be at least 1 pixel.")
-    loaded = load(model, arch=arch, trust_code=trust_code, pretrained=False)
-    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, size, depth)
+    loaded = load(
+        model,
+        arch=arch,
+        trust_code=trust_code,
+        pretrained=False,
+        device=device,
+        task=task,
+        probabilities=probabilities,
+        **preprocessing_options(size, fit=None),
+    )
+    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, depth)
 
 
-def _print_summary(console: Terminal, model: Model, size: int | None, depth: int) -> None:
+def _print_summary(console: Terminal, model: Model, depth: int) -> None:
     import torch
 
     from camlucida.attribution.error_context import describe_network_error, raised_by_network
-    from camlucida.attribution.outputs import ScoreSelector
+    from camlucida.attribution.outputs import to_network
     from camlucida.engine import candidates, copy_of, profile_calls
     from camlucida.engine.layers import Layer
 
-    height, width = (size, size) if size else model.preprocessing.size
-    inputs = torch.zeros(1, len(model.preprocessing.mean), height, width)
+    height, width = model.preprocessing.size
+    inputs = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
     copy = copy_of(model.network)
     try:
         profile = profile_calls(copy, inputs)
-        recommended: list[Layer] = candidates(copy, inputs, ScoreSelector(model.output))
+        read, output_text = _output_of(model, copy, inputs)
+        recommended: list[Layer] = candidates(copy, inputs, read)
     except Exception as error:
         if not raised_by_network(error):
             raise
@@ -106,9 +119,21 @@ def _print_summary(console: Terminal, model: Model, size: int | None, depth: int
         f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB per image.",
         highlight=False,
     )
+    console.print_line(f"Output: {output_text}")
     if recommended:
         names = ", ".join(layer.name for layer in recommended)
         console.print(f"Recommended (●): {names}. Default (★): {recommended[-1].name}.", highlight=False)
+
+
+def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:
+    """Return the reader of the class scores, and how they become probabilities; or None, and why there are none."""
+    from camlucida.attribution.output_reader import output_reader
+
+    try:
+        read = output_reader(model, copy, inputs)
+    except TargetError as error:
+        return None, str(error)
+    return read, f"{read.activation.describe()}."
 
 
 def _shape(sizes: Sequence[int]) -> str:

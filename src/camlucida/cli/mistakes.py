@@ -101,7 +101,8 @@ def print_mistakes(console: Terminal, result: Mistakes) -> None:
     if result.judged:
         accuracy, top5, calibration = result.accuracy, result.top5, result.calibration
         console.print_line(f"accuracy {_percentage(accuracy)} on {len(result.judged):,} images")
-        console.print_line(f"top-5 accuracy {_percentage(top5)}")
+        if top5 is not None:
+            console.print_line(f"top-5 accuracy {_percentage(top5)}")
         console.print_line(
             f"expected calibration error {calibration.ece:.1%}; of a calibrated model at most "
             f"{calibration.chance[1]:.1%} in 95 % of samples"

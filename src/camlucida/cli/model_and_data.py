@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Labels, TrustCode
+from camlucida.cli.options import (
+    Arch,
+    Device,
+    Fit,
+    Labels,
+    Probabilities,
+    Size,
+    TaskOption,
+    TrustCode,
+    preprocessing_options,
+)
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,6 +47,11 @@ class ModelOptions:
     arch: Arch = None
     labels: Labels = None
     trust_code: TrustCode = False
+    task: TaskOption = None
+    probabilities: Probabilities = None
+    device: Device = "auto"
+    size: Size = None
+    fit: Fit = None
 
     @property
     def name(self) -> str:
@@ -60,7 +75,16 @@ class ModelOptions:
         """
         from camlucida.models.load import load
 
-        return load(self.name, arch=self.arch, trust_code=self.trust_code, labels=self.labels)
+        return load(
+            self.name,
+            arch=self.arch,
+            trust_code=self.trust_code,
+            labels=self.labels,
+            task=self.task,
+            probabilities=self.probabilities,
+            device=self.device,
+            **preprocessing_options(self.size, self.fit),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +161,7 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         file = Path(path).expanduser()
         return str(file.absolute()) if file.exists() else str(path)
 
+    given = {"task": model.task, "probabilities": model.probabilities}
     return {
         "data": absolute_spec(data),
         "count": len(dataset),
@@ -144,6 +169,9 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         "model": absolute(model.name),
         "arch": model.arch,
         "labels": absolute(model.labels),
+        **{name: value for name, value in given.items() if value is not None},
+        "size": model.size,
+        "fit": model.fit,
     }
 
 
@@ -153,7 +181,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: The record: data, model, arch, labels, boxes, count and split. It may come from an untrusted author.
+        source: The record: data, model, arch, labels, task, size, fit, boxes, count and split. It may come from an
+            untrusted author.
         record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
@@ -165,11 +194,16 @@ def reopen_model_and_data(
     from camlucida.data.open import N_TOYBOX_SCENES, check_recorded_spec, open_dataset
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load_recorded
+    from camlucida.tasks import check_task
 
-    fields = {key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split")}
+    fields = {
+        key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit")
+    }
+    probabilities = source.get("probabilities")
     count = source.get("count")
     all_text = all(isinstance(value, str | None) for value in fields.values())
-    if not all_text or fields["data"] is None or not isinstance(count, int | None):
+    readable = all_text and isinstance(count, int | None) and isinstance(probabilities, bool | None)
+    if not readable or fields["data"] is None:
         raise DataError(f"{record_path} does not record its model and data in a readable form: the file is damaged.")
     hint = "If you trust its author, add --trust-code; otherwise --no-images writes a report without images."
     data, boxes = str(fields["data"]), fields["boxes"]
@@ -178,14 +212,16 @@ def reopen_model_and_data(
             check_recorded_spec(spec, by=record_path, instead=hint)
 
     def model() -> Model:
-        return load_recorded(
+        loaded = load_recorded(
             fields["model"],
             fields["arch"],
             labels=fields["labels"],
             by=record_path,
             instead=hint,
             trust_code=trust_code,
+            **preprocessing_options(fields["size"], fields["fit"]),
         )
+        return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=probabilities)
 
     if data.startswith(PREFIX):
         loaded = model() if benchmark(data).needs_model else None

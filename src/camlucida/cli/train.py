@@ -10,7 +10,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.options import Boxes, Names, Output, TrustCode, split_list
+from camlucida.cli.options import Boxes, Device, Fit, Names, Output, Size, TrustCode, preprocessing_options, split_list
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def train(
     head: Literal["linear", "gap"] = "linear",
     weights: Path | None = None,
     pretrained: bool = True,
-    size: int | None = None,
+    size: Size = None,
+    fit: Fit = None,
     augment: Names = None,
     label_smoothing: float = 0.0,
     class_weights: Literal["none", "balanced"] = "none",
@@ -47,7 +48,7 @@ def train(
     limit: int | None = None,
     keep_epochs: Annotated[bool, Parameter(negative=())] = False,
     tensorboard: Annotated[bool, Parameter(negative=())] = False,
-    device: str | None = None,
+    device: Device = "auto",
     seed: int = 0,
 ) -> int:
     """Train an image classifier on a data set.
@@ -91,8 +92,6 @@ def train(
         A file with the backbone's weights, instead of its published ones.
     pretrained
         Start from pretrained weights; --no-pretrained starts from random weights.
-    size
-        The side of the square network input in pixels. If not given: that of the weights.
     augment
         Augmentations, separated by commas: flip, crop, colour. If not given: none.
     label_smoothing
@@ -112,8 +111,6 @@ def train(
         Also keep the weights after every epoch, for `camlucida film`.
     tensorboard
         Also write the metrics of each epoch for TensorBoard, to tensorboard/ (needs the extra tensorboard).
-    device
-        cuda or cpu. If not given: the GPU, if there is one.
     seed
         The random seed.
     """
@@ -136,7 +133,7 @@ def train(
             head=head,
             weights=weights,
             pretrained=pretrained,
-            size=size,
+            **preprocessing_options(size, fit),
             boxes=boxes,
             limit=limit,
             keep_epochs=keep_epochs,

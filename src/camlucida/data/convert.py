@@ -2,6 +2,7 @@
 
 - `to_rgb`: a decoded image of any mode
 - `from_array`: an array of grey, RGB or RGBA values
+- `bands_from_array`: an array with any number of bands, as floats
 
 No files are opened here; see `camlucida.data.images`.
 """
@@ -155,6 +156,32 @@ def from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(levels)
 
 
+def bands_from_array(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a multispectral image as floats.
+
+    Args:
+        array: `(h, w, bands)` of uint8, uint16, bool, or float in [0, 1].
+
+    Returns:
+        A new array `(h, w, bands)` in [0, 1], not rounded.
+
+    Raises:
+        ImageError: If the array has no pixels, or values of another type or range.
+    """
+    if array.ndim != 3 or array.size == 0:
+        raise ImageError(f"an array of shape {array.shape} is no multispectral image: (h, w, bands) is.")
+    if array.dtype in (np.uint8, np.uint16):
+        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+    if array.dtype == np.bool_:
+        return array.astype(np.float32)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(
+            f"bands of {array.dtype} have no known range: pass uint8 (0 to 255), uint16 (0 to 65535) or float (0 to 1)."
+        )
+    _check_floats(float(array.min()), float(array.max()), lambda: int((~np.isfinite(array)).sum()), array.size)
+    return array.astype(np.float32)
+
+
 def _check_shape(array: NDArray[Any]) -> NDArray[Any]:
     shape = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
@@ -163,6 +190,8 @@ def _check_shape(array: NDArray[Any]) -> NDArray[Any]:
             hint = " The channels come first: pass array.transpose(1, 2, 0)."
         elif array.ndim == 4:
             hint = " Pass the images of the batch one at a time."
+        elif array.ndim == 3 and shape[2] < min(shape[:2]):
+            hint = f" For a network of {shape[2]} channels, give the model mean= and std= of {shape[2]} numbers each."
         raise ImageError(f"an array of shape {shape} is not an image: expected (h, w), (h, w, 3) or (h, w, 4).{hint}")
     if array.size == 0:
         raise ImageError(f"an array of shape {shape} has no pixels.")

@@ -4,12 +4,13 @@ from camlucida.engine.backward.attention import AttentionTrace, trace_attention
 from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
 from camlucida.engine.influence import require_influence
 from camlucida.engine.input_variants import InputVariants
-from camlucida.engine.layer_specs import LayerSpec, resolve
+from camlucida.engine.layer_specs import resolve
 from camlucida.engine.layers import Layer, candidates, default_layer
 from camlucida.engine.module_calls import CallProfile, profile_calls
 from camlucida.engine.network_copy import NetworkCopy, copy_of
 from camlucida.engine.suffix import GapLinearHead, NetworkSuffix, gap_linear_head
 from camlucida.engine.trace import LayerTrace, Trace, trace
+from camlucida.layer_names import LayerSpec
 
 __all__ = [
     "AttentionTrace",

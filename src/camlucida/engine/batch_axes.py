@@ -113,7 +113,9 @@ def _pair_with_other(image: Any) -> Any:
             return tensor
         if not tensor.is_floating_point():
             return torch.cat([tensor, tensor])
-        return torch.cat([tensor, 0.5 * (tensor + torch.randn(tensor.shape, generator=generator).to(tensor))])
+        return torch.cat(
+            [tensor, 0.5 * (tensor + torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor))]
+        )
 
     return nested.transform(image, pair)
 

@@ -32,7 +32,7 @@ def find_class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict
     if n_classes == 1:
         return {position for position, tensor in possible.items() if tensor.shape[1] == 1}
     used: dict[int, list[set[int]]] = {position: [] for position in possible}
-    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED)).long().tolist():
+    for k in torch.linspace(0, n_classes - 1, min(n_classes, MAX_CLASSES_TESTED), dtype=torch.float32).long().tolist():
         if all(sum(map(bool, of_classes)) >= N_CLASSES_TESTED for of_classes in used.values()):
             break
         gradient_of_class = torch.autograd.grad(

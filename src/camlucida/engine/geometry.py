@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine.layer_checks import LayoutCheck
-from camlucida.engine.layout import Layout, alternatives
-from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor
+from camlucida.engine.layout import Layout, alternatives, infer_layout, span_layout
+from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, image_size, main_tensor
 from camlucida.engine.moving_patch import PATCH_FRACTION, NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
 
@@ -37,11 +37,14 @@ MAX_SPREAD = 0.26
 MIN_CORRELATION = 0.9
 """Smallest correlation of the centroid with the patch, on each axis, of a layout that counts as verified."""
 
-MAX_LOCAL_FRACTION = 0.6
+MAX_LOCAL_FRACTION = 0.3
 """Largest fraction of cells that share in a response (participation ratio) that counts as local."""
 
 N_CHANNELS = 16
 """Number of channels that are compared, evenly spaced: the response is a sum over them."""
+
+MAX_GRID_SIDE = 64
+"""Largest side of the grids, in cells, on which the response is measured."""
 
 MAX_OFFSETS = 4096
 """Largest number of offsets in a sequence that are tried for the tokens of the image."""
@@ -152,7 +155,7 @@ def _rank(check: LayoutCheck) -> tuple[bool, float]:
 def _compare(layout: Layout, responses: Responses, patches: Tensor) -> LayoutCheck:
     """Compare the responses, read with a layout, with the positions of the patches (n, 2)."""
     response = responses["second" if layout.kind == "nchw" else "last"]
-    change = torch.cat([layout.to_grid(of_patch) for of_patch in response])[:, 0]
+    change = torch.cat([layout.to_grid(of_patch) for of_patch in response])[:, 0].double()
     h, w = change.shape[1:]
     mean = change.mean(0)
     relative = torch.where(mean > 0, change / mean.clamp_min(torch.finfo(change.dtype).tiny), 0)
@@ -192,7 +195,42 @@ def _correlation(first: Tensor, second: Tensor) -> float:
     return float((a * b).sum()) / norm if norm else float("nan")
 
 
-def _measure(copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall]) -> tuple[Tensor, dict[int, Responses]]:
+def check_part(
+    copy: NetworkCopy,
+    inputs: Any,
+    profile: CallProfile,
+    module_call: ModuleCall,
+    key: str | None,
+    shape: tuple[int, ...],
+) -> Layout | None:
+    """Return the verified layout of one part of an output, for `name@key`; None if it has none.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs.
+        profile: The profile of the network on inputs of this shape.
+        module_call: The call that returned the output.
+        key: The key of the part; None for the main tensor.
+        shape: Shape of the part for one image.
+    """
+    layout = infer_layout(shape, batch_size=1, image=image_size(inputs), known_grids=profile.grids)
+    layout = layout or span_layout(shape, profile.grids)
+    if layout is None or (layout.kind == "nchw" and (layout.grid in profile.grids or layout.grid == (1, 1))):
+        return layout
+    checks: dict[tuple[Any, ...], LayoutCheck] = copy.notes.setdefault("checks of parts", {})
+    name = (module_call.module, module_call.call, key, shape, image_size(inputs))
+    if name not in checks:
+        part = replace(module_call, shape=shape, layout=layout)
+        patches, responses = _measure(copy, first_image(inputs), [part], key)
+        if part.position not in responses:
+            return None
+        checks[name] = _check(part, responses[part.position], patches, profile.grids)
+    return checks[name].layout
+
+
+def _measure(
+    copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall], key: str | None = None
+) -> tuple[Tensor, dict[int, Responses]]:
     """Run the network on a noise image and on eight with a patch of other noise.
 
     Returns:
@@ -211,15 +249,15 @@ def _measure(copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall])
         if before is not None:
             changes[module_call.position].append(
                 {
-                    name: (part - before[name]).square().sum(axis, keepdim=True).double().cpu()
+                    name: (part - before[name]).square().sum(axis, keepdim=True).cpu()
                     for name, axis, part in _samples(tensor)
                 }
             )
 
     with torch.inference_mode(False), torch.no_grad():
-        copy.run(_CallReader(module_calls, keep), noise.plain())
+        copy.run(_CallReader(module_calls, keep, key), noise.plain())
         for patch in noise.patches:
-            copy.run(_CallReader(module_calls, compare), noise.with_patch(patch))
+            copy.run(_CallReader(module_calls, compare, key), noise.with_patch(patch))
     responses = {
         position: {axis: torch.stack([response[axis] for response in of_patches]) for axis in of_patches[0]}
         for position, of_patches in changes.items()
@@ -230,10 +268,11 @@ def _measure(copy: NetworkCopy, inputs: Any, module_calls: Sequence[ModuleCall])
 
 @dataclass
 class _CallReader:
-    """A call observer that calls `read(module_call, tensor)` for the main output tensor of the chosen calls."""
+    """A call observer that calls `read(module_call, tensor)` for the main output, or the part `key`, of some calls."""
 
     module_calls: Sequence[ModuleCall]
     read: Callable[[ModuleCall, Tensor], None]
+    key: str | None = None
     _counts: Counter[nn.Module] = field(default_factory=Counter)
 
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -241,15 +280,21 @@ class _CallReader:
         self._counts[module] += 1
         for module_call in self.module_calls:
             if module_call.module is module and module_call.call == self._counts[module]:
-                tensor = main_tensor(output)
+                tensor = main_tensor(output, self.key)
                 if tensor is not None and tuple(tensor.shape) == module_call.shape:
                     self.read(module_call, tensor.detach())
         return output
 
 
 def _samples(tensor: Tensor) -> Iterator[tuple[str, int, Tensor]]:
-    """Yield (name, axis, part) for each axis that may hold the channels, with at most `N_CHANNELS` of them."""
+    """Yield (name, axis, part) for each axis that may hold the channels, with at most `N_CHANNELS` of them.
+
+    The grids of outputs with four axes are thinned to at most `MAX_GRID_SIDE` cells on each side.
+    """
     axes = {"last": tensor.ndim - 1} | ({"second": 1} if tensor.ndim == 4 else {})
     for name, axis in axes.items():
-        step = -(-tensor.shape[axis] // N_CHANNELS)
-        yield name, axis, tensor.movedim(axis, 0)[::step].movedim(0, axis).float()
+        part = tensor.movedim(axis, 0)[:: -(-tensor.shape[axis] // N_CHANNELS)].movedim(0, axis)
+        for side in {1, 2, 3} - {axis} if tensor.ndim == 4 else ():
+            step = -(-part.shape[side] // MAX_GRID_SIDE)
+            part = part.movedim(side, 0)[step // 2 :: step].movedim(0, side)
+        yield name, axis, part.float()

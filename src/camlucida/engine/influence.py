@@ -229,7 +229,9 @@ def _gradients(
     if not targets or not returned:
         return {}, set()
     generator = torch.Generator().manual_seed(0)
-    mixture = torch.stack([(t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in targets]).sum()
+    mixture = torch.stack(
+        [(t * torch.randn(t.shape, generator=generator, dtype=torch.float32).to(t)).sum() for t in targets]
+    ).sum()
     tensors = list(returned.values())
     try:
         gradients = torch.autograd.grad(mixture, tensors, retain_graph=True, allow_unused=True)

@@ -13,16 +13,10 @@ from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
 from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
 from camlucida.engine.module_calls import ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError, nearest
+from camlucida.layer_names import LayerSpec
 from camlucida.options import shown
-
-LayerSpec = str | int | None
-"""A layer specification, called `target_layer` in pytorch-grad-cam and given there as a module.
-
-A name, a glob ("layer?"), an index into the candidates (-1 is the last), "all" candidates, or None for the default.
-`name#2` is the second call of a module that is called several times (the bare name is the last call);
-`name@key` is one part of an output that is a tuple or dict.
-"""
 
 
 def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: ScoreReader | None = None) -> list[Layer]:
@@ -31,7 +25,7 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: Sc
     Args:
         copy: The network copy.
         inputs: Network inputs; the layers may depend on their size.
-        specs: The specifications.
+        specs: The specifications; modules have been replaced by their names, see `layer_names`.
         read: Reads the class scores from the network's output: default and listed layers must influence them.
 
     Returns:
@@ -47,7 +41,7 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: Sc
     return layers
 
 
-def _plain(copy: NetworkCopy, spec: Any) -> LayerSpec:
+def _plain(copy: NetworkCopy, spec: Any) -> str | int | None:
     """Return a layer specification as None, a string or an integer.
 
     Raises:
@@ -61,7 +55,7 @@ def _plain(copy: NetworkCopy, spec: Any) -> LayerSpec:
                 raise TypeError
             return operator.index(spec)
         except TypeError:
-            raise LayerError(f"a layer is a name, a glob, an index or 'all', not {shown(spec)}.") from None
+            raise LayerError(f"a layer is a name, a glob, an index, 'all' or a module, not {shown(spec)}.") from None
     number = spec.lstrip("-").isdigit() and not re.fullmatch(r"-?[0-9]{1,9}", spec)
     if number and copy.named(spec) is None:
         raise LayerError(
@@ -70,7 +64,7 @@ def _plain(copy: NetworkCopy, spec: Any) -> LayerSpec:
     return spec
 
 
-def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: LayerSpec, read: ScoreReader | None) -> list[Layer]:
+def _resolve_spec(copy: NetworkCopy, inputs: Any, spec: str | int | None, read: ScoreReader | None) -> list[Layer]:
     if spec is None:
         return [default_layer(copy, inputs, read)]
     if isinstance(spec, str) and spec and copy.named(spec) is not None:  # also "4" or "all", if a module has this name
@@ -110,7 +104,8 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str, read: ScoreReader | N
         n_calls = profile.n_calls(module)
     if not n_calls:
         raise LayerError(
-            f"{name!r} was not called while {type(copy.module).__name__} ran. "
+            scripted_hint(copy, name)
+            or f"{name!r} was not called while {type(copy.module).__name__} ran. "
             "Is it used in eval mode, or does its parent module only use its weights?"
         )
     if call and not (call.isdigit() and 1 <= int(call) <= n_calls):

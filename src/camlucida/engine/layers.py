@@ -12,6 +12,7 @@ from camlucida.engine import geometry, influence
 from camlucida.engine.layer_checks import Influence, ScoreReader
 from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
 
 TRUNK_FRACTION = 0.9
@@ -70,6 +71,7 @@ def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = Non
         raise LayerError(
             f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
             f"for an input of {image_size(inputs)} pixels. Name a layer with layer=…, or use a larger image."
+            f"{scripted_hint(copy)}"
         )
     return to_layer(profile, last_call)
 

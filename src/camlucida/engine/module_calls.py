@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
+from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.layer_checks import Influence, LayoutCheck, ScoreReader
 from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_layout
-from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
 
@@ -39,6 +40,10 @@ GRID_MODULES = (
     nn.PixelUnshuffle,
 )
 """Modules whose output grid covers the image as their input grid does."""
+
+
+MAX_KEPT_OUTPUT_BYTES = 16 * 2**20
+"""An output of at most this size is kept from the profile's run until the class scores are looked for in it."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +128,49 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
     Raises:
         LayerError: If the inputs hold no batch of images (b, c, h, w).
     """
-    key = ("survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs)))
+    key = _profile_key(inputs)
     if refresh or key not in copy.notes:
-        copy.notes[key] = _record_calls(copy, first_image(inputs), image_size(inputs))
+        copy.notes[key], output = _record_calls(copy, first_image(inputs), image_size(inputs))
+        if sum(t.nbytes for _, t in nested.tensors(output)) <= MAX_KEPT_OUTPUT_BYTES:
+            copy.notes["profiled output"] = key, output
     profile: CallProfile = copy.notes[key]
     return profile
+
+
+def profiled_output(copy: NetworkCopy, inputs: Any) -> Any:
+    """Return the network's output for the first image, from the run of the profile if that was just made.
+
+    The output carries the network's last activation, where it has one (`final_activation`).
+    """
+    try:
+        profile_calls(copy, inputs)
+    except LayerError:  # no image among the inputs, so there is no profile of layers
+        return _run_recording_activation(copy, _Unobserved(), first_image(inputs))
+    key, output = copy.notes.pop("profiled output", (None, None))
+    if key == _profile_key(inputs):
+        return output
+    with torch.inference_mode(False), torch.no_grad():
+        return copy.run(_Unobserved(), first_image(inputs))
+
+
+def _profile_key(inputs: Any) -> Any:
+    return "survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs))
+
+
+class _Unobserved:
+    """A call observer that runs every module unmodified."""
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+
+def _run_recording_activation(copy: NetworkCopy, observer: CallObserver, inputs: Any) -> Any:
+    """Run the network, and note whether it returns the result of a softmax or sigmoid."""
+    with torch.inference_mode(False), torch.no_grad():
+        with ActivationRecorder() as recorder:
+            output = copy.run(observer, inputs)
+        copy.ends_in_activation |= recorder.attach(output)
+    return output
 
 
 def first_image(inputs: Any) -> Any:
@@ -143,7 +186,7 @@ def _noise_if_constant(image: Tensor) -> Tensor:
     """
     if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
-    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    return torch.randn(image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(image)
 
 
 def noise_image(inputs: Any) -> Any:
@@ -153,7 +196,7 @@ def noise_image(inputs: Any) -> Any:
     def noise(_: nested.Path, tensor: Tensor) -> Tensor:
         if tensor.ndim != 4 or not tensor.is_floating_point():
             return tensor
-        return torch.randn(tensor.shape, generator=generator).to(tensor)
+        return torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor)
 
     return nested.transform(inputs, noise)
 
@@ -171,12 +214,12 @@ def image_size(inputs: Any) -> tuple[int, int]:
     raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
 
 
-def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> CallProfile:
+def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> tuple[CallProfile, Any]:
+    """Return the profile of the calls for one image, and the network's output."""
     recorder = _CallRecorder(copy, image)
-    with torch.inference_mode(False), torch.no_grad():
-        output = copy.run(recorder, inputs)
+    output = _run_recording_activation(copy, recorder, inputs)
     n_outputs = next((int(t.shape[-1]) for _, t in nested.tensors(output) if t.ndim == 2), None)
-    return CallProfile(recorder.module_calls, tuple(dict.fromkeys(recorder.grids)), n_outputs)
+    return CallProfile(recorder.module_calls, tuple(dict.fromkeys(recorder.grids)), n_outputs), output
 
 
 @dataclass
@@ -270,9 +313,9 @@ class _CallRecorder:
         return position if tensor is not None and reference is not None and reference() is tensor else None
 
 
-def main_tensor(output: Any) -> Tensor | None:
-    """Return the main tensor of a module's output, or None where it holds no floating-point tensor."""
+def main_tensor(output: Any, key: str | None = None) -> Tensor | None:
+    """Return the main tensor of a module's output, or its part `key`; None where there is no floating-point tensor."""
     try:
-        return get_tensor(output, tensor_path(output))
+        return get_tensor(output, tensor_path(output, key))
     except LayerError:
         return None

@@ -40,7 +40,7 @@ class NoiseImage:
         self._inputs = inputs
         self._path, like = next((path, t) for path, t in nested.tensors(inputs) if t.ndim == 4)
         self._generator = torch.Generator().manual_seed(0)
-        self._image = torch.randn(like.shape, generator=self._generator).to(like)
+        self._image = torch.randn(like.shape, generator=self._generator, dtype=torch.float32).to(like)
         self.patches = list(_patches(int(like.shape[-2]), int(like.shape[-1])))
 
     def plain(self) -> Any:
@@ -51,7 +51,7 @@ class NoiseImage:
         """Return the network's inputs with a patch of other noise in the noise image."""
         image = self._image.clone()
         region = image[..., patch.rows, patch.columns]
-        region.copy_(torch.randn(region.shape, generator=self._generator).to(region))
+        region.copy_(torch.randn(region.shape, generator=self._generator, dtype=torch.float32).to(region))
         return self._with(image)
 
     def _with(self, image: Tensor) -> Any:

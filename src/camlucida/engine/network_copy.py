@@ -20,10 +20,14 @@ import torch
 from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from camlucida._ambient import caller_settings
 from camlucida.engine import nested
+from camlucida.engine.checkpointing import clear_flags, no_checkpointing
 from camlucida.engine.copy_state import CopyState
+from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.fingerprint import Fingerprint
 from camlucida.engine.originals import Originals
+from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
 
@@ -54,13 +58,16 @@ class NetworkCopy:
         lasting: Whether the copy may serve further requests: all that `forward` reads can be compared, and holding the
             copy does not keep the caller's network alive.
         notes: Cache of facts about the network (its layers, its batch axes), filled by the functions that compute them.
+        ends_in_activation: Whether the network returns the result of a softmax or sigmoid, as the profile found. Then
+            the tensors of its output carry that activation (`final_activation`).
 
     Raises:
-        ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
+        ModelError: For scripted and quantised networks, uninitialised lazy ones, and those that cannot be copied.
     """
 
     def __init__(self, network: nn.Module) -> None:
         source = unwrapped(network)
+        check_quantized(source)
         self._source = weakref.ref(source)
         copied = _copied(source)
         self._fingerprint = Fingerprint(source)
@@ -72,7 +79,9 @@ class NetworkCopy:
         self._originals = Originals(copied)
         self._watched_shapes: set[Any] = set()
         self._lock = threading.RLock()
-        self.module.forward = self._from_the_same_state(self.module.forward)
+        self.ends_in_activation = False
+        forward = self._from_the_same_state(self._with_final_activation(self.module.forward))
+        self.module.forward = _as_called_in_inference(forward)
         self._state, self._stateful = _state(copied), False  # last, since this state is restored after runs
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
@@ -136,6 +145,20 @@ class NetworkCopy:
 
         module.forward = forward
 
+    def _with_final_activation(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `forward` so that the output carries the network's last activation, where it has one."""
+
+        @functools.wraps(forward)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            if not self.ends_in_activation:
+                return forward(*args, **kwargs)
+            with ActivationRecorder() as recorder:
+                output = forward(*args, **kwargs)
+            recorder.attach(output)
+            return output
+
+        return recorded
+
     def _from_the_same_state(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `forward` so that every run starts from the caller's state, and the first per shape is checked.
 
@@ -161,6 +184,17 @@ class NetworkCopy:
                         self._restore()
 
         return whole
+
+
+def _as_called_in_inference(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `forward` so that it runs without checkpointing, under the settings of the caller of this package."""
+
+    @functools.wraps(forward)
+    def whole(*args: Any, **kwargs: Any) -> Any:
+        with caller_settings(), no_checkpointing():
+            return forward(*args, **kwargs)
+
+    return whole
 
 
 def _copied(source: nn.Module) -> StructuralCopy:
@@ -243,6 +277,7 @@ def _prepare_for_capture(module: nn.Module) -> None:
         module.eval()
         return
     module.training = False
+    clear_flags(module)
     if isinstance(getattr(module, "inplace", None), bool):
         setattr(module, "inplace", False)  # noqa: B010 - to a type checker attributes of modules are tensors
     module._backward_hooks.clear()

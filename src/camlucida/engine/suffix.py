@@ -132,50 +132,72 @@ def gap_linear_head(
 ) -> GapLinearHead | None:
     """Return the average pooling and linear layer after a layer, if they are the whole suffix.
 
-    The suffix is recognised from its computations, not from class names: it runs once on random, signed activations,
-    and the input of a Linear must be their spatial mean, and its output the network's output. A ReLU, a norm or a
-    second Linear in between would change these values.
+    The linear layer is an `nn.Linear` or a 1 × 1 convolution after the pooling, or a 1 × 1 convolution before it, which
+    commutes with it. The suffix is recognised from its computations, not from class names: it runs once on random,
+    signed activations, and its output must be that of the linear layer for their spatial means. A ReLU, a norm or a
+    second linear layer in between would change these values.
 
     Args:
         trace: The run of the network.
         traced: The layer in this run.
-        read: Extracts the class scores from the network's output. They must be exactly the output of the Linear, not of
-            another head or computed from it. If None, the Linear's output may be any part of the network's output.
+        read: Extracts the class scores from the network's output. They must be the output of the linear layer, or its
+            only column z as the two classes (-z, z) of a binary network; not of another head or computed from it. If
+            None, the linear layer's output may be any part of the network's output.
 
     Returns:
         The head, or None where the suffix is something else.
     """
     for probe in _linear_probes(trace, traced):
-        if probe.is_read(read):
-            weight = at_least_float32(probe.linear.weight)
+        signs = probe.signs(read)
+        if signs is not None:
+            weight = at_least_float32(probe.linear.weight).flatten(1)
             bias = weight.new_zeros(len(weight)) if probe.linear.bias is None else at_least_float32(probe.linear.bias)
-            return GapLinearHead(weight, bias)
+            signs = signs.to(weight)
+            return GapLinearHead(signs[:, None] * weight, signs * bias)
     return None
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """A Linear whose input is the spatial mean of the layer's channels, in a run on random activations.
+    """A linear layer whose input is the mean of the layer's channels, or the channels, in a run on random activations.
 
     Attributes:
-        linear: The module.
-        linear_output: Its output.
+        linear: The module: an `nn.Linear`, or a 1 × 1 convolution.
+        linear_output: Its output `(n, k)`, `(n, k, 1, 1)` after the pooling, or `(n, k, h, w)` before it.
         output: Output of the network.
     """
 
-    linear: nn.Linear
+    linear: nn.Linear | nn.Conv2d
     linear_output: Tensor
     output: Any
 
-    def is_read(self, read: Callable[[Any], Tensor] | None) -> bool:
-        """Return whether the class scores are exactly the output of this Linear."""
-        if read is None:
-            return any(t is self.linear_output for _, t in nested.tensors(self.output))
-        return torch.equal(read(self.output), at_least_float32(self.linear_output))
+    def signs(self, read: Callable[[Any], Tensor] | None) -> Tensor | None:
+        """Return the factor of every class score `(k,)`, 1 or -1, to the output of this layer; None if it is not read.
+
+        A binary network with one output z has the class scores (-z, z). A convolution before the pooling is compared
+        after it.
+        """
+        outputs = [tensor for _, tensor in nested.tensors(self.output)] if read is None else [read(self.output)]
+        ones = torch.ones(self.linear_output.shape[1 if self.linear_output.ndim == 4 else -1], dtype=torch.float32)
+        if self.linear_output.ndim == 4 and self.linear_output[0, 0].numel() > 1:
+            own = at_least_float32(self.linear_output).mean((2, 3))
+            is_same = any(_are_close(output.flatten(1), own, self.linear_output.dtype) for output in outputs)
+        elif read is None:
+            tensor = self.linear_output  # a Flatten after it returns a view
+            is_part = any(o.data_ptr() == tensor.data_ptr() and o.numel() == tensor.numel() for o in outputs)
+            return ones if is_part else None
+        else:
+            own = at_least_float32(self.linear_output).flatten(1)
+            is_same = torch.equal(outputs[0].flatten(1), own)
+        if is_same:
+            return ones
+        if len(ones) == 1 and read is not None and torch.equal(outputs[0], torch.cat([-own, own], -1)):
+            return torch.tensor([-1.0, 1.0], dtype=torch.float32)
+        return None
 
 
 def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
-    """Return every Linear after the layer whose input is the mean of its channels; cached per grid size."""
+    """Return every linear layer after the layer that could be its head; cached per grid size."""
     cache = trace.copy.notes
     key = ("linear end", traced.layer.name, tuple(traced.activations.shape[1:]))
     if key not in cache:
@@ -186,19 +208,38 @@ def _linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
 
 def _find_linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
     activations = traced.activations
-    noise = torch.randn((2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0)).to(activations)
+    noise = torch.randn(
+        (2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=torch.float32
+    ).to(activations)
     output, later_calls = trace.rerun_with_calls(traced, noise, 0)
     means = noise.mean((2, 3))
-    return [
-        _Probe(call.module, call.output, output)
-        for call in later_calls
-        if isinstance(call.module, nn.Linear) and call.args and _are_close(call.args[0], means)
-    ]
+    probes = []
+    for call in later_calls:
+        linear, inputs = call.module, call.args[0] if call.args else None
+        if not isinstance(inputs, Tensor):
+            continue
+        if (isinstance(linear, nn.Linear) and _are_close(inputs, means, inputs.dtype)) or (
+            isinstance(linear, nn.Conv2d)
+            and _is_pointwise(linear)
+            and any(_are_close(inputs, wanted, inputs.dtype) for wanted in (means[:, :, None, None], noise))
+        ):
+            probes.append(_Probe(linear, call.output, output))
+    return probes
 
 
-def _are_close(linear_input: Tensor, means: Tensor) -> bool:
-    """Return whether the input of a Linear equals the means, up to rounding."""
-    if linear_input.shape != means.shape:
+def _is_pointwise(convolution: nn.Conv2d) -> bool:
+    """Return whether a convolution is one linear layer at every position."""
+    return (
+        convolution.kernel_size == (1, 1)
+        and convolution.stride == (1, 1)
+        and convolution.padding in ((0, 0), "valid", "same")
+        and convolution.groups == 1
+    )
+
+
+def _are_close(given: Tensor, wanted: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether a tensor equals another one, up to the rounding of `dtype`."""
+    if given.shape != wanted.shape:
         return False
-    rounding = 1e-4 if linear_input.dtype in (torch.float32, torch.float64) else 2e-2
-    return bool((at_least_float32(linear_input) - means).abs().max() <= rounding * means.abs().max())
+    rounding = 1e-4 if dtype in (torch.float32, torch.float64) else 2e-2
+    return bool((at_least_float32(given) - at_least_float32(wanted)).abs().max() <= rounding * wanted.abs().max())

@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import batch_axes, n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
+from camlucida.engine.geometry import check_part
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.engine.module_calls import image_size, profile_calls
@@ -248,17 +249,32 @@ def _trace_layer(copy: NetworkCopy, inputs: Any, recording: Recording, layer: La
 
 
 def _layout_of(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOutput) -> Layout:
-    module_call = profile_calls(copy, inputs).find_call(layer.module, capture.call)
-    if module_call and module_call.layout and layer.key is None:
-        return module_call.layout
+    """Return the verified layout of a captured output.
+
+    Raises:
+        LayerError: If it has no spatial grid, or none that could be verified.
+    """
+    profile = profile_calls(copy, inputs)
+    module_call = profile.find_call(layer.module, capture.call)
+    layout = module_call.layout if module_call is not None and layer.key is None else None
     shape = tuple(capture.tensor.shape)
-    layout = infer_layout(shape, batch_size=n_images(inputs), image=image_size(inputs))
+    if layout is None and (layer.key is not None or _is_single_cell(shape)) and module_call is not None:
+        image_shape = (1, *shape[1:]) if shape[:1] == (n_images(inputs),) else (shape[0], 1, *shape[2:])
+        layout = check_part(copy, inputs, profile, module_call, layer.key, image_shape)
+    if module_call is None:  # a call that the first image does not reach: only a grid seen elsewhere is certain
+        inferred = infer_layout(shape, batch_size=n_images(inputs), image=image_size(inputs))
+        layout = inferred if inferred and inferred.kind == "nchw" and inferred.grid in profile.grids else None
     if layout is None:
         raise LayerError(
-            f"{layer.name!r} returns a tensor of shape {shape}, which has no spatial grid. "
-            "Choose a layer with a grid; `camlucida layers` lists them."
+            f"{layer.name!r} returns a tensor of shape {shape}, which has no spatial grid, or none that could be "
+            "verified. Choose a layer with a grid; `camlucida layers` lists them."
         )
     return layout
+
+
+def _is_single_cell(shape: tuple[int, ...]) -> bool:
+    """Return whether a shape is (b, c, 1, 1), which needs no check."""
+    return len(shape) == 4 and shape[2:] == (1, 1)
 
 
 def _class_gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:

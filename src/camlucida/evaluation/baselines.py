@@ -78,7 +78,10 @@ def inverted_oracle(model_input: ModelInput, images: Tensor) -> Tensor:
 
 def random(model_input: ModelInput, images: Tensor) -> Tensor:
     """Return a map of independent uniform random values between 0 and 1."""
-    maps = [torch.rand(image.shape[-2:], generator=_image_generator(model_input, image)) for image in images]
+    maps = [
+        torch.rand(image.shape[-2:], generator=_image_generator(model_input, image), dtype=torch.float32)
+        for image in images
+    ]
     return torch.stack(maps).to(images)
 
 
@@ -101,7 +104,7 @@ def uniform(model_input: ModelInput, images: Tensor) -> Tensor:
 def centre(model_input: ModelInput, images: Tensor) -> Tensor:
     """Return a Gaussian in the centre of the network input."""
     down, across = (
-        torch.exp(-0.5 * ((torch.arange(n) + 0.5 - n / 2) / (CENTRE_SIGMA_FRACTION * n)) ** 2)
+        torch.exp(-0.5 * ((torch.arange(n, dtype=torch.float32) + 0.5 - n / 2) / (CENTRE_SIGMA_FRACTION * n)) ** 2)
         for n in images.shape[-2:]
     )
     return (down[:, None] * across).to(images).expand(len(images), -1, -1)

@@ -9,8 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import MethodSpec
+from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.engine import LayerSpec
 from camlucida.errors import DataError, MethodError, TargetError
@@ -19,10 +21,10 @@ from camlucida.evaluation.metric_inputs import Explainer
 from camlucida.evaluation.plan import Plan, explainers_of
 from camlucida.evaluation.rows import image_rows
 from camlucida.evaluation.store import Row, Store
+from camlucida.layer_names import layer_names
 from camlucida.metrics import Metric, Preset, find
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
-from camlucida.target_specs import class_index
 from camlucida.types import ProgressCallback
 
 PART_IMAGES = 8
@@ -30,6 +32,7 @@ PART_IMAGES = 8
 
 
 @checked_arguments(DataError)
+@plain_arithmetic()
 def evaluate(
     model: Model | nn.Module | str,
     data: Dataset,
@@ -92,7 +95,7 @@ def evaluate(
         raise DataError(f"{data.name} has no images to evaluate.")
     if target not in ("predicted", "true"):
         raise TargetError(f"target is 'predicted' or 'true', not {target!r}.")
-    explainers = (*explainers_of(methods, layer), *controls)
+    explainers = (*explainers_of(methods, layer_names(wrapped.network, layer)), *controls)
     names = [explainer.name for explainer in explainers]
     if unknown := [name for pair in compared for name in pair if name not in names]:
         raise MethodError(f"compared names {unknown[0]!r}, which is not among the methods: {', '.join(names)}.")

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.request import AttributionRequest, MethodRequest
@@ -66,7 +66,7 @@ class MethodExplainer:
     @property
     def layers(self) -> Sequence[LayerSpec]:
         """The layer, or those that the method fuses."""
-        if self.layer is None or isinstance(self.layer, str | int):
+        if self.layer is None or isinstance(self.layer, str | int | nn.Module):
             return [self.layer]
         return self.layer
 

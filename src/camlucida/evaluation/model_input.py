@@ -6,16 +6,17 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.load_input import load_input
+from camlucida.attribution.output_reader import output_activation, output_reader, predict
+from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
-from camlucida.data.images import load_image
 from camlucida.engine import InputVariants, copy_of
 from camlucida.models.model import Model
+from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry, ProgressCallback
 
 
@@ -59,11 +60,17 @@ class ModelInput:
         self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None
     ) -> Iterator[Tensor]:
         """Yield the scores of `predict` chunk by chunk, `(n, k)` each."""
+        copy = copy_of(self.model.network)
         network = InputVariants(
-            copy_of(self.model.network), self.inputs, self._class_scores, progress or (lambda done, total: None)
+            copy, self.inputs, output_reader(self.model, copy, self.inputs), progress or (lambda done, total: None)
         )
         for scores in network.iter_outputs(lambda which: variants(which)[:, None], n):
             yield scores[:, 0]
+
+    @cached_property
+    def activation(self) -> OutputActivation:
+        """How the class scores become probabilities."""
+        return output_activation(self.model)
 
     @cached_property
     def boxes(self) -> Tensor | None:
@@ -76,7 +83,8 @@ class ModelInput:
         if self.boxes is None:
             return None
         geometry = self.geometry
-        on_input = self.boxes * torch.tensor(geometry.scale * 2) + torch.tensor(geometry.offset * 2)
+        scale, offset = (torch.tensor(pair * 2, dtype=torch.float32) for pair in (geometry.scale, geometry.offset))
+        on_input = self.boxes * scale + offset
         return on_input.clamp_min(0).minimum(torch.tensor(geometry.input * 2))
 
     @cached_property
@@ -121,9 +129,9 @@ class ModelInput:
         """
         if self.item.render_without is None or self.parts is None:
             return None
-        images = [self.model.preprocessing(load_image(self.item.render_without(part)))[0] for part in self.parts]
+        images = [load_input(self.model.preprocessing, self.item.render_without(part)).inputs for part in self.parts]
         if not images:
-            return torch.zeros(0)
+            return torch.zeros(0, dtype=torch.float32)
         inputs_without = torch.stack(images).to(self.inputs)
         scores = self.predict(lambda which: inputs_without[which.to(inputs_without.device)], len(inputs_without))
         return (self.logits[self.target] - scores[:, self.target]).cpu()
@@ -143,9 +151,6 @@ class ModelInput:
         key = f"{self.seed}/{self.item.name}/{purpose}"
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
-    def _class_scores(self, output: Any) -> Tensor:
-        return class_scores(output, self.model.output)
-
 
 def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the mask `(height, width)` of pixels whose centre lies in one of the boxes.
@@ -163,8 +168,8 @@ def fill_in(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def valid_region(region: Tensor, geometry: Geometry) -> Tensor:
     """Map a region `(height, width)` of the original image to the network input `(H, W)`; padding is outside."""
     width, height = geometry.input
-    x = ((torch.arange(width) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
-    y = ((torch.arange(height) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
+    x = ((torch.arange(width, dtype=torch.float32) + 0.5 - geometry.offset[0]) / geometry.scale[0]).floor().long()
+    y = ((torch.arange(height, dtype=torch.float32) + 0.5 - geometry.offset[1]) / geometry.scale[1]).floor().long()
     inside = ((y >= 0) & (y < region.shape[0]))[:, None] & ((x >= 0) & (x < region.shape[1]))
     return region[y.clamp(0, region.shape[0] - 1)][:, x.clamp(0, region.shape[1] - 1)] & inside
 
@@ -191,11 +196,11 @@ def prepare_input(
     Raises:
         ImageError: If the image cannot be read.
     """
-    inputs, geometry = model.preprocessing(load_image(item.image))
-    network_input = to_network(model.network, inputs[None])
-    with torch.inference_mode(False), torch.no_grad():
-        logits = class_scores(copy_of(model.network).module(network_input.clone()), model.output)[0]
+    loaded = load_input(model.preprocessing, item.image)
+    network_input = to_network(model.network, loaded.inputs[None])
+    scores, _ = predict(model, network_input.clone())
+    logits = scores[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
-        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+        model, item, network_input, loaded.geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

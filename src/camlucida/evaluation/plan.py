@@ -47,6 +47,7 @@ class Plan:
         return {
             "model": self.model.name,
             "weights": self.model.weights_hash,
+            "preprocessing": self.model.preprocessing.record(),
             "data": self.dataset.name,
             "n_images": len(self.indices),
             "exact": bool(getattr(self.dataset, "exact", False)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of, profile_calls
 from camlucida.errors import DataError, nearest
 from camlucida.models.model import Model
@@ -58,7 +59,9 @@ def recipe(name: str, model: Model) -> Recipe:
 def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
     """Return the names of the last convolutional layers that ran and preserve spatial positions, in execution order."""
     size = model.preprocessing.size
-    profile = profile_calls(copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), *size))
+    profile = profile_calls(
+        copy_of(model.network), to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), *size))
+    )
     types = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     names = [e.name for e in profile.module_calls if isinstance(e.module, types) and e.layout is not None]
     return list(dict.fromkeys(names))[-n:]

@@ -44,7 +44,7 @@ def image_rows(plan: Plan, index: int) -> list[Row]:
         "predicted": class_label(predicted, names),
         "target": class_label(model_input.target, names),
         "correct": None if label is None else predicted in correct_classes,
-        "confidence": float(model_input.logits.softmax(0)[predicted]),
+        "confidence": float(model_input.activation.probabilities(model_input.logits)[predicted]),
     }
     outcomes = list(_explain(plan, model_input))
     rows = [row for outcome in outcomes for row in _metric_rows(plan, model_input, base, *outcome)]

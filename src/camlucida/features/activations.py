@@ -13,19 +13,21 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, target_class, top_predictions
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import one_layer, one_target
-from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest
 from camlucida.features.common import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
+from camlucida.layer_names import layer_names
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact_sheet import Tile, contact_sheet
-from camlucida.render.text import format_number
+from camlucida.render.text import format_confidence, format_number
 from camlucida.target_specs import check_score
 from camlucida.targets import TargetSpec
 from camlucida.types import Geometry, Prediction
@@ -132,12 +134,12 @@ class Activations:
             )
             for c in selected
         ]
-        prediction = self.predictions[0]
+        predicted = ", ".join(f"{p.name} {format_confidence(p.probability, p.logit)}" for p in self.predictions[:1])
         return contact_sheet(
             tiles,
             title=self.layer,
             subtitle=f"{len(selected)} of {len(self)} channels, {self.maps.shape[1]} × {self.maps.shape[2]}, by "
-            f"{_ORDER_LABELS[self.by]} · predicted {prediction.name} {prediction.probability:.0%}",
+            f"{_ORDER_LABELS[self.by]} · predicted {predicted or 'no class'}",
             aside=self.target,
             original=thumbnail,
             footer=f"each channel has its own scale · {self.model} · {self.source} · camlucida {camlucida.__version__}",
@@ -172,9 +174,10 @@ _ORDER_LABELS = {
 }
 
 
+@plain_arithmetic()
 def activations(
     model: Model | nn.Module | str,
-    image: Source,
+    image: ImageInput,
     *,
     layer: LayerSpec = None,
     target: TargetSpec = None,
@@ -197,12 +200,12 @@ def activations(
     wrapped = as_model(model)
     with error_context(wrapped, image):
         validate_order(by)
+        layer = layer_names(wrapped.network, layer)
         one_layer(layer, "activations are computed at")
         one_target(target, "activations are weighted for")
         check_score(score)
-        pil_image = load_image(image)
-        inputs, geometry = wrapped.preprocessing(pil_image)
-        resolved_layer, result = record_layer(wrapped, inputs, layer, target, score, needs=["gradients"])
+        loaded = load_input(wrapped.preprocessing, image)
+        resolved_layer, result = record_layer(wrapped, loaded.inputs, layer, target, score, needs=["gradients"])
         layer_result = result.at_layers[0][0]
         maps, gradients = (
             layer_result.activations[0].float().cpu(),
@@ -216,14 +219,14 @@ def activations(
             contributions=contributions,
             order=_sort_channels(by, contributions, gradients, means),
             by=by,
-            image=pil_image,
-            geometry=geometry,
+            image=loaded.image,
+            geometry=loaded.geometry,
             target=layer_result.target.label(wrapped.labels),
             score=float(result.scores[0, 0]),
             layer=resolved_layer.label,
             model=wrapped.name,
             source=source_name(image),
-            predictions=top_predictions(result.output[0], wrapped.labels),
+            predictions=top_predictions(result.output[0], wrapped.labels, result.activation),
             index=target_class(layer_result.target),
         )
 

@@ -13,10 +13,12 @@ from torch import Tensor
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain_request import top_predictions
-from camlucida.attribution.outputs import ScoreSelector, to_network
-from camlucida.data.images import Source, load_image
+from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.outputs import to_network
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.render.resize import resize_image
 from camlucida.target_specs import parse
@@ -46,16 +48,16 @@ def record_layer(
     """
     inputs = to_network(model.network, image[None])
     copy = copy_of(model.network)
+    chosen = model.layer if layer is None else layer_names(model.network, layer)
     with torch.inference_mode(False), torch.no_grad():
-        (resolved_layer,) = resolve(
-            copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output)
-        )
+        read = output_reader(model, copy, inputs)
+        (resolved_layer,) = resolve(copy, inputs, [chosen], read)
         request = ExecutionRequest(
             copy,
             (resolved_layer,),
-            model.output,
+            read,
             frozenset(needs),
-            lambda scores: parse(target, scores, model.labels, score=score),
+            lambda scores: parse(target, scores, model.labels, score=score, activation=read.activation),
             lambda done, total: None,
         )
         return resolved_layer, run_attribution(request, inputs)
@@ -81,8 +83,8 @@ class RecordedImage:
 
 
 def record_each(
-    model: Model, images: Iterable[Source], layer: Any
-) -> Iterator[tuple[Source, RecordedImage | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], layer: Any
+) -> Iterator[tuple[ImageInput, RecordedImage | CamlucidaError]]:
     """Yield a layer's output for one image after the other.
 
     An error of the layer is raised; an error of an image is yielded in its position.
@@ -90,16 +92,15 @@ def record_each(
     for source in images:
         try:
             with error_context(model, source):
-                image = load_image(source)
-                inputs, geometry = model.preprocessing(image)
+                loaded = load_input(model.preprocessing, source)
         except CamlucidaError as error:
             yield source, error
             continue
         with error_context(model, source):
-            resolved_layer, result = record_layer(model, inputs, layer)
+            resolved_layer, result = record_layer(model, loaded.inputs, layer)
             maps = result.at_layers[0][0].activations[0].float().cpu()
-            (prediction,) = top_predictions(result.output[0], model.labels)[:1]
-        yield source, RecordedImage(image, geometry, maps, resolved_layer.label, prediction)
+            (prediction,) = top_predictions(result.output[0], model.labels, result.activation)[:1]
+        yield source, RecordedImage(loaded.image, loaded.geometry, maps, resolved_layer.label, prediction)
 
 
 def validate_channel(channel: int, n_channels: int, layer: str) -> int:

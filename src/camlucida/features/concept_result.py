@@ -19,7 +19,7 @@ from camlucida.errors import CamlucidaError, MethodError
 from camlucida.features.factorise import MAX_STEPS
 from camlucida.maps import to_image_grid
 from camlucida.render.concepts import MAX_CONCEPTS, ConceptImage, LegendEntry, concept_page
-from camlucida.render.text import format_percent
+from camlucida.render.text import format_number, format_percent
 from camlucida.types import Geometry, Prediction
 
 PAPER = "Collins et al., ECCV 2018, eq. 1: minimise |A - W H| (Frobenius norm) with W, H >= 0"
@@ -101,7 +101,10 @@ class Concepts:
             LegendEntry(
                 f"Concept {k + 1}",
                 float(self.contributions[k]),
-                [(p.name, p.probability) for p in self.classes[k][:N_LEGEND_CLASSES]],
+                [
+                    (p.name, format_number(p.logit) if p.probability is None else format_percent(p.probability))
+                    for p in self.classes[k][:N_LEGEND_CLASSES]
+                ],
             )
             for k in range(n_drawn)
         ]

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated, top_predictions
+from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.request import one_layer
-from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.features.common import record_layer, shrink_geometry, shrink_image
 from camlucida.features.concept_result import Concepts
 from camlucida.features.factorise import N_STARTS, factorise
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.text import format_percent
@@ -34,15 +37,16 @@ N_CLASSIFIED_IMAGES = 8
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def concepts(
     model: Model | nn.Module | str,
-    images: Source | Iterable[Source],
+    images: ImageInput | Iterable[ImageInput],
     *,
     layer: LayerSpec = None,
     k: Count = 6,
     seed: Seed = 0,
     starts: Count = N_STARTS,
-    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
+    progress: Callable[[ImageInput, CamlucidaError | None], None] | None = None,
 ) -> Concepts:
     """Factorise a layer's activations on images into k concepts (Deep Feature Factorisation).
 
@@ -64,8 +68,9 @@ def concepts(
     Raises:
         MethodError: If there is no image, `k` is too large, or more than half of the activations' energy is negative.
     """
-    one_layer(layer, "concepts are factors of")
     wrapped = as_model(model)
+    layer = layer_names(wrapped.network, layer)
+    one_layer(layer, "concepts are factors of")
     recorded: list[_ImageActivations] = []
     failed: list[tuple[str, CamlucidaError]] = []
     for image, outcome in _record_each(wrapped, _sources(images), layer):
@@ -86,6 +91,8 @@ def concepts(
     shapes = [entry.maps.shape[1:] for entry in recorded]
     parts = np.split(factors.weights, np.cumsum([h * w for h, w in shapes])[:-1])
     vectors = torch.from_numpy(factors.components).float()
+    activation = output_activation(wrapped)
+    activation.check_classes()
     sizes = factors.weights.sum(0) * factors.components.sum(1)
     return Concepts(
         vectors=vectors,
@@ -94,7 +101,8 @@ def concepts(
         ),
         contributions=torch.from_numpy(sizes / sizes.sum()).float(),
         classes=tuple(
-            top_predictions(scores, wrapped.labels) for scores in _concept_scores(wrapped, recorded, vectors)
+            top_predictions(scores, wrapped.labels, activation)
+            for scores in _concept_scores(wrapped, recorded, vectors)
         ),
         error=factors.error,
         negative_fraction=negative_fraction,
@@ -122,21 +130,22 @@ class _ImageActivations:
     label: str
 
 
-def _sources(images: Any) -> Iterable[Source]:
+def _sources(images: Any) -> Iterable[ImageInput]:
     single_types = (str, os.PathLike, bytes, bytearray, Image.Image, np.ndarray)
-    return [images] if isinstance(images, single_types) or hasattr(images, "read") else iterated(images)
+    is_single = isinstance(images, single_types) or hasattr(images, "read") or getattr(images, "ndim", 4) == 3
+    return [images] if is_single else iterated(images)
 
 
 def _record_each(
-    model: Model, images: Iterable[Source], layer: Any
-) -> Iterator[tuple[Source, _ImageActivations | CamlucidaError]]:
+    model: Model, images: Iterable[ImageInput], layer: Any
+) -> Iterator[tuple[ImageInput, _ImageActivations | CamlucidaError]]:
     """Yield the layer's output for each image; errors of the layer are raised, errors of an image are yielded."""
     n_kept = 0
     for source in images:
         try:
             with error_context(model, source):
-                image = load_image(source)
-                inputs, geometry = model.preprocessing(image)
+                loaded = load_input(model.preprocessing, source)
+                image, inputs, geometry = loaded.image, loaded.inputs, loaded.geometry
         except CamlucidaError as error:
             yield source, error
             continue

@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model, iterated
+from camlucida.attribution.load_input import ImageInput
 from camlucida.attribution.request import one_layer
-from camlucida.data.images import Source
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.features.common import (
@@ -27,11 +28,12 @@ from camlucida.features.common import (
     shrink_image,
     validate_channel,
 )
+from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
 from camlucida.render.contact_sheet import Tile, contact_sheet
-from camlucida.render.text import format_number
+from camlucida.render.text import format_confidence, format_number
 from camlucida.types import Geometry, Prediction
 
 
@@ -97,7 +99,8 @@ class TopImages:
                 item.image,
                 (to_image_grid(item.map, item.geometry) / (maximum if maximum > 0 else 1)).clamp(0, 1).numpy(),
                 item.source,
-                f"{format_number(item.strength)} · {item.predicted.name} {item.predicted.probability:.0%}",
+                f"{format_number(item.strength)} · {item.predicted.name} "
+                f"{format_confidence(item.predicted.probability, item.predicted.logit)}",
             )
             for item in items
         ]
@@ -121,14 +124,15 @@ class TopImages:
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def top_images(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     channel: int,
     layer: LayerSpec = None,
     n: Count = N_SHEET_IMAGES,
-    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
+    progress: Callable[[ImageInput, CamlucidaError | None], None] | None = None,
 ) -> TopImages:
     """Return the n images with the highest activation of a channel.
 
@@ -143,8 +147,9 @@ def top_images(
     Raises:
         LayerError: If the layer has no such channel.
     """
-    one_layer(layer, "a channel belongs to")
     wrapped = as_model(model)
+    layer = layer_names(wrapped.network, layer)
+    one_layer(layer, "a channel belongs to")
     heap: list[tuple[float, int, TopImage]] = []
     failed: list[tuple[str, CamlucidaError]] = []
     n_read, channels, layer_label = 0, 0, ""
@@ -166,7 +171,7 @@ def top_images(
     return TopImages(ordered, channel, channels, layer_label, wrapped.name, n_read, tuple(failed))
 
 
-def _to_top_image(image: Source, recorded: RecordedImage, channel: int) -> TopImage:
+def _to_top_image(image: ImageInput, recorded: RecordedImage, channel: int) -> TopImage:
     """Return the channel's activation on an image.
 
     Raises:

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.load_input import ImageInput
 from camlucida.attribution.request import several_layers
-from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, LayerError, MethodError
 from camlucida.features.common import N_SHEET_IMAGES, RecordedImage, record_each, validate_channel
+from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.types import Geometry, Prediction
 
@@ -130,20 +132,21 @@ class ChannelTopImages:
         self.layer, self.channels = recorded.layer, len(recorded.maps)
         self.kept = max(1, min(self.kept, self._room // max(1, 2 * recorded.maps.numel())))
         shape = (self.channels, self.kept)
-        self._strengths = torch.full(shape, -torch.inf)
+        self._strengths = torch.full(shape, -torch.inf, dtype=torch.float32)
         self._places = torch.full(shape, EMPTY_SLOT)
-        self._sizes = torch.zeros(shape)
+        self._sizes = torch.zeros(shape, dtype=torch.float32)
         self._maps = torch.zeros((*shape, *recorded.maps.shape[1:]), dtype=torch.float16)
 
 
+@plain_arithmetic()
 def channel_top_images(
     model: Model | nn.Module | str,
-    images: Iterable[Source],
+    images: Iterable[ImageInput],
     *,
     layer: Any = None,
     n: int = N_SHEET_IMAGES,
     max_bytes: int = MAX_BYTES,
-    progress: Callable[[Source, CamlucidaError | None], None] | None = None,
+    progress: Callable[[ImageInput, CamlucidaError | None], None] | None = None,
 ) -> ChannelTopImages:
     """Return the n images with the highest activation of every channel of a layer.
 
@@ -161,9 +164,10 @@ def channel_top_images(
     """
     if n < 1:
         raise MethodError(f"n must be 1 or more images per channel, not {n}.")
+    wrapped = as_model(model)
+    layer = layer_names(wrapped.network, layer)
     if several_layers(layer):
         raise LayerError(f"a channel belongs to one layer, not to {layer!r}.")
-    wrapped = as_model(model)
     result = ChannelTopImages(wrapped, n, max_bytes)
     for index, (image, outcome) in enumerate(record_each(wrapped, images, layer)):
         error = outcome if isinstance(outcome, CamlucidaError) else None

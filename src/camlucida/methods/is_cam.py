@@ -42,7 +42,7 @@ def is_cam(
     baseline      score that is subtracted: "black", the score of an input of zeros, or "none"
     returns       (b, h, w)           signed; the paper shows its positive part
     """
-    steps = torch.arange(1, n + 1)
+    steps = torch.arange(1, n + 1, dtype=torch.float32)
     strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n
     masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
 

@@ -50,7 +50,7 @@ def lime(
     returns       (b, H, W)           signed, in units of the score; constant within a segment
     """
     labels, n_segments = segment_images(inputs, superpixels, segments)
-    patterns = torch.rand(n, n_segments, generator=generator(seed)) < 0.5
+    patterns = torch.rand(n, n_segments, generator=generator(seed), dtype=torch.float32) < 0.5
     patterns[0] = True
     key = ("lime", n, segments, superpixels, infill, seed)
     scores = score_inputs(show_segments(inputs, labels, patterns, infill), n, shared=key).double().cpu()

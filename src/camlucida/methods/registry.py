@@ -41,6 +41,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.errors import MethodError, nearest
 from camlucida.options import check_all, options_of
 from camlucida.types import Display, Map
@@ -105,6 +106,7 @@ class Method:
     map_size: MapSize
     display: Display
 
+    @plain_arithmetic()
     def __call__(self, *args: Any, **options: Any) -> Map:
         return self.function(*args, **self.with_options(options))
 

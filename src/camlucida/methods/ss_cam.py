@@ -41,7 +41,7 @@ def ss_cam(
     returns       (b, h, w)           signed; the paper shows its positive part
     """
     size = (inputs.shape[-2], inputs.shape[-1])
-    noise_samples = noise * torch.randn((n, 1, *size), generator=generator(seed))
+    noise_samples = noise * torch.randn((n, 1, *size), generator=generator(seed), dtype=torch.float32)
     masks = channel_masks(activations, size)
 
     def masked(indices: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from camlucida.metrics.average_drop import masked, minmax_scale
 from camlucida.metrics.common.perturbation import Predict, probability
 from camlucida.metrics.common.ranking import is_rankable
 from camlucida.metrics.registry import MetricOutput, metric, preset
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 NAMES = ("adcc", "adcc_coherency", "adcc_complexity")
 
@@ -32,6 +33,7 @@ def adcc(
     target: int,
     predict: Predict,
     explain: Callable[[Tensor], Tensor],
+    activation: OutputActivation = MULTICLASS,
 ) -> dict[str, float]:
     """Compute the harmonic mean of coherency, 1 - complexity and 1 - average drop.
 
@@ -45,6 +47,7 @@ def adcc(
         target: The explained class.
         predict: Computes class scores of modified inputs.
         explain: Computes maps of other inputs for the same class.
+        activation: How class scores become probabilities.
 
     Returns:
         Three numbers in [0, 1]. `adcc`: higher is better. `adcc_coherency`: (r + 1) / 2 with r the Pearson
@@ -58,8 +61,10 @@ def adcc(
     saliency = minmax_scale(relevance)
     masked_input = masked(inputs, saliency)
     coherence, complexity = coherency(saliency, explain, masked_input), float(saliency.double().mean())
-    before = float(probability(logits, target))
-    after = float(probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target))
+    before = float(probability(logits, target, activation))
+    after = float(
+        probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target, activation)
+    )
     retained = 1 - max(0.0, before - after) / before if before else 0.0
     return dict(zip(NAMES, (harmonic_mean(coherence, 1 - complexity, retained), coherence, complexity), strict=True))
 

@@ -9,6 +9,7 @@ from camlucida.errors import MetricError
 from camlucida.metrics.common.perturbation import Predict, cell_sums, probability
 from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 REGION_SIDE_FRACTION = 9 / 224
 """Side of a region as a fraction of the shorter image side: the paper's 9 pixels of 224."""
@@ -29,6 +30,7 @@ def aopc(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     regions: int = 100,
     at_once: int = 4,
@@ -47,6 +49,7 @@ def aopc(
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
         random: Generator for the noise and for the order of equal values.
+        activation: How class scores become probabilities.
         regions: Number of regions that are removed; a region has 9 x 9 pixels on an input of 224, and a side in
             proportion on other inputs.
         at_once: Number of regions that are removed between two evaluations.
@@ -78,7 +81,9 @@ def aopc(
         removed = order < counts[indices % len(counts)][:, None, None]
         return torch.where(removed[:, None], noise[indices // len(counts)], inputs)
 
-    probabilities = probability(predict(variants, len(counts) * draws), target).reshape(draws, len(counts)).mean(0)
+    probabilities = (
+        probability(predict(variants, len(counts) * draws), target, activation).reshape(draws, len(counts)).mean(0)
+    )
     curve = probabilities[0] - probabilities
     return Score(float(curve.mean()), curve)
 

@@ -14,6 +14,7 @@ from camlucida.metrics.common.perturbation import Predict, probability
 from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
 from camlucida.metrics.road import both_orders
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
 @metric(
@@ -31,6 +32,7 @@ def arcc(
     predict: Predict,
     explain: Callable[[Tensor], Tensor],
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     fractions: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
     noise: float = ROAD_NOISE,
@@ -46,6 +48,7 @@ def arcc(
         predict: Computes class scores of modified inputs.
         explain: Computes maps of other inputs for the same class.
         random: Generator for the noise and for the order of equal values.
+        activation: How class scores become probabilities.
         fractions: Fractions of the pixels that are removed, between 0 and 1.
         noise: Standard deviation of the noise added to imputed pixels, as a fraction of the range from black to white.
 
@@ -62,5 +65,5 @@ def arcc(
     order = ranks(relevance, random).to(inputs.device)
     remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
     morf, lerf = both_orders(predict, remove, order, removed_fractions)
-    gap = float((probability(lerf, target) - probability(morf, target)).mean())
+    gap = float((probability(lerf, target, activation) - probability(morf, target, activation)).mean())
     return harmonic_mean(coherence, 1 - float(saliency.double().mean()), min(1.0, max(0.0, gap)))

@@ -11,6 +11,7 @@ from camlucida.errors import MetricError
 from camlucida.metrics.common.perturbation import Predict, probability
 from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric, preset
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 NAMES = ("average_drop", "average_increase", "average_gain")
 
@@ -33,6 +34,7 @@ def average_drop(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     mask: Literal["soft", "top"] = "soft",
     fraction: float = 0.5,
@@ -54,6 +56,7 @@ def average_drop(
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
         random: Generator for the order of equal values.
+        activation: How class scores become probabilities.
         mask: "soft": the map scaled to [0, 1]; "top": 1 for the largest values, 0 elsewhere.
         fraction: Fraction of the pixels that "top" keeps.
         on: What removed pixels become. "input": 0 in the network input, the mean colour; "pixels": black.
@@ -69,9 +72,11 @@ def average_drop(
     if not is_rankable(relevance):
         return dict.fromkeys(NAMES, float("nan"))
     saliency = minmax_scale(relevance) if mask == "soft" else _top_mask(relevance, mask, fraction, random)
-    before = float(probability(logits, target))
+    before = float(probability(logits, target, activation))
     masked_input = masked(inputs, saliency, _background(on, black_level))
-    after = float(probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target))
+    after = float(
+        probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target, activation)
+    )
     drop = max(0.0, before - after) / before if before else float("nan")
     gain = max(0.0, after - before) / (1 - before) if before < 1 else 0.0
     return dict(zip(NAMES, (drop, float(after > before), gain), strict=True))

@@ -36,7 +36,7 @@ def centre_offset(display_map: Tensor, region: Tensor) -> dict[str, float]:
     if not float(total) > 0 or not float(area) > 0 or not bool(weights.isfinite().all()):
         return {"centre_offset": float("nan"), "centre_offset_x": float("nan"), "centre_offset_y": float("nan")}
     height, width = display_map.shape
-    y, x = (torch.arange(n, device=display_map.device) + 0.5 for n in (height, width))
+    y, x = (torch.arange(n, device=display_map.device, dtype=torch.float32) + 0.5 for n in (height, width))
     down, across = (
         float((weights.sum(axis) * positions).sum() / total - (region.double().sum(axis) * positions).sum() / area)
         for axis, positions in ((1, y), (0, x))

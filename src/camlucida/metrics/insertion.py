@@ -8,6 +8,7 @@ from torch import Tensor
 from camlucida.metrics.common.perturbation import Predict
 from camlucida.metrics.common.perturbation_curve import curve_scores
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
 @metric(
@@ -28,6 +29,7 @@ def insertion(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     step: int | None = None,
     steps: int = 28,
@@ -45,6 +47,7 @@ def insertion(
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
         random: Generator for the order of equal values.
+        activation: How class scores become probabilities.
         step: Number of pixels per step; None: `steps` equal parts.
         steps: Number of parts if `step` is None.
         infill: The image into which pixels are inserted: gaussian, zeros, black, mean, rise_blur, road.
@@ -64,6 +67,7 @@ def insertion(
         black_level,
         predict,
         random,
+        activation,
         step=step,
         steps=steps,
         infill=infill,

@@ -29,4 +29,4 @@ def mask_iou(display_map: Tensor, mask: Tensor, *, threshold: float = 0.15, regi
     if not is_rankable(display_map) or not bool(mask.any()):
         return float("nan")
     predicted = largest_region(threshold_map(display_map, threshold), region)
-    return float((predicted & mask).sum() / (predicted | mask).sum())
+    return int((predicted & mask).sum()) / int((predicted | mask).sum())

@@ -48,7 +48,11 @@ def max_sensitivity(
     if not norm > 0:
         return float("nan")
     copies = noisy_copies(
-        inputs, pixel_scale, random, n, lambda draw, shape: (2 * torch.rand(shape, generator=draw) - 1) * r
+        inputs,
+        pixel_scale,
+        random,
+        n,
+        lambda draw, shape: (2 * torch.rand(shape, generator=draw, dtype=torch.float32) - 1) * r,
     )
     distances = (explain_batches(explain, copies).double() - relevance.double()).flatten(1).norm(dim=1)
     return float(distances.max() / norm)

@@ -45,7 +45,11 @@ def noise_stability(
         -1 to 1; 1 if the ranking of positions does not change. NaN if one of the maps is constant.
     """
     copies = noisy_copies(
-        inputs, pixel_scale, random, n, lambda draw, shape: torch.randn(shape, generator=draw) * noise
+        inputs,
+        pixel_scale,
+        random,
+        n,
+        lambda draw, shape: torch.randn(shape, generator=draw, dtype=torch.float32) * noise,
     )
     maps = explain_batches(explain, copies)
     return float(spearman(relevance.expand_as(maps), maps).mean())

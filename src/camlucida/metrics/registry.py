@@ -30,6 +30,7 @@ The model:
 - `inputs` `(c, H, W)`: the network input.
 - `logits` `(k,)`: the class scores.
 - `target`: the explained class, an int.
+- `activation`: an `OutputActivation`, how class scores become probabilities.
 - `predict(variants, n)`: class scores `(n, k)` of modified inputs; `variants` maps indices `(n,)` to inputs
   `(n, c, H, W)`.
 - `explain(inputs)`: maps `(n, H, W)` of other inputs `(n, c, H, W)` by the same method for the same class.
@@ -48,6 +49,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.errors import MetricError, nearest
 from camlucida.options import shown
 
@@ -67,7 +69,9 @@ GROUND_TRUTH_INPUTS = SCENE_INPUTS | {
 MAP_INPUTS = frozenset({"display_map", "relevance", "signed", "raw", "explain", "explain_class"})
 """Inputs that depend on the explainer."""
 METRIC_INPUTS = (
-    GROUND_TRUTH_INPUTS | MAP_INPUTS | {"inputs", "logits", "target", "predict", "pixel_scale", "black_level", "random"}
+    GROUND_TRUTH_INPUTS
+    | MAP_INPUTS
+    | {"inputs", "logits", "target", "activation", "predict", "pixel_scale", "black_level", "random"}
 )
 """All inputs that a metric may declare."""
 
@@ -140,6 +144,7 @@ class Metric:
     deviation: str
     aliases: tuple[str, ...] = ()
 
+    @plain_arithmetic()
     def __call__(self, *inputs: Any, **options: Any) -> dict[str, Score]:
         """Compute all numbers of the metric, by name."""
         result = self.function(*inputs, **options)

@@ -11,6 +11,7 @@ from camlucida.metrics.common.infill import ROAD_NOISE, RemovePixels, check_frac
 from camlucida.metrics.common.perturbation import Predict, probability
 from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 NAMES = ("road_morf", "road_lerf", "road_gap", "road_morf_accuracy", "road_lerf_accuracy", "road_gap_accuracy")
 
@@ -38,6 +39,7 @@ def road(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     fractions: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
     noise: float = ROAD_NOISE,
@@ -56,6 +58,7 @@ def road(
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
         random: Generator for the noise and for the order of equal values.
+        activation: How class scores become probabilities.
         fractions: Fractions of the pixels that are removed, between 0 and 1.
         noise: Standard deviation of the noise added to imputed pixels, as a fraction of the range from black to white.
         lerf_keeps: Whether in LeRF the fractions are those that are kept, as in the authors' code.
@@ -72,16 +75,23 @@ def road(
         return {name: Score(float("nan")) for name in NAMES}
     order = ranks(relevance, random).to(inputs.device)
     remove = pixel_remover(inputs, "road", pixel_scale=pixel_scale, black_level=black_level, random=random, noise=noise)
-    return dict(zip(NAMES, _scores(order, remove, target, predict, removed_fractions, lerf_keeps), strict=True))
+    scores = _scores(order, remove, target, activation, predict, removed_fractions, lerf_keeps)
+    return dict(zip(NAMES, scores, strict=True))
 
 
 def _scores(
-    order: Tensor, remove: RemovePixels, target: int, predict: Predict, fractions: Sequence[float], lerf_keeps: bool
+    order: Tensor,
+    remove: RemovePixels,
+    target: int,
+    activation: OutputActivation,
+    predict: Predict,
+    fractions: Sequence[float],
+    lerf_keeps: bool,
 ) -> list[Score]:
     morf, lerf = both_orders(predict, remove, order, fractions, lerf_keeps=lerf_keeps)
     curves = []
     for evaluate_scores in (
-        lambda scores: probability(scores, target),
+        lambda scores: probability(scores, target, activation),
         lambda scores: (scores.argmax(1) == target).double().cpu(),
     ):
         morf_values, lerf_values = evaluate_scores(morf), evaluate_scores(lerf)

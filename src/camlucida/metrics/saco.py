@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from camlucida.errors import MetricError
 from camlucida.metrics.common.perturbation import Predict, probability, relevance_and_drops
 from camlucida.metrics.common.ranking import is_rankable, ranks
 from camlucida.metrics.registry import MetricOutput, metric
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
 @metric(
@@ -25,6 +28,7 @@ def saco(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation = MULTICLASS,
     *,
     groups: int = 10,
     infill: str = "mean",
@@ -43,6 +47,7 @@ def saco(
         black_level: `(c, 1, 1)` a black pixel in units of the network input.
         predict: Computes class scores of modified inputs.
         random: Generator for the order of equal values.
+        activation: How class scores become probabilities.
         groups: Number of groups, with the same number of pixels each.
         infill: What replaces removed pixels: mean, zeros, black, gaussian, rise_blur, road.
 
@@ -71,7 +76,7 @@ def saco(
         cells=ranks(relevance, random) * groups // relevance.numel(),
         removed=torch.eye(groups, dtype=torch.bool),
         infill=infill,
-        read=probability,
+        read=partial(probability, activation=activation),
     )
     first, second = torch.triu_indices(groups, groups, offset=1)
     differences = group_relevance[first] - group_relevance[second]

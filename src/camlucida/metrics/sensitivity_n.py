@@ -66,7 +66,11 @@ def sensitivity_n(
         return Score(float("nan"))
     grid = grid_cells(relevance.shape, cells)
     n_cells = cells * cells
-    counts = torch.logspace(0, torch.tensor(0.8 * n_cells).log10().item(), sizes).round().long()
+    counts = (
+        torch.logspace(0, torch.tensor(0.8 * n_cells, dtype=torch.float32).log10().item(), sizes, dtype=torch.float32)
+        .round()
+        .long()
+    )
     removed = torch.zeros((sizes, samples, n_cells), dtype=torch.bool)
     for subset, size in zip(removed.flatten(0, 1), counts.repeat_interleave(samples), strict=True):
         subset[torch.randperm(n_cells, generator=random)[:size]] = True

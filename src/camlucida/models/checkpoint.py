@@ -252,10 +252,10 @@ def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Co
             f"a last layer for {len(weight):,} classes cannot be explained: 1 to {MAX_CLASSES:,} are supported."
         )
     if isinstance(head, nn.Linear):
-        return nn.Linear(head.in_features, len(weight), head.bias is not None)
+        return nn.Linear(head.in_features, len(weight), head.bias is not None, dtype=head.weight.dtype)
     if head.kernel_size != (1, 1) or head.groups != 1:
         return None
-    return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None)
+    return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None, dtype=head.weight.dtype)
 
 
 def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
@@ -274,6 +274,8 @@ def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
     labels = _labels(notes.get("classes", ""), model.labels, name)
     try:
         preprocess = check_recorded_size(make_preprocessing(model.preprocessing, **numbers))
+        if not preprocess.is_photographic:
+            raise ModelError(f"mean and std have {len(preprocess.mean)} numbers, but a file may set 1 or 3 channels.")
     except ModelError as error:
         raise ModelError(f"the metadata of {name} cannot be used: {error}") from None
     return replace(model, preprocessing=preprocess, labels=labels)

@@ -36,7 +36,10 @@ def fetch_file(url: str, *, model_name: str, megabytes: float | None = None) -> 
         return path
     size = f", {megabytes:.0f} MB" if megabytes else ""
     need = f"{model_name} needs its pretrained weights ({name}{size}), which are not on this machine"
-    advice = f"Try `camlucida demo` or --model toybox, which need no download, or put the file at {path}."
+    advice = (
+        f"Put the file at {path}, or load weights that are on this machine: --model FILE --arch "
+        f"{model_name.partition('@')[0]}. `camlucida demo` and --model toybox need no download."
+    )
     host = urlparse(url).hostname or ""
     if not is_reachable(host):
         raise ModelError(f"{need}, and {host} cannot be reached. {advice}")

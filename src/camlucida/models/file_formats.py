@@ -18,7 +18,11 @@ MAX_HEADER_BYTES = 100_000_000
 MAX_PICKLE_BYTES = 16_000_000
 """Largest part of a pickle that is searched for class names."""
 
+FOREIGN_SUFFIXES = (".onnx", ".keras", ".h5", ".hdf5", ".tflite", ".pb", ".pt2", ".ptl", ".torchscript")
+"""Suffixes of files with a network that cannot be loaded; a missing file with one of them is called missing."""
+
 ADVICE_SAVE = "In the program that wrote it: torch.save(network.state_dict(), 'weights.pth')."
+ADVICE_TORCHSCRIPT = "Without that program: torch.save(torch.jit.load(file).state_dict(), 'weights.pth')."
 ADVICE_FETCH = "Download it again"
 ADVICE_UNPACK = "Unpack it and pass the checkpoint in it."
 ADVICE_CONVERT = "Convert it to PyTorch first, and save the state_dict."
@@ -104,11 +108,11 @@ def _archive_format(path: Path) -> tuple[str, str] | None:
     basenames = {name.rpartition("/")[2] for name in names}
     if "archive_format" in basenames or "serialized_exported_program.json" in basenames:
         return "an exported program (torch.export, .pt2)", ADVICE_SAVE
-    if "constants.pkl" in basenames:
-        return "a TorchScript archive (torch.jit.save)", ADVICE_SAVE
+    if "constants.pkl" in basenames or "bytecode.pkl" in basenames or any("/code/" in f"/{name}" for name in names):
+        return "a TorchScript archive (torch.jit.save)", f"{ADVICE_SAVE} {ADVICE_TORCHSCRIPT}"
     if "data.pkl" in basenames:
         return None
-    if "model.weights.h5" in basenames:
+    if "model.weights.h5" in basenames or {"metadata.json", "config.json"} <= basenames:
         return "a Keras model (.keras)", ADVICE_CONVERT
     if names and all(name.endswith(".npy") for name in names):
         return (

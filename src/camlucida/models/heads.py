@@ -118,7 +118,7 @@ def _ends_in_average(network: nn.Module, probe: Tensor) -> bool:
     handles.append(head.register_forward_pre_hook(lambda _, inputs: head_inputs.append(inputs[0])))
     try:
         generator = torch.Generator().manual_seed(0)
-        network(torch.randn(probe.shape, generator=generator))
+        network(torch.randn(probe.shape, generator=generator, dtype=torch.float32))
     finally:
         for handle in handles:
             handle.remove()

@@ -8,17 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
+from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
-from camlucida.models.file_formats import has_index
+from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
-from camlucida.models.preprocessing import make_preprocessing
+from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.models.wrappers import wrapper_message
 from camlucida.options import shown
+from camlucida.tasks import Task
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
@@ -36,6 +41,9 @@ def load(
     labels: Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
     trust_code: bool = False,
+    task: Task | None = None,
+    probabilities: bool | None = None,
+    device: str | torch.device = AUTO,
     **preprocess: Any,
 ) -> Model:
     """Load a model by name or from a file.
@@ -56,6 +64,10 @@ def load(
         pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
             built as if the user had given it; by default a file may name only registered architectures.
+        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
+        probabilities: Whether the network's output holds probabilities; None to recognise it.
+        device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
+            are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
         **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
@@ -76,14 +88,19 @@ def load(
         raise ModelError(
             f"arch must be the name of an architecture, such as 'resnet18', not {type(architecture).__name__}."
         )
+    chosen = resolve_device(device)  # before weights are downloaded
     loader = _ModelLoader(trust_code)
     model = (
         loader.from_spec(requested, arch, pretrained)
         if isinstance(requested, str)
         else loader.from_file(os.fsdecode(requested), arch)
     )
+    if not (device == AUTO and _is_placed(model.network)):
+        model = replace(model, network=model.network.to(chosen))
     if preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
+    if task is not None or probabilities is not None:
+        model = replace(model, task=task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
@@ -95,6 +112,8 @@ def load_recorded(
     by: str,
     instead: str,
     trust_code: bool = False,
+    device: str | torch.device = AUTO,
+    **preprocess: Any,
 ) -> Model:
     """Return the model that a record names, such as the run.json of an evaluation.
 
@@ -106,20 +125,29 @@ def load_recorded(
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
         trust_code: Whether to accept any specification, as if the user had given it.
+        device: Where the network runs, as of `load`.
+        **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
     if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
-        return load(spec, arch=arch, labels=labels, trust_code=True)
+        return _checked(load(spec, arch=arch, labels=labels, trust_code=True, device=device, **preprocess))
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
         isinstance(spec, str)
         and "://" not in spec
         and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
     ):
-        return load(Path(spec), arch=name, labels=labels)
-    return load(architecture_named(spec, by=by, instead=instead), arch=name, labels=labels)
+        return _checked(load(Path(spec), arch=name, labels=labels, device=device, **preprocess))
+    known = architecture_named(spec, by=by, instead=instead)
+    return _checked(load(known, arch=name, labels=labels, device=device, **preprocess))
+
+
+def _checked(model: Model) -> Model:
+    """Return the model of a record. Raises `ModelError` for an input that is larger than a file may request."""
+    check_recorded_size(model.preprocessing)
+    return model
 
 
 def wrap(
@@ -127,28 +155,37 @@ def wrap(
     *,
     preprocess: Any = None,
     labels: Sequence[str] | str | Path | None = None,
-    layer: str | int | None = None,
+    layer: LayerSpec = None,
     output: Output = None,
+    task: Task | None = None,
+    probabilities: bool | None = None,
     name: str = "",
     **numbers: Any,
 ) -> Model:
-    """Make a model of an existing network. The network is never modified.
+    """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
 
     Args:
         network: The network.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
         labels: Class names in the order of the outputs, or a text file with one name per line.
-        layer: The default layer (called `target_layer` in pytorch-grad-cam); by default it is chosen automatically.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
+            network; by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
+        task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
+            classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
+            None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
+        probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
+            sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
-        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, mean and std, and
-        also
-            resize, fit and interpolation.
+        **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
+            fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
     if not isinstance(network, nn.Module):
-        raise ModelError(f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
+        raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)
-    return Model(network, preprocessing_, () if labels is None else class_names(labels), layer, output, name)
+    names = () if labels is None else class_names(labels)
+    default = layer_names(network, layer)
+    return Model(network, preprocessing_, names, default, output, name, task, probabilities)
 
 
 @dataclass(frozen=True)
@@ -205,6 +242,11 @@ class _ModelLoader:
         return _ModelLoader(True, (*self.parents, by)).from_spec(name, None, False)
 
 
+def _is_placed(network: nn.Module) -> bool:
+    """Return whether a network is on another device than the CPU, as a user's factory may have put it."""
+    return any(parameter.device.type != "cpu" for parameter in network.parameters())
+
+
 def _short_name(spec: str) -> str:
     """Return the folder name of a run, or the folder and file name of one of its files."""
     path = Path(spec).expanduser().absolute()
@@ -215,7 +257,7 @@ def _unknown_model_message(spec: str) -> str:
     source, colon, _ = spec.partition(":")
     if colon:
         return f"unknown source of models {source!r}.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
-    if "/" in spec or Path(spec).suffix in checkpoint.SUFFIXES or _is_folder(spec):
+    if "/" in spec or Path(spec).suffix.lower() in (*checkpoint.SUFFIXES, *FOREIGN_SUFFIXES) or _is_folder(spec):
         return _no_file_message(spec)
     hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
     if timm_models.is_known(spec):

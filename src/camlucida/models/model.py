@@ -9,8 +9,11 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
+from camlucida.layer_names import layer_names
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
+from camlucida.models.wrappers import wrapper_message
+from camlucida.tasks import Task, check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""
@@ -24,9 +27,15 @@ class Model:
         network: The network, which is never modified by this package.
         preprocessing: Converts an image to the network input.
         labels: Class names in the order of the outputs; may be empty.
-        layer: The default layer (called `target_layer` in pytorch-grad-cam); None to choose it automatically.
+        layer: The default layer (called `target_layer` in pytorch-grad-cam), by name or index; None to choose it
+            automatically. A module of the network is replaced by its name.
         output: Which part of the network's output contains the class scores.
         spec: The specification that it was loaded from, for records.
+        task: How class scores become probabilities: "multiclass" (softmax), "multilabel" or "binary" (sigmoid per
+            class), "regression" (a value without a probability); None to take it from the network's configuration or to
+            recognise it.
+        probabilities: Whether the network's output holds probabilities. None to recognise it; False to take the output
+            as scores in any case.
     """
 
     network: nn.Module
@@ -35,11 +44,20 @@ class Model:
     layer: str | int | None = None
     output: Output = None
     spec: str = ""
+    task: Task | None = None
+    probabilities: bool | None = None
 
     def __post_init__(self) -> None:
-        layer: Any = self.network
-        if not isinstance(layer, nn.Module):
-            raise ModelError(f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(layer).__name__}.")
+        network: Any = self.network
+        if message := wrapper_message(network):
+            raise ModelError(message)
+        if not isinstance(network, nn.Module):
+            raise ModelError(
+                f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(network).__name__}."
+            )
+        object.__setattr__(self, "layer", layer_names(network, self.layer))
+        check_task(self.task)
+        check_probabilities_flag(self.probabilities)
 
     @property
     def name(self) -> str:

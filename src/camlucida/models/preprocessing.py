@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from camlucida.errors import ImageError, ModelError
+from camlucida.options import shown
 from camlucida.types import Geometry
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
@@ -35,18 +37,19 @@ class Preprocessing:
 
     Attributes:
         size: `(height, width)` of the network input.
-        resize: With fit="crop", the length in pixels that the shorter side is resized to first; None for that of
-            `size`.
+        resize: With fit="crop", the length in pixels that the shorter side is resized to first, or `(height, width)` to
+            which the image is resized without keeping its aspect ratio; None for the shorter side of `size`.
         fit: "crop" resizes the shorter side and crops the centre (torchvision, timm); "squash" resizes both sides
             without keeping the aspect ratio; "letterbox" resizes the longer side and pads.
-        mean: Mean of each channel in [0, 1]; with one channel, the network input is grey.
+        mean: Mean of each channel in [0, 1]. With one channel, the network input is grey; with three, RGB; with any
+            other number, images are arrays with as many bands (multispectral images), see `bands`.
         std: Standard deviation of each channel in [0, 1].
         interpolation: Interpolation of the resize, which is antialiased.
         fill: Grey level of the letterbox padding in [0, 1].
     """
 
     size: tuple[int, int] = (224, 224)
-    resize: int | None = 256
+    resize: int | tuple[int, int] | None = 256
     fit: Fit = "crop"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -61,8 +64,9 @@ class Preprocessing:
         if sides[0] * sides[1] > MAX_PIXELS:
             raise ModelError(f"an input of {sides[0]:,} × {sides[1]:,} pixels is too large: at most {MAX_PIXELS:,}.")
         resize: Any = self.resize
-        if resize is not None and not _is_count(resize):
-            raise ModelError(f"resize must be a number of pixels, an integer of 1 or more, not {resize!r}.")
+        is_pair = isinstance(resize, tuple) and len(resize) == 2 and all(_is_count(side) for side in resize)
+        if resize is not None and not is_pair and not _is_count(resize):
+            raise ModelError(f"resize must be an integer of 1 or more, or (height, width), not {shown(resize)}.")
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -74,12 +78,46 @@ class Preprocessing:
             raise ModelError(f"fill must be between 0 and 1, not {self.fill!r}.")
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
-        """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image."""
+        """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image.
+
+        Raises:
+            ImageError: The network input has other channels than grey or RGB; `from_bands` takes arrays for it.
+        """
+        if not self.is_photographic:
+            raise ImageError(
+                f"the network input has {len(self.mean)} channels, so an RGB image does not fill it: pass an array "
+                f"(height, width, {len(self.mean)}) with one band per channel."
+            )
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return ((pixels - mean) / std).contiguous(), geometry
+
+    def record(self) -> dict[str, Any]:
+        """Return all fields with the types that JSON can represent."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def is_photographic(self) -> bool:
+        """Whether the network input is grey or RGB, so that it is made of images; else it is made of arrays."""
+        return len(self.mean) in (1, 3)
+
+    def from_bands(self, bands: NDArray[np.float32]) -> tuple[Tensor, Geometry]:
+        """Return the network input `(c, height, width)` of a multispectral image, and its geometry relative to it.
+
+        Every band is resized as a photograph is, but in float32, without rounding to 8 bits.
+
+        Args:
+            bands: `(h, w, c)` in [0, 1], one band per channel of the network input.
+        """
+        placed = [
+            self.resize_and_place(Image.fromarray(np.ascontiguousarray(band * 255)))
+            for band in np.moveaxis(bands, 2, 0)
+        ]
+        pixels = torch.stack([torch.from_numpy(np.array(view)) for view, _ in placed]) / 255
+        mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
+        return ((pixels - mean) / std).contiguous(), placed[0][1]
 
     def resize_and_place(self, image: Image.Image) -> tuple[Image.Image, Geometry]:
         """Return the resized and cropped or padded image before normalisation, and its geometry on the original."""
@@ -108,6 +146,8 @@ class Preprocessing:
         if self.fit == "letterbox":
             scale = min(w / width, h / height)
             return max(1, round(width * scale)), max(1, round(height * scale))
+        if isinstance(self.resize, tuple):
+            return self.resize[1], self.resize[0]
         short = self.resize or min(h, w)
         if width <= height:  # torchvision rounds the longer side down
             return short, max(int(short * height / width), 1)
@@ -139,7 +179,8 @@ def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
 
 def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
     """Return preprocessing read from a file, after checking that it does not request more memory than a file may."""
-    largest = max(*preprocess.size, preprocess.resize or 0)
+    resize = preprocess.resize if isinstance(preprocess.resize, tuple) else (preprocess.resize or 0,)
+    largest = max(*preprocess.size, *resize)
     if largest > MAX_RECORDED_SIDE:
         raise ModelError(
             f"a side of {largest:,} pixels exceeds the limit for values from files ({MAX_RECORDED_SIDE:,}). If it is "
@@ -152,6 +193,7 @@ def make_preprocessing(
     preprocess: Any = None,
     *,
     size: int | tuple[int, int] | None = None,
+    resize: int | tuple[int, int] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     **rest: Any,
@@ -161,31 +203,63 @@ def make_preprocessing(
     Args:
         preprocess: `weights.transforms()`, `Compose([Resize, CenterCrop, ToTensor, Normalize])`, a `Preprocessing`, or
             None.
-        size: `(height, width)` of the network input, or one number for a square.
-        mean: Mean of each channel in [0, 1].
+        size: `(height, width)` of the network input, or one number for a square. The `resize` of `preprocess` is scaled
+            with it, so that the network sees the same part of the image: 256 to 224 becomes 512 to 448.
+        resize: The length that the shorter side is resized to before the crop, or `(height, width)` to resize to
+            without keeping the aspect ratio.
+        mean: Mean of each channel in [0, 1]; any number of channels, see `Preprocessing`.
         std: Standard deviation of each channel in [0, 1].
-        **rest: Further fields of `Preprocessing`.
+        **rest: Further fields of `Preprocessing`: fit, interpolation and fill.
 
     Raises:
-        ModelError: If the transforms contain steps through which maps cannot be projected back.
+        ModelError: If a value is invalid, or the transforms contain steps through which maps cannot be projected back.
     """
-    base = _from_transforms(preprocess) if preprocess is not None else Preprocessing()
+    base = Preprocessing() if preprocess is None else _from_transforms(preprocess)
+    if preprocess is None and size is not None:
+        base = replace(base, resize=None)  # 256 belongs to 224 only
     changes: dict[str, Any] = dict(rest)
     if size is not None:
-        changes["size"] = (size, size) if isinstance(size, int) else tuple(size)
-        if preprocess is None and "resize" not in rest:
-            changes["resize"] = None
-    if mean is not None:
-        changes["mean"] = tuple(float(m) for m in mean)
-    if std is not None:
-        changes["std"] = tuple(float(s) for s in std)
+        changes["size"] = (size, size) if _is_count(size) else _as_tuple(size)
+    if resize is not None:
+        changes["resize"] = _as_tuple(resize)
+    for name, values in (("mean", mean), ("std", std)):
+        if values is not None:
+            changes[name] = tuple(float(v) if _is_number(v) else v for v in _listed(name, values))
     try:
         result = replace(base, **changes)
     except TypeError as error:
         raise ModelError(f"the preprocessing is not valid: {error}.") from None
-    if len(result.mean) != len(result.std) or len(result.mean) not in (1, 3):
-        raise ModelError(f"mean and std need 1 or 3 numbers each, but have {len(result.mean)} and {len(result.std)}.")
-    return result
+    if len(result.mean) != len(result.std) or not result.mean:
+        raise ModelError(
+            "mean and std need one number per channel of the network input each, but have "
+            f"{len(result.mean)} and {len(result.std)}."
+        )
+    return result if resize is not None or size is None else _with_scaled_resize(result, base)
+
+
+def _with_scaled_resize(preprocess: Preprocessing, base: Preprocessing) -> Preprocessing:
+    """Return preprocessing whose resized image is larger than its input by the same factor as that of `base`."""
+    if isinstance(base.resize, tuple):
+        (height, width), (base_height, base_width) = preprocess.size, base.size
+        sides = (round(base.resize[0] * height / base_height), round(base.resize[1] * width / base_width))
+        return replace(preprocess, resize=sides)
+    if base.resize is None:
+        return preprocess
+    return replace(preprocess, resize=round(base.resize * min(preprocess.size) / min(base.size)))
+
+
+def _as_tuple(value: Any) -> Any:
+    """Return a list or array of sides as a tuple of integers; other values, which are rejected later, as they are."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        return value
+    return tuple(int(side) if hasattr(side, "__index__") and not isinstance(side, bool) else side for side in value)
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    """Return the numbers of a sequence, array or tensor. Raises `ModelError` for other values."""
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) != 1:
+        raise ModelError(f"{name} must be a list with one number per channel, not {shown(values)}.")
+    return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
 def _from_transforms(transforms: Any) -> Preprocessing:
@@ -265,7 +339,7 @@ def _from_resize_and_crop(resize: Any, crop: Any) -> Preprocessing:
     size, crop_size = _pair(resize.size), None if crop is None else _pair(crop.size)
     if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
         if crop_size is not None and crop_size != size:
-            raise ModelError(f"Resize({size}) to a fixed shape followed by CenterCrop({crop_size}) is not supported.")
+            return Preprocessing(crop_size, size, "crop", interpolation=interpolation)
         return Preprocessing(size, None, "squash", interpolation=interpolation)
     if crop_size is None:
         raise ModelError(

@@ -68,8 +68,8 @@ def _check_weights(timm: Any, spec: str) -> None:
         return
     raise ModelError(
         f"timm:{spec} needs its pretrained weights ({hub}), which are not on this machine, and {HUB} cannot be "
-        "reached. Try `camlucida demo` or --model toybox, which need no download, or save the model in a folder on a "
-        "machine with network access and load it with timm:local-dir:/path."
+        f"reached. Load weights that are on this machine: --model FILE --arch timm:{spec.partition('.')[0]}, or "
+        "timm:local-dir:/path for a folder that timm saved. `camlucida demo` and --model toybox need no download."
     )
 
 

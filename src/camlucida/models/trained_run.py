@@ -88,6 +88,8 @@ def read_model_card(folder: Path) -> ModelCard:
 
 def _parse_preprocessing(record: Any) -> Preprocessing:
     lists = {key: tuple(record[key]) for key in ("size", "mean", "std")}
+    if isinstance(record.get("resize"), list):
+        lists["resize"] = tuple(record["resize"])
     preprocess = check_recorded_size(Preprocessing(**{**record, **lists}))
     if len(preprocess.mean) != 3 or len(preprocess.std) != 3:
         raise TypeError("mean and std must have three numbers each")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camlucida.evaluation.model_input import ModelInput
 from camlucida.reliability.position_test import blur_drops
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 MAX_RELATIVE_ENTROPY = 0.5
 """Predictions with a normalised entropy of at least this value count as guesses. Measured by
@@ -27,6 +28,8 @@ the middle, four in seven.
 @dataclass(frozen=True)
 class Confidence:
     """The distribution of the model's probabilities, without temperature scaling.
+
+    The alternatives are the classes; for one class of a multi-label network, its presence and its absence.
 
     Attributes:
         probability: Probability of the most probable class.
@@ -52,19 +55,25 @@ class Confidence:
         return self.unsure >= MAX_RELATIVE_ENTROPY
 
 
-def confidence(logits: Tensor) -> Confidence:
+def confidence(logits: Tensor, activation: OutputActivation = MULTICLASS, target: int | None = None) -> Confidence:
     """Compute the confidence of a prediction.
 
     Args:
         logits: Class scores `(k,)` of at least two classes.
+        activation: How they become probabilities.
+        target: The explained class of a multi-label network, whose classes do not exclude each other: its presence and
+            its absence are the two alternatives. None for the most probable class.
 
     Returns:
         Probability, margin and entropy of the prediction.
     """
-    probabilities = logits.detach().double().softmax(0)
+    probabilities = activation.probabilities(logits.detach().double())
+    if activation.task == "multilabel":
+        present = probabilities[int(logits.argmax()) if target is None else target]
+        probabilities = torch.stack([present, 1 - present])
     first, second = probabilities.topk(2).values.tolist()
     entropy = float(torch.special.entr(probabilities).sum())
-    return Confidence(first, first - second, math.exp(max(0.0, entropy)), len(logits))
+    return Confidence(first, first - second, math.exp(max(0.0, entropy)), len(probabilities))
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTe
     """
     height, width = model_input.inputs.shape[-2:]
     down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)
-    border = torch.ones(height, width)
+    border = torch.ones(height, width, dtype=torch.float32)
     border[down : height - down, across : width - across] = 0
     border_drop, middle_drop = blur_drops(model_input, torch.stack([border, 1 - border]))[0].tolist()
     border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0

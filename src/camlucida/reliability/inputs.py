@@ -12,23 +12,24 @@ from typing import Any
 import torch
 
 from camlucida.attribution.error_context import source_name
+from camlucida.attribution.load_input import Decoded, ImageInput, decode
 from camlucida.attribution.request import check_layer, one_layer
+from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Item
-from camlucida.data.images import Source, load_image
 from camlucida.errors import MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.layer_names import layer_names
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.seeds import check_seed
-from camlucida.target_specs import class_index
 from camlucida.types import ProgressCallback
 
 
 def metric_inputs_of(
     model: Model,
-    image: Source,
+    image: ImageInput,
     *,
     method: Any = "grad_cam",
     layer: Any = None,
@@ -58,14 +59,20 @@ def metric_inputs_of(
         CamlucidaError: As in `explain`.
         TargetError: If the target is not a class, or the network has a single output.
     """
-    name = name or source_name(image)
-    pil_image = load_image(image)
+    name, layer = name or source_name(image), layer_names(model.network, layer)
+    decoded: Any = decode(model.preprocessing, image)
     # Random choices are seeded by the name of the item. Arrays have no name, and files in different folders can
     # share one, so a checksum of the pixels is appended.
-    item = Item(pil_image, f"{name} {zlib.crc32(pil_image.tobytes()):08x}")
+    item = Item(decoded, f"{name} {zlib.crc32(_to_bytes(decoded)):08x}")
     model_input = prepare_input(model, item, None, seed=check_seed(seed))
+    activation = model_input.activation
+    if not activation.has_probabilities:
+        raise TargetError(f"trust tests the probability of a class, and there is none: {activation.describe()}.")
     if len(model_input.logits) < 2:
-        raise TargetError("trust compares the maps of several classes, and this network has a single output.")
+        raise TargetError(
+            "trust compares the maps of several classes, and this network has a single output. If it is a binary "
+            "classifier, name both classes: labels=[negative, positive]."
+        )
     if isinstance(method, list | tuple):
         raise MethodError(f"trust tests the map of one method, not {shown(method)}.")
     chosen_method = find(method)
@@ -78,6 +85,11 @@ def metric_inputs_of(
     model_input = dataclasses.replace(model_input, target=_class_index(target, model_input))
     raw = explainer.maps(model_input, model_input.inputs, torch.tensor([model_input.target]))[0]
     return MetricInputs(model_input, explainer, raw)
+
+
+def _to_bytes(decoded: Decoded) -> bytes:
+    """Return the values of an image, for a checksum."""
+    return decoded.cpu().numpy().tobytes() if isinstance(decoded, torch.Tensor) else decoded.tobytes()
 
 
 def _class_index(target: Any, model_input: ModelInput) -> int:

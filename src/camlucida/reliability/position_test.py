@@ -123,8 +123,10 @@ def blur_drops(
         weight = weights[indices.to(weights.device)]
         return inputs * (1 - weight) + infill * weight
 
-    after = model_input.predict(blurred, len(masks), progress=progress).double().log_softmax(1)[:, model_input.target]
-    before = model_input.logits.double().log_softmax(0)[model_input.target]
+    log_probabilities = model_input.activation.log_probabilities
+    scores = model_input.predict(blurred, len(masks), progress=progress).double()
+    after = log_probabilities(scores)[:, model_input.target]
+    before = log_probabilities(model_input.logits.double())[model_input.target]
     return (before - after).cpu(), infill[0].cpu()
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from camlucida._escaping import printable
 from camlucida._files import atomic_write, png, write_image
+from camlucida.maps import rgb_channels
 from camlucida.reliability.confidence import BorderTest, Confidence
 from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
@@ -248,7 +249,10 @@ def _similarity_record(similarity: ClassSimilarity) -> dict[str, Any]:
 
 
 def to_pixels(inputs: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Return the network input `(c, H, W)` as pixels `(H, W, 3)` in [0, 1], with the normalisation reversed."""
-    shift, scale = (torch.tensor(v)[:, None, None] for v in (mean, std))
+    """Return the network input `(c, H, W)` as pixels `(H, W, 3)` in [0, 1], with the normalisation reversed.
+
+    Channels are those of `rgb_channels`.
+    """
+    shift, scale = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (mean, std))
     pixels = (inputs.detach().cpu().float() * scale + shift).clamp(0, 1)
-    return pixels.expand(3, -1, -1).permute(1, 2, 0)
+    return rgb_channels(pixels).permute(1, 2, 0)

@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
-from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
 from camlucida.evaluation.model_input import ModelInput
+from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
 from camlucida.methods import Combined, find
 from camlucida.models.model import Model
@@ -41,9 +43,10 @@ from camlucida.types import ProgressCallback
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def trust(
     model: Model | nn.Module | str,
-    image: Source | Explanation,
+    image: ImageInput | Explanation,
     *,
     method: MethodSpec = "grad_cam",
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -80,14 +83,14 @@ def trust(
     """
     wrapped = as_model(model)
     request: dict[str, Any]
-    source: Source
+    source: ImageInput
     if isinstance(image, Explanation):
         if image.index is None:
             raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
         request = _request_of(image)
-        source, name = image.image, image.source
+        source, name = image.image if image.array is None else image.array, image.source
     else:
-        request = {"method": method, "layer": layer, "target": target}
+        request = {"method": method, "layer": layer_names(wrapped.network, layer), "target": target}
         source, name = image, source_name(image)
     with error_context(wrapped, source):
         return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
@@ -106,8 +109,8 @@ def _request_of(explanation: Explanation) -> dict[str, Any]:
 
 
 def trust_each(
-    model: Model | nn.Module | str, images: Iterable[Source], **kwargs: Any
-) -> Iterator[tuple[Source, Trust | CamlucidaError]]:
+    model: Model | nn.Module | str, images: Iterable[ImageInput], **kwargs: Any
+) -> Iterator[tuple[ImageInput, Trust | CamlucidaError]]:
     """Apply `trust` to many images, one after the other.
 
     Args:
@@ -128,7 +131,7 @@ def trust_each(
 
 def _run_tests(
     model: Model,
-    source: Source,
+    source: ImageInput,
     name: str,
     request: Mapping[str, Any],
     region: NDArray[np.bool_] | None,
@@ -137,8 +140,8 @@ def _run_tests(
     progress: ProgressCallback | None,
 ) -> Trust:
     """Run all tests of one map."""
-    image = load_image(source)
-    metric_inputs = metric_inputs_of(model, image, **request, seed=seed, progress=progress, name=name)
+    loaded = load_input(model.preprocessing, source)
+    metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
     position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
@@ -150,8 +153,8 @@ def _run_tests(
     return Trust(
         target=class_label(model_input.target, model.labels),
         predicted=class_label(int(model_input.logits.argmax()), model.labels),
-        probability=float(model_input.logits.softmax(0)[model_input.target]),
-        confidence=confidence(model_input.logits),
+        probability=float(model_input.activation.probabilities(model_input.logits)[model_input.target]),
+        confidence=confidence(model_input.logits, model_input.activation, model_input.target),
         position_test=position,
         border_test=border_test(model_input, None if position is None else position.highlighted),
         classes=classes,
@@ -163,7 +166,7 @@ def _run_tests(
         model=model.name,
         source=name,
         seed=seed,
-        image=image,
+        image=loaded.image,
         geometry=model_input.geometry,
         map=map_,
         input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),

@@ -48,12 +48,12 @@ class LegendEntry:
     Attributes:
         name: Name of the concept.
         fraction: Fraction of the total activation, in [0, 1].
-        classes: Names of classes with probabilities.
+        classes: Names of classes with their probabilities or values, as text.
     """
 
     name: str
     fraction: float
-    classes: Sequence[tuple[str, float]] = ()
+    classes: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -223,8 +223,8 @@ def _draw_entry(sheet: Sheet, x: float, y: float, number: int, entry: LegendEntr
     sheet.text(left, y, entry.name, BODY_PT, TEXT_COLOUR, bold=True)
     sheet.text(end, y + 1, f"{format_percent(entry.fraction)} of the activation", SMALL_PT, MUTED_COLOUR, "right")
     y += line_height(BODY_PT)
-    for name, probability in entry.classes:
+    for name, value in entry.classes:
         sheet.text(left, y, sheet.fit_name(name, SMALL_PT, end - left - 52), SMALL_PT, TEXT_COLOUR)
-        sheet.text(end, y, format_percent(probability), SMALL_PT, MUTED_COLOUR, "right")
+        sheet.text(end, y, value, SMALL_PT, MUTED_COLOUR, "right")
         y += line_height(SMALL_PT)
     return y

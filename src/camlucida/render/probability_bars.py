@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,13 +36,15 @@ class Bar:
 
     Attributes:
         name: Name of the class.
-        probability: Its probability, in [0, 1].
+        probability: Its probability, in [0, 1]; None where the task has none, which draws no bar.
+        value: The class score, which is written instead of a percentage.
         explained: Whether it is the explained class.
     """
 
     name: str
-    probability: float
+    probability: float | None
     explained: bool = False
+    value: float = math.nan
 
 
 def draw_label(sheet: Sheet, x: float, y: float, text: str) -> float:
@@ -51,7 +54,7 @@ def draw_label(sheet: Sheet, x: float, y: float, text: str) -> float:
 
 
 def draw_bars(sheet: Sheet, x: float, y: float, width: float, bars: Sequence[Bar]) -> float:
-    """Draw one line per class with name, bar and percentage, and return the y at which they end."""
+    """Draw one line per class with name, bar and percentage (or value), and return the y at which they end."""
     max_name_width = NAME_FRACTION * width
     names = [sheet.fit_name(bar.name, BODY_PT, max_name_width) for bar in bars]
     start = max((sheet.text_width(name, BODY_PT) for name in names), default=0) + 18
@@ -60,6 +63,10 @@ def draw_bars(sheet: Sheet, x: float, y: float, width: float, bars: Sequence[Bar
         ink, fill = (ACCENT_COLOUR, ACCENT_COLOUR) if bar.explained else (TEXT_COLOUR, QUIET_COLOUR)
         sheet.text(x, y, name, BODY_PT, ink, bold=bar.explained)
         middle = y + 0.68 * BODY_PT
+        if bar.probability is None:
+            sheet.text(x + width, y, format_number(bar.value), BODY_PT, ink, "right", bold=bar.explained)
+            y += ROW_PT
+            continue
         sheet.rectangle(x + start, middle - 4, track, 8, TRACK_COLOUR, radius=4)
         fraction = min(max(bar.probability, 0.0), 1.0) if np.isfinite(bar.probability) else 0.0
         if fraction * track >= 0.5:

@@ -135,6 +135,11 @@ def format_percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"
 
 
+def format_confidence(probability: float | None, value: float, decimals: int = 0) -> str:
+    """Return a probability such as 87%, or the value of a class that has none (regression), such as 3.21."""
+    return format_number(value) if probability is None else f"{probability:.{decimals}%}"
+
+
 def format_nats(drop: float) -> str:
     """Return a drop in nats with two decimals, never as -0.00."""
     return f"{round(drop, 2) + 0.0:.2f}"

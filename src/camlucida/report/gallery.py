@@ -60,6 +60,7 @@ def _row(
     evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None
 ) -> dict[str, Any]:
     image = evaluation.images[index]
+    has_probability = image.confidence == image.confidence  # a regression has none
     thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the annotated box", ["image"])]
     for method in methods:
         value = "" if main is None else _format_value(evaluation, main, method, index)
@@ -68,7 +69,7 @@ def _row(
             thumbnails.append(Thumbnail(uri, f"{method} on {image.name}: {value}", [method, value]))
     return {
         "name": image.name,
-        "predicted": f"{image.predicted} ({image.confidence:.0%})",
+        "predicted": f"{image.predicted} ({image.confidence:.0%})" if has_probability else image.predicted,
         "label": image.label,
         "correctness": {True: "correct", False: "wrong", None: ""}[image.correct],
         "shots": thumbnails,

@@ -98,7 +98,8 @@ def sentences(mistakes: Mistakes, calibration: Calibration | None) -> list[str]:
             f"Top-1 accuracy: {_format_rate(mistakes.accuracy)} on "
             f"{count_noun(len(mistakes.judged), 'labelled image')}; {count_noun(wrong, 'wrong prediction')}."
         )
-        texts.append(f"Top-5 accuracy: {_format_rate(mistakes.top5)}.")
+        if mistakes.top5 is not None:
+            texts.append(f"Top-5 accuracy: {_format_rate(mistakes.top5)}.")
         texts += [
             f"Most confused pair: {pair.label}, predicted as {pair.predicted} ({pair.count} of {pair.total} images)."
             for pair in mistakes.confusion.pairs(1)

@@ -135,7 +135,8 @@ def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) 
     """Yield the maps of the toybox network that was trained on random labels."""
     if type(inputs.model.network).__name__ != "ToyResNet":
         raise ModelError("the check 'labels' needs a network trained on random labels, which only toybox has.")
-    yield "random labels", 1.0, 0, inputs.maps(load("toybox:permuted"), method, inputs.classes)
+    permuted = load("toybox:permuted", device=inputs.inputs.device)
+    yield "random labels", 1.0, 0, inputs.maps(permuted, method, inputs.classes)
 
 
 CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]] = {

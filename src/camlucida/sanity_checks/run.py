@@ -9,14 +9,16 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model, iterated
+from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
-from camlucida.data.images import Source, load_image
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
-from camlucida.maps import pearson, spearman, upsample
+from camlucida.layer_names import layer_names
+from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.common.similarity import hog, ssim
 from camlucida.models.model import Model
@@ -31,9 +33,10 @@ SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
 
 
 @checked_arguments(MethodError)
+@plain_arithmetic()
 def sanity(
     model: Model | nn.Module | str,
-    images: Sequence[Source],
+    images: Sequence[ImageInput],
     *,
     methods: Sequence[MethodSpec] = ("grad_cam",),
     checks: Sequence[Check] = ("cascading", "random_logit"),
@@ -63,6 +66,7 @@ def sanity(
     """
     wrapped = as_model(model)
     images = list(iterated(images))
+    layer = layer_names(wrapped.network, layer)
     one_layer(layer, "the checks explain")
     for name, values in (("methods", methods), ("checks", checks)):
         if not isinstance(values, list | tuple) or not values:
@@ -127,15 +131,17 @@ def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
 
 def _to_pil(image: Tensor) -> Image.Image:
     """Return an image `(c, h, w)` in [0, 1] as RGB."""
-    pixels = (image.expand(3, -1, -1) if len(image) == 1 else image[:3]).permute(1, 2, 0)
+    pixels = rgb_channels(image).permute(1, 2, 0)
     return Image.fromarray((pixels * 255).round().byte().numpy())
 
 
-def _load_images(model: Model, images: Sequence[Source]) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
+def _load_images(
+    model: Model, images: Sequence[ImageInput]
+) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
     names, inputs, failures = [], [], []
     for number, image in enumerate(images, start=1):
         try:
-            inputs.append(model.preprocessing(load_image(image))[0])
+            inputs.append(load_input(model.preprocessing, image).inputs)
             name = source_name(image)
             names.append(f"{name} {number}" if name in names or not isinstance(image, str | os.PathLike) else name)
         except CamlucidaError as error:

@@ -12,12 +12,14 @@ import torch
 from camlucida.attribution.explain_request import versions
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError
+from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.heads import Head
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.models.preprocessing import Fit
 from camlucida.models.small_cnn import NAME
 from camlucida.models.trained_run import ModelCard, read_model_card
-from camlucida.options import Count, checked_arguments, shown
+from camlucida.options import Count, checked_arguments
 from camlucida.training.data_loading import BatchLoader
 from camlucida.training.initial_model import build_initial
 from camlucida.training.loop import TrainingCallback, TrainingJob, run_training
@@ -82,12 +84,13 @@ def train(
     head: Head = "linear",
     weights: str | Path | None = None,
     pretrained: bool = True,
-    size: Count | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit: Fit | None = None,
     boxes: str | Path | None = None,
     limit: Count | None = None,
     keep_epochs: bool = False,
     tensorboard: bool = False,
-    device: str | None = None,
+    device: str | torch.device = AUTO,
     trust_code: bool = False,
     save_every: float = SAVE_EVERY_S,
     progress: TrainingCallback | None = None,
@@ -107,13 +110,15 @@ def train(
             so that CAM applies.
         weights: A file with the weights of the backbone; by default the pretrained ones.
         pretrained: Whether to start from pretrained instead of random weights.
-        size: Side of the square network input in pixels; by default that of the weights.
+        size: Side of the square network input in pixels, or `(height, width)`; by default that of the weights.
+        fit: How an image is fitted to the network input: "crop", "squash" or "letterbox", see `Preprocessing`; by
+            default as for the weights. It is written into model.json, so that the trained model uses it, too.
         boxes: For a folder: a CSV file with bounding boxes, as for `open_dataset`.
         limit: Number of images, drawn at random; by default all (6000 scenes of the toybox).
         keep_epochs: Whether to keep the weights after every epoch, as epochs/001.safetensors, and those before the
             first.
         tensorboard: Whether to write the metrics for TensorBoard to tensorboard/ (extra `tensorboard`).
-        device: The device, such as cuda or cpu; by default the GPU if there is one.
+        device: As of `load`; by default the GPU if there is one.
         trust_code: Whether `arch` may be a run that names any architecture; see `load`.
         save_every: Interval in seconds between checkpoints within an epoch.
         progress: Called with epoch, batch, number of batches and loss after each step.
@@ -134,7 +139,7 @@ def train(
     training_settings = settings_of({"train": "head" if is_pretrained else "all", **settings})
     dataset, source = open_training_data(data, boxes, limit, training_settings.seed)
     data_split = split_dataset(dataset, training_settings.val, training_settings.seed)
-    torch_device = _device(device)
+    torch_device = resolve_device(device)
     with torch.random.fork_rng():
         model = build_initial(
             arch,
@@ -143,6 +148,7 @@ def train(
             weights=weights,
             pretrained=pretrained,
             size=size,
+            fit=fit,
             seed=training_settings.seed,
             trust_code=trust_code,
         )
@@ -182,19 +188,6 @@ def train(
     return Training(folder.path, data_split.remarks, arch)
 
 
-def _device(name: str | None) -> torch.device:
-    """Return the device of that name, by default the GPU if there is one. Raises `ModelError` if it is unusable."""
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
-    try:
-        device = torch.device(chosen)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(
-            f"no device {shown(chosen)} to train on: {' '.join(str(error).split())[:120]}. Use cpu, or leave it out."
-        ) from None
-    return device
-
-
 def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
     """Return everything that determines the weights; equal plans give equal weights."""
     return {
@@ -202,7 +195,7 @@ def _plan(card: ModelCard, model: Model) -> dict[str, Any]:
         "head": card.head,
         "data": card.data["hash"],
         "start": model.weights_hash,
-        "size": list(card.preprocessing.size),
+        **card.preprocessing.record(),
         "settings": {key: value for key, value in card.training.items() if key != "initial_weights"},
     }
 

@@ -3,7 +3,7 @@
 import { picture } from "../../api/pictures";
 import { fill, fresh, h } from "../../dom";
 import { unpack } from "../../maps/packed";
-import { percent, short } from "../../numbers";
+import { chance, short } from "../../numbers";
 import { lookOf, type Page } from "../../page";
 import { Task } from "../../parts/task";
 import { Own } from "../../view";
@@ -148,7 +148,7 @@ export class TopPictures {
   private tile(one: TopPicture): { element: HTMLElement; canvas: HTMLCanvasElement } {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const strength = short(one.strength);
-    const guess = `${one.predicted.name} ${percent(one.predicted.probability)}`;
+    const guess = `${one.predicted.name} ${chance(one.predicted)}`;
     const wrong = one.label !== null && one.label !== one.predicted.name ? `label ${one.label}` : "";
     const element = h(
       "button",

@@ -1,7 +1,7 @@
 // What the models predict, where there are several.
 
 import { fill, h } from "../../dom";
-import { percent } from "../../numbers";
+import { chance } from "../../numbers";
 import { bars } from "../../parts/bars";
 import type { Opinion } from "./wire";
 
@@ -16,8 +16,8 @@ export class Opinions {
     if (opinions.length < 2) return;
     const best = opinions.map((one) => one.predictions[0]!);
     const agree = new Set(best.map((guess) => guess.name)).size === 1;
-    const sure = opinions.map((one, i) => `${one.model} ${percent(best[i]!.probability)}`).join(", ");
-    const who = opinions.map((one, i) => `${one.model} predicts ${best[i]!.name} (${percent(best[i]!.probability)})`).join(", ");
+    const sure = opinions.map((one, i) => `${one.model} ${chance(best[i]!)}`).join(", ");
+    const who = opinions.map((one, i) => `${one.model} predicts ${best[i]!.name} (${chance(best[i]!)})`).join(", ");
     fill(
       this.element,
       h("h2", {}, "Predictions"),

@@ -1,7 +1,7 @@
 // What is found, in words: the headers of the grid, the lines under its maps, what a map is, what all have in common.
 
 import type { Explained } from "../../api/types";
-import { percent, sized } from "../../numbers";
+import { chance, sized } from "../../numbers";
 import { type Axis, differing } from "./cells";
 import { DEFAULT, type Found } from "./found";
 import type { Words } from "./grid";
@@ -17,7 +17,7 @@ export function heading(found: Found, axis: Axis, value: string, model?: string)
 
 function ofModel({ opinions }: Found, value: string): Words {
   const best = opinions.find((one) => one.model === value)?.predictions[0];
-  return best ? { title: value, below: `${best.name}, ${percent(best.probability)}` } : { title: value };
+  return best ? { title: value, below: `${best.name}, ${chance(best)}` } : { title: value };
 }
 
 function ofLayer({ pictured }: Found, value: string): Words {
@@ -32,7 +32,7 @@ function ofTarget({ opinions }: Found, value: string, model?: string): Words {
   const names = [...new Set(known.map((target) => target.name))];
   if (names.length !== 1) return { title: value, below: names.join(", ") };
   const guess = whose.length === 1 ? whose[0]!.predictions.find((one) => one.index === known[0]!.index) : undefined;
-  const below = [isRank(value) ? value : "", guess ? percent(guess.probability) : ""].filter(Boolean).join(", ");
+  const below = [isRank(value) ? value : "", guess ? chance(guess) : ""].filter(Boolean).join(", ");
   return below ? { title: names[0]!, below } : { title: names[0]! };
 }
 

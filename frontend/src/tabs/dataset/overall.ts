@@ -14,7 +14,7 @@ export function overall(found: Overall): HTMLElement[] {
       "div",
       { class: "figures" },
       within("correct", found.accuracy),
-      within("in the top 5", found.top5),
+      found.top5 && within("in the top 5", found.top5),
       c && figure(tenths(c.ece), "calibration error", chance!),
       figure(found.wrong.toLocaleString("en"), "wrong", `of ${counted(found.judged, "image")}`),
     ),

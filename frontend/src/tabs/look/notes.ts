@@ -2,7 +2,7 @@
 
 import type { Answer } from "../../api/types";
 import { h } from "../../dom";
-import { percent, short, sized } from "../../numbers";
+import { chance, short, sized } from "../../numbers";
 import type { Page } from "../../page";
 import type { HeatView } from "../../parts/heat";
 import { fieldOf } from "./fields";
@@ -24,7 +24,7 @@ export function headline(answer: Answer): HTMLElement {
     "p",
     { class: "headline" },
     h("b", {}, best.name),
-    ` ${percent(best.probability)}`,
+    ` ${chance(best)}`,
     answer.label !== null && h("span", { class: "soft" }, ` · true class: ${answer.label} `),
     right !== null && h("span", { class: right ? "right" : "wrong" }, right ? "✓ correct" : "✗ wrong"),
     answer.label !== null && right === null && h("span", { class: "soft" }, "(not a class of this model)"),

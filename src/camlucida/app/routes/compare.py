@@ -224,7 +224,7 @@ def _model_part(
 ) -> _ModelPart:
     """Return the prediction of a model, and the layers and targets of the request that it has."""
     model, first = served.model, page.model(params.models[0] if params.models else None).model
-    scores = predict_scores(model, image.image)
+    scores, activation = predict_scores(model, image.image)
     inputs, geometry = model.preprocessing(image.image)
     layers, layer_errors = layers_of(model, inputs, params.layers)
     named = bool(params.layers and layers)
@@ -234,7 +234,7 @@ def _model_part(
     result = ModelResult(
         model=served.name,
         geometry=GeometryOut.of(geometry),
-        predictions=[PredictionOut.of(p) for p in top_predictions(scores, model.labels)],
+        predictions=[PredictionOut.of(p) for p in top_predictions(scores, model.labels, activation)],
         layers=layers,
         targets=[TargetOut(key=t.key, name=t.name, index=t.index, same=t.same) for t in resolved],
     )

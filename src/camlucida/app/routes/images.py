@@ -103,7 +103,8 @@ class SampleQuery(Schema):
 
     def matches(self, prediction: SamplePrediction) -> bool:
         """Return whether a sample with this prediction matches."""
-        if prediction.error or not self.low <= prediction.confidence <= self.high:
+        confidence = prediction.confidence  # without one, no range excludes the image
+        if prediction.error or not (confidence is None or self.low <= confidence <= self.high):
             return False
         return self.prediction is None or prediction.correct is (self.prediction == "correct")
 

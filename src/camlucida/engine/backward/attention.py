@@ -227,7 +227,9 @@ def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> 
     """
     with torch.enable_grad():
         scores = read(output)
-        mixture = torch.randn(scores.shape[1:], generator=torch.Generator().manual_seed(0)).to(scores)
+        mixture = torch.randn(scores.shape[1:], generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(
+            scores
+        )
         value = (scores * mixture).sum()
     if not value.requires_grad:
         return None

@@ -77,15 +77,19 @@ class Interacting(nn.Module):
 
 def linear(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A linear network with random weights."""
-    weight = torch.randn(len(CLASS_NAMES), 3, SIDE_PX, SIDE_PX, generator=_generator(seed)) / SIDE_PX
-    return _model_and_data("exact:linear", Linear(weight, torch.zeros(len(CLASS_NAMES))), n_images, seed)
+    weight = (
+        torch.randn(len(CLASS_NAMES), 3, SIDE_PX, SIDE_PX, generator=_generator(seed), dtype=torch.float32) / SIDE_PX
+    )
+    return _model_and_data(
+        "exact:linear", Linear(weight, torch.zeros(len(CLASS_NAMES), dtype=torch.float32)), n_images, seed
+    )
 
 
 def additive(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over cells of a non-linear function of each cell."""
     return _model_and_data(
         "exact:additive",
-        Additive(torch.randn(len(CLASS_NAMES), GRID_CELLS**2, generator=_generator(seed))),
+        Additive(torch.randn(len(CLASS_NAMES), GRID_CELLS**2, generator=_generator(seed), dtype=torch.float32)),
         n_images,
         seed,
     )
@@ -93,7 +97,9 @@ def additive(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
 
 def interaction(n_images: int, seed: int = 0) -> tuple[Model, PaintedDataset]:
     """A sum over products of pairs of cells."""
-    upper = torch.randn(len(CLASS_NAMES), GRID_CELLS**2, GRID_CELLS**2, generator=_generator(seed)).triu(1)
+    upper = torch.randn(
+        len(CLASS_NAMES), GRID_CELLS**2, GRID_CELLS**2, generator=_generator(seed), dtype=torch.float32
+    ).triu(1)
     return _model_and_data("exact:interaction", Interacting(upper + upper.mT), n_images, seed)
 
 

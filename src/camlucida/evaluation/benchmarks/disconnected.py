@@ -5,17 +5,20 @@ Rao, Böhle, Schiele: Towards Better Understanding Attribution Methods, CVPR 202
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution.outputs import ScoreSelector, class_scores
+from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.engine import LayerSpec, copy_of, profile_calls, resolve
+from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.network_copy import duplicate
 from camlucida.errors import ModelError
-from camlucida.models.model import Model, Output
+from camlucida.layer_names import layer_names
+from camlucida.models.model import Model
 
 Variant: TypeAlias = Literal["full", "part"]
 
@@ -60,19 +63,23 @@ class Disconnected(nn.Module):
     Args:
         network: The network, with a `CutLayer` at the layer where maps are computed.
         n: Cells per side.
-        output: Selects the class scores in the network's output.
+        read: Reads the class scores from the network's output, with its last activation undone.
         apart: True for DiFull, where no activation depends on two cells. False for DiPart, where layers before the cut
             process the whole mosaic.
     """
 
-    def __init__(self, network: nn.Module, n: int, output: Output, *, apart: bool) -> None:
+    def __init__(self, network: nn.Module, n: int, read: OutputReader, *, apart: bool) -> None:
         super().__init__()
         self.network, self.n, self.apart = network, n, apart
-        self._output = output
+        self._read = read
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the scores `(b, n n k)` of inputs `(b, c, n h, n w)`."""
-        scores = class_scores(self.network(tiles(x, self.n) if self.apart else x), self._output)
+        with ActivationRecorder() if self._read.final else nullcontext() as recorder:
+            output = self.network(tiles(x, self.n) if self.apart else x)
+        if recorder is not None:
+            recorder.attach(output)
+        scores = self._read(output)
         return scores.reshape(-1, self.n**2 * scores.shape[1])
 
 
@@ -93,7 +100,10 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     copy, inputs = copy_of(model.network), torch.zeros(1, len(model.preprocessing.mean), height, width)
     parameter = next(model.network.parameters(), inputs)
     inputs = inputs.to(parameter)
-    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer], ScoreSelector(model.output))[0]
+    read = output_reader(model, copy, inputs)
+    resolved_layer = resolve(copy, inputs, [model.layer if layer is None else layer_names(model.network, layer)], read)[
+        0
+    ]
     if resolved_layer.n_calls > 1 or resolved_layer.key is not None:
         raise ModelError(
             f"{resolved_layer.label} runs several times, or returns several outputs: choose another layer."
@@ -111,7 +121,7 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
     setattr(
         duplicated.get_submodule(parent), leaf, CutLayer(duplicated.get_submodule(resolved_layer.name), n, apart=apart)
     )
-    network = Disconnected(duplicated, n, model.output, apart=apart).eval()
+    network = Disconnected(duplicated, n, read, apart=apart).eval()
     n_classes = profile_calls(copy, inputs).n_outputs or len(model.labels)
     classes = model.labels or tuple(f"class {k}" for k in range(n_classes))
     return replace(
@@ -121,5 +131,7 @@ def disconnected(model: Model, n: int = 2, *, variant: Variant = "full", layer: 
         labels=tuple(f"cell {cell + 1}: {name}" for cell in range(n**2) for name in classes),
         layer=f"network.{resolved_layer.name}.grid",
         output=None,
+        task=None if read.activation.task is None or read.activation.is_exclusive else "multilabel",
+        probabilities=read.activation.is_probability,
         spec=f"{model.name} in {n} x {n} cells ({'DiFull' if apart else 'DiPart'})",
     )

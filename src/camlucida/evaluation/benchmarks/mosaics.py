@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from camlucida.attribution.outputs import class_scores, to_network
+from camlucida.attribution.load_input import load_input
+from camlucida.attribution.output_reader import predict
+from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, Item, Mask
 from camlucida.data.images import load_image
-from camlucida.engine import copy_of
 from camlucida.errors import DataError, TargetError
 from camlucida.models.model import Model
-from camlucida.target_specs import class_index
 
 MIN_PROBABILITY = 0.99
 """Mosaics use images whose class the model predicts with at least this probability."""
@@ -203,7 +203,6 @@ def paste_tiles(model: Model, items: Sequence[Item]) -> tuple[Image.Image, list[
 def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
     """Return the indices of images whose class has a probability of at least `MIN_PROBABILITY`, with that class."""
     outputs = _outputs(model, images.classes)
-    network = copy_of(model.network).module
     labels: dict[int, int] = {}
     for start in range(0, len(images), BATCH_SIZE):
         items = {i: images[i] for i in range(start, min(start + BATCH_SIZE, len(images)))}
@@ -211,9 +210,9 @@ def _confident_images(model: Model, images: Dataset) -> dict[int, int]:
         indices = [i for i, (_, output) in expected.items() if output is not None]
         if not indices:
             continue
-        batch = torch.stack([model.preprocessing(load_image(items[i].image))[0] for i in indices])
-        with torch.inference_mode(False), torch.no_grad():
-            probabilities = class_scores(network(to_network(model.network, batch)), model.output).softmax(1).cpu()
+        batch = torch.stack([load_input(model.preprocessing, items[i].image).inputs for i in indices])
+        scores, activation = predict(model, batch)
+        probabilities = activation.probabilities(scores).cpu()
         for i, p in zip(indices, probabilities, strict=True):
             label, output = expected[i]
             if output is not None and float(p[output]) >= MIN_PROBABILITY:

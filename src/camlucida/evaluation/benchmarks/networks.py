@@ -104,12 +104,12 @@ class Xor(nn.Module):
 
 def _conv(weight: Tensor, bias: Tensor, stride: int = 1) -> nn.Conv2d:
     n_out, n_in, height, width = weight.shape
-    conv = nn.Conv2d(n_in, n_out, (height, width), stride)
+    conv = nn.Conv2d(n_in, n_out, (height, width), stride, dtype=torch.float32)
     conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
     return conv
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=torch.float32)
     linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(bias)
     return linear

@@ -77,7 +77,7 @@ def area_gradient(mask: Tensor, area: float, fraction_done: float) -> Tensor:
     levels = (values / EQUAL_TOLERANCE).round()
     sorted_levels, n_outside = levels.sort(1).values, round(pixels * (1 - area))
     first, after = torch.searchsorted(sorted_levels, levels), torch.searchsorted(sorted_levels, levels, right=True)
-    target = (after - first.clamp_min(n_outside)).clamp_min(0) / (after - first)
+    target = (after - first.clamp_min(n_outside)).clamp_min(0).float() / (after - first)
     difference: Tensor = (values - target).view_as(mask)
     gradient: Tensor = -2 * (AREA_WEIGHT * AREA_WEIGHT_GROWTH**fraction_done) / pixels * difference
     return gradient

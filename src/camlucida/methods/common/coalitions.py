@@ -82,7 +82,7 @@ def shapley_coalitions(n_segments: int, n: int, seed: int) -> tuple[Tensor, Tens
     rng = generator(seed)
     size = torch.arange(1, n_segments)
     drawn_sizes = 1 + torch.multinomial(
-        1.0 / (size * (n_segments - size)), (n - 2) // 2, replacement=True, generator=rng
+        1.0 / (size * (n_segments - size)).float(), (n - 2) // 2, replacement=True, generator=rng
     )
     ranks = torch.rand(len(drawn_sizes), n_segments, generator=rng, dtype=torch.float64).argsort(1).argsort(1)
     first = ranks < drawn_sizes[:, None]
@@ -103,7 +103,8 @@ def shapley_values(patterns: Tensor, kernel: Tensor | None, scores: Tensor) -> t
     """
     full_score, empty_score, coalitions = scores[0], scores[1], patterns[2:].to(scores)
     n_segments = patterns.shape[1]
-    weights = (torch.ones(len(coalitions)) / max(1, len(coalitions)) if kernel is None else kernel).to(scores)[:, None]
+    equal = torch.full((len(coalitions),), 1 / max(1, len(coalitions)), dtype=torch.float64)
+    weights = (equal if kernel is None else kernel).to(scores)[:, None]
     # The last row is the condition that the values add up: [A 1; 1' 0] [values; multiplier] = [Z'Wy; full - empty].
     system = torch.ones(n_segments + 1, n_segments + 1).to(scores)
     system[:n_segments, :n_segments], system[n_segments, n_segments] = coalitions.T @ (weights * coalitions), 0

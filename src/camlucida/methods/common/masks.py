@@ -44,7 +44,7 @@ def rise_masks(size: tuple[int, int], n: int, cells: int, p: float, seed: int) -
         A function from mask indices `(m,)` to masks `(m, H, W)` in [0, 1], float64. Only cells and offsets are stored.
     """
     rng = generator(seed)
-    grid = (torch.rand(n, cells, cells, generator=rng) < p).double()
+    grid = (torch.rand(n, cells, cells, generator=rng, dtype=torch.float32) < p).double()
     cell_px = [-(-side // cells) for side in size]  # pixels of a cell, rounded up as the authors do
     shifts = [torch.randint(0, pixels, (n,), generator=rng) for pixels in cell_px]
 

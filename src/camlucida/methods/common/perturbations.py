@@ -27,14 +27,16 @@ def noisy(inputs: Tensor, n: int, noise: float, seed: int) -> Callable[[Tensor],
         noise: Standard deviation, as a fraction of each input's range (its maximum minus its minimum).
         seed: Seed of the noise.
     """
-    noise_samples = torch.randn((n, *inputs.shape[1:]), generator=generator(seed))
+    noise_samples = torch.randn((n, *inputs.shape[1:]), generator=generator(seed), dtype=torch.float32)
     sigma = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
     return lambda which: inputs + sigma * noise_samples[which][:, None].to(inputs)
 
 
 BASELINES: dict[str, Callable[[Tensor, int], Tensor]] = {
     "mean": lambda inputs, seed: torch.zeros_like(inputs),
-    "noise": lambda inputs, seed: torch.randn(inputs.shape[1:], generator=generator(seed)).to(inputs).expand_as(inputs),
+    "noise": lambda inputs, seed: (
+        torch.randn(inputs.shape[1:], generator=generator(seed), dtype=torch.float32).to(inputs).expand_as(inputs)
+    ),
 }
 """Reference inputs without content, in units of the network input: 0, which is the mean colour; or noise, N(0, 1)."""
 

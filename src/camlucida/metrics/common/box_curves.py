@@ -95,7 +95,9 @@ def max_box_acc_reduction(overlaps: Sequence[float]) -> DatasetReduction:
 
     def hits(curves: Tensor) -> Tensor:
         float_curves = curves.float()  # the stored precision: 7/10 must satisfy an overlap of 0.7
-        return torch.cat([(float_curves >= torch.tensor(overlap)).double() for overlap in overlaps], dim=1)
+        return torch.cat(
+            [(float_curves >= torch.tensor(overlap, dtype=torch.float32)).double() for overlap in overlaps], dim=1
+        )
 
     def best(hit_rates: Tensor) -> Tensor:
         best_rates: Tensor = hit_rates.view(*hit_rates.shape[:-1], len(overlaps), -1).amax(-1).mean(-1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camlucida.errors import MetricError
 from camlucida.metrics.common.infill import pixel_remover
+from camlucida.tasks import MULTICLASS, OutputActivation
 
 
 class Predict(Protocol):
@@ -22,9 +23,12 @@ class Predict(Protocol):
     def __call__(self, variants: Callable[[Tensor], Tensor], n: int) -> Tensor: ...
 
 
-def probability(logits: Tensor, target: int) -> Tensor:
-    """Return the target's probability in float64 on the CPU: `(n,)` from logits `(n, k)`, or a scalar from `(k,)`."""
-    return logits.detach().cpu().double().softmax(-1)[..., target]
+def probability(logits: Tensor, target: int, activation: OutputActivation = MULTICLASS) -> Tensor:
+    """Return the target's probability in float64 on the CPU: `(n,)` from logits `(n, k)`, or a scalar from `(k,)`.
+
+    The score itself where the task has no probabilities (regression).
+    """
+    return activation.measured(logits.detach().cpu().double())[..., target]
 
 
 def logit(logits: Tensor, target: int) -> Tensor:

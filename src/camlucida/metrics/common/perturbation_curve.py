@@ -11,6 +11,7 @@ from camlucida.metrics.common.infill import RemovePixels, pixel_remover
 from camlucida.metrics.common.perturbation import Predict, area_under_curve, logit, pixel_counts, probability
 from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import Score
+from camlucida.tasks import OutputActivation
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ def curve_scores(
     black_level: Tensor,
     predict: Predict,
     random: torch.Generator,
+    activation: OutputActivation,
     *,
     step: int | None,
     steps: int,
@@ -84,5 +86,5 @@ def curve_scores(
         relevance, inputs, pixel_scale, black_level, random, step=step, steps=steps, infill=infill, inserting=inserting
     )
     outputs = predict(perturbation.images, len(perturbation))
-    curve, scores = probability(outputs, target), logit(outputs, target)
+    curve, scores = probability(outputs, target, activation), logit(outputs, target)
     return {name: Score(area_under_curve(curve), curve), f"{name}_logit": Score(area_under_curve(scores), scores)}

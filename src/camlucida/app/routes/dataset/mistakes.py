@@ -76,7 +76,7 @@ class Overall(Schema):
     judged: int
     wrong: int
     accuracy: Range
-    top5: Range
+    top5: Range | None
     calibration: CalibrationOut | None
     differences: list[GroupDifferenceOut]
     sentences: list[str]
@@ -152,7 +152,7 @@ def _overall(run: Run) -> Overall:
         judged=len(mistakes_.judged),
         wrong=len(mistakes_.errors()),
         accuracy=Range.of(mistakes_.accuracy),
-        top5=Range.of(mistakes_.top5),
+        top5=None if mistakes_.top5 is None else Range.of(mistakes_.top5),
         calibration=None
         if calibration is None
         else CalibrationOut(

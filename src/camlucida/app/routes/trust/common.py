@@ -22,6 +22,7 @@ from camlucida.reliability.inputs import metric_inputs_of
 from camlucida.reliability.result import to_pixels
 from camlucida.render.resize import to_image
 from camlucida.targets import class_label
+from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry
 
 MAX_PNG_PX = 96
@@ -137,7 +138,9 @@ def on_input(metric_inputs: MetricInputs) -> Geometry:
     return Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
 
 
-def class_changes(before: Tensor, after: Tensor, target: int, labels: tuple[str, ...]) -> list[ClassChange]:
+def class_changes(
+    before: Tensor, after: Tensor, target: int, labels: tuple[str, ...], activation: OutputActivation
+) -> list[ClassChange]:
     """Return the probabilities of the target and of the most probable classes, the target first.
 
     Args:
@@ -145,8 +148,9 @@ def class_changes(before: Tensor, after: Tensor, target: int, labels: tuple[str,
         after: Logits after the change, `(k,)`.
         target: The class index.
         labels: The class names.
+        activation: How logits become probabilities.
     """
-    first, then = before.detach().double().softmax(0).cpu(), after.detach().double().softmax(0).cpu()
+    first, then = (activation.probabilities(logits.detach().double()).cpu() for logits in (before, after))
     n = min(N_CLASSES, len(first))
     shown = {target, *first.topk(n).indices.tolist(), *then.topk(n).indices.tolist()}
     order = sorted(shown, key=lambda k: (k != target, -max(float(first[k]), float(then[k])), k))

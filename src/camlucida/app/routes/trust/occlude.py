@@ -108,6 +108,7 @@ def _occlude(page: Page, params: OccludeRequest, job: Job) -> OccludeResponse:
             after.model_input.logits,
             before.model_input.target,
             before.model_input.model.labels,
+            before.model_input.activation,
         ),
         map=displayed(after, after.raw, after.model_input.geometry),
     )

@@ -100,6 +100,7 @@ def _perturb(page: Page, params: PerturbRequest, job: Job) -> PerturbResponse:
             perturbed_map.logits,
             metric_inputs.model_input.target,
             metric_inputs.model_input.model.labels,
+            metric_inputs.model_input.activation,
         ),
     )
 
