@@ -28,7 +28,7 @@ from camlucida.attribution.outputs import class_scores
 from camlucida.engine import copy_of, default_layer, profile_calls
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.layers import Layer
-from camlucida.engine.module_calls import CallProfile
+from camlucida.engine.module_calls import CallProfile, main_tensor
 from camlucida.errors import CamlucidaError
 
 PAGE = Path(__file__).with_name("architectures.md")
@@ -193,7 +193,8 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
     scores = class_scores(network(images))
     handle.remove()
     output = outputs[layer.call - 1]
-    tensor = output if isinstance(output, Tensor) else next(t for t in output if isinstance(t, Tensor) and t.ndim >= 3)
+    tensor = main_tensor(output)
+    assert tensor is not None
     gradient = layout.to_grid(torch.autograd.grad(scores[:, 1].sum(), tensor)[0])
     expected = torch.einsum("bchw,bc->bhw", layout.to_grid(tensor.detach()), gradient.mean((2, 3)))
     result = cl.attribute(network, images, target=1, layer=layer.name, signed=True)
