@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from cyclopts import Parameter
 from rich.markup import escape
 
-from camlucida.cli.options import Arch, Labels, Probabilities, TaskOption, TrustCode
+from camlucida.cli.options import MODEL, Arch, Labels, Probabilities, TaskOption, TrustCode
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MODEL_HELP = (
 )
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The model of a command over a data set, which may come with a model; toybox otherwise."""
