@@ -162,6 +162,8 @@ def model_settings(model: Model) -> dict[str, Any]:
         "model": model.name,
         "weights": model.weights_hash,
         "labels": list(model.labels),
+        "task": model.task,
+        "probabilities": model.probabilities,
         "preprocessing": repr(model.preprocessing),
         "versions": versions(),
     }
