@@ -26,6 +26,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _no_user_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's cache of layout checks."""
+    monkeypatch.setenv("CAMLUCIDA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test reaches beyond this machine, unless it is marked `network`: whatever tries, fails by name."""
     if request.node.get_closest_marker("network"):

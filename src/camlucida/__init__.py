@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from camlucida.attribution.explain import explain_each as explain_each
     from camlucida.attribution.explanation import Explanation as Explanation
     from camlucida.attribution.explanation_set import ExplanationSet as ExplanationSet
+    from camlucida.attribution.layer_summary import ArchitectureSummary as ArchitectureSummary
+    from camlucida.attribution.layer_summary import LayerSummary as LayerSummary
+    from camlucida.attribution.layer_summary import layers as layers
     from camlucida.data.images import load_image as load_image
     from camlucida.data.open import open_dataset as open_dataset
     from camlucida.errors import CamlucidaError as CamlucidaError
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activations": "camlucida.features.activations:Activations",
+    "ArchitectureSummary": "camlucida.attribution.layer_summary:ArchitectureSummary",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Concepts": "camlucida.features.concept_result:Concepts",
     "Embedding": "camlucida.analysis:Embedding",
@@ -60,6 +64,7 @@ _HOME = {
     "Explanation": "camlucida.attribution.explanation:Explanation",
     "ExplanationSet": "camlucida.attribution.explanation_set:ExplanationSet",
     "Film": "camlucida.analysis:Film",
+    "LayerSummary": "camlucida.attribution.layer_summary:LayerSummary",
     "Mistakes": "camlucida.analysis:Mistakes",
     "Model": "camlucida.models.model:Model",
     "Sanity": "camlucida.sanity_checks:Sanity",
@@ -74,6 +79,7 @@ _HOME = {
     "explain": "camlucida.attribution.explain:explain",
     "explain_each": "camlucida.attribution.explain:explain_each",
     "film": "camlucida.analysis:film",
+    "layers": "camlucida.attribution.layer_summary:layers",
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
@@ -96,6 +102,9 @@ __all__ = [
     "Explanation",
     "ExplanationSet",
     "attribute",
+    "layers",
+    "LayerSummary",
+    "ArchitectureSummary",
     "activations",
     "Activations",
     "top_images",

@@ -9,10 +9,12 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from camlucida.seeds import MAX_SEED
 
+Task: TypeAlias = Literal["multiclass", "multilabel", "binary", "regression"]
+"""How class scores become probabilities, in the words of torchmetrics; see `camlucida.tasks`."""
 MAX_EXACT = 2**53
 """The largest integer up to which a float represents every integer exactly."""
 MAX_COUNT = 10**6

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from camlucida.errors import ModelError, TargetError, nearest
+from camlucida.option_types import Task
 from camlucida.options import shown
 
-Task: TypeAlias = Literal["multiclass", "multilabel", "binary", "regression"]
 TASKS: tuple[str, ...] = get_args(Task)
 
 

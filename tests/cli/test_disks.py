@@ -24,7 +24,7 @@ from camlucida.sanity_checks.verdict import Step
 from camlucida.training.run_folder import RunFolder
 from camlucida.user_study import answers_csv, make_study, results
 
-WRITE_NOTHING = {"layers", "models", "app", "--help", "-h", "--version"}
+WRITE_NOTHING = {"models", "app", "cache", "completion", "--help", "-h", "--version"}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ COMMANDS: dict[str, list[str]] = {
     "embed": ["embed", "toybox", "--limit", "2", "-o", "{out}"],
     "film": ["film", "{photos}", "--checkpoints", "toybox", "--limit", "1", "-o", "{out}"],
     "demo": ["demo", "-o", "{out}"],
+    "layers": ["layers", "toybox", "--csv", "{out}/layers.csv"],
 }
 
 

@@ -33,7 +33,7 @@ ON_IMAGES = {
     "data check": "--images 0",
 }
 """Commands over several images, and the words that make them quick."""
-NOT_ON_IMAGES = {"report", "study results", "app", "demo", "layers", "models"}
+NOT_ON_IMAGES = {"report", "study results", "app", "demo", "layers", "models", "cache", "completion"}
 
 
 @dataclass

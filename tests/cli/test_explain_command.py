@@ -54,7 +54,7 @@ def test_several_images_one_unreadable(run: Callable[..., Any]) -> None:
     assert code == 1
     assert "2 explained, 1 failed: camlucida-out/results.csv" in out
     assert "text.png: cannot read text.png" in out
-    assert files() == ["other.png", "pets.png", "results.csv"]
+    assert files() == ["other.png", "pets.png", "results.csv", "results.run.json"]
     result = rows()
     assert [row["image"] for row in result] == ["pets.png", "text.png", "more/deep/other.jpg"]
     assert [bool(row["error"]) for row in result] == [False, True, False]
@@ -118,11 +118,12 @@ def test_input_images_are_not_overwritten(run: Callable[..., Any]) -> None:
 def test_output_of_an_earlier_run_is_not_an_input(run: Callable[..., Any]) -> None:
     Path("text.png").unlink()
     run(*explained("."))
-    first = files()
-    code, out, _ = run(*explained("."))
+    assert files() == ["pets.png"]
+    PETS.save("more.png")
+    code, _, _ = run(*explained("."))
     assert code == 0
-    assert files() == first
-    assert "pets.png" in out
+    assert files() == ["more.png", "pets-2.png", "pets.png", "results.csv", "results.run.json"]
+    assert [row["image"] for row in rows()] == ["more.png", "pets.png"]
 
 
 @pytest.mark.parametrize(

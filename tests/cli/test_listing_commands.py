@@ -26,7 +26,7 @@ def test_layers(run: Callable[..., Any], model: str, parameters: str | None, def
     assert (code, err) == (0, "")
     network = load_network("vit")[0] if model == "toybox:vit" else None
     parameters = parameters or f"{sum(p.numel() for p in network.parameters()):,}"  # type: ignore[union-attr]
-    assert f"{parameters} parameters ({parameters} trainable)" in out
+    assert f"{parameters} parameters ({parameters} trainable, 0 non-trainable)" in out
     assert f"Default (★): {default}" in out
     running = [line.split() for line in out.splitlines() if "★" in line]
     assert running[0][1].startswith(default)

@@ -88,6 +88,9 @@ MODEL = (
     "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
     "--device cuda:1 --size 40x48 --fit letterbox"
 )
+INSTALL = "cyclopts.App.install_completion"
+SHARED = {"json", "quiet"}
+"""Options of every command, which test_output_modes.py tests."""
 ONE, FOLDER = ["pets.png"], ["shots"]
 
 
@@ -107,6 +110,11 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "size": (LOAD, "size", (40, 48)),
         "fit": (LOAD, "fit", "letterbox"),
     }
+
+
+def overwritten(base: str, function: str) -> OptionCase:
+    """The option --overwrite, which arrives where the names of files are chosen."""
+    return OptionCase(base, "--overwrite", {"overwrite": (function, "overwrite", True)}, stop=function)
 
 
 def requested(holds: Callable[[AttributionRequest], bool]) -> Arrival:
@@ -149,6 +157,8 @@ LINES: dict[str, list[OptionCase]] = {
                 "compare": (WRITE, "path", named("pets-disagreement.png")),
             },
         ),
+        overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
+        overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
     ],
     "trust": [
         OptionCase("trust pets.png", MODEL, model(), stop=LOAD),
@@ -171,6 +181,7 @@ LINES: dict[str, list[OptionCase]] = {
                 "output": ("camlucida.reliability.Trust.save", "path", Path("out/pets-trust.png")),
             },
         ),
+        overwritten("trust pets.png --model toybox --transforms 32", "camlucida.cli.trust.output_stems"),
     ],
     "activations": [
         OptionCase("activations pets.png", MODEL, model(), stop=LOAD),
@@ -199,6 +210,8 @@ LINES: dict[str, list[OptionCase]] = {
             },
             required=given("images"),
         ),
+        overwritten("activations pets.png --model toybox", "camlucida.cli.activations.output_stems"),
+        overwritten("activations pets.png --model toybox --channel 2", "camlucida.cli.activations.free_path"),
     ],
     "concepts": [
         OptionCase("concepts pets.png", MODEL, model(), stop=LOAD),
@@ -215,6 +228,7 @@ LINES: dict[str, list[OptionCase]] = {
             },
             required=given("images"),
         ),
+        overwritten("concepts pets.png --model toybox -k 2", "camlucida.cli.concepts.free_path"),
     ],
     "evaluate": [
         OptionCase("evaluate toybox", MODEL, model(), stop=LOAD),
@@ -257,6 +271,10 @@ LINES: dict[str, list[OptionCase]] = {
             {"report": (REPORT, "path", Path("page.html"))},
             stop=REPORT,
         ),
+        overwritten(
+            "evaluate toybox --limit 1 --metrics entropy --no-controls --report page.html",
+            "camlucida.cli.evaluate.free_path",
+        ),
     ],
     "report": [
         OptionCase(
@@ -271,6 +289,7 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("run"),
         ),
         OptionCase("report run", "--trust-code", {"trust_code": (REOPENED, "trust_code", True)}, stop=REOPENED),
+        overwritten("report run", "camlucida.cli.report.free_path"),
     ],
     "train": [
         OptionCase(
@@ -323,6 +342,7 @@ LINES: dict[str, list[OptionCase]] = {
             {"output": (WRITE, "path", Path("out/sanity.png"))},
             stop=WRITE,
         ),
+        overwritten("sanity pets.png --model toybox --seeds 1 --checks random_logit", "camlucida.cli.sanity.free_path"),
     ],
     "study make": [
         OptionCase("study make pets.png --method cam,grad_cam", MODEL, model(), stop=LOAD),
@@ -350,6 +370,7 @@ LINES: dict[str, list[OptionCase]] = {
             },
             required=given("folder"),
         ),
+        overwritten("study results study --output table.csv", "camlucida.cli.study.free_path"),
     ],
     "mistakes": [
         OptionCase("mistakes toybox", MODEL, model(), stop=LOAD),
@@ -435,6 +456,7 @@ LINES: dict[str, list[OptionCase]] = {
             {"output": ("camlucida.analysis.Film.save", "path", Path("out/film.png"))},
             stop="camlucida.analysis.Film.save",
         ),
+        overwritten("film shots --checkpoints toybox --limit 1", "camlucida.cli.film.free_path"),
     ],
     "data check": [
         OptionCase(
@@ -455,6 +477,7 @@ LINES: dict[str, list[OptionCase]] = {
             },
             required=given("path"),
         ),
+        overwritten("data check toybox --limit 1", "camlucida.cli.data.free_path"),
     ],
     "app": [
         OptionCase("app --port 0", MODEL, model(), stop=LOAD),
@@ -497,6 +520,7 @@ LINES: dict[str, list[OptionCase]] = {
             },
             stop="camlucida.attribution.explanation.Explanation.save",
         ),
+        overwritten("demo", "camlucida.cli.demo.free_path"),
     ],
     "layers": [
         OptionCase(
@@ -520,9 +544,29 @@ LINES: dict[str, list[OptionCase]] = {
                 "depth": (PRINTED, "text", lambda text: "layer4" in text and "layer4.0" not in text),
             },
         ),
+        overwritten("layers toybox --csv layers.csv", "camlucida.cli.layers.free_path"),
+        OptionCase(
+            "layers toybox",
+            "--conv --explain-choice --csv out.csv --markdown out.md",
+            {
+                "conv": (PRINTED, "text", lambda text: "Conv2d" in text and "Linear" not in text),
+                "explain_choice": (PRINTED, "text", lambda text: "Influence: " in text),
+                "csv": (PRINTED, "text", lambda text: "→ out.csv" in text),
+                "markdown": (PRINTED, "text", lambda text: "→ out.md" in text),
+            },
+        ),
     ],
     "models": [
         OptionCase("models", "--search resnet1", {"search": (PRINTED, "text", lambda text: "vgg" not in text)}),
+    ],
+    "cache": [OptionCase("cache", "--clear", {"clear": (PRINTED, "text", lambda text: "0 entries deleted" in text)})],
+    "completion": [
+        OptionCase(
+            "completion",
+            "zsh --install",
+            {"shell": (INSTALL, "shell", "zsh"), "install": (INSTALL, "shell", "zsh")},
+            stop=INSTALL,
+        ),
     ],
 }
 
@@ -543,7 +587,7 @@ COMMANDS = dict(commands())
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_has_a_case(command: str) -> None:
     known = {option for line in LINES.get(command, []) for option in line.arrivals}
-    assert set(COMMANDS[command]) - known == set(), "these options may be ignored: add where they arrive"
+    assert set(COMMANDS[command]) - known == SHARED, "these options may be ignored: add where they arrive"
     assert known - set(COMMANDS[command]) == set(), "there are no such options"
 
 

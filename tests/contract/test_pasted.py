@@ -47,7 +47,9 @@ def test_a_list_of_modules() -> None:
 
 
 @pytest.mark.parametrize(
-    "around", [nn.DataParallel, torch.compile, lambda net: torch.compile(nn.DataParallel(net))], ids=repr
+    "around",
+    [nn.DataParallel, torch.compile, lambda net: torch.compile(nn.DataParallel(net))],
+    ids=["parallel", "compiled", "both"],
 )
 def test_a_module_inside_of_a_wrapper(around: Any) -> None:
     wanted = cl.attribute(NET, INPUTS, target=1, layer="0")

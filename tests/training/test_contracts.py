@@ -197,10 +197,10 @@ def test_every_setting_decides_which_training_it_is(tmp_path: Path) -> None:
     folder.begin({**whole, "settings": settings.as_json()})
     folder.begin({**whole, "settings": Settings().as_json()})
     for name, value in others.items():
-        with pytest.raises(DataError, match="contains another training: its settings"):
+        with pytest.raises(DataError, match=f"contains another training: settings.{name} is "):
             folder.begin({**whole, "settings": replace(settings, **{name: value}).as_json()})
     for name in whole:
-        with pytest.raises(DataError, match=f"contains another training: its {name}"):
+        with pytest.raises(DataError, match=f"contains another training: {name} is "):
             folder.begin({**whole, "settings": settings.as_json(), name: "other"})
 
 

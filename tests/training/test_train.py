@@ -150,7 +150,7 @@ def test_a_second_training_is_the_same_one_or_refused(patches: Patches, tmp_path
     before = (out / "metrics.csv").stat().st_mtime_ns
     assert len(learn(data, out).rows) == 3
     assert (out / "metrics.csv").stat().st_mtime_ns == before
-    with pytest.raises(DataError, match="contains another training: its settings"):
+    with pytest.raises(DataError, match=r"contains another training: settings\.lr is 0\.01, not 0\.5\. Choose"):
         learn(data, out, lr=0.5)
     with pytest.raises(DataError, match="already contains other files"):
         learn(data, data)

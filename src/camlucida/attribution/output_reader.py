@@ -29,7 +29,8 @@ from camlucida.engine.final_activation import (
 from camlucida.engine.module_calls import first_image, profiled_output
 from camlucida.errors import TargetError
 from camlucida.models.model import Model, Output
-from camlucida.tasks import OutputActivation, Task, expand_binary
+from camlucida.option_types import Task
+from camlucida.tasks import OutputActivation, expand_binary
 
 PROBE_SCALES = (1.0, 3.0, 10.0, 30.0, 100.0, -100.0)
 """Scales of the noise images on which outputs within [0, 1] are checked. Large inputs drive a sigmoid to 0 and 1, and

@@ -11,7 +11,23 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
 from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data
-from camlucida.cli.options import Arch, Boxes, Device, Fit, Labels, Names, Probabilities, Size, TaskOption, TrustCode
+from camlucida.cli.options import (
+    DATA,
+    MODEL,
+    SERVER,
+    Arch,
+    Boxes,
+    Device,
+    Fit,
+    Labels,
+    Limit,
+    Probabilities,
+    Seed,
+    Size,
+    TaskOption,
+    TerminalOptions,
+    TrustCode,
+)
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -22,7 +38,7 @@ STOP_TIMEOUT_S = 0.5
 
 def app(
     *,
-    model: Names = None,
+    model: Annotated[list[str] | None, Parameter(negative=(), group=MODEL)] = None,
     arch: Arch = None,
     device: Device = "auto",
     labels: Labels = None,
@@ -31,15 +47,16 @@ def app(
     probabilities: Probabilities = None,
     size: Size = None,
     fit: Fit = None,
-    data: str = "toybox",
+    data: Annotated[str, Parameter(group=DATA)] = "toybox",
     boxes: Boxes = None,
-    limit: int | None = None,
-    seed: int = 0,
-    run: Annotated[list[Path] | None, Parameter(negative=())] = None,
-    study: Path = Path("camlucida-out/study"),
-    host: str = "127.0.0.1",
-    port: int = 8790,
-    browser: bool = False,
+    limit: Limit = None,
+    seed: Seed = 0,
+    run: Annotated[list[Path] | None, Parameter(negative=(), group=DATA)] = None,
+    study: Annotated[Path, Parameter(group=DATA)] = Path("camlucida-out/study"),
+    host: Annotated[str, Parameter(group=SERVER)] = "127.0.0.1",
+    port: Annotated[int, Parameter(group=SERVER)] = 8790,
+    browser: Annotated[bool, Parameter(group=SERVER)] = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Start the local web app: explain samples or your own images, compare maps, test whether they can be trusted.
 
@@ -81,7 +98,7 @@ def app(
     for folder in run or ():
         if not folder.is_dir():
             raise DataError(f"--run {folder}: no such folder. Expected one that evaluate, mistakes or embed wrote.")
-    console = Terminal()
+    console = terminal.open("app")
     with listen(host, port) as listening:  # before anything is loaded, which may take long
         come_with_data = BUILT_IN if is_toybox(data) else [model_of_data(data)]
         models = []
@@ -107,6 +124,11 @@ def app(
         console.print_line(f"{', '.join(page.served)} · {dataset.name}, {n_images}")
 
         def print_address(address: str) -> None:
+            console.add(address=address, models=list(page.served), data=dataset.name)
+            console.finish()  # now, since the command runs until it is stopped
+            sys.stdout.flush()
+            if console.mode == "quiet":  # without the address the app cannot be used
+                Terminal().print_line(address)
             console.print_line(f"→ {address}")
             if "?token=" in address:
                 console.print_line(

@@ -18,6 +18,8 @@ import camlucida
 from camlucida._files import DENIED, FULL, reason_of
 from camlucida.cli import (
     activations,
+    cache,
+    completion,
     concepts,
     data,
     demo,
@@ -35,7 +37,9 @@ from camlucida.cli import (
     trust,
 )
 from camlucida.cli import app as page
+from camlucida.cli.examples import epilogue
 from camlucida.cli.exit_codes import INTERRUPTED, NOT_DONE
+from camlucida.cli.images import STDIN
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, CheckpointWarning
 
@@ -48,23 +52,28 @@ app = App(
     version=camlucida.__version__,
     suppress_keyboard_interrupt=False,  # `main` reports the interruption
 )
-app.command(explain.explain)
-app.command(activations.activations)
-app.command(concepts.concepts)
-app.command(evaluate.evaluate)
+for function in (
+    explain.explain,
+    activations.activations,
+    concepts.concepts,
+    evaluate.evaluate,
+    report.report,
+    train.train,
+    sanity.sanity,
+    trust.trust,
+    mistakes.mistakes,
+    embed.embed,
+    film.film,
+    page.app,
+    demo.demo,
+    layers.layers,
+    models.models,
+    cache.cache,
+    completion.completion,
+):
+    app.command(function, help_epilogue=epilogue(function.__name__))
 app.command(data.data)
-app.command(report.report)
-app.command(train.train)
-app.command(sanity.sanity)
 app.command(study.study)
-app.command(trust.trust)
-app.command(mistakes.mistakes)
-app.command(embed.embed)
-app.command(film.film)
-app.command(page.app)
-app.command(demo.demo)
-app.command(layers.layers)
-app.command(models.models)
 
 
 def _discard_stdout() -> None:
@@ -88,7 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     errors = Terminal(stderr=True)
     _install_warning_printer(errors)
     try:
-        status = app(list(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False)
+        status = app(
+            _tokens(sys.argv[1:] if arguments is None else arguments), error_console=errors, exit_on_error=False
+        )
         sys.stdout.flush()  # report a full disk here, not when the process ends
     except CycloptsError:  # a wrong argument: cyclopts has printed it already, with a suggestion
         raise SystemExit(NOT_DONE) from None
@@ -109,6 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _discard_stdout()
         raise SystemExit(NOT_DONE) from None
     raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _tokens(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `STDIN` in place of "-", which cyclopts would take for an option."""
+    return [STDIN if argument == "-" else argument for argument in arguments]
 
 
 def _install_warning_printer(errors: Terminal) -> None:

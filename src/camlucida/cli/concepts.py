@@ -8,10 +8,21 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import input_files, output_stems, progress_bar
+from camlucida.cli.images import free_path, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.model_and_data import PretrainedModelOptions
-from camlucida.cli.options import Images, Output, check_opacity
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.options import (
+    DRAWING,
+    EXPLANATION,
+    OUTPUT,
+    Images,
+    Layer,
+    Output,
+    Overwrite,
+    Seed,
+    TerminalOptions,
+    Top,
+    check_opacity,
+)
 from camlucida.errors import CamlucidaError, MethodError
 
 
@@ -20,13 +31,15 @@ def concepts(
     /,
     *,
     model: PretrainedModelOptions = PretrainedModelOptions(),
-    layer: str | None = None,
-    k: Annotated[int, Parameter(name=["--concepts", "-k"])] = 6,
-    seed: int = 0,
-    top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
-    opacity: float = 0.5,
-    maps: bool = False,
+    layer: Layer = None,
+    k: Annotated[int, Parameter(name=["--concepts", "-k"], group=EXPLANATION)] = 6,
+    seed: Seed = 0,
+    top: Top = 12,
+    opacity: Annotated[float, Parameter(group=DRAWING)] = 0.5,
+    maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
     output: Output = Path("camlucida-out"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Factorise a layer's activations into concepts that all images share, and score the classes for each concept.
 
@@ -49,15 +62,16 @@ def concepts(
     maps
         Also save the concepts and their maps: an NPZ file, and a JSON file with the settings.
     output
-        The folder to write to.
+        The folder to write to, or the file of the page, such as concepts.png.
     """
     from camlucida.features.concepts import concepts
     from camlucida.render.text import format_number, format_percent
 
-    console = Terminal()
+    console = terminal.open("concepts")
     if top < 1:
         raise MethodError(f"--top {top}: a page shows at least 1.")
     files = input_files(images, output)
+    output, file_name = split_output(output, files, is_joint=True)
     check_opacity(opacity)
     with console.status(model.status):
         loaded = model.load()
@@ -72,9 +86,19 @@ def concepts(
         result = concepts(loaded, files, layer=layer, k=k, seed=seed, progress=report)
     layer_name = "".join(letter if letter.isalnum() or letter in "._" else "_" for letter in result.layer)
     stem = output_stems(files, output)[files[0]] if len(files) == 1 else layer_name
-    written = result.save(output / f"{stem}-concepts.png", top, opacity=opacity)
+    page = free_path(output / (file_name or f"{stem}-concepts.png"), overwrite)
+    written = result.save(page, top, opacity=opacity)
     if maps:
-        written += result.save(output / f"{stem}-concepts.npz")
+        written += result.save(free_path(page.with_suffix(".npz"), overwrite))
+    console.add(
+        layer=result.layer,
+        error=result.error,
+        negative_fraction=result.negative_fraction,
+        concepts=[
+            {"contribution": fraction, "classes": classes}
+            for fraction, classes in zip(result.contributions.tolist(), result.classes, strict=True)
+        ],
+    )
     for concept, (fraction, classes) in enumerate(
         zip(result.contributions.tolist(), result.classes, strict=True), start=1
     ):
@@ -91,4 +115,4 @@ def concepts(
     if len(files) > 1:
         console.print_line(f"{len(result.images)} images analysed, {len(result.failed)} failed")
     console.print_paths(written)
-    return exit_code(len(result.images), len(result.failed))
+    return console.finish(exit_code(len(result.images), len(result.failed)))

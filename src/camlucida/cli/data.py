@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.examples import epilogue
 from camlucida.cli.exit_codes import DONE, IN_PART
-from camlucida.cli.images import progress_bar, real_path
-from camlucida.cli.options import Boxes, Output
+from camlucida.cli.images import free_path, progress_bar, real_path
+from camlucida.cli.options import DRAWING, Boxes, Limit, Output, Overwrite, Seed, Split, TerminalOptions
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 
@@ -37,17 +38,19 @@ THUMBNAIL_PX = 480
 """Longer side, in pixels, of an image that is kept for the sheet."""
 
 
-@data.command
+@data.command(help_epilogue=epilogue("data check"))
 def check(
     path: str,
     /,
     *,
-    split: str | None = None,
+    split: Split = None,
     boxes: Boxes = None,
-    images: int = 6,
-    seed: int = 0,
-    limit: int | None = None,
+    images: Annotated[int, Parameter(group=DRAWING)] = 6,
+    seed: Seed = 0,
+    limit: Limit = None,
     output: Output = Path("camlucida-out/data"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Summarise a data set and report its problems. Every image is opened once.
 
@@ -74,21 +77,24 @@ def check(
     from camlucida.data.check import check_dataset
     from camlucida.data.open import open_dataset
 
-    console = Terminal()
+    console = terminal.open("data check")
     dataset = open_dataset(path, boxes=boxes, count=limit, seed=seed, split=split)
     _check_output_outside(path, output)
     with progress_bar(console, len(dataset)) as progress:
         task = progress.add_task("checking images", total=len(dataset))
         report = check_dataset(dataset, progress=lambda done, total: progress.update(task, completed=done, total=total))
     print_report(console, report)
-    report.save(output / "data.json")
-    console.print_paths([output / "data.json"])
+    console.add(**report.summary())
+    record = free_path(output / "data.json", overwrite)
+    report.save(record)
+    console.print_paths([record])
     if images > 0 and (rendered := class_sheet(dataset, report, images, seed)) is not None:
         from camlucida._files import write_image
 
-        write_image(lambda: rendered, output / "classes.png")
-        console.print_paths([output / "classes.png"])
-    return IN_PART if report.wrong else DONE
+        sheet = free_path(output / "classes.png", overwrite)
+        write_image(lambda: rendered, sheet)
+        console.print_paths([sheet])
+    return console.finish(IN_PART if report.wrong else DONE)
 
 
 def _check_output_outside(path: str, output: Path) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from camlucida.cli.options import Output
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.images import free_path
+from camlucida.cli.options import Output, Overwrite, Seed, TerminalOptions
 
 SCENE_PX = 384
 """Side of a rendered scene in pixels, larger than the 96 pixels of the network input so that the panels look sharp."""
 
 
-def demo(*, output: Output = Path("camlucida-out/demo"), seed: int = 4) -> None:
+def demo(
+    *,
+    output: Output = Path("camlucida-out/demo"),
+    seed: Seed = 4,
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
+) -> int:
     """Explain built-in images with the built-in networks. Nothing is downloaded.
 
     Parameters
@@ -27,18 +33,22 @@ def demo(*, output: Output = Path("camlucida-out/demo"), seed: int = 4) -> None:
     from camlucida.seeds import check_seed
 
     check_seed(seed)
-    console = Terminal()
+    console = terminal.open("demo")
     model = load("toybox")
 
     def describe(text: str, path: Path) -> None:
         console.print_line(text)
         console.print_line(f"  → {path}")
+        console.note_files([path])
+
+    def free(name: str) -> Path:
+        return free_path(output / name, overwrite)
 
     pets = toybox.scene(seed, kinds=["cat", "dog"], objects=2, size=SCENE_PX).picture()
-    (path,) = explain(model, pets, target="cat").save(output / "1-cat.png")
+    (path,) = explain(model, pets, target="cat").save(free("1-cat.png"))
     describe('A cat and a dog in one image: why "cat"?', path)
     (path,) = explain(model, pets, target=["cat", "dog", "cat rather than dog"], layer="layer?").save(
-        output / "2-layers-classes.png"
+        free("2-layers-classes.png")
     )
     describe("The same image: one row per class, one column per layer, from one forward pass.", path)
     methods = [
@@ -51,19 +61,20 @@ def demo(*, output: Output = Path("camlucida-out/demo"), seed: int = 4) -> None:
         "eigen_cam",
         "ablation_cam",
     ]
-    (path,) = explain(model, pets, target=["cat", "dog"], method=methods).save(output / "3-methods.png")
+    (path,) = explain(model, pets, target=["cat", "dog"], method=methods).save(free("3-methods.png"))
     describe("Eight methods. Eigen-CAM does not depend on the class, so its two maps are equal.", path)
     stamped = toybox.scene(seed, kinds=["cat"], variant="watermark_control", size=SCENE_PX).picture()
-    (path,) = explain(load("toybox:cleverhans"), stamped).save(output / "4-clever-hans.png")
+    (path,) = explain(load("toybox:cleverhans"), stamped).save(free("4-clever-hans.png"))
     describe("A network that learned the watermark instead of the boat: right for the wrong reason, or wrong.", path)
     background = toybox.scene(seed, variant="empty", size=SCENE_PX).picture()
-    (path,) = explain(model, background).save(output / "5-no-object.png")
+    (path,) = explain(model, background).save(free("5-no-object.png"))
     describe("An image without an object: the network guesses, and its map looks convincing nevertheless.", path)
     other_models = (
         (6, "vgg", "The same image, explained for a VGG, which ends in fully connected layers."),
         (7, "vit", "And for a vision transformer: its maps are coarser and include some of the background."),
     )
     for number, name, caption in other_models:
-        (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(output / f"{number}-{name}.png")
+        (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(free(f"{number}-{name}.png"))
         describe(caption, path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
+    return console.finish()

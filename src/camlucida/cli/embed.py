@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
-from camlucida.cli.options import Boxes, Names, Output
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.options import COMPUTATION, DRAWING, Boxes, Limit, Output, Seed, TerminalOptions
 
 
 def embed(
@@ -17,13 +18,14 @@ def embed(
     /,
     *,
     model: ModelOptions = ModelOptions(),
-    projection: Literal["tsne", "umap", "pca"] = "tsne",
-    perplexity: float = 30.0,
-    near: Names = None,
+    projection: Annotated[Literal["tsne", "umap", "pca"], Parameter(group=COMPUTATION)] = "tsne",
+    perplexity: Annotated[float, Parameter(group=COMPUTATION)] = 30.0,
+    near: Annotated[list[str] | None, Parameter(negative=(), group=DRAWING)] = None,
     boxes: Boxes = None,
-    limit: int | None = None,
-    seed: int = 0,
+    limit: Limit = None,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/embedding"),
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Project the penultimate features of every image to two dimensions: which images does the model consider similar?
 
@@ -50,7 +52,7 @@ def embed(
     from camlucida.analysis import embed as run
     from camlucida.report.embedding_page import embedding_report
 
-    console = Terminal()
+    console = terminal.open("embed")
     model = model.for_data(data)
     with console.status(model.status):
         loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed)
@@ -71,6 +73,13 @@ def embed(
         f"{len(result.rows):,} images, {result.features.shape[1]:,} features each, of {result.feature_source}"
     )
     console.print_line(result.projection.description)
+    console.add(
+        n_images=len(result.rows),
+        n_features=result.features.shape[1],
+        layer=result.feature_source,
+        projection=result.projection.description,
+        neighbour_agreement=result.agreement,
+    )
     if result.agreement == result.agreement:
         console.print_line(
             f"nearest neighbour of the same class: {result.agreement:.1%} of the {result.n_comparable:,} images whose "
@@ -83,4 +92,4 @@ def embed(
             written += result.save(output / "neighbours.png", near)
         written.append(embedding_report(result, output / "report.html"))
     console.print_paths(written)
-    return exit_code(len(result.rows), len(result.failures))
+    return console.finish(exit_code(len(result.rows), len(result.failures)))

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import progress_bar
+from camlucida.cli.images import free_path, progress_bar
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
-from camlucida.cli.options import Boxes, Names, Output, split_list
+from camlucida.cli.options import (
+    EXPLANATION,
+    OUTPUT,
+    TESTS,
+    Boxes,
+    Limit,
+    Names,
+    Output,
+    Overwrite,
+    Seed,
+    Split,
+    TerminalOptions,
+    split_list,
+)
 from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 
@@ -25,6 +40,9 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 5
 """Maximum number of metrics in one table; more do not fit into a terminal."""
 
+DEFAULT_METRICS = ("energy", "pointing", "insertion", "deletion", "entropy")
+"""The metrics by default: two of localisation, two of faithfulness, one of complexity; they fit into one table."""
+
 UNTRUSTED_MARK = "⚠"
 """Marks a metric that does not rank the ground truth above uninformative baselines."""
 
@@ -35,17 +53,19 @@ def evaluate(
     *,
     model: ModelOptions = ModelOptions(),
     method: Names = None,
-    metrics: Names = None,
+    metrics: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
     layer: Names = None,
-    recipe: str | None = None,
+    recipe: Annotated[str | None, Parameter(group=TESTS)] = None,
     boxes: Boxes = None,
-    split: str | None = None,
-    controls: bool = True,
-    target: str = "predicted",
-    limit: int | None = None,
-    seed: int = 0,
+    split: Split = None,
+    controls: Annotated[bool, Parameter(group=TESTS)] = True,
+    target: Annotated[str, Parameter(group=EXPLANATION)] = "predicted",
+    limit: Limit = None,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/evaluation"),
-    report: Path | None = None,
+    report: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Measure the quality of explanation methods over a data set, together with uninformative baselines.
 
@@ -67,7 +87,8 @@ def evaluate(
         Methods, separated by commas, or all. If not given: grad_cam. See `camlucida models`.
     metrics
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
-        separated by commas, or all. If not given: localisation.
+        separated by commas, or all. If not given: energy, pointing, insertion, deletion and entropy, of which those
+        that need boxes or masks are left out if the data has none.
     layer
         The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
         default layer. A method can have its own: --method "grad_cam @ layer3".
@@ -93,7 +114,7 @@ def evaluate(
     from camlucida.evaluation.benchmarks import PREFIX
     from camlucida.evaluation.recipes import recipe as find_recipe
 
-    console = Terminal()
+    console = terminal.open("evaluate", width=None if sys.stdout.isatty() else 140)
     model = model.for_data(data)
     if recipe and method:
         raise DataError(f"--recipe {recipe} determines the methods: remove --method.")
@@ -122,12 +143,12 @@ def evaluate(
             source=recorded_source(data, model, boxes, dataset) | {"split": split},
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    print_evaluation(console, result)
+    print_evaluation(console, result, None if metrics or recipe else DEFAULT_METRICS)
     console.print_paths([result.path / "results.parquet"])
     if report:
-        write_report(console, result, report, loaded, dataset)
+        write_report(console, result, free_path(report, overwrite), loaded, dataset)
     failed = [method for _, method, _ in result.failures if method not in result.controls]  # an oracle needs a mask
-    return exit_code(len(result.images), len(failed))
+    return console.finish(exit_code(len(result.images), len(failed)))
 
 
 def write_report(
@@ -142,19 +163,30 @@ def write_report(
     console.print_paths([written])
 
 
-def print_evaluation(console: Terminal, evaluation: Evaluation) -> None:
-    """Print the tables: one row per method and control, one column per metric with its 95 % interval."""
+def print_evaluation(console: Terminal, evaluation: Evaluation, columns: Sequence[str] | None = None) -> None:
+    """Print the tables: one row per method and control, one column per metric with its 95 % interval.
+
+    Args:
+        console: The terminal.
+        evaluation: The evaluation.
+        columns: The columns to print; None for all that were measured.
+    """
     from camlucida.evaluation.metric_checks import untrusted
 
     table = {(s.metric, s.method): s for s in evaluation.table()}
     measured = [name for name in evaluation.values if any(table[name, method].n for method in evaluation.methods)]
+    hidden = [name for name in measured if columns is not None and name not in columns]
+    measured = [name for name in measured if name not in hidden]
     untrusted_metrics = untrusted(evaluation)
     for start in range(0, len(measured), MAX_COLUMNS):
         console.print(_score_table(evaluation, table, measured[start : start + MAX_COLUMNS], untrusted_metrics))
+    if hidden:
+        console.print_line(f"Also measured, in results.parquet: {', '.join(hidden)}.")
     for name, reason in untrusted_metrics.items():
         console.print_line(f"{UNTRUSTED_MARK} {name} is not reliable on this data: {reason}.")
     _print_verdicts(console, evaluation, table, measured)
     plan = evaluation.plan
+    console.add(**_as_json(evaluation, table, untrusted_metrics))
     console.print_line(
         f"{plan['n_images']} images of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
         "bootstrap over images · in brackets: maps that could not be scored, which count as the worst value"
@@ -166,6 +198,25 @@ def print_evaluation(console: Terminal, evaluation: Evaluation) -> None:
         [(f"{image}, {method}" if method else image, reason) for image, method, reason in failures],
         "the column error of results.parquet",
     )
+
+
+def _as_json(
+    evaluation: Evaluation, table: Mapping[tuple[str, str], Summary], untrusted_metrics: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "plan": {key: evaluation.plan[key] for key in ("model", "data", "n_images", "target", "seed")},
+        "scores": [
+            {
+                "metric": metric,
+                "method": method,
+                "is_control": method in evaluation.controls,
+                **{name: getattr(summary, name) for name in ("value", "low", "high", "n", "invalid")},
+            }
+            for (metric, method), summary in table.items()
+            if summary.n
+        ],
+        "unreliable_metrics": dict(untrusted_metrics),
+    }
 
 
 def _print_verdicts(
@@ -221,9 +272,14 @@ def _score_table(
         rich_table.add_column(
             f"{escape(name)}{arrow}{UNTRUSTED_MARK if name in untrusted_metrics else ''}", justify="right"
         )
-    for method in evaluation.methods:
-        cells = [_cell(table[name, method]) for name in measured]
-        rich_table.add_row(escape(method), *cells, style="dim" if method in evaluation.controls else "")
+    for controls in (False, True):
+        group = [method for method in evaluation.methods if (method in evaluation.controls) is controls]
+        if controls and group:
+            rich_table.add_section()
+            rich_table.add_row("controls:", style="dim italic")
+        for method in group:
+            cells = [_cell(table[name, method]) for name in measured]
+            rich_table.add_row(escape(method), *cells, style="dim" if controls else "")
     return rich_table
 
 
@@ -249,6 +305,6 @@ def _layers(values: Sequence[str] | None) -> str | list[str] | None:
 def _metrics(values: Sequence[str] | None) -> list[str]:
     from camlucida.metrics import groups, metrics
 
-    names = split_list(values) or ["localisation"]
+    names = split_list(values) or list(DEFAULT_METRICS)
     expanded = (metrics() if name == "all" else groups().get(name.lower(), [name]) for name in names)
     return list(dict.fromkeys(metric for group in expanded for metric in group))

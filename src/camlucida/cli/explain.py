@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import ExplanationProgress, input_files, output_stems, progress_bar
+from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.model_and_data import PretrainedModelOptions
-from camlucida.cli.options import Images, Names, Output, OverlayOptions, split_list
+from camlucida.cli.options import (
+    COMPUTATION,
+    EXPLANATION,
+    OUTPUT,
+    Images,
+    Names,
+    Output,
+    OverlayOptions,
+    Overwrite,
+    TerminalOptions,
+    split_list,
+    split_targets,
+)
+from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
+
+COLUMNS = (
+    "image", "predicted", "probability", "target", "score", "score_kind", "method", "layer", "peak", "file", "error",
+)  # fmt: skip
 
 
 def explain(
@@ -29,27 +47,29 @@ def explain(
     target: Names = None,
     layer: Names = None,
     method: Names = None,
-    score: str = "logit",
+    score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
     option: Names = None,
-    precision: str = "exact",
-    batch_size: int | None = None,
+    precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
+    batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     overlay: OverlayOptions = OverlayOptions(),
-    maps: bool = False,
-    panels: bool = False,
-    compare: bool = False,
+    maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
     output: Output = Path("camlucida-out"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Explain the predictions of a model on images with saliency maps.
 
     Writes one panel per image, or a grid of maps for several classes, layers or methods, and prints the predictions.
     With several images it also writes results.csv, in which an image that cannot be read is a row with the reason; the
-    exit code is then 1, or 2 if no image can be explained.
+    exit code is then 1, or 2 if no image can be explained. An interrupted run resumes when it is started again.
 
     Parameters
     ----------
     target
-        What to explain: a class name or index, top3, "A rather than B", "not A"; can be repeated. If not given: the
-        predicted class.
+        What to explain: a class name or index, top3, "A rather than B", "not A"; several separated by commas. If not
+        given: the predicted class.
     layer
         The layer (called target_layers in pytorch-grad-cam): a name, a glob ("layer?"), an index, or all; several
         separated by commas. If not given: the default layer. See `camlucida layers`.
@@ -73,16 +93,19 @@ def explain(
     compare
         Also draw where the maps of the methods, layers or classes disagree, and print their rank correlations.
     output
-        The folder to write to.
+        The folder to write to; for one image also a file, such as cat.png.
     """
     from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
 
-    console = Terminal()
+    console = terminal.open("explain")
     files = input_files(images, output)
+    output, file_name = split_output(output, files)
     style = overlay.style()
-    request = {
-        "target": _one_or_list(target),
+    with console.status(model.status):
+        loaded = model.load()
+    request: dict[str, Any] = {
+        "target": _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
         "method": _one_or_list(split_list(method)) or "grad_cam",
         "score": score,
@@ -90,41 +113,86 @@ def explain(
         "precision": precision,
         "batch_size": batch_size,
     }
-    stems = output_stems(files, output)
-    with console.status(model.status):
-        loaded = model.load()
-    rows, failed = [], 0
-    with progress_bar(console) as progress:
+
+    def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
+        written = _write_explanation(result, output, stem, suffix, style, maps, panels)
+        return [*written, *(_write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
+
+    endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
+    if len(files) == 1:
+        with progress_bar(console) as progress:
+            bars = ExplanationProgress(progress, 1, ", ".join(split_list(method) or ["grad_cam"]))
+            ((_, result),) = explain_requests(loaded, files, AttributionRequest.of(**request, progress=bars.runs))
+        if isinstance(result, CamlucidaError):
+            raise result
+        if file_name:
+            suffix = Path(file_name).suffix
+            stem = free_stem(Path(file_name).stem, output, [suffix, *endings[1:]], overwrite=overwrite)
+            written = save(result, stem, suffix)
+        else:
+            written = save(result, output_stems(files, output, endings, overwrite=overwrite)[files[0]])
+        console.add(images=[_as_json(files[0], result)])
+        _print_explanation(console, result, written, brief=False)
+        if compare:
+            _print_agreement(console, result)
+        return console.finish()
+    settings = {
+        **model_settings(loaded),
+        **{key: value for key, value in request.items() if key != "batch_size"},
+        "style": style,
+        "outputs": endings,
+    }
+    table = ResultsTable(output, COLUMNS, {"command": "explain", **settings}, files, overwrite=overwrite)
+    stems = table.stems(endings, overwrite=overwrite)
+    done: list[dict[str, Any]] = []
+    if table.done:
+        console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
+    with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
+        bars.advance(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
-        for file, result in explain_requests(loaded, files, attribution_request):
+        for file, result in explain_requests(loaded, table.open_images, attribution_request):
+            path = Path(str(file))
             if isinstance(result, CamlucidaError):
-                if len(files) == 1:
-                    raise result
-                failed += 1
-                rows.append(_failure_row(Path(str(file)), result))
-                console.print_failure(Path(str(file)).name, result)
+                table.add(path, [_failure_row(path, result)])
+                console.print_failure(path.name, result)
             else:
-                written = _write_explanation(result, output, stems[Path(str(file))], style, maps, panels)
-                if compare:
-                    written += _write_comparison(result, output / f"{stems[Path(str(file))]}-disagreement.png", style)
-                rows += _rows(Path(str(file)), result, written)
-                _print_explanation(console, result, written, brief=len(files) > 1)
-                if compare and len(files) == 1:
-                    _print_agreement(console, result)
+                written = save(result, stems[path])
+                table.add(path, _rows(path, result, written))
+                done.append(_as_json(path, result))
+                _print_explanation(console, result, written, brief=True)
             bars.advance()
-    if len(files) > 1:
-        _write_results(output / "results.csv", rows)
-        console.print_line(f"{len(files) - failed} explained, {failed} failed: {output / 'results.csv'}")
-    return exit_code(len(files) - failed, failed)
+    console.add(images=done, n_resumed=len(table.done))
+    console.print_line(f"{len(files) - table.n_failed} explained, {table.n_failed} failed: {table.path}")
+    console.note_files([table.path])
+    return console.finish(exit_code(len(files) - table.n_failed, table.n_failed))
+
+
+def _as_json(file: Path, result: Explanation | ExplanationSet) -> dict[str, Any]:
+    from camlucida.attribution.explanation import Explanation
+
+    items = [result] if isinstance(result, Explanation) else list(result)
+    fields = ("target", "score", "score_kind", "method", "layer", "peak")
+    return {
+        "image": str(file),
+        "model": items[0].model,
+        "predictions": items[0].predictions,
+        "maps": [{name: getattr(e, name) for name in fields} for e in items],
+    }
 
 
 def _write_explanation(
-    result: Explanation | ExplanationSet, output: Path, stem: str, style: dict[str, Any], maps: bool, panels: bool
+    result: Explanation | ExplanationSet,
+    output: Path,
+    stem: str,
+    suffix: str,
+    style: dict[str, Any],
+    maps: bool,
+    panels: bool,
 ) -> list[Path]:
     from camlucida.attribution.explanation import Explanation
 
-    written = result.save(output / f"{stem}.png", **style)
+    written = result.save(output / f"{stem}{suffix}", **style)
     if panels and not isinstance(result, Explanation):
         for slug, e in zip(result.slugs, result, strict=True):
             written += e.save(output / stem / f"{slug}.png", **style)
@@ -144,6 +212,7 @@ def _print_explanation(
     if brief:
         top = ", ".join(f"{p.name} {format_confidence(p.probability, p.logit, 1)}" for p in first.predictions[:1])
         console.print_line(f"{first.source}: {top or first.score_label} → {written[0]}")
+        console.note_files(written)
         return
     table = Table(
         title=f"{escape(first.source)} · {escape(first.model)}", title_justify="left", box=None, pad_edge=False
@@ -210,26 +279,6 @@ def _rows(file: Path, result: Explanation | ExplanationSet, written: Sequence[Pa
 
 def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
     return {"image": str(file), "error": f"{type(error).__name__}: {error}"}
-
-
-def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from camlucida._escaping import csv_text
-    from camlucida._files import atomic_write
-
-    names = [
-        "image",
-        "predicted",
-        "probability",
-        "target",
-        "score",
-        "score_kind",
-        "method",
-        "layer",
-        "peak",
-        "file",
-        "error",
-    ]
-    atomic_write(path, csv_text(names, rows))
 
 
 def _one_or_list(values: list[str] | None) -> Any:

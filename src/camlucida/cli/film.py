@@ -10,8 +10,26 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import progress_bar
-from camlucida.cli.options import Arch, Boxes, Device, Fit, Output, Size, TrustCode, preprocessing_options, split_list
+from camlucida.cli.images import free_path, progress_bar, split_output
+from camlucida.cli.options import (
+    DATA,
+    EXPLANATION,
+    MODEL,
+    Arch,
+    Boxes,
+    Device,
+    Fit,
+    Layer,
+    MethodName,
+    Output,
+    Overwrite,
+    Seed,
+    Size,
+    TerminalOptions,
+    TrustCode,
+    preprocessing_options,
+    split_list,
+)
 from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 
@@ -19,23 +37,29 @@ if TYPE_CHECKING:
     from camlucida.analysis import Film
 
 
+NUMBERS = {"share": "share", "lift": "lift", "probability": "chance"}
+"""The means over the images, by the name that is printed as JSON."""
+
+
 def film(
     data: str,
     /,
     *,
-    checkpoints: Annotated[list[str], Parameter(negative=())],
+    checkpoints: Annotated[list[str], Parameter(negative=(), group=MODEL)],
     arch: Arch = None,
     trust_code: TrustCode = False,
     device: Device = "auto",
     size: Size = None,
     fit: Fit = None,
-    method: str = "grad_cam",
-    layer: str | None = None,
-    target: str = "true",
+    method: MethodName = "grad_cam",
+    layer: Layer = None,
+    target: Annotated[str, Parameter(group=EXPLANATION)] = "true",
     boxes: Boxes = None,
-    limit: int = 6,
-    seed: int = 0,
+    limit: Annotated[int, Parameter(group=DATA)] = 6,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/film"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Explain the same images at every checkpoint of a training run, to see how the maps change during training.
 
@@ -60,13 +84,14 @@ def film(
     seed
         The random seed of the selection.
     output
-        The folder to write to.
+        The folder to write to, or the file of the strips, such as film.png.
     """
     from camlucida.analysis import film as run
     from camlucida.data.datasets import sample_indices, subset
     from camlucida.data.open import open_dataset
 
-    console = Terminal()
+    console = terminal.open("film")
+    output, file_name = split_output(output, [Path(data)], is_joint=True)
     if limit < 1:
         raise DataError(f"--limit {limit}: at least 1 is needed.")
     dataset = open_dataset(data, boxes=boxes, count=limit, seed=seed)
@@ -87,8 +112,15 @@ def film(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print_film(console, result)
-    console.print_paths([*result.save(output / "film.png"), *result.save(output / "film.csv")])
-    return exit_code(len(result.images), len(result.failures))
+    console.add(
+        checkpoints=result.checkpoints,
+        n_images=len(result.images),
+        **{name: result.shares(number) for name, number in NUMBERS.items()},
+    )
+    strips = free_path(output / (file_name or "film.png"), overwrite)
+    table = free_path(strips.with_suffix(".csv"), overwrite)
+    console.print_paths([*result.save(strips), *result.save(table)])
+    return console.finish(exit_code(len(result.images), len(result.failures)))
 
 
 def _print_film(console: Terminal, result: Film) -> None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from camlucida._files import IMAGES
+from camlucida.cli.terminal import Terminal
+from camlucida.errors import DataError, ImageError
+
+STDIN = "/dev/stdin"
+"""The argument that stands for a list of paths on standard input; `main` puts it in place of "-"."""
+
+LINE_INTERVAL_S = 10.0
+"""Time, in seconds, between two lines of progress where there is no terminal, and before the first one."""
 
 
 def input_files(images: Sequence[str], output: Path) -> list[Path]:
@@ -24,7 +38,83 @@ def input_files(images: Sequence[str], output: Path) -> list[Path]:
     """
     from camlucida.data.image_paths import image_files
 
-    return [file for image in images for file in image_files(image) if not _is_own_output(file, Path(image), output)]
+    return [
+        file
+        for image in _arguments(images)
+        for file in image_files(image)
+        if not _is_own_output(file, Path(image), output)
+    ]
+
+
+def _arguments(images: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments with globs expanded, and the paths on standard input in place of `STDIN`.
+
+    An existing file whose name looks like a glob is that file. Paths on standard input are separated by line feeds, or
+    by null characters as `find -print0` writes them; they are never globs.
+    """
+    for image in images:
+        if image == STDIN:
+            yield from _paths_on_stdin()
+        elif any(character in image for character in "*?[") and not os.path.lexists(os.path.expanduser(image)):
+            matches = sorted(glob.glob(os.path.expanduser(image), recursive=True))
+            if not matches:
+                raise ImageError(f"no file matches {image!r}.")
+            yield from matches
+        else:
+            yield image
+
+
+def _paths_on_stdin() -> list[str]:
+    data = sys.stdin.buffer.read()
+    separator = b"\0" if b"\0" in data else b"\n"
+    paths = [os.fsdecode(line.removesuffix(b"\r")) for line in data.split(separator) if line.strip()]
+    if not paths:
+        raise DataError("standard input is empty: - expects the paths of images there, one per line.")
+    return paths
+
+
+def split_output(output: Path, inputs: Sequence[Path], *, is_joint: bool = False) -> tuple[Path, str | None]:
+    """Return the folder to write to, and the name of the file if the output is one, such as x.png.
+
+    Args:
+        output: What was given as --output: a folder, or a file with the suffix of an image format.
+        inputs: The input images.
+        is_joint: Whether one file holds the output of all inputs.
+
+    Raises:
+        DataError: If one file is to hold the outputs of several inputs, or is one of them.
+    """
+    if output.suffix.lower() not in IMAGES or output.is_dir():
+        return output, None
+    if len(inputs) > 1 and not is_joint:
+        raise DataError(f"--output {output} is one file, but there are {len(inputs)} images: give a folder.")
+    if real_path(output) in {real_path(file) for file in inputs}:
+        raise DataError(f"--output {output} is an input image: choose another name.")
+    return output.parent, output.name
+
+
+def free_stem(stem: str, folder: Path, endings: Sequence[str], *, overwrite: bool = False) -> str:
+    """Return a stem whose files do not exist: the given one, or with the next free number; as in `output_stems`."""
+    taken, base, count = set() if overwrite else _names(folder), stem, 1
+    while _is_taken(stem, endings, taken):
+        count += 1
+        stem = f"{base}-{count}"
+    return stem
+
+
+def free_path(path: Path, overwrite: bool) -> Path:
+    """Return a path that does not exist: the given one, or with the next free number, as in photo-2.png.
+
+    Args:
+        path: The file.
+        overwrite: Whether to return the given path even if it exists. Devices and pipes are always returned.
+    """
+    if overwrite or not os.path.lexists(path) or (path.exists() and not path.is_file() and not path.is_dir()):
+        return path
+    number = 2
+    while os.path.lexists(numbered := path.with_name(f"{path.stem}-{number}{path.suffix}")):
+        number += 1
+    return numbered
 
 
 def _is_own_output(file: Path, argument: Path, output: Path) -> bool:
@@ -42,37 +132,114 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def output_stems(files: Sequence[Path], output: Path) -> dict[Path, str]:
+def output_stems(
+    files: Sequence[Path], output: Path, endings: Sequence[str] = (".png",), *, overwrite: bool = False
+) -> dict[Path, str]:
     """Return a file name stem for the output of each image: unique, and never overwriting an input image.
 
     Args:
         files: The input images.
         output: The folder to write to.
+        endings: What the command may append to a stem, such as "-trust.png"; "/" for a folder and "." for any suffix.
+        overwrite: Whether files of earlier runs may be replaced. Otherwise a stem whose files exist gets a number.
     """
     input_paths = {real_path(file) for file in files}
     n_files = Counter(file.stem.lower() for file in files)
     stems: dict[Path, str] = {}
     used = {stem for stem, n in n_files.items() if n == 1}
+    taken = set() if overwrite else _names(output)
     for number, file in enumerate(files):
         if file in stems:
             continue
         stem = file.stem if n_files[file.stem.lower()] == 1 else f"{file.stem}-{number}"
         while (stem != file.stem and stem.lower() in used) or real_path(output / f"{stem}.png") in input_paths:
             stem += "-explained"
+        base, count = stem, 1
+        while _is_taken(stem, endings, taken) or (count > 1 and stem.lower() in used):
+            count += 1
+            stem = f"{base}-{count}"
         used.add(stem.lower())
         stems[file] = stem
     return stems
 
 
+def _names(folder: Path) -> set[str]:
+    """Return the names in a folder, in lower case since some disks ignore it; empty if it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name.lower() for entry in entries}
+    except OSError:
+        return set()
+
+
+def _is_taken(stem: str, endings: Sequence[str], taken: set[str]) -> bool:
+    stem = stem.lower()
+    return any(
+        any(name.startswith(f"{stem}.") for name in taken) if ending == "." else f"{stem}{ending}".rstrip("/") in taken
+        for ending in endings
+    )
+
+
 def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
-    """Return a progress bar that is shown on a terminal only and removed when it is complete.
+    """Return a progress bar that is removed when it is complete; without a terminal, lines on standard error.
 
     Args:
         console: The terminal.
-        n_inputs: The number of inputs, if known; the bar is hidden for fewer than two.
+        n_inputs: The number of inputs, if known; nothing is displayed for fewer than two.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=n_inputs in (0, 1) or not console.is_terminal)
+    if isinstance(console, Terminal):
+        console = console.progress_console
+    is_hidden = n_inputs in (0, 1)
+    has_lines = not is_hidden and not console.is_terminal and not console.quiet
+    return _ProgressLines(
+        *columns,
+        console=console,
+        transient=True,
+        disable=is_hidden or not console.is_terminal or console.quiet,
+        errors=Terminal(stderr=True) if has_lines else None,
+    )
+
+
+class _ProgressLines(Progress):
+    """A progress bar that prints a line every `LINE_INTERVAL_S` instead, if it is given a console for them."""
+
+    def __init__(self, *columns: Any, errors: Terminal | None, **kwargs: Any) -> None:
+        super().__init__(*columns, **kwargs)
+        self._errors = errors
+        self._started = self._printed = time.monotonic()
+
+    def update(self, task_id: TaskID, **kwargs: Any) -> None:
+        """Update a task, and print a line if it is time."""
+        super().update(task_id, **kwargs)
+        self._print_line(task_id)
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """Advance a task, and print a line if it is time."""
+        super().advance(task_id, advance)
+        self._print_line(task_id)
+
+    def _print_line(self, task_id: TaskID) -> None:
+        now = time.monotonic()
+        if self._errors is None or now - self._printed < LINE_INTERVAL_S:
+            return
+        self._printed = now
+        task = self._tasks[task_id]
+        if not task.visible or not task.completed or task.finished:
+            return
+        total = "" if task.total is None else f" of {task.total:,.0f} ({task.completed / max(1, task.total):.0%})"
+        left = "" if task.total is None else _time_left(now - self._started, task.completed / max(1, task.total))
+        description = task.description.replace("\\[", "[")  # escaped for rich's markup
+        self._errors.print_line(f"{description}: {task.completed:,.0f}{total}{left}")
+
+
+def _time_left(elapsed_s: float, fraction: float) -> str:
+    """Return the time left as text, assuming that the rest takes as long as what is done."""
+    left_s = elapsed_s * (1 - fraction) / fraction if fraction else 0.0
+    if left_s < 1:
+        return ""
+    minutes, seconds = divmod(round(left_s), 60)
+    return f", about {minutes} min left" if minutes >= 2 else f", about {60 * minutes + seconds} s left"
 
 
 class ExplanationProgress:
@@ -90,7 +257,7 @@ class ExplanationProgress:
         """Report that `done` of `total` forward passes for the current image are complete."""
         self._progress.update(self._runs, completed=done, total=total, visible=done < total)
 
-    def advance(self) -> None:
-        """Report that one more image is complete."""
+    def advance(self, n: int = 1) -> None:
+        """Report that `n` more images are complete."""
         self._progress.update(self._runs, visible=False)
-        self._progress.advance(self._images)
+        self._progress.advance(self._images, n)

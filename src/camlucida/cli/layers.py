@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.options import Arch, Device, Probabilities, Size, TaskOption, TrustCode, preprocessing_options
+from camlucida.cli.images import free_path
+from camlucida.cli.options import (
+    OUTPUT,
+    Arch,
+    Device,
+    Overwrite,
+    Probabilities,
+    Size,
+    TaskOption,
+    TerminalOptions,
+    TrustCode,
+    preprocessing_options,
+)
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import ModelError, TargetError
+from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from camlucida.attribution.layer_summary import ArchitectureSummary, LayerSummary
 
-    from camlucida.attribution.output_reader import OutputReader
-    from camlucida.engine import NetworkCopy
-    from camlucida.models.model import Model
+MIB = 2**20
 
 
 def layers(
@@ -32,11 +43,21 @@ def layers(
     probabilities: Probabilities = None,
     device: Device = "auto",
     size: Size = None,
-    depth: int = 0,
-) -> None:
-    """List the layers of a network with their output shapes and costs. Downloads no weights.
+    depth: Annotated[int, Parameter(group=OUTPUT)] = 0,
+    conv: Annotated[bool, Parameter(negative=(), group=OUTPUT)] = False,
+    explain_choice: Annotated[bool, Parameter(negative=(), group=OUTPUT)] = False,
+    csv: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    markdown: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
+) -> int:
+    """List the layers of a network with their output shapes, parameters and sizes. Downloads no weights.
 
-    Layers with ● are recommended for --layer, from edges to objects; ★ is the default layer.
+    Layers with ● are recommended for --layer, from edges to objects; ★ is the default layer. The column "grid" says how
+    it is known that positions of the output lie in the image as in a grid: "conv" by convolutions and pooling from the
+    input; a number is the measured correlation with a patch that moves over the image; "unverified" if all positions
+    respond alike; "no image" if the response moves elsewhere. Sizes follow the convention of torchsummary: the outputs
+    of all modules except containers, times two for the backward pass.
 
     Parameters
     ----------
@@ -45,96 +66,94 @@ def layers(
         `camlucida models`.
     depth
         List only layers whose names have at most this many parts, as layer4.0.conv1 has three; 0 lists all.
+    conv
+        List only convolutions.
+    explain_choice
+        Also print why the default layer was chosen: its geometry, its influence on the class scores, and what excludes
+        the layers after it.
+    csv
+        Also write the listed layers to this CSV file.
+    markdown
+        Also write the listed layers to this file, as a table in Markdown.
     """
+    from camlucida._files import atomic_write
+    from camlucida.attribution.layer_summary import layers as summarise
     from camlucida.models.load import load
 
-    loaded = load(
-        model,
-        arch=arch,
-        trust_code=trust_code,
-        pretrained=False,
-        device=device,
-        task=task,
-        probabilities=probabilities,
-        **preprocessing_options(size, fit=None),
+    if depth < 0:
+        raise DataError(f"--depth {depth}: must not be negative; 0 lists all layers.")
+    console = terminal.open("layers", width=None if sys.stdout.isatty() else 140)
+    with console.status(f"Verifying the layers of {escape(model)} …"):
+        loaded = load(
+            model,
+            arch=arch,
+            trust_code=trust_code,
+            pretrained=False,
+            device=device,
+            task=task,
+            probabilities=probabilities,
+            **preprocessing_options(size, fit=None),
+        )
+        summary = summarise(loaded)
+    listed = tuple(
+        row for row in summary if (not depth or len(row.name.split(".")) <= depth) and (row.is_convolution or not conv)
     )
-    _print_summary(Terminal(width=None if sys.stdout.isatty() else 140), loaded, depth)
+    _print_rows(console, summary, listed)
+    _print_totals(console, summary)
+    if explain_choice:
+        for sentence in summary.choice:
+            console.print_line(sentence)
+    selected = dataclasses.replace(summary, rows=listed)
+    console.add(**selected.to_dict())
+    for path, text in ((csv, selected.to_csv), (markdown, selected.to_markdown)):
+        if path is not None:
+            atomic_write(path := free_path(path, overwrite), text())
+            console.print_paths([path])
+    return console.finish()
 
 
-def _print_summary(console: Terminal, model: Model, depth: int) -> None:
-    import torch
-
-    from camlucida.attribution.error_context import describe_network_error, raised_by_network
-    from camlucida.attribution.outputs import to_network
-    from camlucida.engine import candidates, copy_of, profile_calls
-    from camlucida.engine.layers import Layer
-
-    height, width = model.preprocessing.size
-    inputs = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
-    copy = copy_of(model.network)
-    try:
-        profile = profile_calls(copy, inputs)
-        read, output_text = _output_of(model, copy, inputs)
-        recommended: list[Layer] = candidates(copy, inputs, read)
-    except Exception as error:
-        if not raised_by_network(error):
-            raise
-        raise ModelError(f"{describe_network_error(error, model, (height, width))} ({model.name})") from error
-    marks = {layer.module: "●" for layer in recommended} | ({recommended[-1].module: "★"} if recommended else {})
-
-    table = Table(title=f"{escape(model.name)} · {_shape(inputs.shape[1:])} input", title_justify="left", box=None)
+def _print_rows(console: Terminal, summary: ArchitectureSummary, rows: tuple[LayerSummary, ...]) -> None:
+    title = f"{escape(summary.model)} · {_shape(summary.input_shape)} input"
+    table = Table(title=title, title_justify="left", box=None)
     for name in ("", "layer", "type", "output"):
         table.add_column(name, overflow="fold")
-    for name in ("parameters", "running total", "output (MB)"):
+    for name in ("parameters", "running total", "output (MB)", "grid"):
         table.add_column(name, justify="right", no_wrap=True)
-    total, activation_bytes = 0, 0
-    seen: set[torch.nn.Module] = set()
-    for call in profile.module_calls:
-        new = set(call.module.modules()) - seen
-        seen |= new
-        n_parameters = sum(p.numel() for module in new for p in module.parameters(recurse=False))
-        total += n_parameters
-        if call.shape is None:
-            continue
-        size_mb = 4 * math.prod(call.shape) / 2**20
-        activation_bytes += 4 * math.prod(call.shape) if call.is_leaf else 0
-        if not call.name or (depth and len(call.name.split(".")) > depth):
-            continue
-        name = call.name if profile.n_calls(call.module) == 1 else f"{call.name}#{call.call}"
+    for row in rows:
         table.add_row(
-            marks.get(call.module, "") if call.call == profile.n_calls(call.module) else "",
-            escape(name),
-            type(call.module).__name__,
-            _shape(call.shape[1:]),
-            f"{call.n_parameters:,}" if call.n_parameters else "",
-            f"{total:,}",
-            f"{size_mb:.2f}",
+            "★" if row.is_default else "●" if row.is_recommended else "",
+            escape(row.name),
+            row.type,
+            _shape(row.output_shape),
+            f"{row.n_parameters:,}" if row.n_parameters else "",
+            f"{row.n_cumulative_parameters:,}",
+            f"{row.output_bytes / MIB:.2f}",
+            _geometry(row),
         )
     console.print(table)
-    weights = sum(p.numel() * p.element_size() for p in model.network.parameters()) / 2**20
-    trainable = sum(p.numel() for p in model.network.parameters() if p.requires_grad)
-    parameters = sum(p.numel() for p in model.network.parameters())
-    console.print(
-        f"{parameters:,} parameters ({trainable:,} trainable), weights {weights:.1f} MB, "
-        f"input {4 * inputs.numel() / 2**20:.2f} MB, all layers' outputs {activation_bytes / 2**20:.1f} MB per image.",
-        highlight=False,
+
+
+def _geometry(row: LayerSummary) -> str:
+    if row.geometry == "measured":
+        return f"{row.correlation:.3f}"
+    return {None: "", "convolution": "conv", "not verified": "unverified", "contradicted": "no image"}[row.geometry]
+
+
+def _print_totals(console: Terminal, summary: ArchitectureSummary) -> None:
+    console.print_line(
+        f"{summary.n_parameters:,} parameters ({summary.n_trainable_parameters:,} trainable, "
+        f"{summary.n_non_trainable_parameters:,} non-trainable)"
     )
-    console.print_line(f"Output: {output_text}")
-    if recommended:
-        names = ", ".join(layer.name for layer in recommended)
-        console.print(f"Recommended (●): {names}. Default (★): {recommended[-1].name}.", highlight=False)
+    console.print_line(
+        f"input {summary.input_bytes / MIB:.2f} MB, forward/backward {summary.forward_backward_bytes / MIB:.2f} MB, "
+        f"parameters {summary.parameter_bytes / MIB:.2f} MB, estimated total {summary.total_bytes / MIB:.2f} MB "
+        "per image (as torchsummary)"
+    )
+    console.print_line(f"Output: {summary.output}")
+    if summary.default is not None:
+        names = ", ".join(row.name for row in summary.recommended)
+        console.print_line(f"Recommended (●): {names}. Default (★): {summary.default.name}.")
 
 
-def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:
-    """Return the reader of the class scores, and how they become probabilities; or None, and why there are none."""
-    from camlucida.attribution.output_reader import output_reader
-
-    try:
-        read = output_reader(model, copy, inputs)
-    except TargetError as error:
-        return None, str(error)
-    return read, f"{read.activation.describe()}."
-
-
-def _shape(sizes: Sequence[int]) -> str:
+def _shape(sizes: tuple[int, ...]) -> str:
     return "×".join(map(str, sizes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.markup import escape
@@ -12,7 +12,17 @@ from rich.table import Table
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
-from camlucida.cli.options import Boxes, Output
+from camlucida.cli.options import (
+    OUTPUT,
+    Boxes,
+    Layer,
+    Limit,
+    MethodName,
+    Output,
+    Seed,
+    TerminalOptions,
+    Top,
+)
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -28,14 +38,15 @@ def mistakes(
     /,
     *,
     model: ModelOptions = ModelOptions(),
-    method: str = "grad_cam",
-    layer: str | None = None,
-    maps: bool = True,
+    method: MethodName = "grad_cam",
+    layer: Layer = None,
+    maps: Annotated[bool, Parameter(group=OUTPUT)] = True,
     boxes: Boxes = None,
-    limit: int | None = None,
-    top: Annotated[int, Parameter(name=["--top", "-n"])] = 12,
-    seed: int = 0,
+    limit: Limit = None,
+    top: Top = 12,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/mistakes"),
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Analyse a model's errors: the confusion matrix, the calibration, and the maps of wrong predictions.
 
@@ -65,7 +76,7 @@ def mistakes(
     from camlucida.analysis import mistakes as run
     from camlucida.report.mistakes_page import mistakes_report
 
-    console = Terminal()
+    console = terminal.open("mistakes")
     model = model.for_data(data)
     with console.status(model.status):
         loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed)
@@ -84,6 +95,7 @@ def mistakes(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print_mistakes(console, result)
+    console.add(**_as_json(result))
     written = [output / "predictions.parquet"]
     with console.status("Drawing …"):
         if result.judged:
@@ -93,7 +105,19 @@ def mistakes(
             written += result.save(output / "errors.png", top)
         written.append(mistakes_report(result, output / "report.html", errors=top))
     console.print_paths(written)
-    return exit_code(len(result.rows) - len(result.failures), len(result.failures))
+    return console.finish(exit_code(len(result.rows) - len(result.failures), len(result.failures)))
+
+
+def _as_json(result: Mistakes) -> dict[str, Any]:
+    if not result.judged:
+        return {"n_images": 0}
+    return {
+        "n_images": len(result.judged),
+        "accuracy": result.accuracy,
+        "top5": result.top5,
+        "expected_calibration_error": result.calibration.ece,
+        "confusions": result.confusion.pairs(MAX_PAIRS),
+    }
 
 
 def print_mistakes(console: Terminal, result: Mistakes) -> None:

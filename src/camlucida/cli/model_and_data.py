@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from camlucida.cli.options import (
+    MODEL,
     Arch,
     Device,
     Fit,
@@ -35,7 +36,7 @@ MODEL_HELP = (
 )
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=MODEL)
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """The model of a command over a data set. Training runs and toybox come with a model, other data do not."""

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.options import OUTPUT, TerminalOptions
 from camlucida.cli.terminal import Terminal
 
 
-def models(*, search: str = "") -> None:
+def models(
+    *,
+    search: Annotated[str, Parameter(group=OUTPUT)] = "",
+    terminal: TerminalOptions = TerminalOptions(),
+) -> int:
     """List the models and whether their weights are on this machine, the explanation methods, and the combinators.
 
     Parameters
@@ -19,11 +26,12 @@ def models(*, search: str = "") -> None:
     search
         List only models whose names contain this text, including those of timm.
     """
-    console = Terminal(width=None if sys.stdout.isatty() else 140)
+    console = terminal.open("models", width=None if sys.stdout.isatty() else 140)
     _print_models(console, search.lower())
     if not search:
         _print_methods(console)
         _print_combinators(console)
+    return console.finish()
 
 
 def _print_models(console: Terminal, search: str) -> None:
@@ -52,6 +60,8 @@ def _print_models(console: Terminal, search: str) -> None:
             table.add_row(escape(f"timm:{name}"), "from the Hugging Face hub", "")
     else:
         table.add_row("timm:…", "over a thousand models; --search finds them", "")
+    names = [str(name) for name in table.columns[0].cells]
+    console.add(models=[name.replace("\\[", "[") for name in names if not name.endswith("…")])
     console.print(table)
     console.print(
         "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, "
@@ -67,6 +77,7 @@ def _print_methods(console: Terminal) -> None:
     table = Table(title="Methods (--method)", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "description", "paper"):
         table.add_column(column, no_wrap=column == "name")
+    console.add(methods=[{"name": m.name, "description": m.summary, "paper": m.paper} for m in methods().values()])
     for method in methods().values():
         table.add_row(method.name, method.summary, method.paper.partition(":")[0])
     console.print(table)
@@ -79,6 +90,9 @@ def _print_combinators(console: Terminal) -> None:
     table = Table(title="Combinators, applied to any method", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "description", "options"):
         table.add_column(column, no_wrap=column == "name")
+    console.add(
+        combinators=[{"name": c.name, "description": c.summary, "options": c.options} for c in combinators().values()]
+    )
     for entry in combinators().values():
         table.add_row(entry.name, entry.summary, ", ".join(f"{k}={v!r}" for k, v in entry.options.items()))
     console.print(table)

@@ -3,48 +3,105 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
+from camlucida.cli.terminal import Mode, Terminal
 from camlucida.errors import DataError, ModelError
-from camlucida.tasks import Task
+from camlucida.option_types import Task
 
-Images: TypeAlias = Annotated[list[str], Parameter(help="Image files, or folders of images.", negative=())]
+MODEL = Group("Model", sort_key=1)
+DATA = Group("Data", sort_key=2)
+EXPLANATION = Group("Explanation", sort_key=3)
+TESTS = Group("Tests", sort_key=4)
+TRAINING = Group("Training", sort_key=5)
+DRAWING = Group("Drawing", sort_key=6)
+COMPUTATION = Group("Computation", sort_key=7)
+SERVER = Group("Server", sort_key=8)
+OUTPUT = Group("Output", sort_key=9)
+"""Groups of options in every --help, in this order."""
+
+Images: TypeAlias = Annotated[
+    list[str],
+    Parameter(
+        help="Image files, folders of images, globs such as 'photos/**/*.jpg', or - for a list of paths on standard "
+        "input, one per line.",
+        negative=(),
+    ),
+]
 """The argument of every command over images."""
 
-Names: TypeAlias = Annotated[list[str] | None, Parameter(negative=())]
-"""An option that can be repeated."""
+Names: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), group=EXPLANATION)]
+"""An option of explanations that can be repeated."""
 
-Output: TypeAlias = Annotated[Path, Parameter(name=["--output", "-o"])]
+Layer: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
+"""The option --layer of commands that explain one layer."""
+
+MethodName: TypeAlias = Annotated[str, Parameter(group=EXPLANATION)]
+"""The option --method of commands that use one method."""
+
+Target: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
+"""The option --target of commands that explain one class."""
+
+Output: TypeAlias = Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)]
+
+Overwrite: TypeAlias = Annotated[
+    bool,
+    Parameter(
+        negative=(),
+        group=OUTPUT,
+        help="Replace existing files. Without it, a file whose name is taken gets a number: photo-2.png.",
+    ),
+]
+"""The option --overwrite of every command that writes single files."""
+
+Seed: TypeAlias = Annotated[int, Parameter(group=COMPUTATION)]
+"""The option --seed of every command that draws random numbers."""
+
+Limit: TypeAlias = Annotated[int | None, Parameter(group=DATA)]
+"""The option --limit of every command over a data set."""
+
+Split: TypeAlias = Annotated[str | None, Parameter(group=DATA)]
+"""The option --split of commands over a data set."""
+
+Top: TypeAlias = Annotated[int, Parameter(name=["--top", "-n"], group=DRAWING)]
+"""The option --top of commands that draw a sheet."""
 
 Boxes: TypeAlias = Annotated[
     Path | None,
     Parameter(
+        group=DATA,
         help="For a folder of images: a CSV file with the columns file, x0, y0, x1, y1 (in pixels) and, optionally, "
-        "label; one line per bounding box."
+        "label; one line per bounding box.",
     ),
 ]
 """The option --boxes of every command over a data set."""
 
 Arch: TypeAlias = Annotated[
     str | None,
-    Parameter(help="The architecture of a checkpoint that does not record it: resnet18, timm:…, python:…."),
+    Parameter(
+        group=MODEL, help="The architecture of a checkpoint that does not record it: resnet18, timm:…, python:…."
+    ),
 ]
 """The option --arch of every command that opens a checkpoint."""
 
 Labels: TypeAlias = Annotated[
     Path | None,
-    Parameter(help="A text file with one class name per line, in the order of the outputs; replaces the model's own."),
+    Parameter(
+        group=MODEL,
+        help="A text file with one class name per line, in the order of the outputs; replaces the model's own.",
+    ),
 ]
 """The option --labels of every command that prints class names."""
 
 Size: TypeAlias = Annotated[
     str | None,
     Parameter(
+        group=MODEL,
         help="The network input in pixels: 448 for a square, or 224x1024 for a height of 224 and a width of 1024. If "
         "not given: that of the model.",
     ),
@@ -54,6 +111,7 @@ Size: TypeAlias = Annotated[
 Fit: TypeAlias = Annotated[
     Literal["crop", "squash", "letterbox"] | None,
     Parameter(
+        group=MODEL,
         help="How an image is fitted to the network input: crop resizes the shorter side and crops the centre; squash "
         "resizes both sides and changes the aspect ratio; letterbox shows the whole image between grey bars. If not "
         "given: as the model was trained.",
@@ -65,6 +123,7 @@ TrustCode: TypeAlias = Annotated[
     bool,
     Parameter(
         negative=(),
+        group=MODEL,
         help="Also load a training run or report that names python:…, a path, or a model of the Hugging Face hub: it "
         "runs code or downloads weights that the author of the file chose.",
     ),
@@ -74,6 +133,7 @@ TrustCode: TypeAlias = Annotated[
 TaskOption: TypeAlias = Annotated[
     Task | None,
     Parameter(
+        group=MODEL,
         help="How class scores become probabilities: a softmax (multiclass), a sigmoid per class (multilabel, binary), "
         "or not at all (regression). Recognised if not given; `camlucida layers` says what was recognised.",
     ),
@@ -83,18 +143,47 @@ TaskOption: TypeAlias = Annotated[
 Probabilities: TypeAlias = Annotated[
     bool | None,
     Parameter(
+        group=MODEL,
         help="The network's output holds probabilities; with --no-probabilities it is taken as scores, even after a "
         "softmax or sigmoid. Recognised if not given.",
     ),
 ]
 """The option --probabilities of every command that loads a model."""
 Device: TypeAlias = Annotated[
-    str, Parameter(help="Where the network runs: cpu, cuda, cuda:1, mps, or auto for the GPU if there is one.")
+    str,
+    Parameter(group=MODEL, help="Where the network runs: cpu, cuda, cuda:1, mps, or auto for the GPU if there is one."),
 ]
 """The option --device of every command that runs a network."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=OUTPUT)
+@dataclass(frozen=True, kw_only=True)
+class TerminalOptions:
+    """What a command prints.
+
+    Parameters
+    ----------
+    json
+        Print the results as one JSON document instead of text; errors still go to standard error.
+    quiet
+        Print only errors, and inputs that failed, to standard error.
+    """
+
+    json: Annotated[bool, Parameter(negative=())] = False
+    quiet: Annotated[bool, Parameter(negative=())] = False
+
+    def open(self, command: str, **kwargs: Any) -> Terminal:
+        """Return the terminal of a command.
+
+        Args:
+            command: The name of the command, for the JSON document.
+            **kwargs: Parameters of `rich.console.Console`.
+        """
+        mode: Mode = "json" if self.json else "quiet" if self.quiet else "text"
+        return Terminal(mode=mode, command=command, **kwargs)
+
+
+@Parameter(name="*", group=DRAWING)
 @dataclass(frozen=True, kw_only=True)
 class OverlayOptions:
     """How a map is drawn over the image.
@@ -166,3 +255,34 @@ def split_list(values: Sequence[str] | None) -> list[str] | None:
                 parts.append(value[start:position].strip())
                 start = position + 1
     return [part for part in parts if part]
+
+
+def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[str] | None:
+    """Split targets at commas, except inside the name of a class such as "crane, bird".
+
+    Args:
+        values: What was given as --target, which can be repeated.
+        labels: The class names of the model; may be empty.
+    """
+    if values is None:
+        return None
+    known = {label.casefold() for label in labels if "," in label}
+    targets: list[str] = []
+    for value in values:
+        parts = value.split(",")
+        start = 0
+        while start < len(parts):
+            end = next(
+                (end for end in range(len(parts), start + 1, -1) if _is_target(",".join(parts[start:end]), known)),
+                start + 1,
+            )
+            targets.append(",".join(parts[start:end]).strip())
+            start = end
+    return [target for target in targets if target] or [""]
+
+
+def _is_target(text: str, known: Collection[str]) -> bool:
+    """Return whether a text with commas is a known class, "not A", or "A rather than B" with such a class."""
+    classes = text.strip().casefold().removeprefix("not ").split(" rather than ")
+    with_comma = [name.strip() for name in classes if "," in name]
+    return len(classes) <= 2 and bool(with_comma) and all(name in known for name in with_comma)

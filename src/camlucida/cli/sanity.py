@@ -11,9 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import input_files, progress_bar
+from camlucida.cli.images import free_path, input_files, progress_bar
 from camlucida.cli.model_and_data import ModelOptions
-from camlucida.cli.options import Names, Output, split_list
+from camlucida.cli.options import (
+    DATA,
+    TESTS,
+    Layer,
+    Names,
+    Output,
+    Overwrite,
+    Seed,
+    TerminalOptions,
+    split_list,
+)
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
@@ -22,17 +32,25 @@ if TYPE_CHECKING:
 
 
 def sanity(
-    images: Annotated[list[str], Parameter(help="Image files, folders of images, or toybox.", negative=())],
+    images: Annotated[
+        list[str],
+        Parameter(
+            help="Image files, folders of images, globs, - for a list of paths on standard input; or toybox.",
+            negative=(),
+        ),
+    ],
     /,
     *,
     model: ModelOptions = ModelOptions(),
     method: Names = None,
-    checks: Names = None,
-    layer: str | None = None,
-    seeds: int = 5,
-    limit: int = 12,
-    seed: int = 0,
+    checks: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
+    layer: Layer = None,
+    seeds: Annotated[int, Parameter(group=TESTS)] = 5,
+    limit: Annotated[int, Parameter(group=DATA)] = 12,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/sanity"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Check whether maps change when weights are randomised and for other classes (Adebayo et al., 2018).
 
@@ -61,7 +79,7 @@ def sanity(
     from camlucida.data.open import is_toybox, open_dataset
     from camlucida.sanity_checks import sanity as run
 
-    console = Terminal()
+    console = terminal.open("sanity")
     if limit < 1 or seeds < 1:
         raise DataError(f"--limit {limit} --seeds {seeds}: both must be at least 1.")
     model = model.for_data(images[0]) if len(images) == 1 else model
@@ -85,8 +103,9 @@ def sanity(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _print_sanity(console, result)
-    console.print_paths(_write_sanity(result, output))
-    return exit_code(len(result.steps), len(result.failures))
+    console.add(verdicts=result.verdicts)
+    console.print_paths(_write_sanity(result, output, overwrite))
+    return console.finish(exit_code(len(result.steps), len(result.failures)))
 
 
 def _print_sanity(console: Terminal, result: Sanity) -> None:
@@ -104,16 +123,16 @@ def _print_sanity(console: Terminal, result: Sanity) -> None:
         console.print_failure(name, reason)
 
 
-def _write_sanity(result: Sanity, output: Path) -> Sequence[Path]:
+def _write_sanity(result: Sanity, output: Path, overwrite: bool) -> Sequence[Path]:
     from dataclasses import asdict, fields
 
     from camlucida._escaping import csv_text
     from camlucida._files import atomic_write, write_image
     from camlucida.sanity_checks import Step
 
-    table = output / "sanity.csv"
+    table = free_path(output / "sanity.csv", overwrite)
     columns = [field.name for field in fields(Step)]
     atomic_write(table, csv_text(columns, (asdict(step) for step in result.steps)))
-    strip = output / "sanity.png"
+    strip = free_path(output / "sanity.png", overwrite)
     write_image(result.figure, strip)
     return [table, strip]

@@ -10,28 +10,43 @@ from cyclopts import App, Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.examples import epilogue
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import input_files, progress_bar
+from camlucida.cli.images import free_path, input_files, progress_bar
 from camlucida.cli.model_and_data import PretrainedModelOptions
-from camlucida.cli.options import Images, Output, split_list
-from camlucida.cli.terminal import Terminal, interval_text
+from camlucida.cli.options import (
+    DATA,
+    EXPLANATION,
+    OUTPUT,
+    TESTS,
+    Images,
+    Layer,
+    Output,
+    Overwrite,
+    Seed,
+    Target,
+    TerminalOptions,
+    split_list,
+)
+from camlucida.cli.terminal import interval_text
 
 study = App(name="study", help="A blind user study: which maps do people prefer, without knowing the methods?")
 
 
-@study.command
+@study.command(help_epilogue=epilogue("study make"))
 def make(
     images: Images,
     /,
     *,
-    method: Annotated[list[str], Parameter(negative=())],
+    method: Annotated[list[str], Parameter(negative=(), group=EXPLANATION)],
     model: PretrainedModelOptions = PretrainedModelOptions(),
-    layer: str | None = None,
-    target: str | None = None,
-    pairs: int = 3,
-    ratings: int = 1,
-    seed: int = 0,
+    layer: Layer = None,
+    target: Target = None,
+    pairs: Annotated[int, Parameter(group=TESTS)] = 3,
+    ratings: Annotated[int, Parameter(group=TESTS)] = 1,
+    seed: Seed = 0,
     output: Output = Path("camlucida-out/study"),
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Create a blind user study: compute the maps, remove the method names, and write the questions.
 
@@ -56,7 +71,7 @@ def make(
     """
     from camlucida.user_study import make_study
 
-    console = Terminal()
+    console = terminal.open("study make")
     files = input_files(images, output)
     with console.status(model.status):
         loaded = model.load()
@@ -79,17 +94,20 @@ def make(
         console.print_failure("not in the study", reason)
     _, total = created.progress("anybody")
     console.print_line(f"{total} questions about {metadata['n_images']} images per participant")
+    console.add(n_questions=total, n_images=metadata["n_images"])
     console.print_paths([created.path])
-    return exit_code(metadata["n_images"], len(metadata["left_out"]))
+    return console.finish(exit_code(metadata["n_images"], len(metadata["left_out"])))
 
 
-@study.command
+@study.command(help_epilogue=epilogue("study results"))
 def results(
     folder: Path,
     /,
     *,
-    evaluation: Path | None = None,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    evaluation: Annotated[Path | None, Parameter(group=DATA)] = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], group=OUTPUT)] = None,
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Show the results of a user study so far: preference strengths, ratings, and the agreement between participants.
 
@@ -106,7 +124,7 @@ def results(
     from camlucida.user_study import Study
     from camlucida.user_study import results as compute_results
 
-    console = Terminal()
+    console = terminal.open("study results")
     result = compute_results(
         Study(folder / "study.sqlite" if folder.is_dir() else folder),
         None if evaluation is None else Evaluation(evaluation),
@@ -132,5 +150,12 @@ def results(
             table.add_row(escape(name), f"{tau:.2f}")
         console.print(table)
     if output is not None:
-        console.print_paths([result.save(output)])
-    return 0
+        console.print_paths([result.save(free_path(output, overwrite))])
+    console.add(
+        ranking=result.ranking,
+        n_answers=result.answers,
+        n_participants=result.people,
+        agreement=result.agreement,
+        metric_agreement=result.metric_agreement,
+    )
+    return console.finish()

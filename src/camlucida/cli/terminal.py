@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
@@ -22,15 +25,41 @@ MAX_FAILURES = 5
 """Maximum number of failures that are printed; all of them are in the table that the command writes."""
 
 
+Mode: TypeAlias = Literal["text", "quiet", "json"]
+
+
 class Terminal(Console):
     r"""A console that prints control characters and bidirectional marks as escapes, such as `\x1b[2J`.
 
     Every string passes through `render_str`, where line feeds are escaped as well, because a file name may contain one
     and would start a line of its own. All other output passes through `render`. Names such as :dog: are not emoji.
+
+    In the mode "quiet" only inputs that failed are printed, to standard error. In the mode "json" the results are
+    collected, and `finish` prints them as one JSON document; inputs that failed are part of it.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(emoji=False, **kwargs)
+    def __init__(self, *, mode: Mode = "text", command: str = "", **kwargs: Any) -> None:
+        super().__init__(emoji=False, quiet=mode != "text", **kwargs)
+        self.mode = mode
+        self._document: dict[str, Any] = {"command": command}
+        self._files: list[str] = []
+        self._failures: list[dict[str, str]] = []
+
+    @property
+    def progress_console(self) -> Console:
+        """The console on which progress is displayed: this one, or in the mode "json" that of standard error."""
+        return Terminal(stderr=True) if self.mode == "json" else self
+
+    def add(self, **results: Any) -> None:
+        """Add results to the JSON document: dataclasses, containers, numbers, paths and text."""
+        self._document |= results
+
+    def finish(self, code: int = 0) -> int:
+        """Print the JSON document in the mode "json", and return the exit code of the command unchanged."""
+        if self.mode == "json":
+            document = self._document | {"files": self._files, "failures": self._failures, "exit_code": code}
+            sys.stdout.write(json.dumps(to_json(document), indent=2, allow_nan=False) + "\n")  # ASCII only
+        return code
 
     def render_str(self, text: str, **kwargs: Any) -> Text:
         """Return a string as rich text, with its control characters escaped."""
@@ -48,11 +77,17 @@ class Terminal(Console):
     def print_paths(self, paths: Iterable[Path]) -> None:
         """Print the paths of the files that were written, one per line."""
         for path in paths:
+            self.note_files([path])
             self.print_line(f"→ {path}")
+
+    def note_files(self, paths: Iterable[Path]) -> None:
+        """Add files that were written to the JSON document, where a line of text names them already."""
+        self._files += [str(path) for path in paths]
 
     def print_failure(self, name: str, reason: object) -> None:
         """Print the name of an input that failed, in red, and the reason."""
-        self.print(f"[red]{escape(name)}[/]: {escape(str(reason))}", highlight=False, soft_wrap=True)
+        self._failures.append({"name": name, "reason": str(reason)})
+        self._print_failure(name, reason)
 
     def print_failures(self, failures: Sequence[tuple[str, str]], table: str) -> None:
         """Print the first failures, and how many more the table contains.
@@ -61,10 +96,15 @@ class Terminal(Console):
             failures: Pairs of a name and a reason.
             table: Where all failures are listed.
         """
+        self._failures += [{"name": name, "reason": reason} for name, reason in failures]
         for name, reason in failures[:MAX_FAILURES]:
-            self.print_failure(name, reason)
+            self._print_failure(name, reason)
         if len(failures) > MAX_FAILURES:
             self.print_line(f"… and {len(failures) - MAX_FAILURES:,} more, in {table}.")
+
+    def _print_failure(self, name: str, reason: object) -> None:
+        console = Terminal(stderr=True) if self.mode == "quiet" else self
+        console.print(f"[red]{escape(name)}[/]: {escape(str(reason))}", highlight=False, soft_wrap=True)
 
 
 def interval_text(interval: Interval | Summary, digits: str) -> str:
@@ -78,3 +118,18 @@ def interval_text(interval: Interval | Summary, digits: str) -> str:
         return "–"
     ends = f"{interval.low:{digits}}–{interval.high:{digits}}" if math.isfinite(interval.low) else "–"
     return f"{interval.value:{digits}} {ends}"
+
+
+def to_json(value: Any) -> Any:
+    """Return a value as JSON values: NaN and infinities, which JSON does not have, as null; anything else as text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [to_json(item) for item in value]
+    return to_json(value.item()) if hasattr(value, "item") else str(value)

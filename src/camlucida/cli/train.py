@@ -10,7 +10,24 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
-from camlucida.cli.options import Boxes, Device, Fit, Names, Output, Size, TrustCode, preprocessing_options, split_list
+from camlucida.cli.options import (
+    COMPUTATION,
+    DATA,
+    MODEL,
+    OUTPUT,
+    TRAINING,
+    Boxes,
+    Device,
+    Fit,
+    Limit,
+    Output,
+    Seed,
+    Size,
+    TerminalOptions,
+    TrustCode,
+    preprocessing_options,
+    split_list,
+)
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -21,35 +38,36 @@ def train(
     data: str,
     /,
     *,
-    arch: str = "small",
+    arch: Annotated[str, Parameter(group=MODEL)] = "small",
     trust_code: TrustCode = False,
     output: Output = Path("camlucida-out/training"),
-    epochs: int = 2,
-    batch_size: int = 16,
-    lr: float = 0.01,
-    optimizer: Literal["sgd", "adamw"] = "sgd",
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    schedule: Literal["constant", "cosine", "step"] = "constant",
-    warmup: float = 0.0,
-    train: Literal["head", "all", "gradual"] | None = None,
-    head: Literal["linear", "gap"] = "linear",
-    weights: Path | None = None,
-    pretrained: bool = True,
+    epochs: Annotated[int, Parameter(group=TRAINING)] = 2,
+    batch_size: Annotated[int, Parameter(group=TRAINING)] = 16,
+    lr: Annotated[float, Parameter(group=TRAINING)] = 0.01,
+    optimizer: Annotated[Literal["sgd", "adamw"], Parameter(group=TRAINING)] = "sgd",
+    momentum: Annotated[float, Parameter(group=TRAINING)] = 0.0,
+    weight_decay: Annotated[float, Parameter(group=TRAINING)] = 0.0,
+    schedule: Annotated[Literal["constant", "cosine", "step"], Parameter(group=TRAINING)] = "constant",
+    warmup: Annotated[float, Parameter(group=TRAINING)] = 0.0,
+    train: Annotated[Literal["head", "all", "gradual"] | None, Parameter(group=TRAINING)] = None,
+    head: Annotated[Literal["linear", "gap"], Parameter(group=MODEL)] = "linear",
+    weights: Annotated[Path | None, Parameter(group=MODEL)] = None,
+    pretrained: Annotated[bool, Parameter(group=MODEL)] = True,
     size: Size = None,
     fit: Fit = None,
-    augment: Names = None,
-    label_smoothing: float = 0.0,
-    class_weights: Literal["none", "balanced"] = "none",
-    precision: Literal["exact", "bf16"] = "exact",
-    patience: int | None = None,
-    val: float = 0.2,
+    augment: Annotated[list[str] | None, Parameter(negative=(), group=TRAINING)] = None,
+    label_smoothing: Annotated[float, Parameter(group=TRAINING)] = 0.0,
+    class_weights: Annotated[Literal["none", "balanced"], Parameter(group=TRAINING)] = "none",
+    precision: Annotated[Literal["exact", "bf16"], Parameter(group=COMPUTATION)] = "exact",
+    patience: Annotated[int | None, Parameter(group=TRAINING)] = None,
+    val: Annotated[float, Parameter(group=DATA)] = 0.2,
     boxes: Boxes = None,
-    limit: int | None = None,
-    keep_epochs: Annotated[bool, Parameter(negative=())] = False,
-    tensorboard: Annotated[bool, Parameter(negative=())] = False,
+    limit: Limit = None,
+    keep_epochs: Annotated[bool, Parameter(negative=(), group=OUTPUT)] = False,
+    tensorboard: Annotated[bool, Parameter(negative=(), group=OUTPUT)] = False,
     device: Device = "auto",
-    seed: int = 0,
+    seed: Seed = 0,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Train an image classifier on a data set.
 
@@ -116,7 +134,7 @@ def train(
     """
     from camlucida.training import train as run
 
-    console = Terminal()
+    console = terminal.open("train")
     optional: dict[str, Any] = {} if train is None else {"train": train}
     with progress_bar(console) as progress:
         task = progress.add_task("reading images", total=None)
@@ -158,7 +176,9 @@ def train(
             **optional,
         )
     _print_training(console, result)
-    return exit_code(len(result.rows), len(result.skipped))
+    console.add(epochs=result.rows, best=result.best, remarks=result.remarks)
+    console.note_files([result.path])
+    return console.finish(exit_code(len(result.rows), len(result.skipped)))
 
 
 def _print_training(console: Terminal, training: Training) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import ExplanationProgress, input_files, output_stems, progress_bar
+from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.model_and_data import PretrainedModelOptions
-from camlucida.cli.options import Images, Output, OverlayOptions
-from camlucida.cli.terminal import Terminal
+from camlucida.cli.options import (
+    TESTS,
+    Images,
+    Layer,
+    MethodName,
+    Output,
+    OverlayOptions,
+    Overwrite,
+    Seed,
+    Target,
+    TerminalOptions,
+)
+from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
@@ -22,26 +34,31 @@ COLUMNS = (
     "edge", "middle", "next_class", "noise", "shifts", "method", "file", "error",
 )  # fmt: skip
 
+ENDINGS = ("-trust.png", "-trust.json")
+"""What is appended to the stem of an image for its files."""
+
 
 def trust(
     images: Images,
     /,
     *,
     model: PretrainedModelOptions = PretrainedModelOptions(),
-    target: str | None = None,
-    layer: str | None = None,
-    method: str = "grad_cam",
-    transforms: int = 128,
-    seed: int = 0,
+    target: Target = None,
+    layer: Layer = None,
+    method: MethodName = "grad_cam",
+    transforms: Annotated[int, Parameter(group=TESTS)] = 128,
+    seed: Seed = 0,
     overlay: OverlayOptions = OverlayOptions(),
     output: Output = Path("camlucida-out"),
+    overwrite: Overwrite = False,
+    terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
     """Test whether the map of an image can be trusted, and print a verdict with all numbers.
 
     Is the model confident? Does the position of the highlighted region matter? Is the map specific to its class? Is it
     stable under small changes of the image? Does the border of the image decide? Writes a panel and a JSON file for
     every image; with several images also results.csv, in which an image that cannot be read is a row with the reason.
-    Needs about 145 forward passes per image.
+    Needs about 145 forward passes per image. An interrupted run resumes when it is started again.
 
     Parameters
     ----------
@@ -58,52 +75,75 @@ def trust(
     seed
         The random seed.
     output
-        The folder to write to.
+        The folder to write to; for one image also a file, such as cat.png.
     """
     from camlucida.reliability import trust_each
 
-    console = Terminal()
+    console = terminal.open("trust")
     files = input_files(images, output)
+    output, file_name = split_output(output, files)
     style = overlay.style()
-    stems = output_stems(files, output)
     with console.status(model.status):
         loaded = model.load()
-    rows: list[dict[str, Any]] = []
-    verdict_counts: Counter[str] = Counter()
-    with progress_bar(console) as progress:
+    request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
+
+    def save(result: Trust, path: Path) -> list[Path]:
+        return [*result.save(path, **style), *result.save(path.with_suffix(".json"))]
+
+    if len(files) == 1:
+        with progress_bar(console) as progress:
+            bars = ExplanationProgress(progress, 1, "trust")
+            ((_, result),) = trust_each(loaded, files, **request, progress=bars.runs)
+        if isinstance(result, CamlucidaError):
+            raise result
+        if file_name:
+            suffix = Path(file_name).suffix
+            stem = free_stem(Path(file_name).stem, output, [suffix, ".json"], overwrite=overwrite)
+            written = save(result, output / f"{stem}{suffix}")
+        else:
+            stem = output_stems(files, output, ENDINGS, overwrite=overwrite)[files[0]]
+            written = save(result, output / f"{stem}-trust.png")
+        console.add(images=[_as_json(files[0], result)])
+        console.print(result)
+        console.print_paths(written)
+        return console.finish()
+    settings = {"command": "trust", **model_settings(loaded), **request, "style": style}
+    table = ResultsTable(output, COLUMNS, settings, files, overwrite=overwrite)
+    stems = table.stems(ENDINGS, overwrite=overwrite)
+    verdict_counts = Counter(rows[0]["belief"] for rows in table.done.values())
+    done: list[dict[str, Any]] = []
+    if table.done:
+        console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
+    with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), "trust")
-        request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
-        for file, result in trust_each(loaded, files, **request, progress=bars.runs):
-            name = Path(str(file)).name
+        bars.advance(len(table.done))
+        for file, result in trust_each(loaded, table.open_images, **request, progress=bars.runs):
+            path = Path(str(file))
             if isinstance(result, CamlucidaError):
-                if len(files) == 1:
-                    raise result
-                rows.append({"image": str(file), "error": f"{type(result).__name__}: {result}"})
-                console.print_failure(name, result)
+                table.add(path, [{"image": str(file), "error": f"{type(result).__name__}: {result}"}])
+                console.print_failure(path.name, result)
             else:
-                stem = output / f"{stems[Path(str(file))]}-trust"
-                written = [*result.save(stem.with_name(f"{stem.name}.png"), **style)]
-                written += result.save(stem.with_name(f"{stem.name}.json"))
-                rows.append(_result_row(Path(str(file)), result, written[0]))
+                written = save(result, output / f"{stems[path]}-trust.png")
+                table.add(path, [_result_row(path, result, written[0])])
                 verdict_counts[result.verdict.level] += 1
-                _print_trust(console, result, written, brief=len(files) > 1)
+                done.append(_as_json(path, result))
+                console.print_line(
+                    f"{result.source}: {result.target} {result.probability:.1%}: {result.verdict} → {written[0]}"
+                )
+                console.note_files(written)
             bars.advance()
-    if len(files) > 1:
-        _write_results(output / "results.csv", rows)
-        counts = ", ".join(f"{level}: {n}" for level, n in verdict_counts.most_common()) or "no verdict"
-        n_failed = len(files) - verdict_counts.total()
-        console.print_line(f"{counts}; {n_failed} failed: {output / 'results.csv'}")
-    return exit_code(verdict_counts.total(), len(files) - verdict_counts.total())
+    console.add(images=done, n_resumed=len(table.done))
+    counts = ", ".join(f"{level}: {n}" for level, n in verdict_counts.most_common()) or "no verdict"
+    console.print_line(f"{counts}; {table.n_failed} failed: {table.path}")
+    console.note_files([table.path])
+    return console.finish(exit_code(len(files) - table.n_failed, table.n_failed))
 
 
-def _print_trust(console: Terminal, result: Trust, written: Sequence[Path], *, brief: bool) -> None:
-    if brief:
-        console.print_line(
-            f"{result.source}: {result.target} {result.probability:.1%}: {result.verdict} → {written[0]}"
-        )
-        return
-    console.print(result)
-    console.print_paths(written)
+def _as_json(file: Path, result: Trust) -> dict[str, Any]:
+    row = _result_row(file, result, Path())
+    return {name: value for name, value in row.items() if name not in ("file", "error")} | {
+        "reasons": list(result.verdict.reasons)
+    }
 
 
 def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:
@@ -133,10 +173,3 @@ def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:
         "file": str(written),
         "error": "",
     }
-
-
-def _write_results(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from camlucida._escaping import csv_text
-    from camlucida._files import atomic_write
-
-    atomic_write(path, csv_text(COLUMNS, rows))

@@ -27,6 +27,7 @@ from camlucida.engine.layout import Layout, alternatives, infer_layout, span_lay
 from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, image_size, main_tensor
 from camlucida.engine.moving_patch import PATCH_FRACTION, NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.stored_checks import load_checks, save_checks
 
 MAX_ERROR = 0.14
 """Largest mean error of the centroid, in fractions of the image's sides, of a layout that counts as verified."""
@@ -70,6 +71,11 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
     open_positions = [p for p in positions if profile.module_calls[p].needs_check and p not in profile.checks]
     if not open_positions:
         return
+    image = image_size(inputs)
+    for position, check in load_checks(copy, profile, image).items():
+        if position not in profile.checks:
+            _store(profile, profile.module_calls[position], check)
+    open_positions = [p for p in open_positions if p not in profile.checks]
     known = _known_checks(copy)
     unknown = []
     for position in open_positions:
@@ -91,6 +97,7 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
         )
         known[module_call.module, module_call.call] = check
         _store(profile, module_call, check)
+    save_checks(copy, profile, image, {position: profile.checks[position] for position in unknown})
 
 
 def _known_checks(copy: NetworkCopy) -> dict[tuple[nn.Module, int], LayoutCheck]:

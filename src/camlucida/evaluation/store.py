@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from camlucida._differences import differences
 from camlucida._files import atomic_stream, atomic_write
 from camlucida._locks import locked
 from camlucida._optional import need
@@ -87,13 +88,10 @@ class Store:
         """
         if self._file.exists():
             stored = self._read()["plan"]
-            differing = [key for key in plan if stored.get(key) != plan[key]]
-            if differing:
-                key = differing[0]
-                why = f": {DATA_CHANGED}" if key == "data_hash" else ""
+            if difference := differences(stored, plan):
+                why = f": {DATA_CHANGED}" if stored.get("data_hash") != plan.get("data_hash") else ""
                 raise DataError(
-                    f"{self.path} holds another run: its {key} is {stored.get(key)!r}, not {plan[key]!r}{why}. "
-                    "Choose another folder, or delete this one."
+                    f"{self.path} holds another run: {difference}{why}. Choose another folder, or delete this one."
                 )
             return
         if any((self.path / PARTS_FOLDER).glob("part-*.parquet")):

@@ -22,8 +22,8 @@ from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.wrappers import wrapper_message
+from camlucida.option_types import Task
 from camlucida.options import shown
-from camlucida.tasks import Task
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,

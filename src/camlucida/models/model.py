@@ -13,7 +13,8 @@ from camlucida.layer_names import layer_names
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
 from camlucida.models.wrappers import wrapper_message
-from camlucida.tasks import Task, check_probabilities_flag, check_task
+from camlucida.option_types import Task
+from camlucida.tasks import check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 from torch import nn
 
+from camlucida._differences import differences
 from camlucida._escaping import csv_text, plain_cell
 from camlucida._files import atomic_write
 from camlucida._locks import LOCK, locked
@@ -56,13 +57,11 @@ class RunFolder:
         file = self.path / "run.json"
         if file.exists():
             recorded = self.read()["training"]
-            differing = [key for key in plan if recorded.get(key) != plan[key]]
-            if differing:
-                key = differing[0]
-                reason = f": {DATA_CHANGED}" if key == "data" else ""
+            if difference := differences(recorded, plan):
+                reason = f": {DATA_CHANGED}" if recorded.get("data") != plan.get("data") else ""
                 raise DataError(
-                    f"{self.path} contains another training: its {key} is {recorded.get(key)!r}, not "
-                    f"{plan[key]!r}{reason}. Choose another folder, or delete this one."
+                    f"{self.path} contains another training: {difference}{reason}. Choose another folder, or delete "
+                    "this one."
                 )
             return
         if self.path.exists() and (not self.path.is_dir() or any(entry.name != LOCK for entry in self.path.iterdir())):

@@ -1,0 +1,299 @@
+"""Architecture summaries: one row per module call, the totals of torchsummary, and why the default layer was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, overload
+
+import torch
+from torch import Tensor, nn
+
+from camlucida._escaping import csv_text, printable
+from camlucida._files import atomic_write
+from camlucida.attribution.error_context import describe_network_error, raised_by_network
+from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.layer_choice import explain_choice
+from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
+from camlucida.engine.geometry import check_layouts
+from camlucida.engine.module_calls import CallProfile, ModuleCall
+from camlucida.engine.network_copy import NetworkCopy, unwrapped
+from camlucida.errors import DataError, ModelError, TargetError
+from camlucida.models.load import load
+from camlucida.models.model import Model
+
+GeometrySource: TypeAlias = Literal["convolution", "measured", "not verified", "contradicted"]
+
+_CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One call of one module in a forward pass.
+
+    Attributes:
+        name: Name of the module as in `named_modules()`, with "#2" and so on if it is called several times; accepted as
+            `layer=`.
+        type: Class name of the module.
+        output_shape: Shape of the output's main tensor, without the batch axis.
+        output_bytes: Size of that tensor in bytes, for one image.
+        n_parameters: Number of parameters of the module, including its children.
+        n_trainable_parameters: Number of those with `requires_grad`.
+        n_cumulative_parameters: Number of parameters of all modules called so far; shared ones count once.
+        grid: (h, w) of the spatial grid that explanations use; None if the output has none that can be used.
+        geometry: How it is known that positions of the output lie in the image as in a grid. "convolution": a chain of
+            convolutions and pooling layers from the input made the grid. "measured": a patch of noise that moves over
+            the image moves the response with it. "not verified": all positions respond alike, so nothing can be said.
+            "contradicted": the response moves elsewhere. None for an output without a grid.
+        correlation: Pearson correlation of the position of the response with that of the patch, if measured, else None.
+        is_convolution: Whether the module is a convolution or a transposed one.
+        is_recommended: Whether the layer is suitable for explanations: a stage or block.
+        is_default: Whether it is the default layer.
+    """
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    output_bytes: int
+    n_parameters: int
+    n_trainable_parameters: int
+    n_cumulative_parameters: int
+    grid: tuple[int, int] | None
+    geometry: GeometrySource | None
+    correlation: float | None
+    is_convolution: bool
+    is_recommended: bool
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class ArchitectureSummary(Sequence[LayerSummary]):
+    """The layers of a network, in the order in which their calls finished, and their totals. Created by `layers`.
+
+    The sizes follow the convention of torchsummary: the forward/backward size is twice that of the outputs of all
+    modules except `Sequential`, `ModuleList` and the network itself, for one image, where a module that is called
+    several times counts each time. They are estimates for training with plain SGD, not measurements: outputs that a
+    backward pass does not need, workspaces and optimizer states are not considered. Unlike in torchsummary, sizes
+    follow the types of the tensors, which need not be float32, and shared parameters count once.
+
+    Attributes:
+        model: Name of the model.
+        input_shape: (c, h, w) of the network input.
+        rows: The rows.
+        n_parameters: Number of parameters of the network.
+        n_trainable_parameters: Number of those with `requires_grad`.
+        input_bytes: Size of the network input in bytes, for one image.
+        forward_backward_bytes: Size of all outputs, times two.
+        parameter_bytes: Size of all parameters in bytes.
+        output: How the class scores become probabilities, or why there are no class scores, as a sentence.
+        choice: Why the default layer was chosen, one sentence per fact.
+    """
+
+    model: str
+    input_shape: tuple[int, ...]
+    rows: tuple[LayerSummary, ...]
+    n_parameters: int
+    n_trainable_parameters: int
+    input_bytes: int
+    forward_backward_bytes: int
+    parameter_bytes: int
+    output: str
+    choice: tuple[str, ...]
+
+    @property
+    def n_non_trainable_parameters(self) -> int:
+        """Return the number of parameters without `requires_grad`."""
+        return self.n_parameters - self.n_trainable_parameters
+
+    @property
+    def total_bytes(self) -> int:
+        """Return the estimated total size: input, forward/backward and parameters."""
+        return self.input_bytes + self.forward_backward_bytes + self.parameter_bytes
+
+    @property
+    def recommended(self) -> tuple[LayerSummary, ...]:
+        """Return the layers that are suitable for explanations, from early to late."""
+        return tuple(row for row in self.rows if row.is_recommended)
+
+    @property
+    def default(self) -> LayerSummary | None:
+        """Return the default layer; None if the network has no suitable one."""
+        return next((row for row in self.rows if row.is_default), None)
+
+    @overload
+    def __getitem__(self, index: int) -> LayerSummary: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[LayerSummary, ...]: ...
+    def __getitem__(self, index: int | slice) -> LayerSummary | tuple[LayerSummary, ...]:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[LayerSummary]:
+        return iter(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
+        return asdict(self) | {
+            "n_non_trainable_parameters": self.n_non_trainable_parameters,
+            "total_bytes": self.total_bytes,
+        }
+
+    def to_csv(self) -> str:
+        """Return the rows as CSV; shapes as "512×7×7", and an empty cell for None."""
+        return csv_text([field.name for field in fields(LayerSummary)], (_cells(row) for row in self.rows))
+
+    def to_markdown(self) -> str:
+        """Return the rows as a table in Markdown."""
+        columns = [field.name for field in fields(LayerSummary)]
+        lines = [columns, ["---"] * len(columns)]
+        lines += [[_markdown(cell) for cell in _cells(row).values()] for row in self.rows]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the rows to a file and return its path.
+
+        Args:
+            path: A file that ends in .csv or .md.
+
+        Raises:
+            DataError: The file has another suffix.
+            OutputError: The file cannot be written.
+        """
+        file = Path(path)
+        formats = {".csv": self.to_csv, ".md": self.to_markdown}
+        if file.suffix.lower() not in formats:
+            raise DataError(f"cannot save the layers as {file.name!r}: use .csv or .md.")
+        atomic_write(file, formats[file.suffix.lower()]())
+        return file
+
+
+def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None = None) -> ArchitectureSummary:
+    """Return the layers of a network with their output shapes, sizes and numbers of parameters.
+
+    Runs the network once on one image, and up to 20 times to verify inferred layouts and the influence of layers.
+
+    Args:
+        model: A model, a network, or the specification of a model as in `load`, whose weights are then not loaded.
+        size: Side of the square network input in pixels, or (height, width); None for that of the preprocessing.
+
+    Returns:
+        A sequence of rows with totals.
+
+    Raises:
+        ModelError: The model cannot be loaded, or cannot run on such an input.
+    """
+    loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
+    height, width = loaded.preprocessing.size if size is None else (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ModelError(f"size={size}: must be at least 1 pixel.")
+    weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
+    inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
+    copy = copy_of(loaded.network)
+    try:
+        profile = profile_calls(copy, inputs)
+        read, output = _output_of(loaded, copy, inputs)
+        check_layouts(copy, inputs, profile, range(len(profile.module_calls)))
+        recommended = candidates(copy, inputs, read)
+        default = recommended[-1] if recommended else None
+        if loaded.layer is not None:
+            (default,) = resolve(copy, inputs, [loaded.layer], read)
+        choice = explain_choice(loaded, copy, inputs, default, read, output)
+    except Exception as error:
+        if not raised_by_network(error):
+            raise
+        raise ModelError(f"{describe_network_error(error, loaded, (height, width))} ({loaded.name})") from error
+    parameters = list(loaded.network.parameters())
+    return ArchitectureSummary(
+        model=loaded.name,
+        input_shape=tuple(inputs.shape[1:]),
+        rows=tuple(_rows(profile, unwrapped(loaded.network), recommended, default)),
+        n_parameters=sum(p.numel() for p in parameters),
+        n_trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        input_bytes=inputs.nbytes,
+        forward_backward_bytes=2 * sum(call.nbytes for call in profile.module_calls if _is_counted(call)),
+        parameter_bytes=sum(p.nbytes for p in parameters),
+        output=output,
+        choice=choice,
+    )
+
+
+def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:
+    """Return the reader of the class scores, and how they become probabilities; or None, and why there are none."""
+    try:
+        read = output_reader(model, copy, inputs)
+    except TargetError as error:
+        return None, str(error)
+    return read, f"{read.activation.describe()}."
+
+
+def _is_counted(call: ModuleCall) -> bool:
+    """Return whether torchsummary counts the output of a call."""
+    return bool(call.name) and not isinstance(call.module, nn.Sequential | nn.ModuleList)
+
+
+def _rows(
+    profile: CallProfile, network: nn.Module, recommended: Sequence[Layer], default: Layer | None
+) -> Iterator[LayerSummary]:
+    chosen = {(layer.module, layer.call) for layer in recommended}
+    originals = dict(network.named_modules(remove_duplicate=False))
+    n_cumulative, seen = 0, set[nn.Module]()
+    for call in profile.module_calls:
+        new = set(call.module.modules()) - seen
+        seen |= new
+        n_cumulative += sum(p.numel() for module in new for p in module.parameters(recurse=False))
+        if call.shape is None or not call.name:
+            continue
+        # The parameters of the copy never require a gradient.
+        trainable = [p for p in originals[call.name].parameters() if p.requires_grad] if call.name in originals else []
+        check = profile.checks.get(call.position)
+        yield LayerSummary(
+            name=call.name if profile.n_calls(call.module) == 1 else f"{call.name}#{call.call}",
+            type=type(call.module).__name__,
+            output_shape=call.shape[1:],
+            output_bytes=call.nbytes,
+            n_parameters=call.n_parameters,
+            n_trainable_parameters=sum(p.numel() for p in trainable),
+            n_cumulative_parameters=n_cumulative,
+            grid=call.layout.grid if call.layout else None,
+            geometry=_geometry(profile, call),
+            correlation=None if check is None or math.isnan(check.correlation) else check.correlation,
+            is_convolution=isinstance(call.module, _CONVOLUTIONS),
+            is_recommended=(call.module, call.call) in chosen,
+            is_default=default is not None and (call.module, call.call) == (default.module, default.call),
+        )
+
+
+def _geometry(profile: CallProfile, call: ModuleCall) -> GeometrySource | None:
+    check = profile.checks.get(call.position)
+    if check is None:
+        return "convolution" if call.layout is not None and not call.needs_check else None
+    names: dict[str, GeometrySource] = {"verified": "measured", "contradicted": "contradicted"}
+    return names.get(check.outcome, "not verified")
+
+
+def _cells(row: LayerSummary) -> dict[str, str]:
+    return {field.name: _cell(getattr(row, field.name)) for field in fields(LayerSummary)}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return "×".join(map(str, value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _markdown(text: str) -> str:
+    return printable(text, lines=False).replace("|", "\\|").replace("<", "&lt;")

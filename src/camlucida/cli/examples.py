@@ -1,0 +1,59 @@
+"""Examples of every command, which its --help ends with."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "explain": (
+        "camlucida explain cat.jpg",
+        'camlucida explain cat.jpg --target "tiger cat,boxer" -o out.png',
+        "camlucida explain photos/ --method grad_cam,layer_cam --maps",
+        "find . -name '*.jpg' | camlucida explain - --model toybox",
+    ),
+    "activations": (
+        'camlucida activations cat.jpg --layer layer3 --target "tiger cat"',
+        "camlucida activations photos/ --layer layer4 --channel 12 --top 9",
+    ),
+    "concepts": ("camlucida concepts photos/ --layer layer4 -k 6",),
+    "evaluate": (
+        "camlucida evaluate toybox --method cam,grad_cam --limit 50",
+        "camlucida evaluate photos/ --boxes boxes.csv --report report.html",
+        "camlucida evaluate runs/dogs --recipe cam-vs-gradcam",
+    ),
+    "data check": ("camlucida data check photos/ --split train",),
+    "report": ("camlucida report camlucida-out/evaluation -o report.html",),
+    "train": (
+        "camlucida train photos/ --arch resnet50 --epochs 2 -o runs/dogs",
+        "camlucida train toybox --augment flip,crop --keep-epochs",
+    ),
+    "sanity": (
+        "camlucida sanity toybox --method grad_cam,guided_backprop",
+        "camlucida sanity 'photos/*.jpg' --model resnet50 --checks cascading",
+    ),
+    "study make": ("camlucida study make photos/ --method grad_cam,layer_cam -o study",),
+    "study results": ("camlucida study results study --json",),
+    "trust": (
+        "camlucida trust cat.jpg",
+        "camlucida trust photos/ --transforms 32 --quiet",
+    ),
+    "mistakes": ("camlucida mistakes runs/dogs --top 24",),
+    "embed": ("camlucida embed photos/ --model resnet50 --projection pca",),
+    "film": ("camlucida film cat.jpg --checkpoints runs/dogs -o film.png",),
+    "app": ("camlucida app --model resnet50 --data photos/ --browser",),
+    "demo": ("camlucida demo -o demo",),
+    "layers": (
+        "camlucida layers vgg16 --conv --csv layers.csv",
+        "camlucida layers vit_b_16 --depth 3 --explain-choice",
+    ),
+    "models": ("camlucida models --search convnext",),
+    "cache": ("camlucida cache", "camlucida cache --clear"),
+    "completion": (
+        "camlucida completion zsh --install",
+        "camlucida completion bash > /etc/bash_completion.d/camlucida",
+    ),
+}
+"""The examples by the name of the command. A quoted argument may contain a comma or a glob."""
+
+
+def epilogue(command: str) -> str:
+    """Return the examples of a command as the end of its --help: a heading and a block of code."""
+    return "Examples:\n\n" + "".join(f"    {line}\n" for line in EXAMPLES[command])
