@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any
         lambda n: next(iter(n.d.values())),
         lambda n: n.d.move_to_end("a"),
     ),
-    "a defaultdict": (put("d", lambda: defaultdict(float, k=1.0)), lambda n: n.d["k"], lambda n: n.d.clear()),
+    "a defaultdict": (put("d", lambda: defaultdict(float, k=1.0)), lambda n: 1 + n.d["k"], lambda n: n.d.clear()),
     "a list": (put("v", lambda: [1.0]), lambda n: n.v[0], lambda n: n.v.__setitem__(0, -2.0)),
     "a list of one's own": (put("v", lambda: OwnList([1.0])), lambda n: n.v[0], lambda n: n.v.__setitem__(0, -2.0)),
     "a list that holds itself": (
@@ -318,7 +318,7 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any
     ),
     "the class of a child": (
         lambda n: setattr(n, "act", nn.ReLU()),
-        lambda n: n.act(torch.full((1,), -1.0)),
+        lambda n: 2 + n.act(torch.full((1,), -1.0)),
         lambda n: setattr(n.act, "__class__", nn.Tanh),
     ),
 }
