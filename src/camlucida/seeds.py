@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from camlucida.errors import CamlucidaError, DataError, MethodError
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_SEED = 2**63 - 1
 """The largest seed that torch accepts without wrapping around."""
@@ -48,4 +49,6 @@ def generator(seed: Any) -> torch.Generator:
     Raises:
         MethodError: The seed is invalid.
     """
+    import torch  # here, because the types of options need only MAX_SEED, and --help must not import torch
+
     return torch.Generator().manual_seed(check_seed(seed, MethodError))

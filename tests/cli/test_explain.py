@@ -93,7 +93,7 @@ def test_images_of_any_shape(size: tuple[int, int], mode: str) -> None:
 
 
 def test_extreme_aspect_ratio_is_refused() -> None:
-    with pytest.raises(ImageError, match=r"2 × 60000 is too long.*Cut it up"):
+    with pytest.raises(ImageError, match=r"2 × 60000 is too elongated.*Crop it"):
         cl.explain(model(), Image.new("RGB", (2, 60_000)))
 
 
@@ -237,9 +237,22 @@ def test_option_is_passed_to_methods_that_accept_it() -> None:
     assert ablation.options == {"infill": 0.5}
 
 
-@pytest.mark.parametrize("thing", [None, 3, object(), torch.zeros(3, 8, 8)])
+@pytest.mark.parametrize("thing", [None, 3, object()])
 def test_invalid_image_raises(thing: Any) -> None:
-    with pytest.raises(ImageError, match="is no picture"):
+    with pytest.raises(ImageError, match=rf"a {type(thing).__name__} is not an image: pass a path"):
+        cl.explain(model(), thing)
+
+
+@pytest.mark.parametrize(
+    ("thing", "sentence"),
+    [
+        (torch.zeros(8, 8), r"8×8 is not one image: pass \(channels, height, width\)"),
+        (torch.zeros(8, 9, 3), r"has 8 channels.* for 3\. Its channels seem to come last: tensor.permute\(2, 0, 1\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"of torch.uint8 is no network input: pass floats"),
+    ],
+)
+def test_tensors_that_are_no_network_input_are_refused(thing: Tensor, sentence: str) -> None:
+    with pytest.raises(ImageError, match=sentence):
         cl.explain(model(), thing)
 
 

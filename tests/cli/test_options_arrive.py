@@ -654,6 +654,7 @@ Runner = Callable[[OptionCase, str], Recorded]
 @pytest.fixture
 def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
     monkeypatch.setenv("CAMLUCIDA_OFFLINE", "1")
+    monkeypatch.setenv("CAMLUCIDA_CACHE", str(tmp_path / "cache"))  # that of the test session is never empty
 
     def call(line: OptionCase, words: str) -> Recorded:
         folder = tmp_path / ("with" if words != line.base else "without")

@@ -42,7 +42,7 @@ def test_one_module_writes_files() -> None:
                 modes = [*node.args, *(key.value for key in node.keywords if key.arg == "mode")]
                 opens = name in ("open", "fdopen") and any(
                     isinstance(arg, ast.Constant) and isinstance(arg.value, str) and set(arg.value) & set("wax+")
-                    and len(arg.value) <= 3 for arg in modes
+                    and set(arg.value) <= set("rwaxbt+") for arg in modes
                 )  # fmt: skip
                 replaces = ast.unparse(node.func) in ("os.replace", "os.rename", "shutil.move", "shutil.copy")
                 if opens or replaces or (name in WRITES and (place, name) not in ELSEWHERE):

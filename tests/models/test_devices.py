@@ -123,7 +123,7 @@ IMAGE = DATA[0].image
 
 RESULTS: dict[str, Callable[[cl.Model], Any]] = {
     "explain": lambda model: cl.explain(model, IMAGE).raw,
-    "predict": lambda model: predict_scores(model, IMAGE),
+    "predict": lambda model: predict_scores(model, IMAGE)[0],
     "activations": lambda model: cl.activations(model, IMAGE).maps,
     "top_images": lambda model: cl.top_images(model, [item.image for item in DATA], channel=0).items[0].map,
     "sanity": lambda model: [s.spearman for s in cl.sanity(model, [IMAGE], checks=["labels", "random_logit"]).steps],

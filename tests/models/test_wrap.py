@@ -137,8 +137,10 @@ class Output(dict[str, Any]):
 @pytest.mark.parametrize(
     ("form", "output"),
     [
-        (lambda s: {"logits": s, "boxes": torch.zeros(len(s), 4)}, None),
-        (lambda s: (s, torch.zeros(len(s), 7)), None),
+        (lambda s: {"logits": s, "features": torch.zeros(len(s), 4)}, None),
+        (lambda s: {"logits": s, "boxes": torch.zeros(len(s), 4)}, "logits"),
+        (lambda s: (s, s.softmax(1)), None),
+        (lambda s: (s, torch.zeros(len(s), 7)), 0),
         (lambda s: (torch.zeros(len(s), 7), s), 1),
         (lambda s: {"boxes": torch.zeros(len(s), 4), "classes": s}, "classes"),
         (lambda s: Output(loss=None, logits=s), None),

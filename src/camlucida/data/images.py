@@ -100,7 +100,7 @@ def load_image(
         return _decode(
             _read_into_memory(source), str(getattr(source, "name", "") or "the file object"), max_pixels, max_bytes
         )
-    kind = f"{type(source).__module__}.{type(source).__qualname__}"
+    kind = f"{type(source).__module__}.{type(source).__qualname__}".removeprefix("builtins.")
     hint = " Pass tensor.permute(1, 2, 0).numpy(), in [0, 1]." if kind.startswith("torch.") else ""
     raise ImageError(f"a {kind} is not an image: pass a path, bytes, a file, a Pillow image or an array.{hint}")
 
