@@ -37,7 +37,7 @@ def test_every_argument_is_in_the_record(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds another run"):
             embed("toybox", SCENES, way="pca", out=tmp_path / "embed", **change)
     for run in ("mistakes", "embed"):
-        with pytest.raises(DataError, match="its model is"):
+        with pytest.raises(DataError, match="holds another run: model is 'toybox', not 'toybox:vgg'"):
             (mistakes if run == "mistakes" else embed)("toybox:vgg", SCENES, out=tmp_path / run)
 
 

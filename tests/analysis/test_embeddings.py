@@ -74,9 +74,11 @@ def test_penultimate_features_with_log_softmax() -> None:
             return self.fc(x.amax((2, 3)).clone()).log_softmax(1)
 
     network = Odd()
-    observed = penultimate(cl.wrap(network, size=96), batch(cl.load("toybox")))
-    with torch.no_grad():
-        torch.testing.assert_close(network.fc(observed.features).log_softmax(1), observed.scores)
+    inputs = batch(cl.load("toybox"))
+    observed = penultimate(cl.wrap(network, size=96), inputs)
+    with torch.no_grad():  # scores are what precedes the last softmax
+        torch.testing.assert_close(network.fc(observed.features), observed.scores)
+        torch.testing.assert_close(observed.scores.log_softmax(1), network(inputs))
 
 
 def test_features_without_a_linear_layer_are_pooled() -> None:

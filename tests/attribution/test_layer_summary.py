@@ -176,7 +176,7 @@ def test_markdown_cells_are_escaped() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ModelError, match="at least 1 pixel"):
+    with pytest.raises(ModelError, match="integers of 1 or more"):
         cl.layers(tiny(), size=0)
     with pytest.raises(ModelError, match="cannot run on an input of 3×8×8"):
         cl.layers(nn.Sequential(nn.Conv2d(4, 4, 3)), size=8)

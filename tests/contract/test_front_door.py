@@ -90,6 +90,7 @@ CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "explain": lambda _: {"model": MODEL, "image": IMAGE},
     "explain_each": lambda _: {"model": MODEL, "images": [IMAGE]},
     "film": lambda _: {"models": [MODEL], "images": [IMAGE]},
+    "layers": lambda _: {"model": MODEL, "size": 24},
     "list_methods": lambda _: {},
     "load": lambda _: {"spec": "toybox"},
     "load_image": lambda _: {"source": IMAGE},

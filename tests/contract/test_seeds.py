@@ -55,6 +55,7 @@ from camlucida.seeds import MAX_SEED, check_seed, generator, short_seed
 from camlucida.training import train
 from camlucida.training.initial_model import build_initial
 from camlucida.training.split import split_dataset, stratified_split
+from camlucida.training.training_data import open_training_data
 from camlucida.user_study import Study, make_study, results
 from camlucida.user_study.study import _is_swapped
 
@@ -229,6 +230,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     "user_study.results.results": lambda seed, path: [
         (s.strength.low, s.strength.high) for s in results(answer_study(path.parent / "answered"), seed=seed).ranking
     ],
+    "training.training_data.open_training_data": lambda seed, _: open_training_data("toybox", None, 2, seed)[0],
     "training.split.split_dataset": lambda seed, _: split_dataset(tiny(), 0.5, seed).train,
     "training.split.stratified_split": lambda seed, _: stratified_split(LABELLED, 0.5, seed),
     "training.initial_model.build_initial": lambda seed, _: build_initial(

@@ -21,6 +21,7 @@ from torch.testing import assert_close
 
 from camlucida.metrics import average_drop, road
 from camlucida.metrics.common.imputation import impute
+from camlucida.tasks import MULTICLASS
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 
@@ -63,6 +64,7 @@ def asked(network: nn.Module, heat: Tensor, inputs: Tensor, target: int) -> dict
         "black_level": -one,
         "predict": predict,
         "random": random,
+        "activation": MULTICLASS,
     }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png, write_image
 from camlucida.engine.run_options import RunOptions
 from camlucida.maps import display_map, saturation_value, to_image_grid
@@ -97,6 +98,7 @@ class Explanation:
         return self.raw.relu() if self.relu else self.raw
 
     @cached_property
+    @plain_arithmetic()
     def landed(self) -> NDArray[np.float32]:
         """The map on the original image's grid `(height, width)`, in its own units; NaN outside the network input."""
         landed: NDArray[np.float32] = to_image_grid(self.map, self.geometry).numpy()

@@ -24,6 +24,7 @@ from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
 from camlucida.models.load import load
 from camlucida.models.model import Model
+from camlucida.models.preprocessing import make_preprocessing
 
 GeometrySource: TypeAlias = Literal["convolution", "measured", "not verified", "contradicted"]
 
@@ -195,9 +196,7 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         ModelError: The model cannot be loaded, or cannot run on such an input.
     """
     loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
-    height, width = loaded.preprocessing.size if size is None else (size, size) if isinstance(size, int) else size
-    if min(height, width) < 1:
-        raise ModelError(f"size={size}: must be at least 1 pixel.")
+    height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
     inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
     copy = copy_of(loaded.network)

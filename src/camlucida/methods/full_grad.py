@@ -18,9 +18,8 @@ SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
 @method(
     paper="Srinivas & Fleuret, NeurIPS 2019, sec. 4: S = psi(x * dS/dx) + sum_l sum_c psi(f^b_lc), psi = up(s(|.|))",
     deviation="s scales the channels of a layer together, as the authors' code does, or each by itself, as the sum may"
-    ' be read (scale="channel"); the authors count convolutions and batch norms, this every bias and activation that'
-    " lies on a grid; their code adds 1e-6 to the range that s divides by, which changes maps of small bias gradients,"
-    " and upsamples with aligned corners, here with half-pixel centres",
+    ' be read (scale="channel"); the authors count convolutions and batch norms, this every bias and activation on a'
+    " grid; their code adds 1e-6 to s's divisor (small bias gradients' maps change) and upsamples with aligned corners",
     relu=False,
 )
 def full_grad(

@@ -41,10 +41,8 @@ def kpca_cam(
     """
     b, c, h, w = activations.shape
     if h * w > MAX_POSITIONS:
-        raise MethodError(
-            f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {h} x {w}. "
-            "Choose a later layer, or eigen_cam."
-        )
+        limit = f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {h} x {w}."
+        raise MethodError(f"{limit} Choose a later layer, or eigen_cam.")
     positions = activations.flatten(2).mT.double()  # (b, h * w, c)
     positions = positions - positions.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh(_center(KERNELS[kernel](positions, gamma or 1 / c)))

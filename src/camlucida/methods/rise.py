@@ -13,9 +13,8 @@ from camlucida.types import Images, Map, Report, ScoreInputs
 
 @method(
     paper="Petsiuk et al., BMVC 2018, eq. 6: S = 1 / (E[M] N) sum_i f(I M_i) M_i, E[M] = p; masks as in sec. 3.2",
-    deviation="the mean score is subtracted from every score, which leaves far less noise in the map (centred=False is"
-    " eq. 6): what is left out is the mean score times the mean mask / p, a constant in expectation only; the authors'"
-    " score is the probability",
+    deviation="the mean score is subtracted from every score, for far less noise in the map (centred=False is eq. 6):"
+    " this omits the mean score times the mean mask / p, constant in expectation; the authors score probabilities",
     relu=False,
 )
 def rise(

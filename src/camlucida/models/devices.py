@@ -21,10 +21,10 @@ def resolve_device(name: str | torch.device | None) -> torch.device:
     Raises:
         ModelError: If there is no such device on this machine.
     """
+    if name is not None and not isinstance(name, str | torch.device):
+        raise ModelError(f"device is auto, cpu, cuda, cuda:1 or mps, not {shown(name)}.")
     if name is None or name == AUTO:
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if not isinstance(name, str | torch.device):
-        raise ModelError(f"device is auto, cpu, cuda, cuda:1 or mps, not {shown(name)}.")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device, dtype=torch.float32).cpu()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -60,7 +61,7 @@ class Preprocessing:
         """Raise `ModelError` for invalid values."""
         sides: Any = self.size
         if not isinstance(sides, tuple) or len(sides) != 2 or not all(_is_count(side) for side in sides):
-            raise ModelError(f"size must be (height, width) in pixels, integers of 1 or more, not {sides!r}.")
+            raise ModelError(f"size must be (height, width) in pixels, integers of 1 or more, not {shown(sides)}.")
         if sides[0] * sides[1] > MAX_PIXELS:
             raise ModelError(f"an input of {sides[0]:,} × {sides[1]:,} pixels is too large: at most {MAX_PIXELS:,}.")
         resize: Any = self.resize
@@ -250,9 +251,17 @@ def _with_scaled_resize(preprocess: Preprocessing, base: Preprocessing) -> Prepr
 
 def _as_tuple(value: Any) -> Any:
     """Return a list or array of sides as a tuple of integers; other values, which are rejected later, as they are."""
-    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) != 1:
         return value
-    return tuple(int(side) if hasattr(side, "__index__") and not isinstance(side, bool) else side for side in value)
+    return tuple(map(_as_integer, value))
+
+
+def _as_integer(side: Any) -> Any:
+    """Return an integer of Python, NumPy or PyTorch as an `int`; other values, and booleans, as they are."""
+    try:
+        return side if isinstance(side, bool) else operator.index(side)
+    except TypeError:
+        return side
 
 
 def _listed(name: str, values: Any) -> list[Any]:

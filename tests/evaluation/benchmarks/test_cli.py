@@ -55,7 +55,7 @@ def test_invalid_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert call("evaluate", "exact:mosaik", "-o", str(tmp_path / "a")) != 0
     assert "no benchmark 'mosaik'. Did you mean 'mosaic'?" in " ".join(capsys.readouterr().err.split())
     assert call("evaluate", "exact:red", "--boxes", "b.csv", "-o", str(tmp_path / "b")) != 0
-    assert "--boxes is only for folders" in " ".join(capsys.readouterr().err.split())
+    assert "--boxes does not apply to exact:red" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_benchmark_is_not_a_data_set() -> None:
