@@ -6,7 +6,7 @@ import type { Verdict } from "./wire";
 
 const WORDS: Record<Verdict["level"], { kind: string; title: string; plain: string }> = {
   supported: { kind: "good", title: "Supported", plain: "The map passed all tests." },
-  "weakly supported": { kind: "care", title: "Weakly supported", plain: "The map passed the position test, but:" },
+  "weakly supported": { kind: "care", title: "Weakly supported", plain: "The tests support the map with reservations:" },
   "not supported": { kind: "bad", title: "Not supported", plain: "The reason:" },
   "cannot tell": { kind: "unknown", title: "Cannot tell", plain: "The reason:" },
 };
