@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from camlucida.reliability import Trust
 
 COLUMNS = (
-    "image", "belief", "reasons", "target", "predicted", "probability", "choices", "p", "fall", "elsewhere",
-    "edge", "middle", "next_class", "noise", "shifts", "method", "file", "error",
+    "image", "verdict", "reasons", "target", "predicted", "probability", "perplexity", "p", "drop", "drop_elsewhere",
+    "drop_border", "drop_middle", "next_class", "noise", "shifts", "method", "file", "error",
 )  # fmt: skip
 
 ENDINGS = ("-trust.png", "-trust.json")
@@ -110,7 +110,7 @@ def trust(
     settings = {"command": "trust", **model_settings(loaded), **request, "style": style}
     table = ResultsTable(output, COLUMNS, settings, files, overwrite=overwrite)
     stems = table.stems(ENDINGS, overwrite=overwrite)
-    verdict_counts = Counter(rows[0]["belief"] for rows in table.done.values())
+    verdict_counts = Counter(rows[0]["verdict"] for rows in table.done.values())
     done: list[dict[str, Any]] = []
     if table.done:
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
@@ -152,19 +152,19 @@ def _result_row(file: Path, result: Trust, written: Path) -> dict[str, Any]:
     test = result.position_test
     numbers = {
         "probability": result.probability,
-        "choices": result.confidence.choices,
+        "perplexity": result.confidence.choices,
         "p": test.p if test else None,
-        "fall": test.drop if test else None,
-        "elsewhere": test.mean_drop_elsewhere if test else None,
-        "edge": result.border_test.edge,
-        "middle": result.border_test.middle,
+        "drop": test.drop if test else None,
+        "drop_elsewhere": test.mean_drop_elsewhere if test else None,
+        "drop_border": result.border_test.edge,
+        "drop_middle": result.border_test.middle,
         "next_class": median_correlation(result.classes[:1]),
         "noise": median_correlation(result.noise),
         "shifts": median_correlation(result.shifts),
     }
     return {
         "image": str(file),
-        "belief": result.verdict.level,
+        "verdict": result.verdict.level,
         "reasons": "; ".join(result.verdict.reasons),
         "target": result.target,
         "predicted": result.predicted,
