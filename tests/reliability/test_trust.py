@@ -220,8 +220,8 @@ def test_command_on_a_folder_reports_broken_files(run: Callable[..., Any]) -> No
         rows = {Path(row["image"]).name: row for row in csv.DictReader(stream)}
     assert set(rows) == {"one.png", "two.png", "three.png"}
     assert rows["two.png"]["error"].startswith("ImageError")
-    assert rows["two.png"]["belief"] == ""
-    assert rows["three.png"]["belief"] == "not supported"
+    assert rows["two.png"]["verdict"] == ""
+    assert rows["three.png"]["verdict"] == "not supported"
     assert float(rows["one.png"]["p"]) <= 1
     code, text = run("two.png")
     assert code == 2
