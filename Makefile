@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo app test test-app test-front planted-bugs check front front-current bench docs clean
+.PHONY: demo app test test-tensorflow test-app test-front planted-bugs check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
@@ -14,6 +14,9 @@ app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resne
 
 test: .venv/.dev  ## run the tests, all but those in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser
+
+test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
+	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/models/keras
 
 test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser
@@ -61,6 +64,10 @@ clean:
 
 .venv/.web: .venv/.core
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[web]'
+	touch $@
+
+.venv/.tensorflow: .venv/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt tensorflow-cpu
 	touch $@
 
 .venv/.browser: .venv/.dev

@@ -13,6 +13,8 @@ import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # read when keras is first imported; `make test-tensorflow` sets it
+
 torch.set_num_threads(1)  # two workers on two cores; and the same sums in the same order on every machine
 
 
