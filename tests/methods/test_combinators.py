@@ -196,6 +196,13 @@ class TestViews:
             for one in inner:
                 assert_close(one[~one.isnan()], rows[2:-2, 2:-2][~one.isnan()], atol=0.13, rtol=0)
 
+    def test_crops_are_averaged_over_those_that_cover_a_position(self) -> None:
+        height, width = maps("grad_cam").shape[-2:]
+        views = combinators()["crops"].function(IMAGES, share=0.5)
+        restored = torch.stack([back(maps("grad_cam", seen), (height, width)) for seen, back in views])
+        assert restored.isnan().any()
+        assert_close(maps("crops(grad_cam, share=0.5)"), restored.nanmean(0))
+
     def test_a_batch_is_its_images(self) -> None:
         for method in ("smooth(grad_cam)", "crops(layer_cam)", "scales(flips(grad_cam))", "refine(smooth(grad_cam))"):
             one_by_one = torch.cat([maps(method, image[None]) for image in IMAGES])
