@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.errors import ImageError, ModelError
+from camlucida.models.transforms import preprocessing_fields
 from camlucida.options import shown
 from camlucida.types import Geometry
 
@@ -215,7 +216,10 @@ def make_preprocessing(
     Raises:
         ModelError: If a value is invalid, or the transforms contain steps through which maps cannot be projected back.
     """
-    base = Preprocessing() if preprocess is None else _from_transforms(preprocess)
+    if isinstance(preprocess, Preprocessing):
+        base = preprocess
+    else:
+        base = Preprocessing() if preprocess is None else Preprocessing(**preprocessing_fields(preprocess))
     if preprocess is None and size is not None:
         base = replace(base, resize=None)  # 256 belongs to 224 only
     changes: dict[str, Any] = dict(rest)
@@ -269,108 +273,3 @@ def _listed(name: str, values: Any) -> list[Any]:
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) != 1:
         raise ModelError(f"{name} must be a list with one number per channel, not {shown(values)}.")
     return list(values.tolist() if hasattr(values, "tolist") else values)
-
-
-def _from_transforms(transforms: Any) -> Preprocessing:
-    """Convert torchvision's presets and a `Compose` of the usual steps, which are recognised by their attributes."""
-    if isinstance(transforms, Preprocessing):
-        return transforms
-    if hasattr(transforms, "crop_size") and hasattr(transforms, "resize_size"):
-        crop, resize = _pair(transforms.crop_size), _pair(transforms.resize_size)
-        return Preprocessing(
-            size=crop,
-            resize=min(resize),
-            mean=tuple(transforms.mean),
-            std=tuple(transforms.std),
-            interpolation=_interpolation(transforms.interpolation),
-        )
-    steps = getattr(transforms, "transforms", None)
-    if steps is None:
-        raise ModelError(
-            f"the effect of {type(transforms).__name__} on an image is unknown, so maps cannot be aligned with it. "
-            "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
-            "or size=, mean= and std=."
-        )
-    return _from_steps(list(_make_explanations(steps)))
-
-
-SCALING_STEPS = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
-"""Steps that scale pixel values to [0, 1]."""
-IGNORED_STEPS = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
-"""Steps that change neither the geometry nor the values."""
-
-
-def _make_explanations(steps: Any) -> Iterator[Any]:
-    """Yield the steps, with nested `Compose` steps expanded."""
-    for step in steps:
-        if type(step).__name__ == "Compose":
-            yield from _make_explanations(step.transforms)
-        else:
-            yield step
-
-
-def _from_steps(steps: list[Any]) -> Preprocessing:
-    names = [type(step).__name__ for step in steps]
-    unknown = [
-        n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING_STEPS, *IGNORED_STEPS)
-    ]
-    if unknown:
-        raise ModelError(
-            f"maps cannot be aligned with the image through the transform {unknown[0]}. "
-            "For explanations, use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
-        )
-    resizes, crops = ([s for s, n in zip(steps, names, strict=True) if n == k] for k in ("Resize", "CenterCrop"))
-    if len(resizes) > 1 or len(crops) > 1:
-        raise ModelError("maps can be aligned with the image for one Resize and one CenterCrop, not for several.")
-    if crops and (not resizes or names.index("CenterCrop") < names.index("Resize")):
-        raise ModelError(
-            f"CenterCrop without a Resize before it has a different scale for each image. Put Resize({crops[0].size}) "
-            "before it, or pass the input size with size=."
-        )
-    if not resizes:
-        raise ModelError("these transforms have no Resize. Pass the input size with size=.")
-    unscaled = "ToImage" in names or "PILToTensor" in names
-    scaled = any(n in SCALING_STEPS or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
-    if unscaled and not scaled:
-        raise ModelError("these transforms leave the pixels in 0 to 255. Use ToDtype(torch.float32, scale=True).")
-    normalise = [s for s, n in zip(steps, names, strict=True) if n == "Normalize"]
-    return replace(
-        _from_resize_and_crop(resizes[0], crops[0] if crops else None),
-        mean=_floats(normalise[0].mean) if normalise else (0.0,) * 3,
-        std=_floats(normalise[0].std) if normalise else (1.0,) * 3,
-    )
-
-
-def _from_resize_and_crop(resize: Any, crop: Any) -> Preprocessing:
-    if getattr(resize, "max_size", None) is not None:
-        raise ModelError("Resize with max_size gives inputs of varying shape. Pass the input size with size=.")
-    interpolation = _interpolation(resize.interpolation)
-    size, crop_size = _pair(resize.size), None if crop is None else _pair(crop.size)
-    if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
-        if crop_size is not None and crop_size != size:
-            return Preprocessing(crop_size, size, "crop", interpolation=interpolation)
-        return Preprocessing(size, None, "squash", interpolation=interpolation)
-    if crop_size is None:
-        raise ModelError(
-            f"Resize({size[0]}) keeps the aspect ratio, so the input has no fixed size: "
-            f"add CenterCrop({size[0]}), or write Resize(({size[0]}, {size[0]}))."
-        )
-    return Preprocessing(crop_size, size[0], "crop", interpolation=interpolation)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    if isinstance(size, int):
-        return size, size
-    numbers = [int(s) for s in size]
-    return (numbers[0], numbers[-1])
-
-
-def _floats(values: Any) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
-
-
-def _interpolation(mode: Any) -> Interpolation:
-    name = str(getattr(mode, "value", mode)).lower()
-    if name not in ("bilinear", "bicubic", "nearest", "lanczos", "box"):
-        raise ModelError(f"the interpolation {name!r} is not supported. Use bilinear, bicubic, nearest or lanczos.")
-    return name  # type: ignore[return-value]
