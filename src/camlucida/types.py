@@ -59,10 +59,13 @@ class Attention:
     Attributes:
         weights: Per block, in order, weights `(b, heads, t, t)`; row i holds the weights of the tokens that token i
             attends to, and sums to 1.
-        token_contributions: Weights `(t,)` of the tokens in the output of the last block; they sum to 1.
+        token_contributions: Weights `(t,)` of the tokens in the output of the last block, or `(q,)` of the queries of
+            the attention pooling; they sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation, registers.
         grid: (h, w) of the patches.
         image: (height, width) of the network input, in pixels.
+        pooling: Weights `(b, heads, q, t)` of an attention after the last block, with which q learned queries read the
+            tokens (SigLIP); None without one.
     """
 
     weights: tuple[Tensor, ...]
@@ -70,10 +73,12 @@ class Attention:
     prefix: int
     grid: tuple[int, int]
     image: tuple[int, int]
+    pooling: Tensor | None = None
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]
-"""Gradients d score / d weights of every block's attention, in order: (b, heads, t, t)."""
+"""Gradients d score / d weights of every block's attention, in order: (b, heads, t, t). Those of an attention pooling
+come last: (b, heads, q, t)."""
 
 
 @dataclass(frozen=True)

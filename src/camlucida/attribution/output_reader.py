@@ -304,7 +304,7 @@ def metadata_task(network: nn.Module, n_outputs: int) -> tuple[Task | None, str]
     }
     if isinstance(problem_type, str) and problem_type in tasks:
         return tasks[problem_type], f"config.problem_type is {problem_type!r}"
-    if str(getattr(config, "model_type", "")).startswith("siglip"):
+    if str(getattr(config, "model_type", "")).startswith("siglip") and hasattr(network, "logit_scale"):
         return ("binary" if n_outputs == 1 else "multilabel"), "SigLIP has a sigmoid per text"
     if getattr(config, "model_type", None) is not None and n_outputs == 1:
         if hasattr(network, "logit_scale"):

@@ -22,6 +22,8 @@ from camlucida.types import Geometry
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
 Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
 """How an image is fitted to the input size: resize and centre crop, resize without keeping the aspect ratio, or pad."""
+CropRounding: TypeAlias = Literal["nearest", "down"]
+"""How half a pixel in the margin before the centre crop is rounded: as torchvision and timm do, or as transformers."""
 
 MAX_PIXELS = 89_478_485
 """Largest number of pixels of the resized image, as for reading an image."""
@@ -48,6 +50,8 @@ class Preprocessing:
         std: Standard deviation of each channel in [0, 1].
         interpolation: Interpolation of the resize, which is antialiased.
         fill: Grey level of the letterbox padding in [0, 1].
+        crop_rounding: Rounding of the margin before the centre crop, "nearest" (torchvision, timm) or "down"
+            (transformers), which differ by one pixel for a quarter of all image sizes.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -57,6 +61,7 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Interpolation = "bilinear"
     fill: float = 0.5
+    crop_rounding: CropRounding = "nearest"
 
     def __post_init__(self) -> None:
         """Raise `ModelError` for invalid values."""
@@ -71,6 +76,7 @@ class Preprocessing:
             raise ModelError(f"resize must be an integer of 1 or more, or (height, width), not {shown(resize)}.")
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        _check_choice("crop_rounding", self.crop_rounding, get_args(CropRounding))
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not isinstance(values, tuple) or not all(_is_number(value) for value in values):
                 raise ModelError(f"{name} must have one finite number per channel, not {values!r}.")
@@ -130,7 +136,10 @@ class Preprocessing:
                 f"an image of {image.width} × {image.height} is too elongated: with its shorter side at "
                 f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Crop it."
             )
-        left, top = _crop_margin(new_width, width), _crop_margin(new_height, height)
+        left, top = (
+            _crop_margin(side, target, self.crop_rounding)
+            for side, target in ((new_width, width), (new_height, height))
+        )
         resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
         pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
         network_view = Image.new(
@@ -161,8 +170,10 @@ class Preprocessing:
         return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
 
 
-def _crop_margin(size: int, target_size: int) -> int:
-    """Return the margin cropped before the centre, negative for padding; rounded as in torchvision."""
+def _crop_margin(size: int, target_size: int, rounding: CropRounding) -> int:
+    """Return the margin cropped before the centre, negative for padding; "nearest" rounds as torchvision does."""
+    if rounding == "down" and size >= target_size:
+        return (size - target_size) // 2
     return round((size - target_size) / 2.0) if size >= target_size else -((target_size - size) // 2)
 
 
@@ -211,7 +222,7 @@ def make_preprocessing(
             without keeping the aspect ratio.
         mean: Mean of each channel in [0, 1]; any number of channels, see `Preprocessing`.
         std: Standard deviation of each channel in [0, 1].
-        **rest: Further fields of `Preprocessing`: fit, interpolation and fill.
+        **rest: Further fields of `Preprocessing`: fit, interpolation, fill and crop_rounding.
 
     Raises:
         ModelError: If a value is invalid, or the transforms contain steps through which maps cannot be projected back.

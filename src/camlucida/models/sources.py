@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
+from camlucida.models import (
+    checkpoint,
+    hugging_face,
+    python_factory,
+    small_cnn,
+    timm_models,
+    torchvision_models,
+    trained_run,
+)
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
 from camlucida.models.model import Model
@@ -17,6 +25,7 @@ from camlucida.models.recorded import architecture_named
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
     "timm": timm_models.load,
+    "hf": hugging_face.load,
     "toybox": built_in.load,
     "python": python_factory.load,
 }
@@ -107,6 +116,8 @@ def _unknown_model_message(spec: str) -> str:
 def _no_file_message(spec: str) -> str:
     if not _is_folder(spec):
         return f"the file {spec[:200]!r} does not exist in {Path.cwd()}."
+    if _is_of_transformers(Path(spec).expanduser() / "config.json"):
+        return f"{spec!r} is a folder that transformers saved. Use hf:{Path(spec).expanduser().absolute()}."
     if (Path(spec).expanduser() / "saved_model.pb").is_file():
         return f"{spec!r} is a TensorFlow SavedModel. Convert it to PyTorch first, and save the state_dict."
     if has_index(Path(spec).expanduser()):
@@ -116,6 +127,13 @@ def _no_file_message(spec: str) -> str:
     if (Path(spec).expanduser() / "config.json").is_file():
         return f"{spec!r} is a folder. If timm saved it, use timm:local-dir:{Path(spec).absolute()}."
     return f"{spec!r} is a folder. Pass the checkpoint file in it."
+
+
+def _is_of_transformers(config: Path) -> bool:
+    try:
+        return '"model_type"' in config.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def _is_folder(spec: str) -> bool:

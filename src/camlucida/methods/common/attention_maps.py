@@ -19,7 +19,8 @@ def to_image_map(relevance: Tensor, attention: Attention) -> Map:
     """Convert token relevance to a map of the network input.
 
     Args:
-        relevance: Relevance `(b, t, t)` of each token (column) for each token (row).
+        relevance: Relevance `(b, t, t)` of each token (column) for each token (row), or `(b, q, t)` for each query of
+            an attention pooling.
         attention: The attention, with the contributions of the tokens to the output.
 
     Returns:
