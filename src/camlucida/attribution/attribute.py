@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
+from camlucida.attribution.method_choice import check_applicable, or_default
 from camlucida.attribution.network_inputs import as_network_inputs, check_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.attribution.outputs import to_network
@@ -78,6 +79,7 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         CamlucidaError: As of `attribute`.
     """
     network = model.network
+    check_applicable([method for method, _ in request.methods], network)
     check_inputs(network, inputs)
     copy = copy_of(network)
     arguments = as_network_inputs(copy, inputs)
@@ -164,7 +166,7 @@ def attribute(  # type: ignore[overload-overlap]
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
@@ -181,7 +183,7 @@ def attribute(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
@@ -198,7 +200,7 @@ def attribute(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
     precision: Precision = "exact",
@@ -219,7 +221,9 @@ def attribute(
         layer: A name, glob, index or module (`network.layer4`); None for the default. A list or a glob means several,
             from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
             transformers need no `reshape_transform`.
-        method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
+        method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)". None for
+            grad_cam, or for rise where the layers of the model cannot be accessed (a function, an ONNX Runtime
+            session).
         score: Score of a class: "logit", "probability" or "log_probability".
         signed: Whether the map keeps the negative values that the paper's ReLU removes.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
@@ -245,7 +249,7 @@ def attribute(
     request = AttributionRequest.of(
         target=target,
         layer=layer,
-        method=one_method(method),
+        method=one_method(or_default(method, wrapped.network)),
         score=score,
         options=options,
         precision=precision,

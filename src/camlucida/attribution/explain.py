@@ -12,6 +12,7 @@ from camlucida.attribution.explain_request import as_model, explain_requests, ex
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
@@ -30,7 +31,7 @@ def explain(  # type: ignore[overload-overlap]
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -46,7 +47,7 @@ def explain(
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -62,7 +63,7 @@ def explain(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -93,7 +94,7 @@ def explain(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -113,7 +114,8 @@ def explain(
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
-            several.
+            several. None for grad_cam, or for rise where the layers of the model cannot be accessed (a function, an
+            ONNX Runtime session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
@@ -136,7 +138,7 @@ def explain(
         request = AttributionRequest.of(
             target=target,
             layer=layer_names(wrapped.network, layer),
-            method=method,
+            method=or_default(method, wrapped.network),
             score=score,
             options=options,
             precision=precision,
@@ -155,7 +157,7 @@ def explain_each(  # type: ignore[overload-overlap]
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -171,7 +173,7 @@ def explain_each(
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -187,7 +189,7 @@ def explain_each(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -218,7 +220,7 @@ def explain_each(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     precision: Precision = "exact",
     batch_size: int | None = None,
@@ -249,7 +251,7 @@ def explain_each(
     request = AttributionRequest.of(
         target=target,
         layer=layer_names(wrapped.network, layer),
-        method=method,
+        method=or_default(method, wrapped.network),
         score=score,
         options=options,
         precision=precision,

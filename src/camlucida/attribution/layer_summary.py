@@ -19,6 +19,7 @@ from camlucida.attribution.layer_choice import explain_choice
 from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
+from camlucida.engine.layers import require_layers
 from camlucida.engine.module_calls import CallProfile, ModuleCall
 from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
@@ -194,12 +195,14 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
 
     Raises:
         ModelError: The model cannot be loaded, or cannot run on such an input.
+        LayerError: The layers of the model cannot be accessed.
     """
     loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
     height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
     inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
     copy = copy_of(loaded.network)
+    require_layers(copy)
     try:
         profile = profile_calls(copy, inputs)
         read, output = _output_of(loaded, copy, inputs)

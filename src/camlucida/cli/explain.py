@@ -12,6 +12,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     COMPUTATION,
@@ -75,7 +76,7 @@ def explain(
         separated by commas. If not given: the default layer. See `camlucida layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`. If not given: grad_cam.
+        See `camlucida models`. If not given: grad_cam, or rise where the layers of the model cannot be accessed.
     score
         The score of a class that is explained: logit, probability or log_probability.
     option
@@ -104,10 +105,11 @@ def explain(
     style = overlay.style()
     with console.status(model.status):
         loaded = model.load()
+    methods = split_list(method) or [announced_method(console, loaded)]
     request: dict[str, Any] = {
         "target": _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
-        "method": _one_or_list(split_list(method)) or "grad_cam",
+        "method": _one_or_list(methods),
         "score": score,
         "options": _parse_options(option or []),
         "precision": precision,
@@ -121,7 +123,7 @@ def explain(
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
     if len(files) == 1:
         with progress_bar(console) as progress:
-            bars = ExplanationProgress(progress, 1, ", ".join(split_list(method) or ["grad_cam"]))
+            bars = ExplanationProgress(progress, 1, ", ".join(methods))
             ((_, result),) = explain_requests(loaded, files, AttributionRequest.of(**request, progress=bars.runs))
         if isinstance(result, CamlucidaError):
             raise result
@@ -148,7 +150,7 @@ def explain(
     if table.done:
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
-        bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
+        bars = ExplanationProgress(progress, len(files), ", ".join(methods))
         bars.advance(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
         for file, result in explain_requests(loaded, table.open_images, attribution_request):

@@ -44,6 +44,9 @@ Layer: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
 MethodName: TypeAlias = Annotated[str, Parameter(group=EXPLANATION)]
 """The option --method of commands that use one method."""
 
+OptionalMethodName: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
+"""The option --method of commands whose default method depends on the model."""
+
 Target: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
 """The option --target of commands that explain one class."""
 

@@ -10,12 +10,13 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     TESTS,
     Images,
     Layer,
-    MethodName,
+    OptionalMethodName,
     Output,
     OverlayOptions,
     Overwrite,
@@ -45,7 +46,7 @@ def trust(
     model: PretrainedModelOptions = PretrainedModelOptions(),
     target: Target = None,
     layer: Layer = None,
-    method: MethodName = "grad_cam",
+    method: OptionalMethodName = None,
     transforms: Annotated[int, Parameter(group=TESTS)] = 128,
     seed: Seed = 0,
     overlay: OverlayOptions = OverlayOptions(),
@@ -68,7 +69,8 @@ def trust(
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer. See `camlucida
         layers`.
     method
-        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)".
+        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: grad_cam, or
+        rise where the layers of the model cannot be accessed.
     transforms
         The number of transforms (shifts, mirrors, quarter turns) with which the highlighted region is compared: 128, or
         for slow networks 64 or 32, which give the test less statistical power.
@@ -85,6 +87,7 @@ def trust(
     style = overlay.style()
     with console.status(model.status):
         loaded = model.load()
+    method = method or announced_method(console, loaded)
     request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
 
     def save(result: Trust, path: Path) -> list[Path]:

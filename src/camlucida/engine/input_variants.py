@@ -15,6 +15,7 @@ from camlucida.engine.fold_batchnorm import FoldedNetwork, folded, unfolded
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
+from camlucida.opaque_networks import described, has_layers
 from camlucida.types import ProgressCallback
 
 MAX_BYTES = 512 * 2**20
@@ -137,6 +138,14 @@ class InputVariants:
         precision = self.run_options.precision
         if precision == "bf16" and self.inputs.dtype == torch.float64:
             raise MethodError("precision='bf16' requires a network in float32, and this one runs in float64.")
+        if not has_layers(self.copy.module):
+            if precision == "bf16":
+                raise MethodError(
+                    f"precision='bf16' rounds the weights of a network, and the model is "
+                    f"{described(self.copy.module)}, "
+                    "whose weights cannot be accessed. Use precision='exact'."
+                )
+            return unfolded(self.copy.module, self.read)
         if n * len(self.inputs) < MIN_RUNS_TO_FOLD:
             return replace(unfolded(self.copy.module, self.read), precision=precision)
         first_and_last = variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype)

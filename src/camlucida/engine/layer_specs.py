@@ -10,7 +10,7 @@ from typing import Any
 
 from camlucida.engine import geometry
 from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
-from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
+from camlucida.engine.layers import Layer, candidates, default_layer, require_layers, to_layer
 from camlucida.engine.module_calls import ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
@@ -35,6 +35,7 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: Sc
         LayerError: If a specification selects no layer (the message names the nearest matches), or one whose positions
             were measured to lie elsewhere in the image than its shape suggests.
     """
+    require_layers(copy)
     layers: list[Layer] = []
     for spec in specs:
         layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec), read) if layer not in layers]

@@ -14,6 +14,7 @@ from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, p
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
+from camlucida.opaque_networks import described, has_layers
 
 TRUNK_FRACTION = 0.9
 """A block with more than this fraction of the parameters is the trunk of the network, not one of its stages.
@@ -65,6 +66,7 @@ def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = Non
     Raises:
         LayerError: If no layer returns a grid on which the scores depend.
     """
+    require_layers(copy)
     profile = profile_calls(copy, inputs)
     last_call = _last_eligible_call(copy, inputs, profile, read)
     if last_call is None:
@@ -84,6 +86,8 @@ def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) 
         inputs: Network inputs; the layers may depend on their size.
         read: Reads the class scores from the network's output, as in `influence.find_influence`.
     """
+    if not has_layers(copy.module):
+        return []
     profile = profile_calls(copy, inputs)
     eligible = _eligible_calls(copy, inputs, profile, read)
     if not eligible:
@@ -100,6 +104,15 @@ def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) 
     if selected[-1].position < eligible[-1].position:
         selected = [*selected, eligible[-1]]
     return [to_layer(profile, module_call) for module_call in selected]
+
+
+def require_layers(copy: NetworkCopy) -> None:
+    """Raise `LayerError` for a network whose layers cannot be accessed."""
+    if not has_layers(copy.module):
+        raise LayerError(
+            f"the model is {described(copy.module)}, whose layers cannot be accessed. Methods that map the network "
+            "input itself need no layer, such as occlusion and rise."
+        )
 
 
 def _find_trunk(selected: Sequence[ModuleCall], eligible: Sequence[ModuleCall]) -> ModuleCall | None:

@@ -25,6 +25,7 @@ from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_la
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
+from camlucida.opaque_networks import has_layers
 
 GRID_MODULES = (
     nn.Conv2d,
@@ -167,6 +168,8 @@ class _Unobserved:
 def _run_recording_activation(copy: NetworkCopy, observer: CallObserver, inputs: Any) -> Any:
     """Run the network, and note whether it returns the result of a softmax or sigmoid."""
     with torch.inference_mode(False), torch.no_grad():
+        if not has_layers(copy.module):  # a function may compute with PyTorch, but only its scores are known
+            return copy.run(observer, inputs)
         with ActivationRecorder() as recorder:
             output = copy.run(observer, inputs)
         copy.ends_in_activation |= recorder.attach(output)

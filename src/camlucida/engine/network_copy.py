@@ -30,6 +30,7 @@ from camlucida.engine.originals import Originals
 from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
+from camlucida.opaque_networks import OpaqueNetwork
 
 
 class CallObserver(Protocol):
@@ -81,7 +82,7 @@ class NetworkCopy:
         self._lock = threading.RLock()
         self.ends_in_activation = False
         forward = self._from_the_same_state(self._with_final_activation(self.module.forward))
-        self.module.forward = _as_called_in_inference(forward)
+        self.module.forward = as_called_in_inference(forward)
         self._state, self._stateful = _state(copied), False  # last, since this state is restored after runs
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
@@ -186,7 +187,7 @@ class NetworkCopy:
         return whole
 
 
-def _as_called_in_inference(forward: Callable[..., Any]) -> Callable[..., Any]:
+def as_called_in_inference(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `forward` so that it runs without checkpointing, under the settings of the caller of this package."""
 
     @functools.wraps(forward)
@@ -245,10 +246,18 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         if again is not None and again is not network_copy and again.fresh:
             return again  # created by another thread meanwhile
         _copies.pop(source, None)
-        network_copy = NetworkCopy(source)
+        network_copy = _new_copy(source)
         if network_copy.lasting:
             _copies[source] = network_copy
         return network_copy
+
+
+def _new_copy(source: nn.Module) -> NetworkCopy:
+    if not isinstance(source, OpaqueNetwork):
+        return NetworkCopy(source)
+    from camlucida.engine.opaque_copy import OpaqueCopy  # it is a subclass
+
+    return OpaqueCopy(source)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

@@ -69,9 +69,9 @@ ATTENTION_INPUTS = frozenset({"attention", "attention_gradients"})
 """Inputs that only networks with attention between all tokens have."""
 PIXEL_GRADIENT_INPUTS = RELU_INPUTS | {"input_gradients", "multipliers", "bias_gradients", "relevance"}
 """Inputs that need a backward pass through the whole network."""
-METHOD_INPUTS = (
-    LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
-)
+ANY_NETWORK_INPUTS = frozenset({"inputs", "score", "score_inputs", "report", "progress"})
+"""Inputs that need no more of a network than its scores: all that a black box has."""
+METHOD_INPUTS = LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | ANY_NETWORK_INPUTS
 """All inputs that a method can name."""
 
 LAYER_DISPLAY = Display()

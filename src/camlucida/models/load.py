@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, trained_run
 from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
+from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.sources import SpecificationLoader
-from camlucida.models.wrappers import wrapper_message
+from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
 from camlucida.options import shown
 
@@ -88,6 +90,7 @@ def load(
     )
     if not (device == AUTO and _is_placed(model.network)):
         model = replace(model, network=model.network.to(chosen))
+    check_normalisation(model, preprocess)
     if preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     if task is not None or probabilities is not None:
@@ -142,7 +145,7 @@ def _checked(model: Model) -> Model:
 
 
 def wrap(
-    network: nn.Module,
+    network: nn.Module | Callable[[Tensor], Any] | Any,
     *,
     preprocess: Any = None,
     labels: Sequence[str] | str | Path | None = None,
@@ -156,7 +159,10 @@ def wrap(
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
 
     Args:
-        network: The network.
+        network: The network, or something that computes class scores without accessible layers: a function from images
+            `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
+            array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
+            `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `rise` by default.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
         labels: Class names in the order of the outputs, or a text file with one name per line.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
@@ -171,12 +177,16 @@ def wrap(
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
-    if not isinstance(network, nn.Module):
-        raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
-    preprocessing_ = make_preprocessing(preprocess, **numbers)
-    names = () if labels is None else class_names(labels)
-    default = layer_names(network, layer)
-    return Model(network, preprocessing_, names, default, output, name, task, probabilities)
+    wrapped = as_network(network, "wrap needs a torch.nn.Module")
+    preprocessing_ = input_preprocessing(wrapped, preprocess, numbers)
+    names = _stored_labels(wrapped) if labels is None else class_names(labels)
+    default = layer_names(wrapped, layer)
+    return Model(wrapped, preprocessing_, names, default, output, name, task, probabilities)
+
+
+def _stored_labels(network: nn.Module) -> tuple[str, ...]:
+    """Return the class names that an opaque network comes with."""
+    return network.labels if isinstance(network, OpaqueNetwork) else ()
 
 
 def _is_placed(network: nn.Module) -> bool:

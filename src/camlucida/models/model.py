@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
-from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
+from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
-from camlucida.models.wrappers import wrapper_message
+from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
 from camlucida.tasks import check_probabilities_flag, check_task
 
@@ -25,7 +25,8 @@ class Model:
     """A network with everything needed to explain its predictions. Created by `load` or `wrap`.
 
     Attributes:
-        network: The network, which is never modified by this package.
+        network: The network, which is never modified by this package. A function, a session of ONNX Runtime, a
+            TorchScript network or an exported program is replaced by a module that runs it, see `wrap`.
         preprocessing: Converts an image to the network input.
         labels: Class names in the order of the outputs; may be empty.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name or index; None to choose it
@@ -49,13 +50,8 @@ class Model:
     probabilities: bool | None = None
 
     def __post_init__(self) -> None:
-        network: Any = self.network
-        if message := wrapper_message(network):
-            raise ModelError(message)
-        if not isinstance(network, nn.Module):
-            raise ModelError(
-                f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(network).__name__}."
-            )
+        object.__setattr__(self, "network", as_network(self.network))
+        network = self.network
         object.__setattr__(self, "layer", layer_names(network, self.layer))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
@@ -63,7 +59,8 @@ class Model:
     @property
     def name(self) -> str:
         """Return the name to display."""
-        return self.spec or type(self.network).__name__
+        title = self.network.title if isinstance(self.network, OpaqueNetwork) else ""
+        return self.spec or title or type(self.network).__name__
 
     @property
     def weights_hash(self) -> str:

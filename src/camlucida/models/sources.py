@@ -10,15 +10,18 @@ from typing import Any
 from camlucida.errors import ModelError, nearest
 from camlucida.models import (
     checkpoint,
+    exported_program,
     hugging_face,
+    onnx_network,
     python_factory,
     small_cnn,
     timm_models,
+    torchscript,
     torchvision_models,
     trained_run,
 )
 from camlucida.models import toybox_weights as built_in
-from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
+from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index, is_torchscript
 from camlucida.models.model import Model
 from camlucida.models.recorded import architecture_named
 
@@ -31,7 +34,7 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
 }
 """Loader of each source, the part of a specification before the colon: (remainder, pretrained) to a model."""
 
-FILE_FORMATS: dict[str, Callable[[Path], Model]] = {}
+FILE_FORMATS: dict[str, Callable[[Path], Model]] = {".onnx": onnx_network.load, ".pt2": exported_program.load}
 """Loader of each format that stores a network together with its weights, by suffix; other files are checkpoints."""
 
 
@@ -76,6 +79,8 @@ class SpecificationLoader:
         file = Path(path).expanduser()
         if arch is None and (load_file := FILE_FORMATS.get(file.suffix.lower())) is not None:
             return replace(load_file(file), spec=file.name)
+        if arch is None and is_torchscript(file):
+            return replace(torchscript.load(file), spec=file.name)
         built = None if arch is None else self.from_spec(arch, None, False)
         return replace(checkpoint.load(file, built, self._recorded_by_file), spec=file.name)
 

@@ -48,7 +48,7 @@ def trust(
     model: Model | nn.Module | str,
     image: ImageInput | Explanation,
     *,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
     region: NDArray[np.bool_] | None = None,
@@ -65,7 +65,8 @@ def trust(
     Args:
         model: As in `explain`.
         image: An image; or an `Explanation`, whose method, layer and class are used.
-        method: One attribution method, as in `explain`. Options are part of it: "rise(n=500)".
+        method: One attribution method, as in `explain`; None for the default one. Options are part of it:
+            "rise(n=500)".
         layer: One layer, as in `explain` (called `target_layer` in pytorch-grad-cam).
         target: One class, by name or index; None for the predicted class.
         region: Where the evidence should lie, such as the mask of the object `(height, width)`, bool, on the image.
