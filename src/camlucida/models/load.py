@@ -15,6 +15,8 @@ from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, trained_run
 from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.keras.load import wrap_keras
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
@@ -171,6 +173,18 @@ def wrap(
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
+    if is_keras_model(network):
+        return wrap_keras(
+            network,
+            preprocess=preprocess,
+            numbers=numbers,
+            labels=labels,
+            layer=layer,
+            output=output,
+            task=task,
+            probabilities=probabilities,
+            name=name,
+        )
     if not isinstance(network, nn.Module):
         raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
     preprocessing_ = make_preprocessing(preprocess, **numbers)

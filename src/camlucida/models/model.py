@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.keras.network import keras_network
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
 from camlucida.models.wrappers import wrapper_message
@@ -50,6 +52,9 @@ class Model:
 
     def __post_init__(self) -> None:
         network: Any = self.network
+        if is_keras_model(network):
+            network = keras_network(network)
+            object.__setattr__(self, "network", network)
         if message := wrapper_message(network):
             raise ModelError(message)
         if not isinstance(network, nn.Module):

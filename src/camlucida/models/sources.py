@@ -11,6 +11,8 @@ from camlucida.errors import ModelError, nearest
 from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
+from camlucida.models.keras import applications as keras_applications
+from camlucida.models.keras import load as keras_files
 from camlucida.models.model import Model
 from camlucida.models.recorded import architecture_named
 
@@ -18,11 +20,12 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
     "timm": timm_models.load,
     "toybox": built_in.load,
+    "keras": keras_applications.load,
     "python": python_factory.load,
 }
 """Loader of each source, the part of a specification before the colon: (remainder, pretrained) to a model."""
 
-FILE_FORMATS: dict[str, Callable[[Path], Model]] = {}
+FILE_FORMATS: dict[str, Callable[[Path], Model]] = dict.fromkeys(keras_files.SUFFIXES, keras_files.load_file)
 """Loader of each format that stores a network together with its weights, by suffix; other files are checkpoints."""
 
 

@@ -18,6 +18,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from camlucida.foreign import refresh
+
 DIGEST_LETTERS = 16
 """Number of hexadecimal digits of the SHA-256 in a digest."""
 WORDS_PER_SUM = 251
@@ -43,6 +45,7 @@ def weights_digest(network: nn.Module) -> str:
     depend on them. Half-precision values count as the same numbers in float32.
     The same weights have the same digest on every device and in every process.
     """
+    refresh(network)
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))
         sums = _versions(tensors), _digest(tensors, _summed)
