@@ -22,7 +22,8 @@ from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
-from camlucida.models.load import load
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import ClassScore, Target, class_label
@@ -224,4 +225,6 @@ def as_model(model: Model | nn.Module | str) -> Model:
     """Return a model unmodified; load a spec, or wrap a bare network."""
     if isinstance(model, str):
         return load(model)
-    return model if isinstance(model, Model) else Model(model)
+    if isinstance(model, Model):
+        return model
+    return wrap(model) if is_keras_model(model) else Model(model)

@@ -14,6 +14,7 @@ from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, p
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
+from camlucida.foreign import is_channels_last, layer_hint
 from camlucida.opaque_networks import described, has_layers
 
 TRUNK_FRACTION = 0.9
@@ -73,7 +74,7 @@ def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = Non
         raise LayerError(
             f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
             f"for an input of {image_size(inputs)} pixels. Name a layer with layer=…, or use a larger image."
-            f"{scripted_hint(copy)}"
+            f"{scripted_hint(copy)}{layer_hint(copy.module)}"
         )
     return to_layer(profile, last_call)
 
@@ -224,7 +225,7 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
         return module_call.n_parameters > 0 and not (only_forwards_child and module_call.same_output_as not in eligible)
     if _is_activation(module_call):
         return True
-    if module_call.layout.kind == "nchw":
+    if module_call.layout.kind == "nchw" or is_channels_last(module_call.module):
         return module_call.n_parameters > 0
     return "Norm" in type(module_call.module).__name__  # a Linear applied to tokens is part of attention or of an MLP
 

@@ -25,6 +25,7 @@ from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_la
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
+from camlucida.foreign import is_channels_last
 from camlucida.opaque_networks import has_layers
 
 GRID_MODULES = (
@@ -251,7 +252,11 @@ class _CallRecorder:
         is_leaf = len(self.module_calls) == n_before
         self._calls[module] += 1
         if is_leaf and next(module.parameters(recurse=False), None) is not None:
-            self._channels_last = isinstance(module, nn.Linear | nn.LayerNorm) or "RMSNorm" in type(module).__name__
+            self._channels_last = (
+                isinstance(module, nn.Linear | nn.LayerNorm)
+                or "RMSNorm" in type(module).__name__
+                or is_channels_last(module)
+            )
         tensor = main_tensor(output)
         if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor) and args[0].ndim == 4:
             self._add_convolved(args[0], tensor)

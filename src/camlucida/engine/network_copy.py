@@ -30,6 +30,7 @@ from camlucida.engine.originals import Originals
 from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
+from camlucida.foreign import refresh
 from camlucida.opaque_networks import OpaqueNetwork
 
 
@@ -221,7 +222,9 @@ def duplicate(network: nn.Module) -> nn.Module:
     Replacing a parameter of the copy does not affect the original; modifying it in place does, because storage is
     shared.
     """
-    return _copied(unwrapped(network)).module
+    source = unwrapped(network)
+    refresh(source)
+    return _copied(source).module
 
 
 _copies: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
@@ -238,6 +241,7 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
     """
     source = unwrapped(network)
+    refresh(source)
     network_copy = _copies.get(source)
     if network_copy is not None and network_copy.fresh:
         return network_copy

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of, profile_calls
 from camlucida.errors import DataError, nearest
+from camlucida.foreign import is_convolution
 from camlucida.models.model import Model
 
 N_CONVOLUTIONS = 6
@@ -62,6 +62,5 @@ def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
     profile = profile_calls(
         copy_of(model.network), to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), *size))
     )
-    types = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    names = [e.name for e in profile.module_calls if isinstance(e.module, types) and e.layout is not None]
+    names = [e.name for e in profile.module_calls if is_convolution(e.module) and e.layout is not None]
     return list(dict.fromkeys(names))[-n:]

@@ -16,6 +16,8 @@ from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, trained_run
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.keras.load import wrap_keras
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
@@ -177,6 +179,18 @@ def wrap(
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
+    if is_keras_model(network):
+        return wrap_keras(
+            network,
+            preprocess=preprocess,
+            numbers=numbers,
+            labels=labels,
+            layer=layer,
+            output=output,
+            task=task,
+            probabilities=probabilities,
+            name=name,
+        )
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
     preprocessing_ = input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)

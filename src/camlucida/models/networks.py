@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from camlucida.errors import ModelError
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.keras.network import keras_network
 from camlucida.models.wrappers import wrapper_message
 from camlucida.opaque_networks import OpaqueNetwork
 
@@ -16,8 +18,9 @@ def as_network(value: Any, asked: str = "a model must be a torch.nn.Module, a wr
     """Return a network as a module; modules are returned unmodified.
 
     Args:
-        value: A module; or a function from images to scores, a session of ONNX Runtime, a TorchScript network or an
-            exported program, which become an `OpaqueNetwork`.
+        value: A module; a model of Keras, which becomes a module around its own weights; or a function from images to
+            scores, a session of ONNX Runtime, a TorchScript network or an exported program, which become an
+            `OpaqueNetwork`.
         asked: What was asked for, for the message.
 
     Raises:
@@ -25,6 +28,8 @@ def as_network(value: Any, asked: str = "a model must be a torch.nn.Module, a wr
     """
     if isinstance(value, OpaqueNetwork):
         return value
+    if is_keras_model(value):
+        return keras_network(value)
     if message := wrapper_message(value):
         raise ModelError(message)
     if isinstance(value, torch.jit.ScriptModule | torch.jit.ScriptFunction):

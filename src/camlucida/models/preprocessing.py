@@ -20,6 +20,7 @@ from camlucida.options import shown
 from camlucida.types import Geometry
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
 """How an image is fitted to the input size: resize and centre crop, resize without keeping the aspect ratio, or pad."""
 CropRounding: TypeAlias = Literal["nearest", "down"]
@@ -52,6 +53,7 @@ class Preprocessing:
         fill: Grey level of the letterbox padding in [0, 1].
         crop_rounding: Rounding of the margin before the centre crop, "nearest" (torchvision, timm) or "down"
             (transformers), which differ by one pixel for a quarter of all image sizes.
+        channel_order: "bgr" for networks that take blue first, as some of Keras do; `mean` and `std` are in this order.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -62,6 +64,7 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
     fill: float = 0.5
     crop_rounding: CropRounding = "nearest"
+    channel_order: ChannelOrder = "rgb"
 
     def __post_init__(self) -> None:
         """Raise `ModelError` for invalid values."""
@@ -77,6 +80,7 @@ class Preprocessing:
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
         _check_choice("crop_rounding", self.crop_rounding, get_args(CropRounding))
+        _check_choice("channel_order", self.channel_order, get_args(ChannelOrder))
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not isinstance(values, tuple) or not all(_is_number(value) for value in values):
                 raise ModelError(f"{name} must have one finite number per channel, not {values!r}.")
@@ -99,6 +103,7 @@ class Preprocessing:
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
+        pixels = self._reordered(pixels)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return ((pixels - mean) / std).contiguous(), geometry
 
@@ -167,7 +172,11 @@ class Preprocessing:
     def denormalise(self, inputs: Tensor) -> Tensor:
         """Return network inputs `(b, c, h, w)` scaled back to [0, 1], to display them as images."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+        return self._reordered((inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1))
+
+    def _reordered(self, pixels: Tensor) -> Tensor:
+        """Return RGB in the channel order of the network, or the reverse, which is the same."""
+        return pixels.flip(-3) if self.channel_order == "bgr" and len(self.mean) == 3 else pixels
 
 
 def _crop_margin(size: int, target_size: int, rounding: CropRounding) -> int:

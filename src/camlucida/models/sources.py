@@ -22,6 +22,8 @@ from camlucida.models import (
 )
 from camlucida.models import toybox_weights as built_in
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index, is_torchscript
+from camlucida.models.keras import applications as keras_applications
+from camlucida.models.keras import load as keras_files
 from camlucida.models.model import Model
 from camlucida.models.recorded import architecture_named
 
@@ -30,11 +32,16 @@ SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "timm": timm_models.load,
     "hf": hugging_face.load,
     "toybox": built_in.load,
+    "keras": keras_applications.load,
     "python": python_factory.load,
 }
 """Loader of each source, the part of a specification before the colon: (remainder, pretrained) to a model."""
 
-FILE_FORMATS: dict[str, Callable[[Path], Model]] = {".onnx": onnx_network.load, ".pt2": exported_program.load}
+FILE_FORMATS: dict[str, Callable[[Path], Model]] = {
+    ".onnx": onnx_network.load,
+    ".pt2": exported_program.load,
+    **dict.fromkeys(keras_files.SUFFIXES, keras_files.load_file),
+}
 """Loader of each format that stores a network together with its weights, by suffix; other files are checkpoints."""
 
 

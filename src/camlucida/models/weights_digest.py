@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from camlucida.foreign import refresh
 from camlucida.opaque_networks import OpaqueNetwork
 
 DIGEST_LETTERS = 16
@@ -48,6 +49,7 @@ def weights_digest(network: nn.Module) -> str:
     """
     if isinstance(network, OpaqueNetwork):
         return network.digest()
+    refresh(network)
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))
         sums = _versions(tensors), _digest(tensors, _summed)
