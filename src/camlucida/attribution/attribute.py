@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, overload
 
 import torch
@@ -17,6 +17,7 @@ from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
+from camlucida.engine.layer_specs import ImageNotSeen
 from camlucida.engine.run_options import Precision
 from camlucida.engine.unsupported import fixed_batch_message
 from camlucida.errors import CamlucidaError, MethodError, ModelError
@@ -80,7 +81,7 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
     network = model.network
     check_inputs(network, inputs)
     copy = copy_of(network)
-    arguments = as_network_inputs(copy, inputs)
+    arguments = as_network_inputs(model, copy, inputs)
     if arguments is not inputs:
         check_inputs(network, arguments)
     inputs = to_network(network, arguments)
@@ -92,6 +93,35 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         if not raised_by_network(error) or not (message := fixed_batch_message(copy, inputs)):
             raise
         raise ModelError(message) from error
+
+
+def attributions_of_images(model: Model, inputs: Any, request: AttributionRequest) -> dict[str, Attribution]:
+    """Return the maps of each image of a model with several images, which are explained one after the other.
+
+    A layer that a request names is left out for the images that do not reach it, such as the other stream of a network
+    of two.
+
+    Args:
+        model: The model.
+        inputs: Network inputs, as of `attribute`: a tuple or dict.
+        request: As of `attributions`.
+
+    Raises:
+        CamlucidaError: As of `attribute`; no image reaches a layer.
+    """
+    results: dict[str, Attribution] = {}
+    unseen: ImageNotSeen | None = None
+    for name in model.image:
+        layers = list(request.layers)
+        while layers and name not in results:
+            try:
+                results[name] = attributions(model.of_image(name), inputs, replace(request, layers=layers))
+            except ImageNotSeen as error:
+                unseen = error
+                layers = [spec for spec in layers if spec not in (None, error.spec)]
+    if not results and unseen is not None:
+        raise unseen
+    return results
 
 
 def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: AttributionRequest) -> Attribution:
@@ -212,7 +242,7 @@ def attribute(
         model: A `Model`, or any `nn.Module`.
         images: Network inputs `(b, c, H, W)`, normalised as the network requires. A tensor `(c, H, W)` is a batch of
             one. For a network that takes several arguments, a tuple or list of them, or a dict by name; a list of
-            tensors `(c, H, W)` is one argument, as for detectors.
+            tensors `(c, H, W)` is one argument, as for detectors. Which argument is the image, `wrap(image=…)` names.
         target: A class index or name, "top3", "A rather than B", "not A", a callable from the output to scores `(b,)`,
             or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
             targets.
@@ -232,7 +262,8 @@ def attribute(
 
     Returns:
         Maps `(b, h, w)`, `(1, h, w)` for an image without a batch axis; with a list of targets `(b, targets, h, w)`.
-        With several layers, a dict from layer names to such maps, unless the method fuses them into one.
+        With several layers, a dict from layer names to such maps, unless the method fuses them into one. For a model
+        with several images, a dict from the name of each image to what is returned for it while the others are held.
 
     Raises:
         LayerError: A layer does not exist or was not called.
@@ -255,14 +286,22 @@ def attribute(
     if not isinstance(signed, bool):
         raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
     ((chosen_method, _),) = request.methods
-    result = attributions(wrapped, images, request)
-    by_layer = {}
-    for used_layer, maps in zip(result.layers[0], result.maps[0], strict=True):
-        stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
-        by_layer[used_layer.name if used_layer else INPUT] = (
-            stacked.relu() if chosen_method.relu and not signed else stacked
-        )
-    return by_layer if several_layers(layer) and not chosen_method.fuses_layers else next(iter(by_layer.values()))
+
+    def maps_of(result: Attribution) -> Tensor | dict[str, Tensor]:
+        by_layer = {}
+        for used_layer, maps in zip(result.layers[0], result.maps[0], strict=True):
+            stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
+            by_layer[used_layer.name if used_layer else INPUT] = (
+                stacked.relu() if chosen_method.relu and not signed else stacked
+            )
+        return by_layer if several_layers(layer) and not chosen_method.fuses_layers else next(iter(by_layer.values()))
+
+    if len(wrapped.image) < 2:
+        return maps_of(attributions(wrapped, images, request))
+    of_image: dict[str, Any] = {
+        name: maps_of(result) for name, result in attributions_of_images(wrapped, images, request).items()
+    }
+    return of_image
 
 
 def one_method(method: Any) -> MethodSpec:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ from camlucida.types import ProgressCallback
 @overload  # a str is a Sequence[str] too: this one comes first
 def explain(  # type: ignore[overload-overlap]
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
@@ -42,7 +42,7 @@ def explain(  # type: ignore[overload-overlap]
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -58,7 +58,7 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
@@ -74,7 +74,7 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -89,7 +89,7 @@ def explain(
 
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -107,6 +107,8 @@ def explain(
         image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
             network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
             network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
+            For a network that takes several inputs, a dict of them by name: images (`wrap(image=…)` names them), and
+            tensors with a batch axis of 1, flags and None, which are held.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
@@ -126,7 +128,8 @@ def explain(
 
     Returns:
         An `Explanation`; or an `ExplanationSet`, from one run of the network, where a list of targets, layers or
-        methods was given, "top3" or a glob. For a batch, a list with one of these per image.
+        methods was given, "top3" or a glob. For a batch, a list with one of these per image. For a network that takes
+        several images, an `ExplanationSet` with the explanations of each: `explanations["left"]`.
 
     Raises:
         CamlucidaError: The request is invalid, or the image cannot be explained; the message names model and image.

@@ -52,6 +52,7 @@ class Explanation:
         layer: Label of the layer; "input" for a method that maps the network input.
         model: Name of the model.
         source: Name of the image.
+        input: Name of the image among the inputs of a network that takes several; empty for one that takes one.
         weights_hash: Hash of the model's weights.
         versions: Versions of the packages that took part.
         display: How the map is converted to colours: the method's default; use `dataclasses.replace` to change it.
@@ -83,12 +84,14 @@ class Explanation:
     run_options: RunOptions = field(default_factory=RunOptions)
     activation: OutputActivation = MULTICLASS
     array: NDArray[np.float32] | Tensor | None = None
+    input: str = ""
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None
         predicted = best and f" (predicted {best.name!r}, {format_confidence(best.probability, best.logit)})"
         return (
-            f"Explanation of {self.source!r} by {self.model}: {self.target!r}, {self.score_label}{predicted or ''}\n"
+            f"Explanation of {self.source_label!r} by {self.model}: {self.target!r}, {self.score_label}"
+            f"{predicted or ''}\n"
             f"  {self.method} at {self.layer}, {self.grid_label}, from {self.map.min():.3g} to {self.map.max():.3g}"
         )
 
@@ -162,10 +165,10 @@ class Explanation:
             saliency,
             [Bar(p.name, p.probability, p.index == self.index, p.logit) for p in self.predictions],
             title=self.target,
-            subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
+            subtitle=" · ".join([*([self.input] if self.input else []), self.method, self.layer, self.grid_label]),
             score_label=self.score_label,
             note=self.remark,
-            footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
+            footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
             colormap=colormap,
             **style,
@@ -177,14 +180,21 @@ class Explanation:
         return f"{self.raw.shape[0]} × {self.raw.shape[1]}"
 
     @property
+    def source_label(self) -> str:
+        """The name of the image, after that of the network's input where it takes several: "left: a.png"."""
+        return f"{self.input}: {self.source}" if self.input else self.source
+
+    @property
     def slug(self) -> str:
         """Method, layer and target as a part of a file name."""
-        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in (self.method, self.layer, self.target))[:120]
+        parts = [*([self.input] if self.input else []), self.method, self.layer, self.target]
+        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)[:120]
 
     def record(self) -> dict[str, Any]:
         """Return everything except the pixels, ready for JSON."""
         return {
             "source": self.source,
+            **({"input": self.input} if self.input else {}),
             "model": self.model,
             "weights": self.weights_hash,
             "method": self.method,

@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.image_dependence import differ, with_noise
 from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
 from camlucida.errors import MethodError
@@ -158,15 +160,13 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
-    images = n_images(inputs)
-    if reason := _incompatibility([tuple(weights.shape) for weights in mode.attention_weights], images):
+    images, attention_weights = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
+    if reason := _incompatibility([tuple(weights.shape) for weights in attention_weights], images):
         raise _unsupported_error(copy, reason)
-    n_tokens = mode.attention_weights[0].shape[-1]
+    n_tokens = attention_weights[0].shape[-1]
     grid, prefix = _patch_grid(copy, inputs, n_tokens)
-    weights = tuple(
-        at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.attention_weights
-    )
-    token_weights = _token_weights(mode.attention_weights[-1], read, output)
+    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in attention_weights)
+    token_weights = _token_weights(attention_weights[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
@@ -174,8 +174,23 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     return AttentionTrace(
         Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)),
         output,
-        mode.attention_weights,
+        attention_weights,
     )
+
+
+def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[Tensor]) -> list[Tensor]:
+    """Return the attention weights that depend on the explained image, where a network takes several inputs."""
+    if not isinstance(inputs, NamedInputs) or not inputs.other_tensors:
+        return attention_weights
+    runs = []
+    with torch.inference_mode(False), torch.no_grad():
+        for variant in with_noise(inputs):
+            with AttentionWeights() as mode:
+                call_network(copy.module, variant)
+            runs.append([weights.detach() for weights in mode.attention_weights])
+    if len(runs[0]) != len(runs[1]) or len(runs[0]) != len(attention_weights):
+        raise _unsupported_error(copy, "the number of its attentions depends on the image")
+    return [kept for kept, first, second in zip(attention_weights, *runs, strict=True) if differ(first, second)]
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
