@@ -47,6 +47,8 @@ class Attribution:
         maps: `maps[m][l][t]` is the signed map `(b, h, w)` of method m at its layer l for target t.
         notes: In the same order, what the method reported beside the map: names and one number per image `(b,)`.
         activation: How the class scores become probabilities.
+        colours: In the same order as the maps, if requested, the map in colour `(b, c, H, W)` of which each map is the
+            reduction; None for methods without colour.
     """
 
     output: Tensor
@@ -56,6 +58,7 @@ class Attribution:
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
     activation: OutputActivation = MULTICLASS
+    colours: tuple[tuple[tuple[Tensor | None, ...], ...], ...] = ()
 
 
 @plain_arithmetic()
@@ -149,9 +152,16 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
             inputs,
         )
         maps, notes = [], []
+        colours: list[tuple[tuple[Tensor | None, ...], ...]] = []
         for (method, options), method_layers in zip(methods, layers_of_methods, strict=True):
             layer_indices = [unique_layers.index(layer) for layer in method_layers]
-            rows = result.maps(method, options, layer_indices)
+            if request.colour and isinstance(method, Method) and method.has_colour:
+                pairs = result.colours(method, options, layer_indices)
+                rows = [[map_ for map_, _ in row] for row in pairs]
+                colours.append(tuple(tuple(colour for _, colour in row) for row in pairs))
+            else:
+                rows = result.maps(method, options, layer_indices)
+                colours.append(tuple((None,) * len(row) for row in rows))
             if not method.class_free and not any(bool(map_.any()) for row in rows for map_ in row):
                 for layer in method_layers:  # zero for a reason that the user should know
                     require_influence(copy, inputs, layer, read)
@@ -159,7 +169,14 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
     return Attribution(
-        result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes), read.activation
+        result.output,
+        result.targets,
+        result.scores,
+        used_layers,
+        tuple(maps),
+        tuple(notes),
+        read.activation,
+        tuple(colours),
     )
 
 
@@ -197,6 +214,7 @@ def attribute(  # type: ignore[overload-overlap]
     method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -214,6 +232,7 @@ def attribute(
     method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -231,6 +250,7 @@ def attribute(
     method: MethodSpec = "grad_cam",
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -251,6 +271,9 @@ def attribute(
             transformers need no `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
         score: Score of a class: "logit", "probability" or "log_probability".
+        colour: Whether to return the signed maps of the colour channels, before their reduction, as the figures of the
+            papers show them: for `guided_backprop`, `guided_grad_cam`, `gradient` and the other methods with an option
+            `reduce`.
         signed: Whether the map keeps the negative values that the paper's ReLU removes.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
@@ -262,8 +285,9 @@ def attribute(
 
     Returns:
         Maps `(b, h, w)`, `(1, h, w)` for an image without a batch axis; with a list of targets `(b, targets, h, w)`.
-        With several layers, a dict from layer names to such maps, unless the method fuses them into one. For a model
-        with several images, a dict from the name of each image to what is returned for it while the others are held.
+        With `colour`, `(b, c, H, W)` and `(b, targets, c, H, W)`. With several layers, a dict from layer names to such
+        maps, unless the method fuses them into one. For a model with several images, a dict from the name of each image
+        to what is returned for it while the others are held.
 
     Raises:
         LayerError: A layer does not exist or was not called.
@@ -282,6 +306,7 @@ def attribute(
         precision=precision,
         batch_size=batch_size,
         progress=progress,
+        colour=colour,
     )
     if not isinstance(signed, bool):
         raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
@@ -289,7 +314,9 @@ def attribute(
 
     def maps_of(result: Attribution) -> Tensor | dict[str, Tensor]:
         by_layer = {}
-        for used_layer, maps in zip(result.layers[0], result.maps[0], strict=True):
+        rows = result.colours[0] if colour else result.maps[0]
+        for used_layer, row in zip(result.layers[0], rows, strict=True):
+            maps = [map_ for map_ in row if map_ is not None]
             stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
             by_layer[used_layer.name if used_layer else INPUT] = (
                 stacked.relu() if chosen_method.relu and not signed else stacked

@@ -151,6 +151,16 @@ class AttributionRun:
             [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
         ]
 
+    def colours(
+        self, method: Method, options: Mapping[str, Any], layer_indices: Sequence[int]
+    ) -> list[list[tuple[Tensor, Tensor]]]:
+        """Compute the maps of a method as `maps` does, each with the map in colour `(b, c, H, W)`."""
+        rows = self._method_inputs(method, layer_indices)
+        return [
+            [method.colour(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row]
+            for row in rows
+        ]
+
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
         """Return what the method reported beside the maps just computed, in their order; empty for combined methods."""
         if isinstance(method, Combined):

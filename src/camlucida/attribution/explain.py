@@ -32,6 +32,7 @@ def explain(  # type: ignore[overload-overlap]
     layer: LayerSpec = None,
     method: MethodSpec = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -48,6 +49,7 @@ def explain(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -64,6 +66,7 @@ def explain(
     layer: Sequence[LayerSpec],
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -80,6 +83,7 @@ def explain(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -95,6 +99,7 @@ def explain(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -117,6 +122,9 @@ def explain(
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
             several.
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
+        colour: Whether the explanations also hold the signed map of every colour channel, as the figures of the papers
+            on guided backpropagation and Guided Grad-CAM show it: `Explanation.colour` and `colour_image`. Methods
+            with an option `reduce` have it.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
             with bfloat16 units, and slower on others. Scores differ by about 1 %; maps are computed in float32.
@@ -145,6 +153,7 @@ def explain(
             precision=precision,
             batch_size=batch_size,
             progress=progress,
+            colour=colour,
         )
     if isinstance(image, Tensor) and image.ndim == 4:
         return explained_batch(wrapped, image, request)
@@ -160,6 +169,7 @@ def explain_each(  # type: ignore[overload-overlap]
     layer: LayerSpec = None,
     method: MethodSpec = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -176,6 +186,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -192,6 +203,7 @@ def explain_each(
     layer: Sequence[LayerSpec],
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -208,6 +220,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -223,6 +236,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -237,6 +251,7 @@ def explain_each(
         layer: As of `explain`.
         method: As of `explain`.
         score: As of `explain`.
+        colour: As of `explain`.
         precision: As of `explain`.
         batch_size: As of `explain`.
         progress: As of `explain`.
@@ -258,5 +273,6 @@ def explain_each(
         precision=precision,
         batch_size=batch_size,
         progress=progress,
+        colour=colour,
     )
     return explain_requests(wrapped, iterated(images), request)

@@ -21,7 +21,7 @@ from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.attribution.several_inputs import load_inputs
+from camlucida.attribution.several_inputs import load_inputs, with_others
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.load import load
 from camlucida.models.model import Model
@@ -35,12 +35,19 @@ N_PREDICTIONS = 5
 
 
 def explain_requests(
-    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest, others: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained."""
+    """Yield each image with its explanation, or with the error where it cannot be explained.
+
+    Args:
+        model: The model.
+        images: The images.
+        request: The request.
+        others: Further inputs of the network by name, which are the same for every image.
+    """
     for image in images:
         try:
-            result = explained(model, image, request)
+            result = explained(model, with_others(model, image, others) if others else image, request)
         except CamlucidaError as error:
             yield image, error
         else:
@@ -158,6 +165,7 @@ def _each_map(
                     options=dict(options),
                     run_options=request.run_options,
                     array=loaded.array,
+                    colour=_colour(result, m, l, t),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -169,6 +177,11 @@ def _each_map(
                     activation=activation,
                     notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
+
+
+def _colour(result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+    colour = result.colours[m][l][t] if result.colours else None
+    return None if colour is None else colour[0].float().cpu().clone()
 
 
 def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:

@@ -20,12 +20,14 @@ from torch import Tensor
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png, write_image
 from camlucida.engine.run_options import RunOptions
-from camlucida.maps import display_map, saturation_value, to_image_grid
+from camlucida.errors import MethodError
+from camlucida.maps import display_map, rgb_channels, saturation_value, to_image_grid
 from camlucida.render.colours import check_colormap
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
 from camlucida.render.probability_bars import Bar
+from camlucida.render.signed_colour import draw_signed_colour
 from camlucida.render.text import format_confidence
 from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import Display, Geometry, Prediction
@@ -52,6 +54,8 @@ class Explanation:
         layer: Label of the layer; "input" for a method that maps the network input.
         model: Name of the model.
         source: Name of the image.
+        colour: Signed map of every colour channel `(c, H, W)` on the network input, of which `raw` is the reduction;
+            None unless it was requested, and for methods without one.
         input: Name of the image among the inputs of a network that takes several; empty for one that takes one.
         weights_hash: Hash of the model's weights.
         versions: Versions of the packages that took part.
@@ -85,6 +89,7 @@ class Explanation:
     activation: OutputActivation = MULTICLASS
     array: NDArray[np.float32] | Tensor | None = None
     input: str = ""
+    colour: Tensor | None = None
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None
@@ -135,6 +140,24 @@ class Explanation:
         signed = PALETTES[check_colormap(name)].diverging
         return self.heatmap if signed == self.shows_signs else self._display_map(signed), name
 
+    @plain_arithmetic()
+    def colour_image(self) -> Image.Image:
+        """Return the map in colour at the size of the image, as the papers' figures show it: grey is zero.
+
+        A value is displayed at 0.5 + 0.1 value / s, clipped to [0, 1], where s is the standard deviation of the map
+        over all pixels and channels (`render.signed_colour`). Pixels outside the network input are light grey.
+
+        Raises:
+            MethodError: The explanation has no map in colour.
+        """
+        if self.colour is None:
+            raise MethodError(
+                f"this explanation by {self.method} has no map in colour: request it with explain(…, colour=True), for "
+                "a method such as guided_backprop or guided_grad_cam."
+            )
+        landed = torch.stack([to_image_grid(channel, self.geometry) for channel in rgb_channels(self.colour)], dim=-1)
+        return draw_signed_colour(landed.numpy(), float(self.colour.std(correction=0)))
+
     @property
     def score_label(self) -> str:
         """The score with its unit, such as "logit 14.2"."""
@@ -170,6 +193,7 @@ class Explanation:
             note=self.remark,
             footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
+            colour=None if self.colour is None else self.colour_image(),
             colormap=colormap,
             **style,
         )
@@ -218,10 +242,11 @@ class Explanation:
         }
 
     def npz(self) -> bytes:
-        """Return the arrays `raw`, `map` and `heatmap` (float16) as the bytes of an .npz file."""
+        """Return the arrays `raw`, `map`, `heatmap` (float16) and, where requested, `colour` as an .npz file."""
         buffer = io.BytesIO()
         heatmap = self.heatmap.astype(np.float16)
-        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
+        colour: dict[str, Any] = {} if self.colour is None else {"colour": self.colour.numpy()}
+        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap, **colour)
         return buffer.getvalue()
 
     def json(self) -> bytes:

@@ -18,6 +18,7 @@ from camlucida.errors import MethodError, TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
 from camlucida.render.panel import draw_panel
+from camlucida.render.signed_colour import draw_colour_sheet
 from camlucida.render.stack import stack_pages
 from camlucida.render.text import EMPTY_MAP, format_confidence
 
@@ -122,6 +123,36 @@ class ExplanationSet(Sequence[Explanation]):
             footer="each map has its own scale"
             f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
             **style,
+        )
+
+    def colour_figure(self, *, density: float = 2.0) -> Image.Image:
+        """Return a page with the image and all maps in colour, such as Guided Grad-CAM at each layer; grey is zero.
+
+        Those of several images are below each other.
+
+        Args:
+            density: Pixels per point.
+
+        Raises:
+            MethodError: No explanation has a map in colour.
+        """
+        if len(names := self.axis("input")) > 1:
+            return stack_pages([self.select(input=name).colour_figure(density=density) for name in names])
+        coloured = ExplanationSet(tuple(e for e in self.items if e.colour is not None))
+        if not coloured.items:
+            self.items[0].colour_image()  # raises the error with its advice
+        first = coloured.items[0]
+        shared = [axis for axis in ("method", "target", "layer") if len(coloured.axis(axis)) == 1]
+        varying = [axis for axis in ("method", "target", "layer") if axis not in shared] or ["layer"]
+        labelled = [(" · ".join(getattr(e, axis) for axis in varying), e.colour_image()) for e in coloured]
+        return draw_colour_sheet(
+            [("Image", first.image), *labelled],
+            title=" · ".join([*([first.input] if first.input else []), *(getattr(first, axis) for axis in shared)])
+            or first.source_label,
+            subtitle=self._prediction_text(),
+            footer="grey is zero, 0.1 of the range is one standard deviation"
+            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+            density=density,
         )
 
     @property

@@ -90,6 +90,19 @@ def load_inputs(model: Model, given: Mapping[str, Any]) -> LoadedInputs:
     return LoadedInputs(named, images, sources, {**model.held, **others})
 
 
+def with_others(model: Model, image: Any, others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an image with further inputs by name: it is the first image, or else input, that is not among them.
+
+    Raises:
+        ModelError: All inputs are among them.
+    """
+    known = forward_parameters(model.network)
+    names = [name for name in model.image or known if name not in others]
+    if not names:
+        raise ModelError(f"{model.name} takes {', '.join(model.image or known)}, all of which are given by name.")
+    return {names[0]: image, **others}
+
+
 def _only_image(model: Model, given: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the name of the only input that is an image. Raises `ModelError` if there are several, or none."""
     candidates = [name for name, value in given.items() if _may_be_image(value)]

@@ -66,7 +66,7 @@ class Model:
                 f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(network).__name__}."
             )
         object.__setattr__(self, "layer", layer_names(network, self.layer))
-        object.__setattr__(self, "image", image_names(network, self.image or None))
+        object.__setattr__(self, "image", image_names(network, None if self.image == () else self.image))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
 
