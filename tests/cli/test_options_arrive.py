@@ -157,6 +157,20 @@ LINES: dict[str, list[OptionCase]] = {
                 "compare": (WRITE, "path", named("pets-disagreement.png")),
             },
         ),
+        OptionCase(
+            "explain pets.png --model toybox --method gradient",
+            "--colour --output out",
+            {
+                "colour": (WRITE, "path", named("pets-colour.png")),
+                "output": ("camlucida.attribution.explanation.Explanation.save", "path", Path("out/pets.png")),
+            },
+        ),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--input table=table.json",
+            {"inputs": (EACH, "others", lambda others: others["table"].tolist() == [[1.0, 2.0]])},
+            stop=EACH,
+        ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
         overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
     ],
@@ -614,6 +628,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, kind in enumerate(("cat", "dog", "key", "boat"), start=5):
         toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
+    (folder / "table.json").write_text("[[1.0, 2.0]]")
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
     return folder
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.competing_classes import competing_classes
-from camlucida.errors import MethodError
+from camlucida.attribution.image_argument import image_of
 from camlucida.methods import Combined, Method
 
 if TYPE_CHECKING:
@@ -61,15 +61,11 @@ def _fusion(run: AttributionRun, combined: Combined, layer_indices: Sequence[int
 
 def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
     """Average the maps over the views that cover a position, on the method's grid for the unmodified input."""
-    if not isinstance(run.inputs, Tensor):
-        raise MethodError(
-            f"{combined.combinator.name} runs the network on other images, which a network with several inputs does "
-            "not support. Choose a method without it."
-        )
+    image = image_of(run.inputs)
     sizes = _sizes(run, combined.inner, layer_indices)
     total = [[torch.zeros((), dtype=torch.float32)] * len(run.targets) for _ in sizes]
     counts = [torch.zeros((), dtype=torch.float32)] * len(sizes)
-    views, progress = combined.combinator.function(run.inputs, **combined.settings), run.request.forwarded_progress
+    views, progress = combined.combinator.function(image, **combined.settings), run.request.forwarded_progress
     for done, (images, undo) in enumerate(views, start=1):
         with progress.muting():
             rows = run.rerun_on(images, combined.combinator.name).inner_maps(combined, layer_indices)
@@ -83,7 +79,7 @@ def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]
 
 def _sizes(run: AttributionRun, method: Method | Combined, layer_indices: Sequence[int]) -> list[tuple[int, int]]:
     """Return the sizes of the maps that a method computes for the unmodified inputs."""
-    height, width = (int(n) for n in run.inputs.shape[-2:])
+    height, width = (int(n) for n in image_of(run.inputs).shape[-2:])
     if method.map_size == "input":
         return [(height, width)] * (len(layer_indices) if method.needs_layer and not method.fuses_layers else 1)
     grids = [run.trace.layers[l].activations.shape[-2:] for l in layer_indices]

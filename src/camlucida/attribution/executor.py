@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.combine import COMBINE
+from camlucida.attribution.image_argument import image_of
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
 from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.named_inputs import with_images
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method
@@ -149,6 +151,16 @@ class AttributionRun:
             [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
         ]
 
+    def colours(
+        self, method: Method, options: Mapping[str, Any], layer_indices: Sequence[int]
+    ) -> list[list[tuple[Tensor, Tensor]]]:
+        """Compute the maps of a method as `maps` does, each with the map in colour `(b, c, H, W)`."""
+        rows = self._method_inputs(method, layer_indices)
+        return [
+            [method.colour(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row]
+            for row in rows
+        ]
+
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
         """Return what the method reported beside the maps just computed, in their order; empty for combined methods."""
         if isinstance(method, Combined):
@@ -175,15 +187,16 @@ class AttributionRun:
         Raises:
             MethodError: The network does not accept inputs of this size.
         """
-        if images is self.inputs:
+        image = image_of(self.inputs)
+        if images is image:
             return self
         request = self._request_for(self.targets)
         try:
-            return run_attribution(request, images)
+            return run_attribution(request, with_images(self.inputs, images))
         except CamlucidaError:
             raise
         except Exception as error:
-            if images.shape == self.inputs.shape:
+            if images.shape == image.shape:
                 raise
             network_type, size = type(request.copy.module).__name__, "×".join(map(str, images.shape[-2:]))
             raise MethodError(

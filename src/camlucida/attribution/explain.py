@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from torch import Tensor, nn
 
@@ -27,12 +27,13 @@ from camlucida.types import ProgressCallback
 @overload  # a str is a Sequence[str] too: this one comes first
 def explain(  # type: ignore[overload-overlap]
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
     method: MethodSpec | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -43,12 +44,13 @@ def explain(  # type: ignore[overload-overlap]
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -59,12 +61,13 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -75,12 +78,13 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -90,12 +94,13 @@ def explain(
 
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -108,6 +113,8 @@ def explain(
         image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
             network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
             network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
+            For a network that takes several inputs, a dict of them by name: images (`wrap(image=…)` names them), and
+            tensors with a batch axis of 1, flags and None, which are held.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
@@ -117,6 +124,9 @@ def explain(
             several. None for grad_cam, or for rise where the layers of the model cannot be accessed (a function, an
             ONNX Runtime session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
+        colour: Whether the explanations also hold the signed map of every colour channel, as the figures of the papers
+            on guided backpropagation and Guided Grad-CAM show it: `Explanation.colour` and `colour_image`. Methods
+            with an option `reduce` have it.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
             with bfloat16 units, and slower on others. Scores differ by about 1 %; maps are computed in float32.
@@ -128,7 +138,8 @@ def explain(
 
     Returns:
         An `Explanation`; or an `ExplanationSet`, from one run of the network, where a list of targets, layers or
-        methods was given, "top3" or a glob. For a batch, a list with one of these per image.
+        methods was given, "top3" or a glob. For a batch, a list with one of these per image. For a network that takes
+        several images, an `ExplanationSet` with the explanations of each: `explanations["left"]`.
 
     Raises:
         CamlucidaError: The request is invalid, or the image cannot be explained; the message names model and image.
@@ -144,6 +155,7 @@ def explain(
             precision=precision,
             batch_size=batch_size,
             progress=progress,
+            colour=colour,
         )
     if isinstance(image, Tensor) and image.ndim == 4:
         return explained_batch(wrapped, image, request)
@@ -159,6 +171,7 @@ def explain_each(  # type: ignore[overload-overlap]
     layer: LayerSpec = None,
     method: MethodSpec | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -175,6 +188,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -191,6 +205,7 @@ def explain_each(
     layer: Sequence[LayerSpec],
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -207,6 +222,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -222,6 +238,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -236,6 +253,7 @@ def explain_each(
         layer: As of `explain`.
         method: As of `explain`.
         score: As of `explain`.
+        colour: As of `explain`.
         precision: As of `explain`.
         batch_size: As of `explain`.
         progress: As of `explain`.
@@ -257,5 +275,6 @@ def explain_each(
         precision=precision,
         batch_size=batch_size,
         progress=progress,
+        colour=colour,
     )
     return explain_requests(wrapped, iterated(images), request)

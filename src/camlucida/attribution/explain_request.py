@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import Attribution, attributions
+from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
+from camlucida.attribution.several_inputs import load_inputs, with_others
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
@@ -35,12 +36,19 @@ N_PREDICTIONS = 5
 
 
 def explain_requests(
-    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest, others: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained."""
+    """Yield each image with its explanation, or with the error where it cannot be explained.
+
+    Args:
+        model: The model.
+        images: The images.
+        request: The request.
+        others: Further inputs of the network by name, which are the same for every image.
+    """
     for image in images:
         try:
-            result = explained(model, image, request)
+            result = explained(model, with_others(model, image, others) if others else image, request)
         except CamlucidaError as error:
             yield image, error
         else:
@@ -62,9 +70,13 @@ def iterated(images: Any) -> Iterator[ImageInput]:
 
 
 @plain_arithmetic()
-def explained(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
+def explained(
+    model: Model, image: ImageInput | Mapping[str, Any], request: AttributionRequest
+) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
+        if isinstance(image, Mapping):
+            return _explain_inputs(model, image, request)
         return _explain(model, image, request)
 
 
@@ -110,6 +122,22 @@ def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Ex
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
 
+def _explain_inputs(
+    model: Model, given: Mapping[str, Any], request: AttributionRequest
+) -> Explanation | ExplanationSet:
+    """Explain each image of a network with several inputs, while the other inputs are held."""
+    inputs = load_inputs(model, given)
+    weights = model.weights_hash
+    items = [
+        explanation
+        for name, result in attributions_of_images(inputs.model, inputs.arguments, request).items()
+        for explanation in _each_map(
+            inputs.model, weights, source_name(inputs.sources[name]), inputs.images[name], request, result, name
+        )
+    ]
+    return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
+
+
 def _each_map(
     model: Model,
     weights: str,
@@ -117,6 +145,7 @@ def _each_map(
     loaded: LoadedInput,
     request: AttributionRequest,
     result: Attribution,
+    input_name: str = "",
 ) -> Iterator[Explanation]:
     activation = result.activation
     predictions = top_predictions(_check_finite(result.output[0]), model.labels, activation)
@@ -137,16 +166,23 @@ def _each_map(
                     options=dict(options),
                     run_options=request.run_options,
                     array=loaded.array,
+                    colour=_colour(result, m, l, t),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
                     source=source,
+                    input=input_name,
                     weights_hash=weights,
                     versions=dict(versions()),
                     display=method.display,
                     activation=activation,
                     notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
+
+
+def _colour(result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+    colour = result.colours[m][l][t] if result.colours else None
+    return None if colour is None else colour[0].float().cpu().clone()
 
 
 def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:
@@ -159,10 +195,14 @@ def _score_kind(target: Target, score: str, activation: OutputActivation) -> str
 
 
 @plain_arithmetic()
-def predict_scores(model: Model, image: ImageInput) -> tuple[Tensor, OutputActivation]:
+def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple[Tensor, OutputActivation]:
     """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
     with error_context(model, image):
-        scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
+        if isinstance(image, Mapping):
+            inputs = load_inputs(model, image)
+            scores, activation = predict(inputs.model.of_image(inputs.model.image[0]), inputs.arguments)
+        else:
+            scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
         return _check_finite(scores[0].cpu()), activation
 
 

@@ -12,6 +12,7 @@ from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, nested, profile_calls
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.module_calls import CallProfile, ModuleCall
+from camlucida.engine.named_inputs import call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.models.model import Model
 
@@ -78,7 +79,7 @@ def _class_scores(copy: NetworkCopy, inputs: Any, read: OutputReader | None) -> 
     if read is None:
         return ()
     with torch.inference_mode(False), torch.no_grad():
-        output = copy.module(inputs)
+        output = call_network(copy.module, inputs)
         scores = read(output)
     parts = [path for path, tensor in nested.tensors(output) if tensor.data_ptr() == scores.data_ptr()]
     name = ".".join(map(str, parts[0])) if parts else ""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from camlucida._escaping import csv_text, printable
 from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
@@ -197,21 +198,21 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         ModelError: The model cannot be loaded, or cannot run on such an input.
         LayerError: The layers of the model cannot be accessed.
     """
-    loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
+    loaded = _of_first_image(load(model, pretrained=False) if isinstance(model, str) else as_model(model))
     height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
     inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
-    copy = copy_of(loaded.network)
+    copy, arguments = copy_of(loaded.network), model_inputs(loaded, inputs)
     require_layers(copy)
     try:
-        profile = profile_calls(copy, inputs)
-        read, output = _output_of(loaded, copy, inputs)
-        check_layouts(copy, inputs, profile, range(len(profile.module_calls)))
-        recommended = candidates(copy, inputs, read)
+        profile = profile_calls(copy, arguments)
+        read, output = _output_of(loaded, copy, arguments)
+        check_layouts(copy, arguments, profile, range(len(profile.module_calls)))
+        recommended = candidates(copy, arguments, read)
         default = recommended[-1] if recommended else None
         if loaded.layer is not None:
-            (default,) = resolve(copy, inputs, [loaded.layer], read)
-        choice = explain_choice(loaded, copy, inputs, default, read, output)
+            (default,) = resolve(copy, arguments, [loaded.layer], read)
+        choice = explain_choice(loaded, copy, arguments, default, read, output)
     except Exception as error:
         if not raised_by_network(error):
             raise
@@ -231,7 +232,16 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
     )
 
 
-def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:
+def _of_first_image(model: Model) -> Model:
+    """Return a model of several images as one of the first, with the others held at zero."""
+    if len(model.image) < 2:
+        return model
+    first = model.of_image(model.image[0])
+    blanks = {name: first.preprocessings[name] for name in model.image[1:] if name not in model.held}
+    return first.hold(**{name: torch.zeros(1, len(how.mean), *how.size) for name, how in blanks.items()})
+
+
+def _output_of(model: Model, copy: NetworkCopy, inputs: Any) -> tuple[OutputReader | None, str]:
     """Return the reader of the class scores, and how they become probabilities; or None, and why there are none."""
     try:
         read = output_reader(model, copy, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -77,6 +78,11 @@ def load_input(preprocessing: Preprocessing, source: ImageInput) -> LoadedInput:
 def decode(preprocessing: Preprocessing, source: Any) -> Decoded:
     """Return an image after reading, before preprocessing. Raises as `load_input` does."""
     channels = len(preprocessing.mean)
+    if isinstance(source, Mapping):
+        raise ImageError(
+            f"a dict of inputs ({', '.join(map(str, source))}) is no image: explain, attribute and trust take several "
+            "inputs of one image; elsewhere, hold the inputs that all images share, as in model.hold(table=tensor)."
+        )
     if isinstance(source, Tensor):
         return _check_tensor(source.detach(), channels)
     if preprocessing.is_photographic:

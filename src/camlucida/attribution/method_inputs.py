@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.competing_classes import competing_classes
+from camlucida.attribution.image_argument import image_of
 from camlucida.engine import (
     AttentionTrace,
     GapLinearHead,
@@ -27,6 +28,7 @@ from camlucida.engine.backward.bias_gradients import bias_gradients
 from camlucida.engine.backward.deeplift import multipliers
 from camlucida.engine.backward.lrp import LrpRun, RelevanceRule
 from camlucida.engine.input_variants import Variants
+from camlucida.engine.named_inputs import NamedInputs, with_images
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
 from camlucida.targets import Target
@@ -75,12 +77,8 @@ class LayerContext:
 
     @cached_property
     def images(self) -> InputVariants:
-        if not isinstance(self.inputs, Tensor):
-            raise MethodError(
-                "this method runs the network on other images, which a network with several inputs does not support. "
-                "Choose a method that needs activations and gradients only, such as grad_cam."
-            )
-        return InputVariants(self.copy, self.inputs, self.read_scores, self.progress, self.run_options)
+        held = self.inputs if isinstance(self.inputs, NamedInputs) else None
+        return InputVariants(self.copy, image_of(self.inputs), self.read_scores, self.progress, self.run_options, held)
 
     @cached_property
     def attended(self) -> AttentionTrace:
@@ -93,8 +91,9 @@ class LayerContext:
     def relevances(self, rule: RelevanceRule) -> LrpRun:
         """Return the LRP run for a rule, which all targets share."""
         if rule not in self._relevances:
-            inputs = self.images.inputs if self.layer_trace is None else self.inputs
-            self._relevances[rule] = LrpRun(self.copy, inputs, self.read_scores, rule, self.layer_trace)
+            if self.layer_trace is None:
+                image_of(self.inputs)
+            self._relevances[rule] = LrpRun(self.copy, self.inputs, self.read_scores, rule, self.layer_trace)
         return self._relevances[rule]
 
     def cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
@@ -233,7 +232,8 @@ class MethodInputs:
     def layer_at(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the layer's activations and gradients `(b, c, h, w)` for other network inputs `(b, c, H, W)`."""
         with torch.no_grad():
-            recorded = trace(self.context.copy, inputs, [self.context.layer.layer], gradients=True)
+            changed = with_images(self.context.inputs, inputs)
+            recorded = trace(self.context.copy, changed, [self.context.layer.layer], gradients=True)
             with torch.enable_grad():
                 scores = self._scored(self.context.read_scores(recorded.output)[None])
             return recorded.layers[0].activations, recorded.gradients(scores)[0][0]

@@ -9,27 +9,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida.attribution.image_argument import name_inputs
 from camlucida.attribution.outputs import to_network
-from camlucida.engine import NetworkCopy, nested
+from camlucida.engine import NetworkCopy, copy_of, nested
 from camlucida.errors import ImageError, ModelError
+from camlucida.models.model import Model
 
 
-def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
+def as_network_inputs(model: Model, copy: NetworkCopy, inputs: Any) -> Any:
     """Return the arguments of a network in the form in which its copy takes them.
 
     A tensor `(c, H, W)` becomes a batch of one image. A list is the positional arguments, as a tuple is, if `forward`
-    takes as many; else it is one argument.
+    takes as many; else it is one argument. Where it is known which argument is the image, they are `NamedInputs`.
 
     Args:
+        model: The model, which may name the image and hold further inputs.
         copy: The copy of the network.
         inputs: The inputs that the user gave.
 
     Raises:
         ImageError: A tensor has no batch axis, and the network does not take it as a batch of one image.
+        ModelError: As of `name_inputs`.
     """
     if type(inputs) is list and _are_arguments(copy.module, inputs):
         inputs = tuple(inputs) if len(inputs) != 1 else inputs[0]
-    return _batch_of_one(copy.module, inputs) if isinstance(inputs, Tensor) and inputs.ndim == 3 else inputs
+    if isinstance(inputs, Tensor) and inputs.ndim == 3:
+        return name_inputs(model, copy.module, inputs[None]) if model.image else _batch_of_one(copy.module, inputs)
+    return name_inputs(model, copy.module, inputs)
+
+
+def model_inputs(model: Model, images: Any) -> Any:
+    """Return what a model's network takes for images `(b, c, H, W)`, or all inputs, on its device.
+
+    Inputs that the model holds are added.
+
+    Raises:
+        ModelError: The network takes further inputs.
+    """
+    return to_network(model.network, name_inputs(model, copy_of(model.network).module, images))
 
 
 def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:

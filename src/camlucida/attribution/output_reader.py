@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_parts import ScorePart, as_class_scores, find_part, unit_norm
-from camlucida.attribution.outputs import to_network
 from camlucida.engine import NetworkCopy, copy_of, nested
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.final_activation import (
@@ -27,6 +27,7 @@ from camlucida.engine.final_activation import (
     invert_activation,
 )
 from camlucida.engine.module_calls import first_image, profiled_output
+from camlucida.engine.named_inputs import call_network
 from camlucida.errors import TargetError
 from camlucida.models.model import Model, Output
 from camlucida.option_types import Task
@@ -140,11 +141,10 @@ def predict(model: Model, inputs: Any) -> tuple[Tensor, OutputActivation]:
         TargetError: The output holds no class scores.
     """
     with torch.inference_mode(False), torch.no_grad():
-        moved = to_network(model.network, inputs)
-        copy = copy_of(model.network)
+        copy, moved = copy_of(model.network), model_inputs(model, inputs)
         reader = output_reader(model, copy, moved)
         reader.activation.check_classes()
-        return reader(copy.module(moved), n_images(moved)), reader.activation
+        return reader(call_network(copy.module, moved), n_images(moved)), reader.activation
 
 
 def output_activation(model: Model) -> OutputActivation:
@@ -157,7 +157,7 @@ def output_activation(model: Model) -> OutputActivation:
     """
     height, width = model.preprocessing.size
     with torch.inference_mode(False), torch.no_grad():
-        blank = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
+        blank = model_inputs(model, torch.zeros(1, len(model.preprocessing.mean), height, width))
         return output_reader(model, copy_of(model.network), blank).activation
 
 
@@ -277,7 +277,7 @@ class _ReaderBuilder:
         with torch.inference_mode(False), torch.no_grad():
             for scale in scales:
                 inputs = nested.transform(image, partial(noise, scale))
-                output = _run(self.copy, inputs)
+                output = call_network(self.copy.module, inputs)
                 part = find_part(output, selector, n_labels=len(self.model.labels))
                 scores.append(as_class_scores(part.select(output, selector), 1))
         return scores
@@ -312,12 +312,6 @@ def metadata_task(network: nn.Module, n_outputs: int) -> tuple[Task | None, str]
         if getattr(config, "num_labels", None) == 1:
             return "regression", "config.num_labels is 1, a regression in transformers"
     return None, ""
-
-
-def _run(copy: NetworkCopy, inputs: Any) -> Any:
-    if isinstance(inputs, tuple):
-        return copy.module(*inputs)
-    return copy.module(**inputs) if isinstance(inputs, dict) else copy.module(inputs)
 
 
 def _before_activation(selected: Any, scores: Tensor, name: ActivationName) -> Tensor:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.inputs import parse_options, read_inputs
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
@@ -29,7 +30,7 @@ from camlucida.cli.options import (
 )
 from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, MethodError
+from camlucida.errors import CamlucidaError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
@@ -50,10 +51,12 @@ def explain(
     method: Names = None,
     score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
     option: Names = None,
+    inputs: Annotated[list[str] | None, Parameter(name="--input", negative=(), group=EXPLANATION)] = None,
     precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
     batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     overlay: OverlayOptions = OverlayOptions(),
     maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    colour: Annotated[bool, Parameter(group=OUTPUT)] = False,
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
     compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
     output: Output = Path("camlucida-out"),
@@ -81,6 +84,10 @@ def explain(
         The score of a class that is explained: logit, probability or log_probability.
     option
         An option of the method, as name=value; can be repeated.
+    inputs
+        A further input of a network that takes several, as name=file; can be repeated. An image file is preprocessed;
+        .npy, .pt and .json files hold tensors with a batch axis of 1. The images named as arguments are the first input
+        that wrap(image=...) names and that is not given here.
     precision
         exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
         on processors with bfloat16 units, with scores that deviate by about 1 %.
@@ -89,6 +96,9 @@ def explain(
         automatically.
     maps
         Also save the raw maps: an NPZ file, and a JSON file with the settings.
+    colour
+        Also draw the signed map of every colour channel, as the figures on guided_backprop and guided_grad_cam show it,
+        in NAME-colour.png. Grey is zero.
     panels
         Also save a panel for every single map of a grid.
     compare
@@ -111,20 +121,27 @@ def explain(
         "layer": _one_or_list(split_list(layer)),
         "method": _one_or_list(methods),
         "score": score,
-        "options": _parse_options(option or []),
+        "options": parse_options(option or []),
         "precision": precision,
         "batch_size": batch_size,
+        **({"colour": True} if colour else {}),
     }
+    others = read_inputs(inputs or [])
 
     def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
         written = _write_explanation(result, output, stem, suffix, style, maps, panels)
+        if colour:
+            written += _write_colour(result, output / f"{stem}-colour.png")
         return [*written, *(_write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
+    endings += ["-colour.png"] if colour else []
     if len(files) == 1:
         with progress_bar(console) as progress:
             bars = ExplanationProgress(progress, 1, ", ".join(methods))
-            ((_, result),) = explain_requests(loaded, files, AttributionRequest.of(**request, progress=bars.runs))
+            ((_, result),) = explain_requests(
+                loaded, files, AttributionRequest.of(**request, progress=bars.runs), others
+            )
         if isinstance(result, CamlucidaError):
             raise result
         if file_name:
@@ -143,6 +160,7 @@ def explain(
         **{key: value for key, value in request.items() if key != "batch_size"},
         "style": style,
         "outputs": endings,
+        **({"inputs": sorted(inputs)} if inputs else {}),
     }
     table = ResultsTable(output, COLUMNS, {"command": "explain", **settings}, files, overwrite=overwrite)
     stems = table.stems(endings, overwrite=overwrite)
@@ -153,7 +171,7 @@ def explain(
         bars = ExplanationProgress(progress, len(files), ", ".join(methods))
         bars.advance(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
-        for file, result in explain_requests(loaded, table.open_images, attribution_request):
+        for file, result in explain_requests(loaded, table.open_images, attribution_request, others):
             path = Path(str(file))
             if isinstance(result, CamlucidaError):
                 table.add(path, [_failure_row(path, result)])
@@ -238,6 +256,14 @@ def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: d
     return [path]
 
 
+def _write_colour(result: Explanation | ExplanationSet, path: Path) -> list[Path]:
+    from camlucida._files import write_image
+    from camlucida.attribution.explanation import Explanation
+
+    write_image(result.colour_image if isinstance(result, Explanation) else result.colour_figure, path)
+    return [path]
+
+
 def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
     from camlucida.attribution.explanation_set import ExplanationSet
 
@@ -285,18 +311,3 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 
 def _one_or_list(values: list[str] | None) -> Any:
     return values[0] if values is not None and len(values) == 1 else values or None
-
-
-def _parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    import ast
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise MethodError(f"--option {pair}: expected the form name=value.")
-        try:
-            options[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name.strip()] = value
-    return options

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import nested
+from camlucida.engine.named_inputs import held_values, named_image
 from camlucida.engine.nested import Path
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 
@@ -70,7 +71,9 @@ class CallAxes:
 
 
 def n_images(inputs: Any) -> int:
-    """Return the number of images in the network's inputs: the rows of the first image tensor, or first tensor."""
+    """Return the number of images in the network's inputs: rows of the named or first image tensor, or first tensor."""
+    if (image := named_image(inputs)) is not None and image.ndim:
+        return int(image.shape[0])
     with_batch = [tensor for _, tensor in nested.tensors(inputs) if tensor.ndim]
     images = [tensor for tensor in with_batch if tensor.ndim == 4]
     return int((images or with_batch)[0].shape[0])
@@ -97,7 +100,7 @@ def select_image(inputs: Any, image: int, n: int = 1) -> Any:
 def batch_axes(copy: NetworkCopy, inputs: Any) -> CallAxes:
     """Return the batch axes of all calls on inputs of this shape; computed once per shape, then cached."""
     image = select_image(inputs, 0)
-    key = ("batch", tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(image)))
+    key = ("batch", held_values(image), tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(image)))
     if key not in copy.notes:
         copy.notes[key] = _find_axes(copy, image)
     axes: CallAxes = copy.notes[key]

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlucida.engine import nested
 from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
+from camlucida.engine.batch_axes import select_image
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.fold_batchnorm import FoldedNetwork, folded, unfolded
+from camlucida.engine.named_inputs import NamedInputs, call_network, held_values, with_images
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
@@ -36,6 +39,9 @@ Measured: SmoothGrad on ResNet-50 is slower with 25 inputs at once than with 5.
 MIN_RUNS_TO_FOLD = 64
 """Minimum number of runs for which folding batch norms pays off; folding costs about as much as seven runs."""
 
+MAX_REPETITION_ERROR = 1e-2
+"""Tolerated difference of the scores of repeated inputs, relative to the largest score: rounding in half precision."""
+
 Variants = Callable[[Tensor], Tensor]
 """A function of indices (n,) that returns these variants of the inputs, (n, b, c, H, W)."""
 
@@ -46,11 +52,13 @@ class InputVariants:
 
     Attributes:
         copy: The network copy to run.
-        inputs: The unmodified inputs, (b, c, H, W).
+        inputs: The unmodified images, (b, c, H, W).
         read: Extracts the class scores (rows, k) from the network's output.
         progress: Called as `progress(done, total)` after every chunk, if there are several. A method that requests one
             run after the other reports its own progress.
         run_options: How many inputs run at once, and the precision of runs without gradients.
+        held: All inputs of a network that takes several, which are held as they are but for the image; None for a
+            network that takes the images only.
     """
 
     copy: NetworkCopy
@@ -58,6 +66,17 @@ class InputVariants:
     read: Callable[[Any], Tensor]
     progress: ProgressCallback = field(default=lambda done, total: None)
     run_options: RunOptions = field(default_factory=RunOptions)
+    held: NamedInputs | None = None
+
+    def network(self, images: Tensor) -> Any:
+        """Return the network's output for images (n b, c, H, W), n variants of the b images one after the other."""
+        inputs = images if self.held is None else with_images(self.held, images)
+        return call_network(self.copy.module, inputs)
+
+    def of_image(self, i: int) -> InputVariants:
+        """Return the runs of the network on variants of one image of the batch."""
+        held = None if self.held is None else select_image(self.held, i)
+        return replace(self, inputs=self.inputs[i : i + 1], held=held)
 
     def outputs(self, variants: Variants, n: int) -> Tensor:
         """Compute the class scores of all variants.
@@ -73,6 +92,7 @@ class InputVariants:
 
     def iter_outputs(self, variants: Variants, n: int) -> Iterator[Tensor]:
         """Yield the class scores of all variants chunk by chunk, (chunk, b, k), in order."""
+        self._check_repetition(n)
         with torch.inference_mode(False), torch.no_grad():
             forward = self._network_for(variants, n)
         for indices in self._chunks(n, MEMORY_FACTOR):
@@ -99,6 +119,7 @@ class InputVariants:
         Raises:
             MethodError: If `rule` is given and the network has no ReLU.
         """
+        self._check_repetition(n)
         for indices in self._chunks(n, GRAPH_MEMORY_FACTOR):
             with torch.inference_mode(False), torch.enable_grad():
                 images = variants(indices).detach().to(self.inputs.dtype).requires_grad_()
@@ -123,7 +144,7 @@ class InputVariants:
         return scores
 
     def _scores(self, images: Tensor) -> Tensor:
-        return self._scores_of(unfolded(self.copy.module, self.read), images)
+        return self._scores_of(unfolded(self.network, self.read), images)
 
     def _scores_of(self, forward: FoldedNetwork, images: Tensor) -> Tensor:
         """Return the class scores (n, b, k) of inputs (n, b, c, H, W)."""
@@ -147,11 +168,44 @@ class InputVariants:
                 )
             return unfolded(self.copy.module, self.read)
         if n * len(self.inputs) < MIN_RUNS_TO_FOLD:
-            return replace(unfolded(self.copy.module, self.read), precision=precision)
+            return replace(unfolded(self.network, self.read), precision=precision)
         first_and_last = variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype)
         probes = torch.cat([self.inputs[:1], first_and_last])
         add_cost(2 * len(probes))
-        return folded(self.copy.module, self.read, probes, precision)
+        return replace(folded(self.of_image(0).network, self.read, probes, precision), network=self.network)
+
+    def _check_repetition(self, n: int) -> None:
+        """Check once per shape that the network returns the same scores when all its inputs are repeated.
+
+        Raises:
+            MethodError: It does not, so an input whose first axis has the size of the batch does not belong to images.
+        """
+        if self.held is None or n == 1 or not self.held.other_tensors:
+            return
+        shapes = tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(self.held))
+        key = ("repetition", held_values(self.held), shapes)
+        if key not in self.copy.notes:
+            with torch.inference_mode(False), torch.no_grad():
+                once = self.read(self.network(self.inputs.clone()))
+                try:
+                    twice = self.read(self.network(self.inputs.repeat(2, *[1] * (self.inputs.ndim - 1))))
+                except Exception as error:  # networks raise errors of any type on inputs that do not fit
+                    raise MethodError(self._not_repeated(f"{type(error).__name__}: {error}")) from error
+            add_cost(3 * len(self.inputs))
+            difference = (
+                float((twice - torch.cat([once, once])).abs().max()) if len(twice) == 2 * len(once) else float("nan")
+            )
+            self.copy.notes[key] = difference <= MAX_REPETITION_ERROR * max(1e-6, float(once.abs().max()))
+        if not self.copy.notes[key]:
+            raise MethodError(self._not_repeated("it returns other scores"))
+
+    def _not_repeated(self, found: str) -> str:
+        names = ", ".join(name for name in self.held or () if self.held is not None and name != self.held.image)
+        return (
+            f"this method runs {type(self.copy.module).__name__} on several images at once, with the other inputs "
+            f"({names}) repeated along their first axis, and there {' '.join(found.split())[:200]}. Give every other "
+            "input a batch axis, first, or choose a method that needs one run only, such as gradient or grad_cam."
+        )
 
     def _chunks(self, n: int, memory_factor: int) -> list[Tensor]:
         """Return the indices of all variants, split into chunks that fit the memory limit."""

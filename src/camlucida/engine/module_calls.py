@@ -10,7 +10,7 @@ import math
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
 from camlucida.engine.final_activation import ActivationRecorder
+from camlucida.engine.image_dependence import independent_calls
 from camlucida.engine.layer_checks import Influence, LayoutCheck, ScoreReader
 from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_layout
+from camlucida.engine.named_inputs import NamedInputs, held_values, image_path
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
@@ -64,6 +66,8 @@ class ModuleCall:
         nbytes: Size of the output's main tensor in bytes.
         needs_check: Whether the layout was inferred from the shape, so that `geometry` has to verify it before use.
             False where a chain of convolutions and pooling layers from the network input made the grid.
+        depends_on_image: Whether the output depends on the image that is explained, where a network takes several
+            inputs; if not, `layout` is None.
     """
 
     position: int
@@ -76,6 +80,7 @@ class ModuleCall:
     is_leaf: bool
     nbytes: int
     needs_check: bool = False
+    depends_on_image: bool = True
 
     @cached_property
     def n_parameters(self) -> int:
@@ -107,8 +112,9 @@ class CallProfile:
         return self.influences.setdefault(read, {})
 
     def last_call(self, module: nn.Module) -> ModuleCall | None:
-        """Return the last call of a module, or None if it was never called."""
-        return next((e for e in reversed(self.module_calls) if e.module is module), None)
+        """Return the last call of a module that depends on the explained image, or None if there is none."""
+        calls = reversed(self.module_calls)
+        return next((e for e in calls if e.module is module and e.depends_on_image), None)
 
     def n_calls(self, module: nn.Module) -> int:
         """Return how often a module was called."""
@@ -156,7 +162,7 @@ def profiled_output(copy: NetworkCopy, inputs: Any) -> Any:
 
 
 def _profile_key(inputs: Any) -> Any:
-    return "survey", tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs))
+    return "survey", held_values(inputs), tuple((t.shape[1:], t.dtype) for _, t in nested.tensors(inputs))
 
 
 class _Unobserved:
@@ -211,8 +217,9 @@ def image_size(inputs: Any) -> tuple[int, int]:
     Raises:
         LayerError: If the inputs hold no batch of images (b, c, h, w).
     """
-    for _, tensor in nested.tensors(inputs):
-        if tensor.ndim == 4:
+    path = image_path(inputs)
+    for at, tensor in nested.tensors(inputs):
+        if at == path:
             return int(tensor.shape[-2]), int(tensor.shape[-1])
     shapes = ", ".join(str(tuple(t.shape)) for _, t in nested.tensors(inputs)) or type(inputs).__name__
     raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
@@ -222,6 +229,12 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> tup
     """Return the profile of the calls for one image, and the network's output."""
     recorder = _CallRecorder(copy, image)
     output = _run_recording_activation(copy, recorder, inputs)
+    if isinstance(inputs, NamedInputs) and inputs.other_tensors:
+        for position in independent_calls(copy, inputs, main_tensor):
+            module_call = recorder.module_calls[position]
+            recorder.module_calls[position] = replace(
+                module_call, layout=None, needs_check=False, depends_on_image=False
+            )
     n_outputs = next((int(t.shape[-1]) for _, t in nested.tensors(output) if t.ndim == 2), None)
     return CallProfile(recorder.module_calls, tuple(dict.fromkeys(recorder.grids)), n_outputs), output
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from camlucida.engine import nested
+from camlucida.engine.named_inputs import image_path
 
 CENTRES = (1 / 6, 1 / 2, 5 / 6)
 """Centres of the patches along each side, in fractions of it; the position in the middle of both is left out."""
@@ -34,11 +35,12 @@ class Patch:
 
 
 class NoiseImage:
-    """A noise image in place of the first image of the network's inputs, and the same with a patch of other noise."""
+    """A noise image in place of the image in the network's inputs, and the same with a patch of other noise."""
 
     def __init__(self, inputs: Any) -> None:
         self._inputs = inputs
-        self._path, like = next((path, t) for path, t in nested.tensors(inputs) if t.ndim == 4)
+        self._path = image_path(inputs)
+        like = next(t for path, t in nested.tensors(inputs) if path == self._path)
         self._generator = torch.Generator().manual_seed(0)
         self._image = torch.randn(like.shape, generator=self._generator, dtype=torch.float32).to(like)
         self.patches = list(_patches(int(like.shape[-2]), int(like.shape[-1])))

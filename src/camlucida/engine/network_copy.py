@@ -26,6 +26,7 @@ from camlucida.engine.checkpointing import clear_flags, no_checkpointing
 from camlucida.engine.copy_state import CopyState
 from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.fingerprint import Fingerprint
+from camlucida.engine.named_inputs import call_network
 from camlucida.engine.originals import Originals
 from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
@@ -118,11 +119,7 @@ class NetworkCopy:
             The network's output.
         """
         with self.watched(run):
-            if isinstance(inputs, tuple):
-                return self.module(*inputs)
-            if isinstance(inputs, dict):
-                return self.module(**inputs)
-            return self.module(inputs)
+            return call_network(self.module, inputs)
 
     @contextmanager
     def watched(self, run: CallObserver) -> Iterator[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.engine import copy_of, profile_calls
 from camlucida.errors import DataError, nearest
 from camlucida.foreign import is_convolution
@@ -60,7 +60,7 @@ def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
     """Return the names of the last convolutional layers that ran and preserve spatial positions, in execution order."""
     size = model.preprocessing.size
     profile = profile_calls(
-        copy_of(model.network), to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), *size))
+        copy_of(model.network), model_inputs(model, torch.zeros(1, len(model.preprocessing.mean), *size))
     )
     names = [e.name for e in profile.module_calls if is_convolution(e.module) and e.layout is not None]
     return list(dict.fromkeys(names))[-n:]

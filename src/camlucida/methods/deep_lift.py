@@ -49,4 +49,4 @@ def deep_lift(
     )[0]
     report("baseline_score", baseline_score)
     report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
-    return reduce_channels(attributions, reduce).to(image_multipliers.dtype)
+    return reduce_channels(attributions.to(image_multipliers.dtype), reduce)

@@ -34,4 +34,4 @@ def guided_grad_cam(
     cam = torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations).relu()
     height, width = inputs.shape[-2:]
     ((_, _, guided_gradients),) = guided(the_image(inputs), 1)
-    return reduce_channels(guided_gradients[0], reduce) * upsample(cam, (height, width))
+    return reduce_channels(guided_gradients[0] * upsample(cam, (height, width))[:, None], reduce)

@@ -56,4 +56,4 @@ def integrated_gradients(
     )[0]
     report("baseline_score", baseline_score)
     report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
-    return reduce_channels(attributions, reduce).to(gradients.dtype)
+    return reduce_channels(attributions.to(gradients.dtype), reduce)

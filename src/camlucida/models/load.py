@@ -15,6 +15,7 @@ from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, trained_run
 from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.keras.load import wrap_keras
@@ -153,6 +154,7 @@ def wrap(
     labels: Sequence[str] | str | Path | None = None,
     layer: LayerSpec = None,
     output: Output = None,
+    image: str | int | Sequence[str | int] | None = None,
     task: Task | None = None,
     probabilities: bool | None = None,
     name: str = "",
@@ -165,11 +167,14 @@ def wrap(
             `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
             array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
             `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `rise` by default.
-        preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
+        preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None. For
+            several images that differ, a dict from their names to such values, or to dicts of numbers.
         labels: Class names in the order of the outputs, or a text file with one name per line.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
             network; by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
+        image: For a network that takes several inputs: which of them is the image, by the name or the index of the
+            parameter of `forward`; a list for several images, of which each is explained with the others held.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
             None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
@@ -192,10 +197,12 @@ def wrap(
             name=name,
         )
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
-    preprocessing_ = input_preprocessing(wrapped, preprocess, numbers)
+    images = image_names(wrapped, image)
+    several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
+    preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
-    return Model(wrapped, preprocessing_, names, default, output, name, task, probabilities)
+    return Model(wrapped, preprocessing_, names, default, output, name, task, probabilities, images, several)
 
 
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:

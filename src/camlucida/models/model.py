@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from camlucida.layer_names import layer_names
+from camlucida.models.image_names import image_names
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.weights_digest import weights_digest
@@ -38,6 +39,11 @@ class Model:
             recognise it.
         probabilities: Whether the network's output holds probabilities. None to recognise it; False to take the output
             as scores in any case.
+        image: Names of the inputs that are images, for a network that takes several inputs; empty for a network that
+            takes one.
+        preprocessings: The preprocessing of each image by its name, where they differ.
+        held: Further inputs by name, which are passed to the network unmodified with every image. `explain` and `trust`
+            set them for a dict of inputs.
     """
 
     network: nn.Module
@@ -48,13 +54,37 @@ class Model:
     spec: str = ""
     task: Task | None = None
     probabilities: bool | None = None
+    image: tuple[str, ...] = ()
+    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict)
+    held: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", as_network(self.network))
         network = self.network
         object.__setattr__(self, "layer", layer_names(network, self.layer))
+        object.__setattr__(self, "image", image_names(network, None if self.image == () else self.image))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
+
+    def of_image(self, name: str) -> Model:
+        """Return the model with one of its images as the explained one, and that image's preprocessing."""
+        of_images = {image: self.preprocessings.get(image, self.preprocessing) for image in self.image}
+        preprocessing = self.preprocessings.get(name, self.preprocessing)
+        return replace(
+            self, image=(name,), preprocessing=preprocessing, preprocessings={**self.preprocessings, **of_images}
+        )
+
+    def hold(self, **inputs: Any) -> Model:
+        """Return the model with further inputs held: they are passed to the network unmodified with every image.
+
+        Args:
+            **inputs: The inputs by name; tensors have a batch axis of 1.
+
+        Raises:
+            ModelError: The network has no such input.
+        """
+        image_names(self.network, list(inputs))
+        return replace(self, held={**self.held, **inputs})
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
+from camlucida.attribution.several_inputs import load_inputs
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
@@ -24,6 +25,7 @@ from camlucida.evaluation.model_input import ModelInput
 from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
 from camlucida.methods import Combined, find
+from camlucida.models.image_names import forward_parameters
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.reliability.confidence import border_test, confidence
@@ -46,7 +48,7 @@ from camlucida.types import ProgressCallback
 @plain_arithmetic()
 def trust(
     model: Model | nn.Module | str,
-    image: ImageInput | Explanation,
+    image: ImageInput | Explanation | Mapping[str, Any],
     *,
     method: MethodSpec | None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
@@ -64,7 +66,8 @@ def trust(
 
     Args:
         model: As in `explain`.
-        image: An image; or an `Explanation`, whose method, layer and class are used.
+        image: An image; or an `Explanation`, whose method, layer and class are used; or a dict of all inputs of a
+            network that takes several, of which the image is changed and the others are held.
         method: One attribution method, as in `explain`; None for the default one. Options are part of it:
             "rise(n=500)".
         layer: One layer, as in `explain` (called `target_layer` in pytorch-grad-cam).
@@ -85,14 +88,25 @@ def trust(
     wrapped = as_model(model)
     request: dict[str, Any]
     source: ImageInput
-    if isinstance(image, Explanation):
-        if image.index is None:
-            raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
-        request = _request_of(image)
-        source, name = image.image if image.array is None else image.array, image.source
+    given: ImageInput | Explanation
+    if isinstance(image, Mapping):
+        with error_context(wrapped, image):
+            wrapped, given = load_inputs(wrapped, image).with_others_held()
+    else:
+        given = image
+    if isinstance(given, Explanation):
+        if given.input and set(forward_parameters(wrapped.network)) - {*wrapped.held, given.input}:
+            raise MethodError(
+                f"this explanation is of the input {given.input!r} of a network with several, whose other inputs it "
+                "does not contain: pass the dict of all inputs, with method=, layer= and target=."
+            )
+        if given.index is None:
+            raise TargetError(f"trust tests the map of a class, and this explanation is of {given.target!r}.")
+        request = _request_of(given)
+        source, name = given.image if given.array is None else given.array, given.source
     else:
         request = {"method": method, "layer": layer_names(wrapped.network, layer), "target": target}
-        source, name = image, source_name(image)
+        source, name = given, source_name(given)
     with error_context(wrapped, source):
         return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
 

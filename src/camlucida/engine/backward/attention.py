@@ -19,7 +19,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.image_dependence import differ, with_noise
 from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
 from camlucida.errors import MethodError
@@ -166,16 +168,16 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
-    images = n_images(inputs)
-    shapes = [tuple(weights.shape) for weights in mode.attention_weights]
+    images, recorded = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
+    shapes = [tuple(weights.shape) for weights in recorded]
     is_pooled = _ends_in_pooling(shapes, images)
     if reason := _incompatibility(shapes[:-1] if is_pooled else shapes, images):
         raise _unsupported_error(copy, reason)
-    n_tokens = mode.attention_weights[0].shape[-1]
+    n_tokens = recorded[0].shape[-1]
     grid, prefix = _patch_grid(copy, inputs, n_tokens)
-    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, *w.shape[-2:]) for w in mode.attention_weights)
+    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, *w.shape[-2:]) for w in recorded)
     blocks, pooling = (weights[:-1], weights[-1]) if is_pooled else (weights, None)
-    token_weights = _token_weights(mode.attention_weights[-1], read, output)
+    token_weights = _token_weights(recorded[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
@@ -183,7 +185,7 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     return AttentionTrace(
         Attention(blocks, token_weights.to(weights[-1]), prefix, grid, image_size(inputs), pooling),
         output,
-        mode.attention_weights,
+        recorded,
     )
 
 
@@ -194,6 +196,21 @@ def _ends_in_pooling(shapes: Sequence[tuple[int, ...]], images: int) -> bool:
     last, n_tokens = shapes[-1], shapes[0][-1]
     per_image = last[0] == images if len(last) == 4 else len(last) == 3 and last[0] % images == 0
     return per_image and last[-1] == n_tokens != last[-2]
+
+
+def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[Tensor]) -> list[Tensor]:
+    """Return the attention weights that depend on the explained image, where a network takes several inputs."""
+    if not isinstance(inputs, NamedInputs) or not inputs.other_tensors:
+        return attention_weights
+    runs = []
+    with torch.inference_mode(False), torch.no_grad():
+        for variant in with_noise(inputs):
+            with AttentionWeights() as mode:
+                call_network(copy.module, variant)
+            runs.append([weights.detach() for weights in mode.attention_weights])
+    if len(runs[0]) != len(runs[1]) or len(runs[0]) != len(attention_weights):
+        raise _unsupported_error(copy, "the number of its attentions depends on the image")
+    return [kept for kept, first, second in zip(attention_weights, *runs, strict=True) if differ(first, second)]
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:

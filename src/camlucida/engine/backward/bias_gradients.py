@@ -67,7 +67,7 @@ def bias_gradients(
     Raises:
         MethodError: If the network takes different paths for these images.
     """
-    rows = [_single_image(images, score_of(i), image) for i, image in enumerate(torch.split(images.inputs, 1))]
+    rows = [_single_image(images.of_image(i), score_of(i)) for i in range(len(images.inputs))]
     calls = [[call for call, _ in row[1]] for row in rows]
     if any(calls_of_image != calls[0] for calls_of_image in calls):
         raise MethodError(
@@ -78,13 +78,11 @@ def bias_gradients(
     return torch.cat([row[0] for row in rows]), biases
 
 
-def _single_image(
-    images: InputVariants, score: Callable[[Tensor], Tensor], image: Tensor
-) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+def _single_image(images: InputVariants, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     with torch.inference_mode(False), torch.enable_grad():
-        image = image.detach().clone().requires_grad_()
+        image = images.inputs.detach().clone().requires_grad_()
         with BiasGradientMode((int(image.shape[-2]), int(image.shape[-1]))) as biases:
-            value = score(images.read(images.copy.module(image.clone()))).sum()
+            value = score(images.read(images.network(image.clone()))).sum()
         (gradient,) = torch.autograd.grad(value, image)
     add_cost(len(image) * FORWARDS_WITH_GRADIENT)
     return gradient.to(torch.promote_types(gradient.dtype, torch.float32)), biases.gradients()

@@ -62,7 +62,7 @@ def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor]
     def run(images: Tensor, mode: DeepLiftMode) -> tuple[Tensor, Tensor]:
         images = images.detach().to(input_variants.inputs.dtype).clone().requires_grad_()
         with mode:
-            return images, score(input_variants.read(input_variants.copy.module(images.clone()))[None]).sum()
+            return images, score(input_variants.read(input_variants.network(images.clone()))[None]).sum()
 
     with torch.inference_mode(False), torch.enable_grad():
         recorder = DeepLiftMode(type(input_variants.copy.module).__name__)

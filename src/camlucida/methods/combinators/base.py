@@ -122,6 +122,11 @@ class Combined:
     given_options: Mapping[str, Any]
 
     @property
+    def has_colour(self) -> bool:
+        """Whether there is a map in colour: combinators combine maps that are reduced already, so there is none."""
+        return False
+
+    @property
     def name(self) -> str:
         """Expression that `find` parses back: "smooth(positive(hires_cam), n=4)"."""
         arguments = [self.inner.name, *(f"{k}={v!r}" for k, v in self.given_options.items())]

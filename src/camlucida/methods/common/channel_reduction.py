@@ -21,6 +21,10 @@ Join: TypeAlias = Annotated[str, OneOf(REDUCTIONS)]
 """Name of a reduction over the colour channels."""
 
 
+KEEP = "keep"
+"""What is passed in place of a reduction for a map in colour; no value of the option `reduce`."""
+
+
 def reduce_channels(channels: Tensor, reduce: str) -> Tensor:
-    """Reduce channels `(..., c, H, W)` to `(..., H, W)`."""
-    return REDUCTIONS[reduce](channels)
+    """Reduce channels `(..., c, H, W)` to `(..., H, W)`; with `KEEP`, return them unmodified."""
+    return channels if reduce == KEEP else REDUCTIONS[reduce](channels)

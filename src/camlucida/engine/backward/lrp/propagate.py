@@ -15,6 +15,7 @@ from camlucida.engine.backward.lrp.op_types import UNCAUGHT
 from camlucida.engine.backward.lrp.rules import AffineRule, NoRule, PassThrough, WeightedRule
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
+from camlucida.engine.named_inputs import call_network, named_image, with_images
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.recording import get_tensor
 from camlucida.engine.trace import LayerTrace, at_least_float32
@@ -51,7 +52,7 @@ class LrpRun:
         inputs: Network inputs.
         read: Extracts the class scores (b, k) from the network's output.
         rule: The rule.
-        traced: The layer; None for the network's input, which must be a tensor.
+        traced: The layer; None for the image, which must be a tensor or named.
 
     Raises:
         LayerError: If the layer is not reached, or the score does not depend on it.
@@ -71,9 +72,11 @@ class LrpRun:
         with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
             network_inputs = nested.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
             if traced is None:
-                self._leaf = network_inputs.requires_grad_()
+                image = named_image(network_inputs)
+                assert image is not None, "relevance at the network's input needs to know which input is the image"
+                self._leaf = image.requires_grad_()
                 with RelevanceMode(rule, self._leaf):
-                    self._outputs = read(copy.module(self._leaf.clone()))
+                    self._outputs = read(call_network(copy.module, with_images(network_inputs, self._leaf.clone())))
             else:
                 leaf_observer = _LayerLeaf(traced)
                 with RelevanceMode(rule, None):
