@@ -1,7 +1,8 @@
 """The types that cross the interfaces of the packages: aliases and frozen values without behaviour.
 
 Axes have one spelling in all modules: b images, k classes, c channels, h x w grid of a layer, H x W network input, n
-variants, t tokens.
+variants, t tokens. Where (b, c, h, w) is written, a volume is (b, c, d, h, w), and so are the frames of a video, in
+their order: methods are written for (b, c, *grid).
 """
 
 from __future__ import annotations
@@ -61,15 +62,15 @@ class Attention:
             attends to, and sums to 1.
         token_contributions: Weights `(t,)` of the tokens in the output of the last block; they sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation, registers.
-        grid: (h, w) of the patches.
-        image: (height, width) of the network input, in pixels.
+        grid: (h, w) of the patches; (d, h, w) in a volume.
+        image: (height, width) of the network input, in pixels, or (depth, height, width).
     """
 
     weights: tuple[Tensor, ...]
     token_contributions: Tensor
     prefix: int
-    grid: tuple[int, int]
-    image: tuple[int, int]
+    grid: tuple[int, ...]
+    image: tuple[int, ...]
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.combine import COMBINE
+from camlucida.attribution.frame_inputs import FrameInputs, is_framewise
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
 from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
@@ -145,9 +146,7 @@ class AttributionRun:
         if isinstance(method, Combined):
             return COMBINE[method.combinator.kind](self, method, layer_indices)
         rows = self._method_inputs(method, layer_indices)
-        return [
-            [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
-        ]
+        return [[_compute(method, inputs, options) for inputs in row] for row in rows]
 
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
         """Return what the method reported beside the maps just computed, in their order; empty for combined methods."""
@@ -216,6 +215,16 @@ class AttributionRun:
             MethodInputs(context, target, self.output, self.scores[t], gradients[t] if gradients else None)
             for t, target in enumerate(self.targets)
         ]
+
+
+def _compute(method: Method, inputs: MethodInputs, options: Mapping[str, Any]) -> Tensor:
+    """Compute the map of a method, frame by frame where the layer and the method allow it."""
+    layer = inputs.context.layer_trace
+    if layer is None or not layer.layout.frames or not is_framewise(method.needs):
+        return method(*(getattr(inputs, need) for need in method.needs), **options)
+    frames = FrameInputs(inputs, layer.layout.frames)
+    maps = method(*(getattr(frames, need) for need in method.needs), **options)
+    return frames.join_maps(maps)
 
 
 def run_attribution(request: ExecutionRequest, inputs: Any) -> AttributionRun:

@@ -72,7 +72,7 @@ class CallAxes:
 def n_images(inputs: Any) -> int:
     """Return the number of images in the network's inputs: the rows of the first image tensor, or first tensor."""
     with_batch = [tensor for _, tensor in nested.tensors(inputs) if tensor.ndim]
-    images = [tensor for tensor in with_batch if tensor.ndim == 4]
+    images = [t for t in with_batch if t.ndim == 4] or [t for t in with_batch if t.ndim == 5]
     return int((images or with_batch)[0].shape[0])
 
 

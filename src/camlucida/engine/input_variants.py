@@ -12,6 +12,7 @@ from torch import Tensor
 from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.fold_batchnorm import FoldedNetwork, folded, unfolded
+from camlucida.engine.image_axes import ImageAxes
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
@@ -36,7 +37,7 @@ MIN_RUNS_TO_FOLD = 64
 """Minimum number of runs for which folding batch norms pays off; folding costs about as much as seven runs."""
 
 Variants = Callable[[Tensor], Tensor]
-"""A function of indices (n,) that returns these variants of the inputs, (n, b, c, H, W)."""
+"""A function of indices (n,) that returns these variants of the inputs, (n, b, c, *grid)."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,12 @@ class InputVariants:
 
     Attributes:
         copy: The network copy to run.
-        inputs: The unmodified inputs, (b, c, H, W).
+        inputs: The unmodified inputs, as the network takes them: (b, c, H, W), (b, c, D, H, W) or frames.
         read: Extracts the class scores (rows, k) from the network's output.
         progress: Called as `progress(done, total)` after every chunk, if there are several. A method that requests one
             run after the other reports its own progress.
         run_options: How many inputs run at once, and the precision of runs without gradients.
+        axes: The axes of the inputs. Variants are (n, b, c, *grid), whatever these are.
     """
 
     copy: NetworkCopy
@@ -57,6 +59,12 @@ class InputVariants:
     read: Callable[[Any], Tensor]
     progress: ProgressCallback = field(default=lambda done, total: None)
     run_options: RunOptions = field(default_factory=RunOptions)
+    axes: ImageAxes = field(default_factory=ImageAxes)
+
+    @property
+    def images(self) -> Tensor:
+        """Return the unmodified inputs as (b, c, *grid)."""
+        return self.axes.to_grid(self.inputs)
 
     def outputs(self, variants: Variants, n: int) -> Tensor:
         """Compute the class scores of all variants.
@@ -93,7 +101,7 @@ class InputVariants:
             rule: Name of another backward rule for ReLUs, "guided" or "deconvolution"; None for the ordinary gradient.
 
         Yields:
-            Indices of the variants (chunk,), their scores (chunk, b), and the gradients (chunk, b, c, H, W).
+            Indices of the variants (chunk,), their scores (chunk, b), and the gradients (chunk, b, c, *grid).
 
         Raises:
             MethodError: If `rule` is given and the network has no ReLU.
@@ -125,8 +133,8 @@ class InputVariants:
         return self._scores_of(unfolded(self.copy.module, self.read), images)
 
     def _scores_of(self, forward: FoldedNetwork, images: Tensor) -> Tensor:
-        """Return the class scores (n, b, k) of inputs (n, b, c, H, W)."""
-        scores = forward(images.to(self.inputs.dtype).flatten(0, 1))
+        """Return the class scores (n, b, k) of inputs (n, b, c, *grid)."""
+        scores = forward(self.axes.from_grid(images.to(self.inputs.dtype)).flatten(0, 1))
         return scores.reshape(*images.shape[:2], -1)
 
     def _network_for(self, variants: Variants, n: int) -> FoldedNetwork:
@@ -139,7 +147,7 @@ class InputVariants:
             raise MethodError("precision='bf16' requires a network in float32, and this one runs in float64.")
         if n * len(self.inputs) < MIN_RUNS_TO_FOLD:
             return replace(unfolded(self.copy.module, self.read), precision=precision)
-        first_and_last = variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype)
+        first_and_last = self.axes.from_grid(variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype))
         probes = torch.cat([self.inputs[:1], first_and_last])
         add_cost(2 * len(probes))
         return folded(self.copy.module, self.read, probes, precision)
