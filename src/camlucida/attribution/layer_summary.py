@@ -71,7 +71,7 @@ class LayerSummary:
     n_parameters: int
     n_trainable_parameters: int
     n_cumulative_parameters: int
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     geometry: GeometrySource | None
     correlation: float | None
     is_convolution: bool
@@ -278,7 +278,7 @@ def _rows(
             n_parameters=call.n_parameters,
             n_trainable_parameters=sum(p.numel() for p in trainable),
             n_cumulative_parameters=n_cumulative,
-            grid=call.layout.grid if call.layout else None,
+            grid=call.layout.full_grid if call.layout else None,
             geometry=_geometry(profile, call),
             correlation=None if check is None or math.isnan(check.correlation) else check.correlation,
             is_convolution=isinstance(call.module, _CONVOLUTIONS),
