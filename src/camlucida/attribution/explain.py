@@ -12,6 +12,7 @@ from camlucida.attribution.explain_request import as_model, explain_requests, ex
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_volume_input import is_batch
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
@@ -106,7 +107,9 @@ def explain(
         model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
         image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
             network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
-            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
+            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch. For
+            networks of volumes a NIfTI file, a DICOM file or folder, a `Volume`, an array or a tensor
+            `(b, c, D, H, W)`; for those of videos a `Video` from `load_video`.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
@@ -143,7 +146,8 @@ def explain(
             batch_size=batch_size,
             progress=progress,
         )
-    if isinstance(image, Tensor) and image.ndim == 4:
+    if is_batch(wrapped, image):
+        assert isinstance(image, Tensor)
         return explained_batch(wrapped, image, request)
     return explained(wrapped, image, request)
 

@@ -141,6 +141,7 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
     Raises:
         LayerError: If the inputs hold no batch of images (b, c, h, w).
     """
+    find_image(inputs)
     key = _profile_key(inputs)
     if refresh or key not in copy.notes:
         copy.notes[key], output = _record_calls(copy, first_image(inputs))

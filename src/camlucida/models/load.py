@@ -20,6 +20,7 @@ from camlucida.models.model import Model, Output
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.sources import SpecificationLoader
+from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.models.wrappers import wrapper_message
 from camlucida.option_types import Task
 from camlucida.options import shown
@@ -151,6 +152,7 @@ def wrap(
     task: Task | None = None,
     probabilities: bool | None = None,
     name: str = "",
+    volume: VolumePreprocessing | None = None,
     **numbers: Any,
 ) -> Model:
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
@@ -168,6 +170,8 @@ def wrap(
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
+        volume: How volumes become the network input, for networks of volumes (b, c, D, H, W): a `VolumePreprocessing`.
+            The parameters of images are then not used.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
@@ -176,7 +180,7 @@ def wrap(
     preprocessing_ = make_preprocessing(preprocess, **numbers)
     names = () if labels is None else class_names(labels)
     default = layer_names(network, layer)
-    return Model(network, preprocessing_, names, default, output, name, task, probabilities)
+    return Model(network, preprocessing_, names, default, output, name, task, probabilities, volume)
 
 
 def _is_placed(network: nn.Module) -> bool:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.models.weights_digest import weights_digest
 from camlucida.models.wrappers import wrapper_message
 from camlucida.option_types import Task
+from camlucida.options import shown
 from camlucida.tasks import check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
@@ -37,6 +39,8 @@ class Model:
             recognise it.
         probabilities: Whether the network's output holds probabilities. None to recognise it; False to take the output
             as scores in any case.
+        volume: Converts volumes to the network input (`VolumePreprocessing`), for networks of volumes; None for
+            networks of images. `preprocessing` is then not used.
     """
 
     network: nn.Module
@@ -47,6 +51,7 @@ class Model:
     spec: str = ""
     task: Task | None = None
     probabilities: bool | None = None
+    volume: VolumePreprocessing | None = None
 
     def __post_init__(self) -> None:
         network: Any = self.network
@@ -59,6 +64,9 @@ class Model:
         object.__setattr__(self, "layer", layer_names(network, self.layer))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
+        volume: Any = self.volume
+        if volume is not None and not isinstance(volume, VolumePreprocessing):
+            raise ModelError(f"volume must be a VolumePreprocessing, not {shown(volume)}.")
 
     @property
     def name(self) -> str:

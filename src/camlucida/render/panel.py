@@ -91,7 +91,7 @@ def draw_panel(
     photo, resized = resize_image(image, size), resize_heatmap(saliency, size)
     overlaid = overlay(photo, resized, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
     y = _images(sheet, y + 20, (photo, Image.fromarray(apply_colormap(resized, colormap)), overlaid), strip)
-    y = _draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
+    y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
@@ -113,7 +113,7 @@ def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], strip: bool) 
     return end
 
 
-def _draw_lower_half(
+def draw_lower_half(
     sheet: Sheet,
     y: float,
     bars: Sequence[Bar],
