@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.types import Display, Geometry
+from camlucida.types import Display, Geometry, VolumeGeometry
 
 LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """Names of linear interpolation in `torch.nn.functional.interpolate`, by the number of axes of the grid."""
@@ -64,6 +64,31 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     left, top, right, bottom = geometry.visible_box
     valid_x, valid_y = _valid_region(width, left, right), _valid_region(height, top, bottom)
     return on_image.where(valid_y[:, None] & valid_x[None], torch.nan)
+
+
+def to_volume_grid(map_: Tensor, geometry: VolumeGeometry) -> Tensor:
+    """Resample a map to the grid of the original volume, linearly along every axis, as `to_image_grid` does.
+
+    Args:
+        map_: A map `(d, h, w)`.
+        geometry: Position of the network input on the original volume.
+
+    Returns:
+        The map, of the size of the volume; NaN outside the network input.
+    """
+    values = upsample(map_[None].float(), geometry.input)[0].cpu()
+    valid = torch.ones((), dtype=torch.bool)
+    for axis in range(3):
+        n, side = geometry.original[axis], geometry.input[axis]
+        scale, offset = geometry.scale[axis], geometry.offset[axis]
+        position = ((torch.arange(n, dtype=torch.float32) + 0.5) * scale + offset - 0.5).clamp(0, side - 1)
+        low = position.floor().long().clamp_max(max(0, side - 2))
+        weight = (position - low).view(-1, *[1] * (2 - axis))
+        high = (low + 1).clamp_max(side - 1)
+        values = torch.lerp(values.index_select(axis, low), values.index_select(axis, high), weight)
+        inside = _valid_region(n, max(0.0, -offset / scale), min(float(n), (side - offset) / scale))
+        valid = valid & inside.view(-1, *[1] * (2 - axis))
+    return values.where(valid, torch.nan)
 
 
 def _valid_region(n: int, start: float, end: float) -> Tensor:

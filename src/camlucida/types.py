@@ -126,6 +126,26 @@ class Geometry:
 
 
 @dataclass(frozen=True)
+class VolumeGeometry:
+    """The position of the network input on the original volume. Axes are (depth, height, width) of the network input.
+
+    A point of the volume at p is at p * scale + offset in the network input, axis by axis. Coordinates are continuous:
+    voxel i covers [i, i + 1), and its centre is i + 0.5.
+
+    Attributes:
+        original: Size of the volume, in voxels.
+        input: Size of the network input, in voxels.
+        scale: Voxels of the network input per voxel of the volume.
+        offset: In voxels of the network input: negative for a crop, positive for padding.
+    """
+
+    original: tuple[int, int, int]
+    input: tuple[int, int, int]
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A predicted class with its score.
 

@@ -36,6 +36,11 @@ class LoadedInputs:
     others: Mapping[str, Any]
 
     @property
+    def first(self) -> LoadedInput:
+        """What was loaded of the first image that the model explains."""
+        return self.images[self.model.image[0]]
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of the network by name, with a batch axis of 1."""
         return {**{name: loaded.inputs[None] for name, loaded in self.images.items()}, **self.others}
