@@ -54,8 +54,8 @@ class Model:
     task: Task | None = None
     probabilities: bool | None = None
     image: tuple[str, ...] = ()
-    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict)
-    held: Mapping[str, Any] = field(default_factory=dict)
+    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
+    held: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         network: Any = self.network
