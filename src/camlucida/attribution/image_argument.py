@@ -49,8 +49,7 @@ def name_inputs(model: Model, network: nn.Module, inputs: Any) -> Any:
     if len(model.image) > 1:
         raise ModelError(
             f"{model.name} takes several images, {', '.join(model.image)}, and one was given: attribute and explain "
-            f"take a dict of all, and elsewhere model.of_image({model.image[0]!r}).hold({model.image[1]}=…) explains "
-            "one."
+            f"take a dict of all; elsewhere, model.of_image({model.image[0]!r}).hold({model.image[1]}=…) takes one."
         )
     if not model.image:
         if isinstance(inputs, Tensor):

@@ -108,6 +108,15 @@ def with_others(model: Model, image: Any, others: Mapping[str, Any]) -> dict[str
     return {names[0]: image, **others}
 
 
+def of_first_image(model: Model) -> Model:
+    """Return a model of several images as one of the first, with the others held at zero."""
+    if len(model.image) < 2:
+        return model
+    first = model.of_image(model.image[0])
+    blanks = {name: first.preprocessings[name] for name in model.image[1:] if name not in model.held}
+    return first.hold(**{name: torch.zeros(1, len(how.mean), *how.size) for name, how in blanks.items()})
+
+
 def _only_image(model: Model, given: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the name of the only input that is an image. Raises `ModelError` if there are several, or none."""
     candidates = [name for name, value in given.items() if _may_be_image(value)]

@@ -60,8 +60,8 @@ class Model:
     task: Task | None = None
     probabilities: bool | None = None
     image: tuple[str, ...] = ()
-    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict)
-    held: Mapping[str, Any] = field(default_factory=dict)
+    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
+    held: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     volume: VolumePreprocessing | None = None
 
     def __post_init__(self) -> None:
