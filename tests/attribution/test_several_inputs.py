@@ -296,6 +296,65 @@ def test_a_fused_layer_serves_both_images() -> None:
     torch.testing.assert_close(maps["rgb"], maps["depth"])
 
 
+class Attending(nn.Module):
+    """A small transformer that runs on two images, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.patches = nn.Conv2d(3, 8, 4, stride=4)
+        self.blocks = nn.ModuleList(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2))
+        self.head = nn.Linear(8, 3)
+
+    def tokens(self, image: Tensor) -> Tensor:
+        tokens: Tensor = self.patches(image).flatten(2).mT
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens.mean(1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.tokens(left) * 2 - self.tokens(right))
+        return scores
+
+
+@pytest.mark.parametrize("method", ["attention_rollout", "attention_relevance", "grad_cam"])
+def test_attention_of_each_image_alone(method: str) -> None:
+    network = Attending().eval()
+    left, right = noise(1, 3, 16, 16), noise(1, 3, 12, 16, seed=1)
+
+    class Left(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("features", network.tokens(right).detach())
+
+        def forward(self, image: Tensor) -> Tensor:
+            scores: Tensor = network.head(self.network.tokens(image) * 2 - self.features)
+            return scores
+
+    model = wrap(network, image=("left", "right"))
+    ours, alone = ({}, {}) if method != "grad_cam" else ({"layer": "blocks.0"}, {"layer": "network.blocks.0"})
+    maps = attribute(model, (left, right), target=1, method=method, **ours)
+    size = [(4, 4), (3, 4)] if method == "grad_cam" else [(16, 16), (12, 16)]
+    assert [tuple(maps[name].shape[1:]) for name in ("left", "right")] == size
+    torch.testing.assert_close(maps["left"], attribute(Left().eval(), left, target=1, method=method, **alone))
+
+
+def test_an_encoder_of_both_images_at_once_has_no_layer() -> None:
+    class Concatenating(Siamese):
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:  # type: ignore[override]
+            first, second = self.features(torch.cat([left, right])).chunk(2)
+            scores: Tensor = self.head(first - second)
+            return scores
+
+    network = Concatenating().eval()
+    model = wrap(network, image=("left", "right"))
+    maps = attribute(model, (LEFT, LEFT), target=1, method="gradient")
+    torch.testing.assert_close(maps["left"], maps["right"])
+    with pytest.raises(LayerError, match=r"no layer of Concatenating returns a spatial grid|has no spatial grid"):
+        attribute(model, (LEFT[:1], RIGHT[:1, :, :, :6].repeat(1, 1, 2, 2)[..., :8, :8]), target=1)
+
+
 # --- other inputs ---
 
 

@@ -168,7 +168,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "explain pets.png --model toybox",
             "--input table=table.json",
-            {"inputs": (EACH, "others", lambda others: others["table"].tolist() == [[1.0, 2.0]])},
+            {"inputs": (EACH, "others", lambda others: "table" in others and others["table"].tolist() == [[1, 2]])},
             stop=EACH,
         ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),

@@ -12,6 +12,7 @@ from camlucida.attribution.explain_request import as_model, explain_requests, ex
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_volume_input import is_batch
 from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
@@ -112,9 +113,11 @@ def explain(
         model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
         image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
             network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
-            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
-            For a network that takes several inputs, a dict of them by name: images (`wrap(image=…)` names them), and
-            tensors with a batch axis of 1, flags and None, which are held.
+            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch. For
+            networks of volumes a NIfTI file, a DICOM file or folder, a `Volume`, an array or a tensor
+            `(b, c, D, H, W)`; for those of videos a `Video` from `load_video`. For a network that takes several inputs,
+            a dict of them by name: images (`wrap(image=…)` names them), and tensors with a batch axis of 1, flags and
+            None, which are held.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
@@ -157,7 +160,8 @@ def explain(
             progress=progress,
             colour=colour,
         )
-    if isinstance(image, Tensor) and image.ndim == 4:
+    if is_batch(wrapped, image):
+        assert isinstance(image, Tensor)
         return explained_batch(wrapped, image, request)
     return explained(wrapped, image, request)
 

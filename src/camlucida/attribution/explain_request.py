@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,21 +16,25 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
-from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
+from camlucida.attribution.load_input import ImageInput, LoadedInput
+from camlucida.attribution.load_volume_input import Loaded, LoadedVideo, LoadedVolume, load_any
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
 from camlucida.attribution.several_inputs import load_inputs, with_others
+from camlucida.attribution.video_explanation import VideoExplanation
+from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.options import shown
+from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
 from camlucida.tasks import OutputActivation
-from camlucida.types import Prediction
+from camlucida.types import Geometry, Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
@@ -113,9 +118,10 @@ def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanat
 
 
 def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_input(model.preprocessing, image)
+    loaded = load_any(model, image)
     weights = model.weights_hash
-    result = attributions(model, loaded.inputs[None], request)
+    with _input_context(loaded):
+        result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
         tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
@@ -128,9 +134,11 @@ def _explain_inputs(
     """Explain each image of a network with several inputs, while the other inputs are held."""
     inputs = load_inputs(model, given)
     weights = model.weights_hash
+    with _input_context(inputs.first):
+        results = attributions_of_images(inputs.model, inputs.arguments, request)
     items = [
         explanation
-        for name, result in attributions_of_images(inputs.model, inputs.arguments, request).items()
+        for name, result in results.items()
         for explanation in _each_map(
             inputs.model, weights, source_name(inputs.sources[name]), inputs.images[name], request, result, name
         )
@@ -142,7 +150,7 @@ def _each_map(
     model: Model,
     weights: str,
     source: str,
-    loaded: LoadedInput,
+    loaded: Loaded,
     request: AttributionRequest,
     result: Attribution,
     input_name: str = "",
@@ -152,11 +160,10 @@ def _each_map(
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
-                yield Explanation(
+                yield _explanation(
+                    loaded,
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
-                    image=loaded.image,
-                    geometry=loaded.geometry,
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
@@ -165,7 +172,6 @@ def _each_map(
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
-                    array=loaded.array,
                     colour=_colour(result, m, l, t),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
@@ -185,6 +191,54 @@ def _colour(result: Attribution, m: int, l: int, t: int) -> Tensor | None:
     return None if colour is None else colour[0].float().cpu().clone()
 
 
+@contextmanager
+def _input_context(loaded: Loaded) -> Iterator[None]:
+    """Raise a `ModelError` with the shape of the input where the network does not accept a volume or a video."""
+    try:
+        yield
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if isinstance(loaded, LoadedInput) or not raised_by_network(error):
+            raise
+        shape = "×".join(map(str, loaded.inputs.shape))
+        raise ModelError(
+            f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}. Give the size that it requires: wrap(network, "
+            "volume=VolumePreprocessing(size=(depth, height, width)))."
+        ) from error
+
+
+def _explanation(loaded: Loaded, **values: Any) -> Explanation:
+    """Return the explanation of an image, a volume or a video."""
+    if isinstance(loaded, LoadedVolume):
+        return _volume_explanation(loaded, values)
+    if isinstance(loaded, LoadedVideo):
+        explanation = VideoExplanation(
+            **values, image=loaded.video.frames[0], geometry=loaded.geometry, video=loaded.video
+        )
+        return replace(explanation, image=loaded.video.frames[explanation.peak_frame])
+    return Explanation(**values, image=loaded.image, geometry=loaded.geometry, array=loaded.array)
+
+
+def _volume_explanation(loaded: LoadedVolume, values: dict[str, Any]) -> VolumeExplanation:
+    preprocessing, has_position = loaded.preprocessing, loaded.volume.affine is not None
+    orientation = preprocessing.orientation if preprocessing is not None and has_position else ""
+    middle = loaded.voxels[0, loaded.voxels.shape[1] // 2]
+    image = grey_image(middle, loaded.windows[0])
+    return VolumeExplanation(
+        **values,
+        image=image,
+        geometry=Geometry(image.size, image.size, (1.0, 1.0), (0.0, 0.0)),
+        volume=loaded.volume,
+        voxels=loaded.voxels,
+        orientation=orientation,
+        volume_geometry=loaded.geometry,
+        windows=loaded.windows,
+        preprocessing={} if preprocessing is None else preprocessing.record(),
+    )
+
+
 def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:
     """Return what the score of a target is: "score" for targets that are no class."""
     if not isinstance(target, ClassScore):
@@ -200,9 +254,12 @@ def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple
     with error_context(model, image):
         if isinstance(image, Mapping):
             inputs = load_inputs(model, image)
-            scores, activation = predict(inputs.model.of_image(inputs.model.image[0]), inputs.arguments)
+            with _input_context(inputs.first):
+                scores, activation = predict(inputs.model.of_image(inputs.model.image[0]), inputs.arguments)
         else:
-            scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
+            loaded = load_any(model, image)
+            with _input_context(loaded):
+                scores, activation = predict(model, loaded.inputs[None])
         return _check_finite(scores[0].cpu()), activation
 
 

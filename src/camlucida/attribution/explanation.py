@@ -279,6 +279,14 @@ class Explanation:
         write_image(lambda: self.panel(**style), path)
         return [path]
 
+    def still(self, reference: Explanation) -> Explanation:
+        """Return the explanation of one image: this one; of a volume or a video, one slice or frame of it.
+
+        Args:
+            reference: The explanation whose maximum decides which slice or frame it is.
+        """
+        return self
+
     @property
     def is_empty(self) -> bool:
         """Whether the map has no value that is displayed: it is zero, or negative where signs are not displayed."""

@@ -102,14 +102,15 @@ class ExplanationSet(Sequence[Explanation]):
             pages = [e.panel if isinstance(e, Explanation) else e.figure for e in of_images]
             return stack_pages([page(colormap=colormap, **style) for page in pages])
         axes = self._varying_axes()
+        items = self._stills().items
         column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
         row_axes = [axis for axis in axes if axis != column_axis]
         rows: dict[tuple[str, ...], dict[str, GridCell]] = {}
-        for e in self.items:
+        for e in items:
             row = tuple(getattr(e, axis) for axis in row_axes)
             saliency, palette = e._styled_map(colormap)
             rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(saliency, self._caption(e), palette)
-        first = self.items[0]
+        first = items[0]
         single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
         fixed = [getattr(first, axis) for axis in single]
         columns = self.axis(column_axis)
@@ -138,7 +139,7 @@ class ExplanationSet(Sequence[Explanation]):
         """
         if len(names := self.axis("input")) > 1:
             return stack_pages([self.select(input=name).colour_figure(density=density) for name in names])
-        coloured = ExplanationSet(tuple(e for e in self.items if e.colour is not None))
+        coloured = ExplanationSet(tuple(e for e in self._stills() if e.colour is not None))
         if not coloured.items:
             self.items[0].colour_image()  # raises the error with its advice
         first = coloured.items[0]
@@ -196,7 +197,8 @@ class ExplanationSet(Sequence[Explanation]):
         Args:
             **style: Further arguments of `render.panel.draw_panel`.
         """
-        deviation, first = self.disagreement(), self.items[0]
+        stills = self._of_one_image()._stills()
+        deviation, first = stills.disagreement(), stills.items[0]
         peak = float(np.nan_to_num(deviation, nan=0.0).max(initial=0.0))
         off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
         known = off_diagonal[~np.isnan(off_diagonal)]
@@ -231,6 +233,10 @@ class ExplanationSet(Sequence[Explanation]):
             return [written for slug, e in named_items for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
         write_image(lambda: self.figure(**style), path)
         return [path]
+
+    def _stills(self) -> ExplanationSet:
+        """Return the explanations of images; of volumes and videos, those of one slice or frame."""
+        return ExplanationSet(tuple(e.still(self.items[0]) for e in self.items)) if self.items else self
 
     def _varying_axes(self) -> list[str]:
         """Return the axes that vary; not the layer where every method has its own, as with fused layers."""

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from camlucida.engine import nested
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.named_inputs import NamedInputs, named_image
 from camlucida.errors import ImageError, MethodError, ModelError, nearest
 from camlucida.models.model import Model
@@ -48,8 +49,7 @@ def name_inputs(model: Model, network: nn.Module, inputs: Any) -> Any:
     if len(model.image) > 1:
         raise ModelError(
             f"{model.name} takes several images, {', '.join(model.image)}, and one was given: attribute and explain "
-            f"take a dict of all, and elsewhere model.of_image({model.image[0]!r}).hold({model.image[1]}=…) explains "
-            "one."
+            f"take a dict of all; elsewhere, model.of_image({model.image[0]!r}).hold({model.image[1]}=…) takes one."
         )
     if not model.image:
         if isinstance(inputs, Tensor):
@@ -101,9 +101,12 @@ def _check_complete(model: Model, network: nn.Module, image: str | None, given: 
 def check_image(name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the arguments unmodified. Raises `ImageError` unless the named one is a batch of images."""
     image = arguments[name]
-    if not isinstance(image, Tensor) or image.ndim != 4 or not image.is_floating_point():
+    if not isinstance(image, Tensor) or not is_image(image) or not image.is_floating_point():
         found = f"a tensor {tuple(image.shape)} of {image.dtype}" if isinstance(image, Tensor) else _kind(image)
-        raise ImageError(f"the image {name!r} must be a tensor (b, c, H, W) of floating-point numbers, not {found}.")
+        raise ImageError(
+            f"the image {name!r} must be a tensor (b, c, H, W), volumes (b, c, D, H, W) or frames (b, t, c, H, W), of "
+            f"floating-point numbers, not {found}."
+        )
     return arguments
 
 
@@ -111,7 +114,7 @@ def _with_the_only_image(network: nn.Module, inputs: Any) -> Any:
     """Return the arguments by name if exactly one of them can be an image; else `inputs`."""
     if not isinstance(inputs, tuple | dict):
         return inputs
-    candidates = [t for _, t in nested.tensors(inputs) if t.ndim == 4 and t.is_floating_point()]
+    candidates = [t for _, t in nested.tensors(inputs) if is_image(t) and t.is_floating_point()]
     arguments = _by_name(network, inputs)
     if len(candidates) != 1 or arguments is None:
         return inputs

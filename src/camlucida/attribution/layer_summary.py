@@ -18,6 +18,7 @@ from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
 from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.several_inputs import of_first_image
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
 from camlucida.engine.layers import require_layers
@@ -71,7 +72,7 @@ class LayerSummary:
     n_parameters: int
     n_trainable_parameters: int
     n_cumulative_parameters: int
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     geometry: GeometrySource | None
     correlation: float | None
     is_convolution: bool
@@ -198,7 +199,7 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         ModelError: The model cannot be loaded, or cannot run on such an input.
         LayerError: The layers of the model cannot be accessed.
     """
-    loaded = _of_first_image(load(model, pretrained=False) if isinstance(model, str) else as_model(model))
+    loaded = of_first_image(load(model, pretrained=False) if isinstance(model, str) else as_model(model))
     height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
     inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
@@ -230,15 +231,6 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         output=output,
         choice=choice,
     )
-
-
-def _of_first_image(model: Model) -> Model:
-    """Return a model of several images as one of the first, with the others held at zero."""
-    if len(model.image) < 2:
-        return model
-    first = model.of_image(model.image[0])
-    blanks = {name: first.preprocessings[name] for name in model.image[1:] if name not in model.held}
-    return first.hold(**{name: torch.zeros(1, len(how.mean), *how.size) for name, how in blanks.items()})
 
 
 def _output_of(model: Model, copy: NetworkCopy, inputs: Any) -> tuple[OutputReader | None, str]:
@@ -278,7 +270,7 @@ def _rows(
             n_parameters=call.n_parameters,
             n_trainable_parameters=sum(p.numel() for p in trainable),
             n_cumulative_parameters=n_cumulative,
-            grid=call.layout.grid if call.layout else None,
+            grid=call.layout.full_grid if call.layout else None,
             geometry=_geometry(profile, call),
             correlation=None if check is None or math.isnan(check.correlation) else check.correlation,
             is_convolution=isinstance(call.module, _CONVOLUTIONS),

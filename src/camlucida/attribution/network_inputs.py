@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camlucida.attribution.image_argument import name_inputs
 from camlucida.attribution.outputs import to_network
 from camlucida.engine import NetworkCopy, copy_of, nested
+from camlucida.engine.image_axes import is_image
 from camlucida.errors import ImageError, ModelError
 from camlucida.models.model import Model
 
@@ -114,7 +115,7 @@ def check_inputs(network: nn.Module, inputs: Any) -> None:
                 f"the tensor {_shape(tensor)} is sparse or quantised, {tensor.layout}, {tensor.dtype}: pass an "
                 "ordinary tensor of floating-point numbers, tensor.to_dense() or tensor.dequantize()."
             )
-    images = [tensor for tensor in tensors if tensor.ndim == 4]
+    images = [tensor for tensor in tensors if is_image(tensor)]
     if images and not any(image.is_floating_point() for image in images):
         raise ImageError(_wrong_type(images[0]))
     for image in images:

@@ -26,6 +26,7 @@ from camlucida.engine.final_activation import (
     final_activation,
     invert_activation,
 )
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.module_calls import first_image, profiled_output
 from camlucida.engine.named_inputs import call_network
 from camlucida.errors import TargetError
@@ -269,7 +270,7 @@ class _ReaderBuilder:
         selector, image = self.model.output, first_image(self.inputs)
 
         def noise(scale: float, _: nested.Path, tensor: Tensor) -> Tensor:
-            if tensor.ndim != 4 or not tensor.is_floating_point():
+            if not is_image(tensor) or not tensor.is_floating_point():
                 return tensor.clone()
             return torch.randn(tensor.shape, generator=generator).to(tensor) * scale
 

@@ -36,6 +36,11 @@ class LoadedInputs:
     others: Mapping[str, Any]
 
     @property
+    def first(self) -> LoadedInput:
+        """What was loaded of the first image that the model explains."""
+        return self.images[self.model.image[0]]
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of the network by name, with a batch axis of 1."""
         return {**{name: loaded.inputs[None] for name, loaded in self.images.items()}, **self.others}
@@ -101,6 +106,15 @@ def with_others(model: Model, image: Any, others: Mapping[str, Any]) -> dict[str
     if not names:
         raise ModelError(f"{model.name} takes {', '.join(model.image or known)}, all of which are given by name.")
     return {names[0]: image, **others}
+
+
+def of_first_image(model: Model) -> Model:
+    """Return a model of several images as one of the first, with the others held at zero."""
+    if len(model.image) < 2:
+        return model
+    first = model.of_image(model.image[0])
+    blanks = {name: first.preprocessings[name] for name in model.image[1:] if name not in model.held}
+    return first.hold(**{name: torch.zeros(1, len(how.mean), *how.size) for name, how in blanks.items()})
 
 
 def _only_image(model: Model, given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
+from camlucida.cli.explanation_files import as_set, write_colour, write_comparison, write_explanation
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.inputs import parse_options, read_inputs
 from camlucida.cli.method_choice import announced_method
@@ -129,10 +130,10 @@ def explain(
     others = read_inputs(inputs or [])
 
     def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
-        written = _write_explanation(result, output, stem, suffix, style, maps, panels)
+        written = write_explanation(result, output, stem, suffix, style, maps, panels)
         if colour:
-            written += _write_colour(result, output / f"{stem}-colour.png")
-        return [*written, *(_write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
+            written += write_colour(result, output / f"{stem}-colour.png")
+        return [*written, *(write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
     endings += ["-colour.png"] if colour else []
@@ -201,26 +202,6 @@ def _as_json(file: Path, result: Explanation | ExplanationSet) -> dict[str, Any]
     }
 
 
-def _write_explanation(
-    result: Explanation | ExplanationSet,
-    output: Path,
-    stem: str,
-    suffix: str,
-    style: dict[str, Any],
-    maps: bool,
-    panels: bool,
-) -> list[Path]:
-    from camlucida.attribution.explanation import Explanation
-
-    written = result.save(output / f"{stem}{suffix}", **style)
-    if panels and not isinstance(result, Explanation):
-        for slug, e in zip(result.slugs, result, strict=True):
-            written += e.save(output / stem / f"{slug}.png", **style)
-    if maps:
-        written += result.save(output / f"{stem}.npz")
-    return written
-
-
 def _print_explanation(
     console: Terminal, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
 ) -> None:
@@ -248,30 +229,8 @@ def _print_explanation(
     console.print_paths(written)
 
 
-def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: dict[str, Any]) -> list[Path]:
-    from camlucida._files import write_image
-
-    explanations = _as_set(result)
-    write_image(lambda: explanations.disagreement_panel(**style), path)
-    return [path]
-
-
-def _write_colour(result: Explanation | ExplanationSet, path: Path) -> list[Path]:
-    from camlucida._files import write_image
-    from camlucida.attribution.explanation import Explanation
-
-    write_image(result.colour_image if isinstance(result, Explanation) else result.colour_figure, path)
-    return [path]
-
-
-def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
-    from camlucida.attribution.explanation_set import ExplanationSet
-
-    return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
-
-
 def _print_agreement(console: Terminal, result: Explanation | ExplanationSet) -> None:
-    explanations = _as_set(result)
+    explanations = as_set(result)
     correlations = explanations.rank_correlation()
     console.print()
     table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)

@@ -8,6 +8,7 @@ shape (1, t, c), so the network runs on one image and on two: the axis whose siz
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,9 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import nested
-from camlucida.engine.named_inputs import held_values, named_image
+from camlucida.engine.image_axes import find_image
+from camlucida.engine.named_inputs import held_values
 from camlucida.engine.nested import Path
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
+from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,10 @@ class CallAxes:
 
 
 def n_images(inputs: Any) -> int:
-    """Return the number of images in the network's inputs: rows of the named or first image tensor, or first tensor."""
-    if (image := named_image(inputs)) is not None and image.ndim:
-        return int(image.shape[0])
-    with_batch = [tensor for _, tensor in nested.tensors(inputs) if tensor.ndim]
-    images = [tensor for tensor in with_batch if tensor.ndim == 4]
-    return int((images or with_batch)[0].shape[0])
+    """Return the number of images in the network's inputs: the rows of the images, or else of the first tensor."""
+    with suppress(LayerError):
+        return len(find_image(inputs)[1])
+    return next(len(tensor) for _, tensor in nested.tensors(inputs) if tensor.ndim)
 
 
 def select_image(inputs: Any, image: int, n: int = 1) -> Any:

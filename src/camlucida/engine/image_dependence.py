@@ -2,13 +2,13 @@
 
 A siamese network calls the same encoder once per image, and a network of two streams has layers that only one of the
 images reaches. A map of such a layer may be laid over no other image than the one that the call saw. So the network
-runs twice, with noise and with other noise in place of the explained image and all other inputs unchanged: a call whose
-output is the same in both runs does not depend on that image.
+runs on the explained image, on noise and on other noise in place of it, with all other inputs unchanged: a call whose
+output is the same in all runs does not depend on that image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,37 +34,40 @@ def independent_calls(copy: NetworkCopy, inputs: NamedInputs, read: Callable[[An
         read: Returns the main tensor of a call's output, or None.
 
     Returns:
-        The positions, in the order in which the calls finish. From the first call at which the two runs differ in
-        their order of calls, every call counts as dependent.
+        The positions, in the order in which the calls finish. From the first call at which the runs differ in their
+        order of calls, every call counts as dependent.
     """
     runs = []
-    for variant in with_noise(inputs):
+    for variant in variants_of_image(inputs):
         recorder = _Outputs(read)
         with torch.inference_mode(False), torch.no_grad():
             copy.run(recorder, variant)
         runs.append(recorder.outputs)
     positions: set[int] = set()
-    for position, ((module, first), (other, second)) in enumerate(zip(*runs, strict=False)):
-        if module is not other:
+    for position, calls in enumerate(zip(*runs, strict=False)):
+        modules, outputs = zip(*calls, strict=True)
+        if any(module is not modules[0] for module in modules):
             break
-        if first is not None and second is not None and not differ(first, second):
+        if all(output is not None for output in outputs) and not differ(outputs):
             positions.add(position)
     return positions
 
 
-def with_noise(inputs: NamedInputs) -> Iterator[NamedInputs]:
-    """Yield the inputs twice, with seeded noise and with other noise in place of the explained image."""
+def variants_of_image(inputs: NamedInputs) -> Iterator[NamedInputs]:
+    """Yield the inputs, and twice with different seeded noise in place of the explained image."""
     like, generator = inputs[inputs.image], torch.Generator().manual_seed(0)
+    yield with_images(inputs, like.clone())
     for _ in range(2):
         yield with_images(inputs, torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like))
 
 
-def differ(first: Tensor, second: Tensor) -> bool:
-    """Return whether two outputs differ by more than rounding."""
-    if first.shape != second.shape:
+def differ(outputs: Sequence[Tensor]) -> bool:
+    """Return whether outputs of the same call differ by more than rounding."""
+    if any(output.shape != outputs[0].shape for output in outputs):
         return True
-    largest = torch.maximum(first.abs().max(), second.abs().max())
-    return bool((first - second).abs().max() > MIN_RELATIVE_CHANGE * largest)
+    stacked = torch.stack(list(outputs))
+    change = stacked.amax(0) - stacked.amin(0)
+    return bool(change.max() > MIN_RELATIVE_CHANGE * stacked.abs().max())
 
 
 @dataclass

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import nested
 from camlucida.engine.class_maps import find_class_maps
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.layer_checks import Influence, ScoreReader
 from camlucida.engine.module_calls import (
     CallProfile,
@@ -158,12 +159,12 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
     scale = math.sqrt(MAX_GRAPH_BYTES / total)
 
     def resized(_: nested.Path, tensor: Tensor) -> Tensor:
-        if tensor.ndim != 4 or not tensor.is_floating_point():
+        if not is_image(tensor) or not tensor.is_floating_point():
             return tensor
         sides = [max(1, math.ceil(side * scale / SIDE_STEP_PX)) * SIDE_STEP_PX for side in tensor.shape[-2:]]
         if sides[0] >= tensor.shape[-2] or sides[1] >= tensor.shape[-1]:
             return tensor
-        return F.interpolate(tensor, (sides[0], sides[1]), mode="nearest")
+        return F.interpolate(tensor, (*tensor.shape[2:-2], sides[0], sides[1]), mode="nearest")
 
     with torch.inference_mode(False), torch.no_grad():
         image = nested.transform(first_image(inputs), resized)

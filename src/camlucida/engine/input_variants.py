@@ -14,6 +14,7 @@ from camlucida.engine.backward.relu_rules import ReluRule, ReluRuleName
 from camlucida.engine.batch_axes import select_image
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.fold_batchnorm import FoldedNetwork, folded, unfolded
+from camlucida.engine.image_axes import ImageAxes
 from camlucida.engine.named_inputs import NamedInputs, call_network, held_values, with_images
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.run_options import RunOptions
@@ -43,7 +44,7 @@ MAX_REPETITION_ERROR = 1e-2
 """Tolerated difference of the scores of repeated inputs, relative to the largest score: rounding in half precision."""
 
 Variants = Callable[[Tensor], Tensor]
-"""A function of indices (n,) that returns these variants of the inputs, (n, b, c, H, W)."""
+"""A function of indices (n,) that returns these variants of the inputs, (n, b, c, *grid)."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,14 @@ class InputVariants:
 
     Attributes:
         copy: The network copy to run.
-        inputs: The unmodified images, (b, c, H, W).
+        inputs: The unmodified images, as the network takes them: (b, c, H, W), (b, c, D, H, W) or frames.
         read: Extracts the class scores (rows, k) from the network's output.
         progress: Called as `progress(done, total)` after every chunk, if there are several. A method that requests one
             run after the other reports its own progress.
         run_options: How many inputs run at once, and the precision of runs without gradients.
         held: All inputs of a network that takes several, which are held as they are but for the image; None for a
             network that takes the images only.
+        axes: The axes of the images. Variants are (n, b, c, *grid), whatever these are.
     """
 
     copy: NetworkCopy
@@ -67,9 +69,19 @@ class InputVariants:
     progress: ProgressCallback = field(default=lambda done, total: None)
     run_options: RunOptions = field(default_factory=RunOptions)
     held: NamedInputs | None = None
+    axes: ImageAxes = field(default_factory=ImageAxes)
+
+    @property
+    def images(self) -> Tensor:
+        """Return the unmodified images as (b, c, *grid)."""
+        return self.axes.to_grid(self.inputs)
 
     def network(self, images: Tensor) -> Any:
-        """Return the network's output for images (n b, c, H, W), n variants of the b images one after the other."""
+        """Return the network's output for images, n variants of the b images one after the other.
+
+        Args:
+            images: Images (n b, ...), with the axes that the network takes, as `inputs`.
+        """
         inputs = images if self.held is None else with_images(self.held, images)
         return call_network(self.copy.module, inputs)
 
@@ -114,7 +126,7 @@ class InputVariants:
             rule: Name of another backward rule for ReLUs, "guided" or "deconvolution"; None for the ordinary gradient.
 
         Yields:
-            Indices of the variants (chunk,), their scores (chunk, b), and the gradients (chunk, b, c, H, W).
+            Indices of the variants (chunk,), their scores (chunk, b), and the gradients (chunk, b, c, *grid).
 
         Raises:
             MethodError: If `rule` is given and the network has no ReLU.
@@ -147,8 +159,8 @@ class InputVariants:
         return self._scores_of(unfolded(self.network, self.read), images)
 
     def _scores_of(self, forward: FoldedNetwork, images: Tensor) -> Tensor:
-        """Return the class scores (n, b, k) of inputs (n, b, c, H, W)."""
-        scores = forward(images.to(self.inputs.dtype).flatten(0, 1))
+        """Return the class scores (n, b, k) of inputs (n, b, c, *grid)."""
+        scores = forward(self.axes.from_grid(images.to(self.inputs.dtype)).flatten(0, 1))
         return scores.reshape(*images.shape[:2], -1)
 
     def _network_for(self, variants: Variants, n: int) -> FoldedNetwork:
@@ -166,10 +178,10 @@ class InputVariants:
                     f"{described(self.copy.module)}, "
                     "whose weights cannot be accessed. Use precision='exact'."
                 )
-            return unfolded(self.copy.module, self.read)
+            return unfolded(self.network, self.read)
         if n * len(self.inputs) < MIN_RUNS_TO_FOLD:
             return replace(unfolded(self.network, self.read), precision=precision)
-        first_and_last = variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype)
+        first_and_last = self.axes.from_grid(variants(torch.tensor([0, n - 1]))[:, 0].to(self.inputs.dtype))
         probes = torch.cat([self.inputs[:1], first_and_last])
         add_cost(2 * len(probes))
         return replace(folded(self.of_image(0).network, self.read, probes, precision), network=self.network)

@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import geometry, influence
+from camlucida.engine.image_axes import image_axes, image_size
 from camlucida.engine.layer_checks import Influence, ScoreReader
-from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
+from camlucida.engine.module_calls import CallProfile, ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
@@ -34,7 +35,7 @@ class Layer:
         call: Which call of the module this is, counted from 1.
         n_calls: How often the module is called in one forward pass.
         key: The part of the output, for an output that is a tuple or dict; None for the first spatial tensor.
-        grid: (h, w) of the layer's output; None if it has no spatial grid.
+        grid: (h, w) of the layer's output, (d, h, w) for volumes and frames; None if it has no spatial grid.
         is_verified: Whether the positions of the grid are known to lie in the image as in a grid: by the operations
             that made it, or measured. False where the layer's response to a moving patch is not local.
     """
@@ -44,7 +45,7 @@ class Layer:
     call: int
     n_calls: int
     key: str | None
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     is_verified: bool = True
 
     @property
@@ -73,10 +74,20 @@ def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = Non
     if last_call is None:
         raise LayerError(
             f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
-            f"for an input of {image_size(inputs)} pixels. Name a layer with layer=…, or use a larger image."
+            f"for an input of {image_size(copy, inputs)} pixels. {_advice(copy, inputs)}"
             f"{scripted_hint(copy)}{layer_hint(copy.module)}"
         )
     return to_layer(profile, last_call)
+
+
+def _advice(copy: NetworkCopy, inputs: Any) -> str:
+    if image_axes(copy, inputs).one_by_one:
+        return (
+            "It processes the frames of a video one after the other, and a layer that returns one frame per call has "
+            "no map of the video: process them as one batch, frames.flatten(0, 1), or choose a method that maps the "
+            "input, such as occlusion."
+        )
+    return "Name a layer with layer=…, or use a larger image."
 
 
 def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) -> list[Layer]:
@@ -150,7 +161,7 @@ def to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = N
         module_call.call,
         n_calls,
         key,
-        module_call.layout.grid if module_call.layout else None,
+        module_call.layout.full_grid if module_call.layout else None,
         (check := profile.checks.get(module_call.position)) is None or check.outcome == "verified",
     )
 

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
 from camlucida.engine.final_activation import ActivationRecorder
+from camlucida.engine.image_axes import MAX_CHANGE, ImageAxes, find_image, image_axes, image_size, is_image
 from camlucida.engine.image_dependence import independent_calls
 from camlucida.engine.layer_checks import Influence, LayoutCheck, ScoreReader
-from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_layout
-from camlucida.engine.named_inputs import NamedInputs, held_values, image_path
+from camlucida.engine.layout import Layout, infer_frames, infer_layout, infer_windows, span_layout
+from camlucida.engine.named_inputs import NamedInputs, held_values
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
@@ -42,9 +43,20 @@ GRID_MODULES = (
     nn.Upsample,
     nn.PixelShuffle,
     nn.PixelUnshuffle,
+    nn.Conv3d,
+    nn.ConvTranspose3d,
+    nn.MaxPool3d,
+    nn.AvgPool3d,
+    nn.LPPool3d,
+    nn.AdaptiveAvgPool3d,
+    nn.AdaptiveMaxPool3d,
+    nn.FractionalMaxPool3d,
 )
 """Modules whose output grid covers the image as their input grid does."""
 
+
+N_VALUES = 1024
+"""Number of values of a row that are compared when one frame of a video is replaced."""
 
 MAX_KEPT_OUTPUT_BYTES = 16 * 2**20
 """An output of at most this size is kept from the profile's run until the class scores are looked for in it."""
@@ -94,7 +106,8 @@ class CallProfile:
 
     Attributes:
         module_calls: The calls, in the order in which they finished. `geometry` replaces the layouts that it verified.
-        grids: The grids (h, w) that the network's layers returned, in the order of their calls, without duplicates.
+        grids: The grids (h, w) or (d, h, w) that the network's layers returned, in the order of their calls, without
+            duplicates.
         n_outputs: Width of the network's output, usually the number of classes.
         influences: What is known of the influence of calls on the class scores, by the reader of the scores and the
             position of the call; filled by `influence.find_influence` for the calls that it tested.
@@ -102,7 +115,7 @@ class CallProfile:
     """
 
     module_calls: list[ModuleCall]
-    grids: tuple[tuple[int, int], ...]
+    grids: tuple[tuple[int, ...], ...]
     n_outputs: int | None
     influences: dict[ScoreReader | None, dict[int, Influence]] = field(default_factory=dict, compare=False, repr=False)
     checks: dict[int, LayoutCheck] = field(default_factory=dict, compare=False, repr=False)
@@ -136,9 +149,10 @@ def profile_calls(copy: NetworkCopy, inputs: Any, *, refresh: bool = False) -> C
     Raises:
         LayerError: If the inputs hold no batch of images (b, c, h, w).
     """
+    find_image(inputs)
     key = _profile_key(inputs)
     if refresh or key not in copy.notes:
-        copy.notes[key], output = _record_calls(copy, first_image(inputs), image_size(inputs))
+        copy.notes[key], output = _record_calls(copy, first_image(inputs))
         if sum(t.nbytes for _, t in nested.tensors(output)) <= MAX_KEPT_OUTPUT_BYTES:
             copy.notes["profiled output"] = key, output
     profile: CallProfile = copy.notes[key]
@@ -194,7 +208,7 @@ def _noise_if_constant(image: Tensor) -> Tensor:
 
     On a constant image every unit may be inactive, so that no layer would appear to influence the scores.
     """
-    if image.ndim != 4 or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
+    if not is_image(image) or not image.is_floating_point() or bool((image != image[..., :1, :1]).any()):
         return image
     return torch.randn(image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32).to(image)
 
@@ -204,30 +218,17 @@ def noise_image(inputs: Any) -> Any:
     generator = torch.Generator().manual_seed(0)
 
     def noise(_: nested.Path, tensor: Tensor) -> Tensor:
-        if tensor.ndim != 4 or not tensor.is_floating_point():
+        if not is_image(tensor) or not tensor.is_floating_point():
             return tensor
         return torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor)
 
     return nested.transform(inputs, noise)
 
 
-def image_size(inputs: Any) -> tuple[int, int]:
-    """Return (height, width) of the images in the network's inputs.
-
-    Raises:
-        LayerError: If the inputs hold no batch of images (b, c, h, w).
-    """
-    path = image_path(inputs)
-    for at, tensor in nested.tensors(inputs):
-        if at == path:
-            return int(tensor.shape[-2]), int(tensor.shape[-1])
-    shapes = ", ".join(str(tuple(t.shape)) for _, t in nested.tensors(inputs)) or type(inputs).__name__
-    raise LayerError(f"the network's input must hold a batch of images (b, c, h, w), but it is {shapes}.")
-
-
-def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> tuple[CallProfile, Any]:
+def _record_calls(copy: NetworkCopy, inputs: Any) -> tuple[CallProfile, Any]:
     """Return the profile of the calls for one image, and the network's output."""
-    recorder = _CallRecorder(copy, image)
+    axes, image = image_axes(copy, inputs), image_size(copy, inputs)
+    recorder = _CallRecorder(copy, image[1:], n_frames=image[0]) if axes.frames else _CallRecorder(copy, image)
     output = _run_recording_activation(copy, recorder, inputs)
     if isinstance(inputs, NamedInputs) and inputs.other_tensors:
         for position in independent_calls(copy, inputs, main_tensor):
@@ -235,6 +236,8 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> tup
             recorder.module_calls[position] = replace(
                 module_call, layout=None, needs_check=False, depends_on_image=False
             )
+    if axes.frames:
+        verify_frames(copy, inputs, axes, recorder.module_calls)
     n_outputs = next((int(t.shape[-1]) for _, t in nested.tensors(output) if t.ndim == 2), None)
     return CallProfile(recorder.module_calls, tuple(dict.fromkeys(recorder.grids)), n_outputs), output
 
@@ -243,18 +246,21 @@ def _record_calls(copy: NetworkCopy, inputs: Any, image: tuple[int, int]) -> tup
 class _CallRecorder:
     """A call observer that records a `ModuleCall` per call.
 
+    With `n_frames` the rows of outputs are the frames of one video, and `image` is the size of a frame.
+
     `_convolved` holds the grids that convolutions and pooling layers computed from the network input, or from another
     of these grids: there the position of a cell follows from the operation.
     """
 
     copy: NetworkCopy
-    image: tuple[int, int]
+    image: tuple[int, ...]
+    n_frames: int = 0
     module_calls: list[ModuleCall] = field(default_factory=list)
     _returned: dict[int, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
     _calls: Counter[nn.Module] = field(default_factory=Counter)
-    grids: list[tuple[int, int]] = field(default_factory=list)
+    grids: list[tuple[int, ...]] = field(default_factory=list)
     _channels_last: bool = False
-    _convolved: set[tuple[int, int]] = field(init=False)
+    _convolved: set[tuple[int, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._convolved = {self.image}
@@ -271,7 +277,7 @@ class _CallRecorder:
                 or is_channels_last(module)
             )
         tensor = main_tensor(output)
-        if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor) and args[0].ndim == 4:
+        if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor):
             self._add_convolved(args[0], tensor)
         layout = self._layout(module, tensor)
         if layout and layout.kind in ("nchw", "nhwc"):
@@ -303,19 +309,28 @@ class _CallRecorder:
         if tensor is None:
             return None
         shape = tuple(tensor.shape)
-        layout = (
-            infer_layout(
-                shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self.grids
+        if self.n_frames:
+            layout = infer_frames(
+                shape,
+                n_frames=self.n_frames,
+                image=self.image,
+                channels_last=self._channels_last,
+                known_grids=self.grids,
             )
-            or self._window_layout(module, shape)
-            or span_layout(shape, self.grids)
-        )
+        else:
+            layout = (
+                infer_layout(
+                    shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self.grids
+                )
+                or (self._window_layout(module, shape) if len(self.image) == 2 else None)
+                or span_layout(shape, self.grids)
+            )
         return layout if layout and math.prod(layout.grid) > 1 else None
 
     def _add_convolved(self, before: Tensor, after: Tensor | None) -> None:
         """Note the grid of a convolution or pooling layer whose input has a known grid, too."""
-        if after is not None and after.ndim == 4 and tuple(before.shape[2:]) in self._convolved:
-            self._convolved.add((int(after.shape[2]), int(after.shape[3])))
+        if after is not None and after.ndim == before.ndim and tuple(before.shape[2:]) in self._convolved:
+            self._convolved.add(tuple(int(side) for side in after.shape[2:]))
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
         """Return the layout of windows, which is known only where an enclosing block has a `shift_size`."""
@@ -340,3 +355,63 @@ def main_tensor(output: Any, key: str | None = None) -> Tensor | None:
         return get_tensor(output, tensor_path(output, key))
     except LayerError:
         return None
+
+
+def verify_frames(copy: NetworkCopy, inputs: Any, axes: ImageAxes, module_calls: list[ModuleCall]) -> None:
+    """Remove the layouts of outputs whose rows are not the frames of the video, in their order.
+
+    The network runs on noise and, twice, on the same noise with one frame replaced: only the row of this frame may
+    change. A layer that mixes frames, or keeps them in another order, has no map of single frames.
+
+    Args:
+        copy: The network copy.
+        inputs: Network inputs of one video.
+        axes: The axes of the video.
+        module_calls: The calls of the profile, whose layouts are removed in place.
+    """
+    path, video = find_image(inputs)
+    generator = torch.Generator().manual_seed(0)
+    noise, other = (torch.randn(video.shape, generator=generator, dtype=torch.float32).to(video) for _ in range(2))
+    axis = 3 - axes.channels
+    n_frames = int(video.shape[axis])
+    calls = {module_call.position for module_call in module_calls if module_call.layout is not None}
+
+    def rows(images: Tensor) -> dict[int, Tensor]:
+        observer = _RowReader(calls)
+        with torch.inference_mode(False), torch.no_grad():
+            copy.run(observer, nested.transform(inputs, lambda at, t: images.clone() if at == path else t.clone()))
+        return observer.rows
+
+    before = rows(noise)
+    for frame in {0, n_frames - 1}:
+        images = noise.clone()
+        images.narrow(axis, frame, 1).copy_(other.narrow(axis, frame, 1))
+        after = rows(images)
+        for position in calls:
+            first, second = before.get(position), after.get(position)
+            is_frame = torch.arange(n_frames) == frame
+            if first is None or second is None or first.shape != second.shape or len(first) != n_frames:
+                matches = False
+            else:
+                change = (first - second).abs().amax(1)
+                matches = bool(change[is_frame] > 0) and bool((change[~is_frame] <= MAX_CHANGE * change.max()).all())
+            if not matches:
+                module_calls[position] = replace(module_calls[position], layout=None, needs_check=False)
+
+
+@dataclass
+class _RowReader:
+    """A call observer that keeps evenly spaced values of every row of the outputs at some positions."""
+
+    positions: set[int]
+    rows: dict[int, Tensor] = field(default_factory=dict)
+    _position: int = 0
+
+    def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        tensor = main_tensor(output) if self._position in self.positions else None
+        if tensor is not None:
+            values = tensor.detach().flatten(1)
+            self.rows[self._position] = values[:, :: values.shape[1] // N_VALUES + 1].double().cpu()
+        self._position += 1
+        return output

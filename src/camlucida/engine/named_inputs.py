@@ -14,7 +14,7 @@ class NamedInputs(dict[str, Any]):
     """Keyword arguments of a network, one of which is the image that is explained; the others are held as they are.
 
     Args:
-        arguments: The arguments by name. The image is a tensor (b, c, H, W).
+        arguments: The arguments by name. The image is a tensor (b, c, H, W), (b, c, D, H, W) or frames.
         image: The name of the image.
 
     Attributes:
@@ -31,13 +31,6 @@ class NamedInputs(dict[str, Any]):
     def other_tensors(self) -> list[Tensor]:
         """Return the tensors of all arguments but the image."""
         return [tensor for path, tensor in nested.tensors(self) if path != (self.image,)]
-
-
-def image_path(inputs: Any) -> nested.Path | None:
-    """Return the path of the image in the inputs: the named one, else the first tensor with four axes, or None."""
-    if isinstance(inputs, NamedInputs):
-        return (inputs.image,)
-    return next((path for path, tensor in nested.tensors(inputs) if tensor.ndim == 4), None)
 
 
 def named_image(inputs: Any) -> Tensor | None:
@@ -60,9 +53,9 @@ def with_images(inputs: Any, images: Tensor) -> Any:
     """Return the inputs with other images, and the other tensors repeated for them.
 
     Args:
-        inputs: A tensor (b, c, H, W), or named inputs. A tensor whose first axis has another size than b is kept as it
+        inputs: A tensor of b images, or named inputs. A tensor whose first axis has another size than b is kept as it
             is, since it does not belong to single images.
-        images: Images (n b, c, H, W), n variants of the b images, one variant after the other.
+        images: Images (n b, ...) as the network takes them, n variants of the b images, one variant after the other.
 
     Returns:
         Inputs of the same structure, whose tensors the network may modify.

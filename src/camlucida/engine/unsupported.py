@@ -9,6 +9,7 @@ from torch import Tensor
 
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.named_inputs import call_network
 from camlucida.engine.network_copy import NetworkCopy
 
@@ -71,7 +72,7 @@ def fixed_batch_message(copy: NetworkCopy, inputs: Any) -> str:
 
 
 def _batch_sizes(inputs: Any) -> set[int]:
-    return {len(tensor) for _, tensor in nested.tensors(inputs) if tensor.ndim == 4}
+    return {len(tensor) for _, tensor in nested.tensors(inputs) if is_image(tensor)}
 
 
 def _runs(copy: NetworkCopy, inputs: Any) -> bool:

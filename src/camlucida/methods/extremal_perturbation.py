@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 
 from camlucida.methods.common.area_masks import area_gradient, parameter_grid, smooth_mask
-from camlucida.methods.common.infill import Infill, infill_image
+from camlucida.methods.common.infill import Infill, infill_image, require_images
 from camlucida.methods.common.optimization import MaskOptimizer, score_and_gradient
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
@@ -42,6 +42,7 @@ def extremal_perturbation(
     rate             learning rate of Adam
     returns          (b, H, W)           visibility of each pixel, in [0, 1]
     """
+    require_images(inputs, "extremal_perturbation", "occlusion or rise")
     size, hidden = (inputs.shape[-2], inputs.shape[-1]), infill_image(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for i, area in enumerate(areas):

@@ -25,6 +25,7 @@ from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.sources import SpecificationLoader
+from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
 from camlucida.options import shown
@@ -158,6 +159,7 @@ def wrap(
     task: Task | None = None,
     probabilities: bool | None = None,
     name: str = "",
+    volume: VolumePreprocessing | None = None,
     **numbers: Any,
 ) -> Model:
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
@@ -181,11 +183,13 @@ def wrap(
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
+        volume: How volumes become the network input, for networks of volumes (b, c, D, H, W): a `VolumePreprocessing`.
+            The parameters of images are then not used.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
     if is_keras_model(network):
-        return wrap_keras(
+        wrapped_keras = wrap_keras(
             network,
             preprocess=preprocess,
             numbers=numbers,
@@ -196,13 +200,26 @@ def wrap(
             probabilities=probabilities,
             name=name,
         )
+        return replace(wrapped_keras, volume=volume)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
-    return Model(wrapped, preprocessing_, names, default, output, name, task, probabilities, images, several)
+    return Model(
+        wrapped,
+        preprocessing_,
+        names,
+        default,
+        output,
+        name,
+        task,
+        probabilities,
+        image=images,
+        preprocessings=several,
+        volume=volume,
+    )
 
 
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:

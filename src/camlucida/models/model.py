@@ -8,13 +8,16 @@ from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
+from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
 from camlucida.models.image_names import image_names
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.models.weights_digest import weights_digest
 from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
+from camlucida.options import shown
 from camlucida.tasks import check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
@@ -44,6 +47,8 @@ class Model:
         preprocessings: The preprocessing of each image by its name, where they differ.
         held: Further inputs by name, which are passed to the network unmodified with every image. `explain` and `trust`
             set them for a dict of inputs.
+        volume: Converts volumes to the network input (`VolumePreprocessing`), for networks of volumes; None for
+            networks of images. `preprocessing` is then not used.
     """
 
     network: nn.Module
@@ -55,8 +60,9 @@ class Model:
     task: Task | None = None
     probabilities: bool | None = None
     image: tuple[str, ...] = ()
-    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict)
-    held: Mapping[str, Any] = field(default_factory=dict)
+    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
+    held: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    volume: VolumePreprocessing | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", as_network(self.network))
@@ -65,6 +71,9 @@ class Model:
         object.__setattr__(self, "image", image_names(network, None if self.image == () else self.image))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
+        volume: Any = self.volume
+        if volume is not None and not isinstance(volume, VolumePreprocessing):
+            raise ModelError(f"volume must be a VolumePreprocessing, not {shown(volume)}.")
 
     def of_image(self, name: str) -> Model:
         """Return the model with one of its images as the explained one, and that image's preprocessing."""

@@ -98,7 +98,7 @@ def draw_panel(
     else:
         captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
     y = _images(sheet, y + 20, (photo, middle, overlaid), captions, strip)
-    y = _draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
+    y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
@@ -120,7 +120,7 @@ def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], captions: Seq
     return end
 
 
-def _draw_lower_half(
+def draw_lower_half(
     sheet: Sheet,
     y: float,
     bars: Sequence[Bar],

@@ -134,10 +134,17 @@ def _model(served: Served) -> ModelChoice:
     return ModelChoice(
         name=served.name,
         labels=list(served.model.labels),
-        layers=[LayerChoice(name=layer.name, label=layer.label, grid=layer.grid) for layer in served.layers],
+        layers=[
+            LayerChoice(name=layer.name, label=layer.label, grid=_image_grid(layer.grid)) for layer in served.layers
+        ],
         input=(width, height),
     )
 
 
 def _data(page: Page) -> DataChoice:
     return DataChoice(name=page.data.name, count=len(page.data), classes=list(page.data.classes))
+
+
+def _image_grid(grid: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return the grid of a layer of images; None for other grids, since the page displays images only."""
+    return (grid[0], grid[1]) if grid is not None and len(grid) == 2 else None

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from camlucida.engine.batch_axes import n_images
-from camlucida.engine.image_dependence import differ, with_noise
-from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.image_axes import image_size
+from camlucida.engine.image_dependence import differ, variants_of_image
+from camlucida.engine.module_calls import profile_calls
 from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
@@ -183,7 +184,7 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
         )
     return AttentionTrace(
-        Attention(blocks, token_weights.to(weights[-1]), prefix, grid, image_size(inputs), pooling),
+        Attention(blocks, token_weights.to(weights[-1]), prefix, grid, image_size(copy, inputs), pooling),
         output,
         recorded,
     )
@@ -204,13 +205,13 @@ def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[T
         return attention_weights
     runs = []
     with torch.inference_mode(False), torch.no_grad():
-        for variant in with_noise(inputs):
+        for variant in variants_of_image(inputs):
             with AttentionWeights() as mode:
                 call_network(copy.module, variant)
             runs.append([weights.detach() for weights in mode.attention_weights])
-    if len(runs[0]) != len(runs[1]) or len(runs[0]) != len(attention_weights):
+    if any(len(run) != len(attention_weights) for run in runs):
         raise _unsupported_error(copy, "the number of its attentions depends on the image")
-    return [kept for kept, first, second in zip(attention_weights, *runs, strict=True) if differ(first, second)]
+    return [kept for kept, *weights in zip(attention_weights, *runs, strict=True) if differ(weights)]
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
@@ -238,8 +239,8 @@ def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
     )
 
 
-def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, int], int]:
-    """Return the grid (h, w) of patches, and the number of tokens before them."""
+def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, ...], int]:
+    """Return the grid of patches, and the number of tokens before them."""
     for module_call in reversed(profile_calls(copy, inputs).module_calls):
         layout = module_call.layout
         if (

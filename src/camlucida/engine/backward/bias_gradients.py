@@ -81,7 +81,7 @@ def bias_gradients(
 def _single_image(images: InputVariants, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     with torch.inference_mode(False), torch.enable_grad():
         image = images.inputs.detach().clone().requires_grad_()
-        with BiasGradientMode((int(image.shape[-2]), int(image.shape[-1]))) as biases:
+        with BiasGradientMode(tuple(int(side) for side in image.shape[2:])) as biases:
             value = score(images.read(images.network(image.clone()))).sum()
         (gradient,) = torch.autograd.grad(value, image)
     add_cost(len(image) * FORWARDS_WITH_GRADIENT)
@@ -109,14 +109,14 @@ class BiasGradientMode(FunctionMode):
     """Determines the bias of every call; after the backward pass, `gradients` returns their contributions.
 
     Args:
-        image_size: (height, width) of the network's input.
+        image_size: (height, width) of the network's input, or (depth, height, width).
     """
 
-    def __init__(self, image_size: tuple[int, int]) -> None:
+    def __init__(self, image_size: tuple[int, ...]) -> None:
         super().__init__()
         self.image_size = image_size
         self.bias_terms: list[_BiasTerm] = []
-        self.grids: list[tuple[int, int]] = []
+        self.grids: list[tuple[int, ...]] = []
 
     def gradients(self) -> list[tuple[str, Tensor]]:
         """Return the bias gradients, each with the name and layout of its call.
@@ -144,8 +144,8 @@ class BiasGradientMode(FunctionMode):
         else:
             y = func(*args, **kwargs)
             bias = bias_rule(func, args, kwargs, y.detach())
-        if func in _GRIDS and y.ndim == 4:
-            self.grids.append((int(y.shape[2]), int(y.shape[3])))
+        if func in _GRIDS and y.ndim == len(self.image_size) + 2:
+            self.grids.append(tuple(int(side) for side in y.shape[2:]))
         if bias is not None:
             self._register(func, y, bias)
         return y
@@ -170,7 +170,8 @@ class BiasGradientMode(FunctionMode):
     def _layout(self, func: Function, y: Tensor) -> Layout | None:
         """Return the layout of the call's bias; attention, sums and concatenations have none."""
         if func in _GRIDS | _NORMS:
-            layout = Layout("nchw", (int(y.shape[2]), int(y.shape[3]))) if y.ndim == 4 else None
+            is_grid = y.ndim == len(self.image_size) + 2
+            layout = Layout("nchw", tuple(int(side) for side in y.shape[2:])) if is_grid else None
         elif func not in _WITH_LAYOUT:
             return None
         else:
@@ -181,7 +182,7 @@ class BiasGradientMode(FunctionMode):
                 channels_last=func in _CHANNELS_LAST,
                 known_grids=self.grids,
             )
-        return layout if layout and layout.grid != (1, 1) else None
+        return layout if layout and set(layout.grid) != {1} else None
 
 
 BiasRule = Callable[[Function, tuple[Any, ...], dict[str, Any], Tensor], Tensor | None]

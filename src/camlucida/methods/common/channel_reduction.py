@@ -10,10 +10,10 @@ from torch import Tensor
 from camlucida.options import OneOf
 
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "max": lambda saliency: saliency.abs().amax(-3),
-    "norm": lambda saliency: saliency.square().sum(-3).sqrt(),
-    "sum": lambda saliency: saliency.sum(-3),
-    "sum_abs": lambda saliency: saliency.abs().sum(-3),
+    "max": lambda saliency: saliency.abs().amax(1),
+    "norm": lambda saliency: saliency.square().sum(1).sqrt(),
+    "sum": lambda saliency: saliency.sum(1),
+    "sum_abs": lambda saliency: saliency.abs().sum(1),
 }
 """The largest absolute value (Simonyan), the Euclidean norm, the signed sum, the sum of absolute values."""
 
@@ -26,5 +26,5 @@ KEEP = "keep"
 
 
 def reduce_channels(channels: Tensor, reduce: str) -> Tensor:
-    """Reduce channels `(..., c, H, W)` to `(..., H, W)`; with `KEEP`, return them unmodified."""
+    """Reduce channels `(b, c, *grid)` to `(b, *grid)`; with `KEEP`, return them unmodified."""
     return channels if reduce == KEEP else REDUCTIONS[reduce](channels)
