@@ -138,7 +138,7 @@ def test_numbers_of_the_processor_are_kept_exactly() -> None:
     [
         (lambda: hf.ViTImageProcessor(do_resize=False), "gives inputs of varying size"),
         (lambda: hf.DetrImageProcessor(size={"shortest_edge": 40, "longest_edge": 60}), "gives inputs of varying size"),
-        (lambda: hf.Siglip2ImageProcessor(), r"not make one input .* of an image, but \(4, 256, 768\)"),
+        (lambda: hf.Siglip2ImageProcessor(), r"not make one input .* of an image, but \(1, 256, 768\)"),
         (
             lambda: hf.ViTImageProcessor(
                 size={"height": 32, "width": 32}, do_pad=True, pad_size={"height": 40, "width": 40}
@@ -146,12 +146,25 @@ def test_numbers_of_the_processor_are_kept_exactly() -> None:
             "in a way that was not reproduced: the closest attempt differs by up to",
         ),
         (lambda: hf.ImageGPTImageProcessor(), "cannot process an RGB image"),
+        (
+            lambda: hf.ViTImageProcessor(size={"height": 8000, "width": 32}),
+            "a side of 8,000 pixels .* exceeds the limit",
+        ),
     ],
 )
 def test_other_processors_are_refused(processor: Callable[[], Any], message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         measure_preprocessing(processor(), "hf:x")
     assert "wrap(network, size=…, mean=…, std=…" in str(caught.value)
+
+
+def test_code_of_a_processor_is_refused_and_not_run(vit: Path) -> None:
+    (vit / "own.py").write_text("import pathlib\npathlib.Path('RAN').touch()\n")
+    auto_map = {"AutoImageProcessor": "own.Own"}
+    edit(vit / "preprocessor_config.json", image_processor_type="Own", auto_map=auto_map)
+    with pytest.raises(ModelError, match="the code of its image processor lies in its repository"):
+        cl.load("hf:vit")
+    assert not Path("RAN").exists()
 
 
 def test_without_a_processor_the_default_is_announced(here: Path) -> None:
@@ -330,7 +343,10 @@ def test_code_of_a_repository_is_refused_and_not_run(here: Path, vit: Path) -> N
         ({"architectures": ["DetrForObjectDetection"]}, "DetrForObjectDetection, an object detector. hf: loads"),
         ({"architectures": ["SegformerForSemanticSegmentation"]}, "a segmentation network"),
         ({"architectures": ["BertModel"]}, "is a BertModel. hf: loads image classifiers"),
-        ({"hidden_size": 48}, "cannot be loaded|of the weights"),
+        (
+            {"hidden_size": 48},
+            r"model\.safetensors does not fit config\.json: [0-9]+ weights of ViTFor.* have another shape",
+        ),
         ({"hidden_size": "many"}, "cannot read its config.json"),
     ],
 )
