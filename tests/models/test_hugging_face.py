@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.attribution.output_reader import output_activation, predict
@@ -17,6 +19,7 @@ from camlucida.errors import CheckpointWarning, ModelError, TargetError
 from camlucida.models import hugging_face_folder
 from camlucida.models.hugging_face_preprocessing import measure_preprocessing, structured_image
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.reversed_channels import reverse_input_channels
 
 hf: Any = pytest.importorskip("transformers")
 
@@ -489,3 +492,29 @@ def test_verbosity_is_restored(vit: Path) -> None:
     cl.load("hf:vit")
     assert logging.get_verbosity() == logging.INFO
     assert logging.is_progress_bar_enabled()
+
+
+class ReversingProcessor:
+    """Resizes to 32 × 32, normalises, and reverses the channels, all of which differ."""
+
+    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6])
+
+    def __call__(self, images: list[Image.Image], return_tensors: str) -> dict[str, Tensor]:
+        resized = images[0].resize((32, 32), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(resized)).flip(2) / 255
+        return {"pixel_values": ((pixels - self.mean) / self.std).permute(2, 0, 1)[None]}
+
+
+def test_normalisation_of_reversed_channels_is_that_of_rgb() -> None:
+    measured = measure_preprocessing(ReversingProcessor(), "hf:x")
+    assert measured.reversed_channels
+    assert measured.preprocessing.mean == pytest.approx((0.3, 0.2, 0.1), abs=1e-6)
+    assert measured.preprocessing.std == pytest.approx((0.6, 0.5, 0.4), abs=1e-6)
+
+
+def test_reversal_needs_a_convolution_that_sees_the_channels() -> None:
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(48, 3), nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 3, 1), nn.Flatten()
+    )
+    with pytest.raises(ModelError, match=r"trained on BGR images, .* network\(images\.flip\(1\)\)"):
+        reverse_input_channels(network.eval(), (4, 4), "hf:x")
