@@ -282,6 +282,14 @@ def test_map_of_an_embedding_equals_autograd_by_hand(here: Path, name: str) -> N
         cl.attribute(model, inputs, target=0)
 
 
+def test_the_part_that_is_an_embedding_is_named(here: Path) -> None:
+    """DINOv2's `pooler_output` is a view of the first of its tokens, which come before it in the output."""
+    network = hf.Dinov2Model(hf.Dinov2Config(**VIT))
+    save(here / "dino", network, hf.ViTImageProcessor(size={"height": 32, "width": 32}))
+    choice = "\n".join(cl.layers(cl.load("hf:dino")).choice)
+    assert "the part 'pooler_output' of the network's output, of shape (1, 32)" in choice
+
+
 def test_a_missing_head_is_refused(here: Path) -> None:
     vit_folder(here / "vit")
     save(here / "encoder", hf.ViTModel(vit_config(), add_pooling_layer=False))
