@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.attribution.output_reader import output_activation, predict
@@ -17,6 +19,7 @@ from camlucida.errors import CheckpointWarning, ModelError, TargetError
 from camlucida.models import hugging_face_folder
 from camlucida.models.hugging_face_preprocessing import measure_preprocessing, structured_image
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.reversed_channels import reverse_input_channels
 
 hf: Any = pytest.importorskip("transformers")
 
@@ -138,7 +141,7 @@ def test_numbers_of_the_processor_are_kept_exactly() -> None:
     [
         (lambda: hf.ViTImageProcessor(do_resize=False), "gives inputs of varying size"),
         (lambda: hf.DetrImageProcessor(size={"shortest_edge": 40, "longest_edge": 60}), "gives inputs of varying size"),
-        (lambda: hf.Siglip2ImageProcessor(), r"not make one input .* of an image, but \(4, 256, 768\)"),
+        (lambda: hf.Siglip2ImageProcessor(), r"not make one input .* of an image, but \(1, 256, 768\)"),
         (
             lambda: hf.ViTImageProcessor(
                 size={"height": 32, "width": 32}, do_pad=True, pad_size={"height": 40, "width": 40}
@@ -146,12 +149,25 @@ def test_numbers_of_the_processor_are_kept_exactly() -> None:
             "in a way that was not reproduced: the closest attempt differs by up to",
         ),
         (lambda: hf.ImageGPTImageProcessor(), "cannot process an RGB image"),
+        (
+            lambda: hf.ViTImageProcessor(size={"height": 8000, "width": 32}),
+            "a side of 8,000 pixels .* exceeds the limit",
+        ),
     ],
 )
 def test_other_processors_are_refused(processor: Callable[[], Any], message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
         measure_preprocessing(processor(), "hf:x")
     assert "wrap(network, size=…, mean=…, std=…" in str(caught.value)
+
+
+def test_code_of_a_processor_is_refused_and_not_run(vit: Path) -> None:
+    (vit / "own.py").write_text("import pathlib\npathlib.Path('RAN').touch()\n")
+    auto_map = {"AutoImageProcessor": "own.Own"}
+    edit(vit / "preprocessor_config.json", image_processor_type="Own", auto_map=auto_map)
+    with pytest.raises(ModelError, match="the code of its image processor lies in its repository"):
+        cl.load("hf:vit")
+    assert not Path("RAN").exists()
 
 
 def test_without_a_processor_the_default_is_announced(here: Path) -> None:
@@ -266,6 +282,14 @@ def test_map_of_an_embedding_equals_autograd_by_hand(here: Path, name: str) -> N
         cl.attribute(model, inputs, target=0)
 
 
+def test_the_part_that_is_an_embedding_is_named(here: Path) -> None:
+    """DINOv2's `pooler_output` is a view of the first of its tokens, which come before it in the output."""
+    network = hf.Dinov2Model(hf.Dinov2Config(**VIT))
+    save(here / "dino", network, hf.ViTImageProcessor(size={"height": 32, "width": 32}))
+    choice = "\n".join(cl.layers(cl.load("hf:dino")).choice)
+    assert "the part 'pooler_output' of the network's output, of shape (1, 32)" in choice
+
+
 def test_a_missing_head_is_refused(here: Path) -> None:
     vit_folder(here / "vit")
     save(here / "encoder", hf.ViTModel(vit_config(), add_pooling_layer=False))
@@ -330,7 +354,10 @@ def test_code_of_a_repository_is_refused_and_not_run(here: Path, vit: Path) -> N
         ({"architectures": ["DetrForObjectDetection"]}, "DetrForObjectDetection, an object detector. hf: loads"),
         ({"architectures": ["SegformerForSemanticSegmentation"]}, "a segmentation network"),
         ({"architectures": ["BertModel"]}, "is a BertModel. hf: loads image classifiers"),
-        ({"hidden_size": 48}, "cannot be loaded|of the weights"),
+        (
+            {"hidden_size": 48},
+            r"model\.safetensors does not fit config\.json: [0-9]+ weights of ViTFor.* have another shape",
+        ),
         ({"hidden_size": "many"}, "cannot read its config.json"),
     ],
 )
@@ -473,3 +500,29 @@ def test_verbosity_is_restored(vit: Path) -> None:
     cl.load("hf:vit")
     assert logging.get_verbosity() == logging.INFO
     assert logging.is_progress_bar_enabled()
+
+
+class ReversingProcessor:
+    """Resizes to 32 × 32, normalises, and reverses the channels, all of which differ."""
+
+    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6])
+
+    def __call__(self, images: list[Image.Image], return_tensors: str) -> dict[str, Tensor]:
+        resized = images[0].resize((32, 32), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(resized)).flip(2) / 255
+        return {"pixel_values": ((pixels - self.mean) / self.std).permute(2, 0, 1)[None]}
+
+
+def test_normalisation_of_reversed_channels_is_that_of_rgb() -> None:
+    measured = measure_preprocessing(ReversingProcessor(), "hf:x")
+    assert measured.reversed_channels
+    assert measured.preprocessing.mean == pytest.approx((0.3, 0.2, 0.1), abs=1e-6)
+    assert measured.preprocessing.std == pytest.approx((0.6, 0.5, 0.4), abs=1e-6)
+
+
+def test_reversal_needs_a_convolution_that_sees_the_channels() -> None:
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(48, 3), nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 3, 1), nn.Flatten()
+    )
+    with pytest.raises(ModelError, match=r"trained on BGR images, .* network\(images\.flip\(1\)\)"):
+        reverse_input_channels(network.eval(), (4, 4), "hf:x")

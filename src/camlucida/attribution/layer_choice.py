@@ -81,7 +81,12 @@ def _class_scores(copy: NetworkCopy, inputs: Any, read: OutputReader | None) -> 
     with torch.inference_mode(False), torch.no_grad():
         output = call_network(copy.module, inputs)
         scores = read(output)
-    parts = [path for path, tensor in nested.tensors(output) if tensor.data_ptr() == scores.data_ptr()]
+    # A class token shares its first element with the tokens that it is a view of.
+    parts = [
+        path
+        for path, tensor in nested.tensors(output)
+        if (tensor.data_ptr(), tensor.numel()) == (scores.data_ptr(), scores.numel())
+    ]
     name = ".".join(map(str, parts[0])) if parts else ""
     where = f"the part {name!r} of the network's output" if name else "the network's output"
     return (f"Class scores: {where}, of shape {tuple(scores.shape)} for one image.",)

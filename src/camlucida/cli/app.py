@@ -66,9 +66,9 @@ def app(
     Parameters
     ----------
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; can be
-        repeated to compare models. Required, except for data that come with a model: a training run, and toybox with
-        the built-in networks.
+        A name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or python:module:function;
+        can be repeated to compare models. Required, except for data that come with a model: a training run, and toybox
+        with the built-in networks.
     data
         The sample images: a data set, as for `camlucida evaluate`: a folder, toybox, the folder of a training run, …
     limit

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or "
+    "The model: a name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or "
     "python:module:function; see `camlucida models`."
 )
 

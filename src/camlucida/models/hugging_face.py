@@ -19,9 +19,8 @@ from torch import nn
 from camlucida._optional import need
 from camlucida.errors import CheckpointWarning, ModelError
 from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, weights_file
-from camlucida.models.hugging_face_preprocessing import measure_preprocessing
+from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
 from camlucida.models.model import Model
-from camlucida.models.preprocessing import check_recorded_size
 from camlucida.models.quoting import printable, quoted
 from camlucida.models.reversed_channels import reverse_input_channels
 
@@ -52,11 +51,10 @@ def load(spec: str, pretrained: bool = True) -> Model:
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
         measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
-        preprocessing = check_recorded_size(measured.preprocessing)
         if measured.reversed_channels:
-            reverse_input_channels(network, preprocessing.size, name)
+            reverse_input_channels(network, measured.preprocessing.size, name)
     labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
-    return Model(network, preprocessing, labels)
+    return Model(network, measured.preprocessing, labels)
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -165,15 +163,19 @@ def _with_weights(network_class: Any, config: Any, folder: Path, name: str) -> n
         # A pooler that was never trained; without it, the network returns its tokens only.
         network, report = _from_pretrained(network_class, config, folder, name, add_pooling_layer=False)
         missing = sorted(report["missing_keys"])
-    wrong = missing + [str(key) for key in report.get("mismatched_keys", ())] + list(report.get("error_msgs", ()))
-    if not wrong:
+    if unfit := sorted(str(key[0] if isinstance(key, tuple) else key) for key in report.get("mismatched_keys", ())):
+        raise ModelError(
+            f"{name}: {weights_file(folder)} does not fit {CONFIG}: {len(unfit)} weights of {network_class.__name__} "
+            f"have another shape, such as {printable(unfit[0])}. Pass a folder whose files belong together."
+        )
+    if errors := list(report.get("error_msgs", ())):
+        raise ModelError(f"{name} cannot be loaded: {' '.join(printable(errors[0], 400).split())}")
+    if not missing:
         return network
-    head = (
-        "" if len(missing) > 6 else " They are its head: the folder holds an encoder that was not trained for classes."
-    )
+    head = " They are its head: the folder contains an encoder that was not trained for classes."
     raise ModelError(
-        f"{name}: {len(wrong)} of the weights of {network_class.__name__} are not in {weights_file(folder)}, such as "
-        f"{printable(wrong[0])}, and would be random.{head if _is_head(missing) else ''} "
+        f"{name}: {len(missing)} of the weights of {network_class.__name__} are not in {weights_file(folder)}, such as "
+        f"{printable(missing[0])}, and would be random.{head if _is_head(missing) else ''} "
         "Pass the folder of the trained network, or use pretrained=False for random weights."
     )
 
@@ -193,6 +195,7 @@ def _from_pretrained(
             use_safetensors=weights_file(folder) not in PICKLES,
             weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported, and refused in a sentence
             **options,
         )
     except Exception as error:  # damaged files, pickled code, shapes that do not fit
@@ -213,6 +216,11 @@ def _processor(transformers: Any, config: Any, folder: Path, name: str) -> Any:
         )
     except Exception as error:  # of any type for a missing, unknown or damaged file
         if any((folder / file).is_file() for file in ("preprocessor_config.json", "processor_config.json")):
+            if "trust_remote_code" in str(error):
+                raise ModelError(
+                    f"{name}: the code of its image processor lies in its repository. Camlucida never runs code of a "
+                    f"repository. {WRAP_ADVICE}"
+                ) from None
             raise ModelError(f"{name}: its image processor cannot be loaded: {_one_line(error)}") from None
     processor = _default_processor(transformers, config)
     if processor is None:

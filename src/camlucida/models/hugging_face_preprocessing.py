@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.errors import ModelError
-from camlucida.models.preprocessing import Interpolation, Preprocessing
+from camlucida.models.preprocessing import MAX_RECORDED_SIDE, Interpolation, Preprocessing
 
 TOLERANCE_LEVELS = 3.0
 """Largest difference in grey levels (of 255) between a processor and a candidate: both round to 8 bits, and sum the
@@ -57,9 +57,10 @@ def measure_preprocessing(processor: Any, name: str) -> MeasuredPreprocessing:
     Raises:
         ModelError: If the processor does something that `Preprocessing` cannot represent.
     """
+    _check_sides(processor, name)
     base, is_reversed = _measured_values(processor, name)
     images = [structured_image(round(max(base.size) * w), round(max(base.size) * h)) for w, h in ASPECTS]
-    wanted = [_pixel_values(processor, [image], name)[0] for image in images]
+    wanted = [_pixel_values(processor, image, name) for image in images]
     if any(tensor.shape[-2:] != torch.Size(base.size) for tensor in wanted):
         shapes = " and ".join("×".join(map(str, tensor.shape[-2:])) for tensor in wanted)
         raise ModelError(
@@ -83,6 +84,18 @@ def measure_preprocessing(processor: Any, name: str) -> MeasuredPreprocessing:
     )
 
 
+def _check_sides(processor: Any, name: str) -> None:
+    """Refuse sizes that would take more memory than a file may request, before anything is processed."""
+    keys = ("height", "width", "shortest_edge", "longest_edge", "max_height", "max_width")
+    sizes = [getattr(processor, field, None) for field in ("size", "crop_size", "pad_size")]
+    largest = max((side for size in sizes for key in keys if (side := _side(size, key))), default=0)
+    if largest > MAX_RECORDED_SIDE:
+        raise ModelError(
+            f"{name}: a side of {largest:,} pixels in its image processor exceeds the limit for values from files "
+            f"({MAX_RECORDED_SIDE:,}). {WRAP_ADVICE}"
+        )
+
+
 def structured_image(width: int, height: int) -> Image.Image:
     """Return an RGB image of uniform blocks with random colours on a gradient, always the same for a size.
 
@@ -99,13 +112,13 @@ def structured_image(width: int, height: int) -> Image.Image:
 def _measured_values(processor: Any, name: str) -> tuple[Preprocessing, bool]:
     """Return the input size, mean and standard deviation, and whether the channels are reversed."""
     colours = ((0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0))
-    pixels = _pixel_values(processor, [Image.new("RGB", (96, 96), colour) for colour in colours], name)
-    height, width = pixels.shape[-2:]
-    centre = pixels[:, :, height // 2, width // 2].double()
-    black, white, grey, red = centre
+    inputs = (_pixel_values(processor, Image.new("RGB", (96, 96), colour), name) for colour in colours)
+    centres = [(tensor.shape, tensor[:, tensor.shape[1] // 2, tensor.shape[2] // 2].double()) for tensor in inputs]
+    n_channels, height, width = centres[0][0]
+    black, white, grey, red = (centre for _, centre in centres)
     spread = white - black
     is_linear = bool(torch.allclose(black + spread * 128 / 255, grey, atol=1e-3, rtol=1e-3))
-    if pixels.shape[1] != 3 or not is_linear or not bool((spread > 0).all()):
+    if n_channels != 3 or not is_linear or not bool((spread > 0).all()):
         raise ModelError(
             f"{name}: its image processor ({_described(processor)}) does not scale and normalise RGB values linearly. "
             f"{WRAP_ADVICE}"
@@ -140,23 +153,23 @@ def _rounded(values: list[float]) -> list[float]:
     return [round(value, 6) + 0.0 for value in values]  # no negative zero
 
 
-def _pixel_values(processor: Any, images: list[Image.Image], name: str) -> Tensor:
-    """Return the network input `(b, c, h, w)` that the processor makes of images."""
+def _pixel_values(processor: Any, image: Image.Image, name: str) -> Tensor:
+    """Return the network input `(c, h, w)` that the processor makes of an image."""
     try:
-        batch = processor(images=images, return_tensors="pt")
+        batch = processor(images=[image], return_tensors="pt")
     except Exception as error:  # processors raise errors of any type
         raise ModelError(
             f"{name}: its image processor ({_described(processor)}) cannot process an RGB image: "
             f"{' '.join(str(error).split())[:200]}. {WRAP_ADVICE}"
         ) from None
     pixels = batch.get("pixel_values")
-    if not isinstance(pixels, Tensor) or pixels.ndim != 4 or len(pixels) != len(images):
+    if not isinstance(pixels, Tensor) or pixels.ndim != 4 or len(pixels) != 1:
         shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else type(pixels).__name__
         raise ModelError(
             f"{name}: its image processor ({_described(processor)}) does not make one input (channels, height, width) "
             f"of an image, but {shape}: patches, crops or a video cannot be aligned with a map. {WRAP_ADVICE}"
         )
-    return pixels.float()
+    return pixels[0].float()
 
 
 def _candidates(base: Preprocessing, processor: Any) -> Iterator[Preprocessing]:

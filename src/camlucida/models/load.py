@@ -52,6 +52,8 @@ def load(
 
             - resnet50, torchvision:resnet50@IMAGENET1K_V2: torchvision, with the preprocessing of its weights
             - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
+            - hf:google/vit-base-patch16-224, hf:owner/name@revision, hf:/path: transformers, a repository of the
+              Hugging Face hub or a folder that save_pretrained wrote (needs the extra `hf`); its code is never run
             - toybox, toybox:vgg: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
