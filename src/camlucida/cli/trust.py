@@ -83,6 +83,7 @@ def trust(
     files = input_files(images, output)
     output, file_name = split_output(output, files)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
