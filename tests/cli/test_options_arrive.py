@@ -441,7 +441,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "film shots --checkpoints toybox",
             "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
-            "--target predicted --limit 1 --seed 5 --size 64 --fit crop",
+            "--target predicted --limit 1 --seed 5 --size 64 --fit crop --task multilabel --probabilities",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
@@ -454,7 +454,7 @@ LINES: dict[str, list[OptionCase]] = {
                     layer="layer3",
                     target="predicted",
                 ),
-                **direct(FILM, size=64, fit="crop"),
+                **direct(FILM, size=64, fit="crop", task="multilabel", probabilities=True),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
             },

@@ -114,6 +114,7 @@ def explain(
     files = input_files(images, output)
     output, file_name = split_output(output, files)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     methods = split_list(method) or [announced_method(console, loaded)]

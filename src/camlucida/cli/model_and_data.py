@@ -26,6 +26,7 @@ from camlucida.cli.options import (
 from camlucida.errors import DataError, ModelError
 
 if TYPE_CHECKING:
+    from camlucida.cli.terminal import Terminal
     from camlucida.data.datasets import Dataset
     from camlucida.models.model import Model
 
@@ -34,6 +35,13 @@ MODEL_HELP = (
     "The model: a name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or "
     "python:module:function; see `camlucida models`."
 )
+
+DEFAULT_MODEL = "resnet50"
+"""The model of the commands over images, if none is given."""
+
+
+def _default_model(_: object) -> str:
+    return DEFAULT_MODEL  # not a lambda: cyclopts evaluates annotations outside of this module
 
 
 @Parameter(name="*", group=MODEL)
@@ -95,7 +103,14 @@ class ModelOptions:
 class PretrainedModelOptions(ModelOptions):
     """The model of a command over images, ResNet-50 by default."""
 
-    model: Annotated[str, Parameter(help=MODEL_HELP)] = "resnet50"
+    model: Annotated[str | None, Parameter(help=MODEL_HELP, show_default=_default_model)] = None
+
+    def or_default(self, console: Terminal) -> Self:
+        """Return the options with the default model, which is printed, if no model is given."""
+        if self.model is not None:
+            return self
+        console.print_line(f"model: {DEFAULT_MODEL} (default)")
+        return dataclasses.replace(self, model=DEFAULT_MODEL)
 
 
 def open_model_and_data(

@@ -85,6 +85,7 @@ def trust(
     files = input_files(images, output)
     output, file_name = split_output(output, files)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     method = method or announced_method(console, loaded)

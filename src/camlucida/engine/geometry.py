@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ from camlucida.engine.image_axes import image_axes, image_size
 from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import Layout, alternatives, infer_layout, span_layout
 from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor
-from camlucida.engine.moving_patch import PATCH_FRACTION, NoiseImage
+from camlucida.engine.moving_patch import CENTRES, PATCH_FRACTION, NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.stored_checks import load_checks, save_checks
 
@@ -99,6 +99,34 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
         known[module_call.module, module_call.call] = check
         _store(profile, module_call, check)
     save_checks(copy, profile, image, {position: profile.checks[position] for position in unknown})
+
+
+def add_within_memory(profile: CallProfile, needed: Collection[int], others: Iterable[int]) -> list[int]:
+    """Return the positions that are needed, and of the others the first ones that may be checked in the same runs.
+
+    What is kept of the others' outputs takes at most half of the largest output of the network, so that the check
+    needs little more memory than a forward pass.
+
+    Args:
+        profile: The profile of the network.
+        needed: Positions of calls that have to be checked.
+        others: Positions of further calls, in order of preference.
+    """
+    budget_bytes = max(module_call.nbytes for module_call in profile.module_calls) // 2
+    positions = list(needed)
+    for position in others:
+        budget_bytes -= _measured_bytes(profile.module_calls[position].shape or ())
+        if budget_bytes < 0:
+            break
+        positions.append(position)
+    return positions
+
+
+def _measured_bytes(shape: tuple[int, ...]) -> int:
+    """Return how many bytes `_measure` keeps of an output: the samples, and one response per patch."""
+    samples = list(_samples(torch.empty(shape, device="meta")))
+    n_patches = len(CENTRES) ** 2 - 1
+    return sum(part.nbytes + n_patches * part.nbytes // part.shape[axis] for _, axis, part in samples)
 
 
 def _known_checks(copy: NetworkCopy) -> dict[tuple[nn.Module, int], LayoutCheck]:

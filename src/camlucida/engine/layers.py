@@ -180,8 +180,8 @@ def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
 
 def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile, read: ScoreReader | None) -> list[ModuleCall]:
     """Return the calls that qualify as a stage, in the order they finished."""
+    geometry.check_layouts(copy, inputs, profile, list(_possible_calls(profile)))  # all of them in the same runs
     _last_eligible_call(copy, inputs, profile, read)  # tested first: the last candidate is always the default layer
-    geometry.check_layouts(copy, inputs, profile, list(_possible_calls(profile)))
     possible = _possible_calls(profile)
     influences = profile.influences_on(read)
     influence.find_influences(copy, inputs, profile, [p for p in possible if p not in influences], read)
@@ -200,8 +200,9 @@ def _last_eligible_call(
 ) -> ModuleCall | None:
     """Return the last call whose positions influence the class scores, or else the last class map.
 
-    Calls are tested from the end in groups, to keep few tensors. Layouts are checked only for calls that influence the
-    scores, and then all at once: the check runs the network as often for one call as for many.
+    Calls are tested from the end in groups, to keep few tensors. Layouts are checked only where calls influence the
+    scores, and then also those of earlier calls, as far as this needs little memory: the check runs the network as
+    often for one call as for many.
     """
     possible = _possible_calls(profile)
     events = list(possible.values())
@@ -213,8 +214,10 @@ def _last_eligible_call(
             }
             influence.find_influence(copy, inputs, profile, sorted(positions - influences.keys()), read)
             with_influence = {p for p in positions if influences[p] is wanted}
-            if any(possible[p].needs_check and p not in profile.checks for p in with_influence):
-                geometry.check_layouts(copy, inputs, profile, list(possible))
+            unchecked = [p for p in possible if possible[p].needs_check and p not in profile.checks]
+            if needed := with_influence.intersection(unchecked):
+                others = [p for p in reversed(unchecked) if p not in needed]
+                geometry.check_layouts(copy, inputs, profile, geometry.add_within_memory(profile, needed, others))
                 possible = _possible_calls(profile)
             eligible = {p: possible[p] for p in with_influence if p in possible}
             for module_call in group:

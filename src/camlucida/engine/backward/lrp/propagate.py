@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import without_callers_autocast
 from camlucida.engine import nested
 from camlucida.engine.backward.lrp.mode import RelevanceMode, RelevanceRule
 from camlucida.engine.backward.lrp.op_types import UNCAUGHT
@@ -69,7 +70,8 @@ class LrpRun:
     ) -> None:
         self._copy, self._traced = copy, traced
         add_cost(n_images(inputs) * FORWARDS_WITH_GRADIENT)
-        with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
+        # Autocast would round the products of the rules, which subtract large contributions from each other.
+        with torch.inference_mode(False), torch.set_grad_enabled(traced is None), without_callers_autocast():
             network_inputs = nested.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
             if traced is None:
                 image = named_image(network_inputs)
