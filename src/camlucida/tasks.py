@@ -70,27 +70,6 @@ class OutputActivation:
             return scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
         return scores.log_softmax(-1) if self.is_exclusive else torch.nn.functional.logsigmoid(scores)
 
-    def log_odds(self, scores: Tensor, target: int) -> Tensor:
-        """Return the log-odds log(p / (1 - p)) of a class, in nats.
-
-        They do not saturate where p is near 1, as the log-probability does.
-
-        Args:
-            scores: Class scores `(..., k)`, float64.
-            target: The class.
-
-        Returns:
-            Log-odds `(...)`; NaN where the task has no probabilities.
-        """
-        if not self.has_probabilities:
-            return torch.full_like(scores[..., target], torch.nan)
-        if self.is_probability:
-            return scores[..., target].logit(eps=torch.finfo(scores.dtype).eps)
-        if not self.is_exclusive:
-            return scores[..., target]
-        others = torch.cat([scores[..., :target], scores[..., target + 1 :]], -1)
-        return scores[..., target] - others.logsumexp(-1)
-
     def probability_of(self, score: float, known_score: float, known_probability: float) -> float:
         """Return the probability of a class by its score, given score and probability of another class of the image.
 

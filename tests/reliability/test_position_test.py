@@ -105,9 +105,9 @@ def test_statistics_by_hand(shape: tuple[int, int]) -> None:
     blurred = blur_images(image[None], min(shape) / 8, "reflect")[0]
 
     def score(mask: Tensor) -> tuple[float, float]:
-        """Return log-probability and log-odds with a region blurred."""
-        probability = Corner()((image * (1 - mask) + blurred * mask)[None])[0].double().softmax(0)[1]
-        return float(probability.log()), float((probability / (1 - probability)).log())
+        """Return the log-probability and the logit with a region blurred."""
+        logits = Corner()((image * (1 - mask) + blurred * mask)[None])[0].double()
+        return float(logits.softmax(0)[1].log()), float(logits[1])
 
     before, importance = score(torch.zeros(shape)), np.zeros((side, side))
     window_drops = np.zeros((side, side))
@@ -122,8 +122,8 @@ def test_statistics_by_hand(shape: tuple[int, int]) -> None:
                 )
                 distance = np.hypot(min(down, 1 - down), min(across, 1 - across))
                 mask[y, x] = 1 / (1 + np.exp(-64 * (np.sqrt(area / np.pi) - distance)))
-            log_probability, log_odds = score(mask if perturbation == "deletion" else 1 - mask)
-            changes[row, column] = before[1] - log_odds if perturbation == "deletion" else log_odds - before[1]
+            log_probability, logit = score(mask if perturbation == "deletion" else 1 - mask)
+            changes[row, column] = before[1] - logit if perturbation == "deletion" else logit - before[1]
             if (perturbation, area) == ("deletion", 0.2):
                 window_drops[row, column] = before[0] - log_probability
         importance += (changes - changes.mean()) / changes.std()

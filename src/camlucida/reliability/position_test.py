@@ -1,7 +1,7 @@
 """An exact randomisation test of the position of a map, under a group of shifts, mirrors and rotations.
 
 The image is blurred inside, or outside, each window of a regular grid with wrap-around, and the changes of the
-target's log-odds are recorded. They do not depend on the tested map. For each kind of window the changes are
+target's class score are recorded. They do not depend on the tested map. For each kind of window the changes are
 standardised over the grid, and they are added up; this is the importance of each position. The statistic is the mean
 importance, weighted by the map. It is compared with the statistics of transformed copies of the map.
 
@@ -48,7 +48,7 @@ BLUR_SIGMA = 1 / 8
 FEATHER_SIGMA = 1 / 32
 """Standard deviation of the region's soft edge, as a fraction of the shorter side."""
 MIN_STD = 1e-6
-"""Changes of the log-odds (in nats) whose standard deviation over the grid is smaller differ by rounding alone, and
+"""Changes of the score (in nats) whose standard deviation over the grid is smaller differ by rounding alone, and
 count as equal.
 """
 TIE_TOLERANCE = 1e-9
@@ -63,7 +63,7 @@ class PositionTest:
         statistics: Test statistics `(n_transforms,)`: the mean importance weighted by the map under every transform, in
             standard deviations; the first is that of the map itself.
         importance: Importance of each position of the grid `(n, n)`, from the top left: the sum over the kinds of
-            windows of the standardised changes of the target's log-odds.
+            windows of the standardised changes of the target's class score.
         drop: Drop in the target's log-probability when the highlighted region is blurred, in nats.
         window_drops: The same when each window of the area of the highlighted region is blurred, `(n, n)`.
         highlighted: The highlighted region on the network input `(H, W)`, in [0, 1].
@@ -122,7 +122,7 @@ def position_test(
     activation, target = model_input.activation, model_input.target
     before = model_input.logits.double().cpu()
     drops = activation.log_probabilities(before)[target] - activation.log_probabilities(scores)[:, target]
-    changes = activation.log_odds(before, target) - activation.log_odds(scores, target)
+    changes = drops if activation.is_probability else before[target] - scores[:, target]
     importance = importance_of(changes[1:].view(len(WINDOW_KINDS), side, side))
     return PositionTest(
         statistics=weighted_importance(cell_weights(values, side), importance, square=height == width),
@@ -175,14 +175,15 @@ def blurred_areas(height: int, width: int, side: int, kind: tuple[Perturbation, 
 
 
 def importance_of(changes: Tensor) -> Tensor:
-    """Add the drops of the log-odds for all kinds of windows, standardised over the grid.
+    """Add the drops of the score for all kinds of windows, standardised over the grid.
 
     Args:
-        changes: Drops of the target's log-odds `(kinds, n, n)` for the kinds of `WINDOW_KINDS`. For insertion a small
-            drop means that the window contains the evidence, so its sign is reversed.
+        changes: Drops of the target's class score `(kinds, n, n)` for the kinds of `WINDOW_KINDS`: the logit; the
+            log-probability if the network's output is a probability. For insertion a small drop means that the window
+            contains the evidence, so its sign is reversed.
 
     Returns:
-        The sum `(n, n)`, with mean 0. A kind of window that does not change the log-odds adds nothing.
+        The sum `(n, n)`, with mean 0. A kind of window that does not change the score adds nothing.
     """
     total = torch.zeros_like(changes[0])
     for (perturbation, _), drops in zip(WINDOW_KINDS, changes, strict=True):
