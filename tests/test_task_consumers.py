@@ -147,7 +147,7 @@ def test_drops_are_of_the_log_probability(kind: str) -> None:
         z = one.model.network(torch.stack([one.inputs[0], occluded]).float())[:, -1 if kind == "binary" else one.target]
     z = -z if kind == "binary" and one.target == 0 else z
     before, after = torch.nn.functional.logsigmoid(z.double())
-    assert float(test.drops[0]) == pytest.approx(float(before - after), abs=1e-5)
+    assert test.drop == pytest.approx(float(before - after), abs=1e-5)
     assert math.isfinite(border_test(one, None).edge)
 
 

@@ -52,7 +52,7 @@ def test_a_good_map(good: Trust) -> None:
 
 @pytest.mark.slow
 def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
-    """P(p <= .05) is at most 6/128 for the group; 9 or more of 60 maps then have a probability of 1/500."""
+    """P(p <= .05) is at most 14/288 for the group; 9 or more of 60 maps then have a probability of 1/400."""
     model, hits = cl.load("toybox"), 0
     for i in range(60):
         white = torch.randn((1, 1, 96, 96), generator=torch.Generator().manual_seed(i), dtype=torch.float64)
@@ -167,7 +167,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
         assert rendered.width == 2064
     numbers = json.loads(record.read_text())
     assert numbers["level"] == "supported"
-    assert len(numbers["position_test"]["drops"]) == 128
+    assert len(numbers["position_test"]["statistics"]) == 288
     assert len(numbers["classes"]) == len(numbers["noise"]) == len(numbers["shifts"]) == 4
     assert str(good).splitlines()[0].endswith(": supported")
     assert good._repr_png_()[:4] == b"\x89PNG"
@@ -176,7 +176,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
 def test_progress_callback() -> None:
     calls: list[tuple[int, int]] = []
     cl.trust("toybox", scene(1).picture(), n_windows=16, progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (32, 32)
+    assert calls[-1] == (49, 49)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 

@@ -117,7 +117,8 @@ def position_test(
         return None
     height, width = values.shape
     highlighted = feather(top_pixels(values, model_input.random("place")))
-    masks = torch.cat([highlighted[None], *(blurred_areas(height, width, side, kind) for kind in WINDOW_KINDS)])
+    areas = [blurred_areas(height, width, side, kind).float() for kind in WINDOW_KINDS]
+    masks = torch.cat([highlighted[None].float(), *areas])
     scores, infill = _blurred_scores(model_input, masks, progress)
     activation, target = model_input.activation, model_input.target
     before = model_input.logits.double().cpu()
