@@ -31,7 +31,7 @@ Perturbation: TypeAlias = Literal["deletion", "insertion"]
 
 WINDOW_KINDS: tuple[tuple[Perturbation, float], ...] = (("deletion", 0.2), ("insertion", 0.15), ("insertion", 0.35))
 """Perturbation, and area of a window as a fraction of the image. Objects differ in size: a window of one size is too
-large or too small for many of them. Chosen on one half of 119 photographs; see docs/trust.md.
+large or too small for many of them. Chosen on 23 photographs; see docs/trust.md.
 """
 WINDOW_COUNTS = (16, 36)
 """Possible numbers of windows of each kind: square grids."""
