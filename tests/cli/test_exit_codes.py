@@ -20,7 +20,7 @@ from camlucida.data import toybox
 
 ON_IMAGES = {
     "explain": "--model toybox",
-    "trust": "--model toybox --transforms 32",
+    "trust": "--model toybox --windows 16",
     "activations": "--model toybox",
     "activations --channel 1": "--model toybox",
     "concepts": "--model toybox -k 2",

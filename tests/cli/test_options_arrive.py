@@ -178,24 +178,24 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("trust pets.png", MODEL, model(), stop=LOAD),
         OptionCase(
             "trust pets.png --model toybox",
-            "--target cat --layer layer3 --method layer_cam --transforms 32 --seed 7",
+            "--target cat --layer layer3 --method layer_cam --windows 16 --seed 7",
             {
                 "images": (TRUST, "images", [Path("pets.png")]),
                 **direct(TRUST, target="cat", layer="layer3", method="layer_cam", seed=7),
-                "transforms": (TRUST, "n_transforms", 32),
+                "windows": (TRUST, "n_windows", 16),
             },
             stop=TRUST,
             required=given("images"),
         ),
         OptionCase(
-            "trust pets.png --model toybox --transforms 32",
+            "trust pets.png --model toybox --windows 16",
             f"{LOOK} --output out",
             {
                 **look("camlucida.reliability.Trust.save"),
                 "output": ("camlucida.reliability.Trust.save", "path", Path("out/pets-trust.png")),
             },
         ),
-        overwritten("trust pets.png --model toybox --transforms 32", "camlucida.cli.trust.output_stems"),
+        overwritten("trust pets.png --model toybox --windows 16", "camlucida.cli.trust.output_stems"),
     ],
     "activations": [
         OptionCase("activations pets.png", MODEL, model(), stop=LOAD),

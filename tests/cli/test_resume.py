@@ -151,7 +151,7 @@ def test_trust_resumes_and_leaves_the_table_of_explain(run: Callable[..., Any], 
         (shots / f"{number}.png").unlink()
     toybox.scene(1, size=64).picture().save(shots / "1.png")
     run(*LINE)
-    line = ("trust", *LINE[1:], "--transforms", "32")
+    line = ("trust", *LINE[1:], "--windows", "16")
     code, out, _ = run(*line)
     assert code == 0
     assert "camlucida-out/results-2.csv" in out

@@ -126,7 +126,7 @@ CALLS: dict[str, Callable[[cl.Model, Path], Any]] = {
     "figure": lambda model, out: np.asarray(cl.explain(model, IMAGE).panel()),
     "activations": lambda model, out: cl.activations(model, IMAGE),
     "top_images": lambda model, out: cl.top_images(model, [item.image for item in DATA], channel=0),
-    "trust": lambda model, out: cl.trust(model, IMAGE, n_transforms=32),
+    "trust": lambda model, out: cl.trust(model, IMAGE, n_windows=16),
     "sanity": lambda model, out: cl.sanity(model, [IMAGE]),
     "embed": lambda model, out: cl.embed(model, DATA).rows,
     "evaluate": lambda model, out: [

@@ -99,7 +99,7 @@ CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "sanity": lambda _: {"model": MODEL, "images": [IMAGE], "checks": ["random_logit"], "seeds": 1},
     "top_images": lambda _: {"model": MODEL, "images": [IMAGE], "channel": 0},
     "train": lambda folder: {"data": scenes(), "out": folder / "train", "epochs": 1, "size": 24, "val": 0.5},
-    "trust": lambda _: {"model": MODEL, "image": IMAGE, "n_transforms": 32},
+    "trust": lambda _: {"model": MODEL, "image": IMAGE, "n_windows": 16},
     "wrap": lambda _: {"network": network()},
 }
 """For each public function the arguments of a quick call that works."""

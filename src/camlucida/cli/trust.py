@@ -47,7 +47,7 @@ def trust(
     target: Target = None,
     layer: Layer = None,
     method: OptionalMethodName = None,
-    transforms: Annotated[int, Parameter(group=TESTS)] = 128,
+    windows: Annotated[int, Parameter(group=TESTS)] = 36,
     seed: Seed = 0,
     overlay: OverlayOptions = OverlayOptions(),
     output: Output = Path("camlucida-out"),
@@ -59,7 +59,7 @@ def trust(
     Is the model confident? Does the position of the highlighted region matter? Is the map specific to its class? Is it
     stable under small changes of the image? Does the border of the image decide? Writes a panel and a JSON file for
     every image; with several images also results.csv, in which an image that cannot be read is a row with the reason.
-    Needs about 145 forward passes per image. An interrupted run resumes when it is started again.
+    Needs about 125 forward passes per image. An interrupted run resumes when it is started again.
 
     Parameters
     ----------
@@ -71,9 +71,9 @@ def trust(
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: grad_cam, or
         rise where the layers of the model cannot be accessed.
-    transforms
-        The number of transforms (shifts, mirrors, quarter turns) with which the highlighted region is compared: 128, or
-        for slow networks 64 or 32, which give the test less statistical power.
+    windows
+        The number of positions at which the image is blurred to test the position of the map: 36, or for slow networks
+        16, which give the test less statistical power.
     seed
         The random seed.
     output
@@ -89,7 +89,7 @@ def trust(
     with console.status(model.status):
         loaded = model.load()
     method = method or announced_method(console, loaded)
-    request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
+    request = {"method": method, "layer": layer, "target": target, "n_windows": windows, "seed": seed}
 
     def save(result: Trust, path: Path) -> list[Path]:
         return [*result.save(path, **style), *result.save(path.with_suffix(".json"))]

@@ -54,15 +54,15 @@ def trust(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
     region: NDArray[np.bool_] | None = None,
-    n_transforms: Count = 128,
+    n_windows: Count = 36,
     seed: Seed = 0,
     progress: ProgressCallback | None = None,
 ) -> Trust:
     """Test whether one map can be trusted.
 
-    The tests are: is the prediction confident? Does the target's log-probability drop when the highlighted region is
-    blurred, more than for the same shape at other positions? Is the map specific to the class? Is it stable? Does the
-    border of the image decide? They take about 145 forward passes.
+    The tests are: is the prediction confident? Does the target's score depend on the positions where the map is high,
+    more than on others? Is the map specific to the class? Is it stable? Does the border of the image decide? They take
+    about 125 forward passes.
 
     Args:
         model: As in `explain`.
@@ -74,8 +74,8 @@ def trust(
         target: One class, by name or index; None for the predicted class.
         region: Where the evidence should lie, such as the mask of the object `(height, width)`, bool, on the image.
             Without it no test can tell whether the model is right for the right reason.
-        n_transforms: Number of positions at which the map is tested: 128; or, for slow networks, 64 or 32, which give
-            the test less power.
+        n_windows: Number of positions at which the image is blurred for the test of the map's position: 36; or, for
+            slow networks, 16, which give the test less power. Each takes three forward passes.
         seed: Seed of all random choices.
         progress: Called with the number of forward passes done and the total number.
 
@@ -108,7 +108,7 @@ def trust(
         request = {"method": method, "layer": layer_names(wrapped.network, layer), "target": target}
         source, name = given, source_name(given)
     with error_context(wrapped, source):
-        return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
+        return _run_tests(wrapped, source, name, request, region, n_windows, seed, progress)
 
 
 def _request_of(explanation: Explanation) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _run_tests(
     name: str,
     request: Mapping[str, Any],
     region: NDArray[np.bool_] | None,
-    n_transforms: int,
+    n_windows: int,
     seed: int,
     progress: ProgressCallback | None,
 ) -> Trust:
@@ -159,7 +159,7 @@ def _run_tests(
     metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
-    position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
+    position = position_test(model_input, map_, n_windows=n_windows, progress=progress)
     classes, noise, shifts = _similar_maps(metric_inputs) if position is not None else ((), (), ())
     preprocessing = model.preprocessing
     occluded = (

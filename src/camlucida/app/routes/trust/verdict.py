@@ -20,6 +20,7 @@ from camlucida.reliability import Trust, trust
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import MAX_P, MIN_STABILITY, REJECT_P, VerdictLevel, min_correlation
 from camlucida.render.resize import to_image
+from camlucida.render.text import format_p
 
 router = APIRouter()
 
@@ -48,17 +49,23 @@ class ConfidenceOut(Schema):
 
 
 class PositionTestOut(Schema):
-    """The drop in log-probability, in nats, when the highlighted region is blurred.
+    """How important the positions are at which the map is high, compared with transformed copies of the map.
 
     Attributes:
-        drops: The drops at all positions; the first is that of the region itself.
-        highlighted: The blurred region, from 0 to 1, on the network input.
+        p: The fraction of all transforms, the identity included, with a statistic at least as large as the map's.
+        p_text: The same as text, as in the reasons.
+        drop: The drop in log-probability, in nats, when the highlighted region is blurred.
+        mean_drop_elsewhere: The mean drop for discs of the same area at all positions, in nats.
+        statistics: The mean importance weighted by the map under every transform, in standard deviations; the first is
+            that of the map itself.
+        highlighted: The highlighted region, from 0 to 1, on the network input.
     """
 
     p: float
+    p_text: str
     drop: float
     mean_drop_elsewhere: float
-    drops: list[float]
+    statistics: list[float]
     highlighted: EncodedMap
 
 
@@ -122,7 +129,7 @@ class Verdict(Schema):
 
 @router.post("/trust", responses={200: {"model": Verdict}})
 async def verdict(request: Request, page: AppDep, params: MapRequest) -> Response:
-    """Test a map, with about 145 runs of the network. A stream includes progress events."""
+    """Test a map, with about 125 runs of the network. A stream includes progress events."""
     return await answer(request, lambda job: _cached_or_computed(page, params, job), "long")
 
 
@@ -169,9 +176,10 @@ def verdict_of(result: Trust) -> Verdict:
         if position is None
         else PositionTestOut(
             p=position.p,
+            p_text=format_p(position.p),
             drop=position.drop,
             mean_drop_elsewhere=position.mean_drop_elsewhere,
-            drops=position.drops.tolist(),
+            statistics=position.statistics.tolist(),
             highlighted=packed(shrunk(position.highlighted[None], MASK_CELLS)),
         ),
         border_test=BorderTestOut(
