@@ -175,7 +175,7 @@ def test_probabilities_are_recognised_by_their_values() -> None:
 
 def test_the_default_method_is_one_that_runs() -> None:
     model = boxed(network())
-    assert cl.explain(model, photo()).method == default_method(model.network) == "rise"
+    assert cl.explain(model, photo()).method == default_method(model.network) == "occlusion"
     assert cl.explain(cl.wrap(network(), size=SIZE), photo()).method == "grad_cam"
     assert cl.attribute(model, torch.zeros(1, 3, SIZE, SIZE)).shape == (1, SIZE, SIZE)
 

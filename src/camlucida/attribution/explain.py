@@ -114,8 +114,8 @@ def explain(
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
-            several. None for grad_cam, or for rise where the layers of the model cannot be accessed (a function, an
-            ONNX Runtime session).
+            several. None for grad_cam, or for occlusion where the layers of the model cannot be accessed (a function,
+            an ONNX Runtime session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors

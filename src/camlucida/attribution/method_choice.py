@@ -17,8 +17,12 @@ from camlucida.opaque_networks import described, has_gradients, has_layers
 
 DEFAULT_METHOD = "grad_cam"
 """The default method."""
-OPAQUE_DEFAULT_METHOD = "rise"
-"""The default method of a network whose layers cannot be accessed."""
+OPAQUE_DEFAULT_METHOD = "occlusion"
+"""The default method of a network whose layers cannot be accessed.
+
+Measured on scenes of toybox: as much of its positive evidence lies on the object as of RISE with 1000 masks, for a
+twelfth of the runs of the network, and it is deterministic (docs/sources/black-boxes.md).
+"""
 
 _Spec = TypeVar("_Spec")
 
