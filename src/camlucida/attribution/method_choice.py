@@ -20,8 +20,8 @@ DEFAULT_METHOD = "grad_cam"
 OPAQUE_DEFAULT_METHOD = "occlusion"
 """The default method of a network whose layers cannot be accessed.
 
-Measured on scenes of toybox: as much of its positive evidence lies on the object as of RISE with 1000 masks, for a
-twelfth of the runs of the network, and it is deterministic (docs/sources/black-boxes.md).
+Measured on 24 scenes of toybox: 66 % of its positive evidence lies on the object, 69 % for RISE with 1000 masks, which
+needs twelve times as many runs of the network; and it is deterministic (docs/sources/black-boxes.md).
 """
 
 _Spec = TypeVar("_Spec")
