@@ -80,7 +80,7 @@ def network_answer(images: list[np.ndarray[Any, Any]]) -> tuple[int, bytes, dict
 
 def test_maps_of_a_server_are_those_of_its_network() -> None:
     with serving(network_answer) as (address, sizes):
-        model = cl.load(address, size=SIZE, resize=SIZE)
+        model = cl.load(address, size=SIZE)
         assert model.name == address
         found = cl.explain(model, photo(), method="occlusion", target=1)
         assert max(sizes) == 8

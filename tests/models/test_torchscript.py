@@ -18,7 +18,7 @@ from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from .opaque import SIZE, network, photo
 
 METHODS = ("gradient", "input_x_gradient", "integrated_gradients", "rise(n=60)", "smooth_grad(n=4)")
-SETTINGS: dict[str, Any] = {"size": SIZE, "resize": SIZE, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+SETTINGS: dict[str, Any] = {"size": SIZE, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 @pytest.fixture(autouse=True)

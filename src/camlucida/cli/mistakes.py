@@ -87,7 +87,7 @@ def mistakes(
         result = run(
             loaded,
             dataset,
-            method=method or announced_method(console, loaded) if maps else None,
+            method=method or (announced_method(console, loaded) if maps else None),
             layer=layer,
             maps=maps,
             limit=limit,

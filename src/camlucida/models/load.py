@@ -93,11 +93,19 @@ def load(
     if not (device == AUTO and _is_placed(model.network)):
         model = replace(model, network=model.network.to(chosen))
     check_normalisation(model, preprocess)
-    if preprocess:
+    if preprocess and _is_stored_without_preprocessing(model):
+        model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
+    elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     if task is not None or probabilities is not None:
         model = replace(model, task=task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
+
+
+def _is_stored_without_preprocessing(model: Model) -> bool:
+    """Return whether a model is a file or a server that says nothing of its preprocessing but the input size."""
+    network = model.network
+    return isinstance(network, OpaqueNetwork) and model.preprocessing == input_preprocessing(network, None, {})
 
 
 def load_recorded(
