@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or "
-    "python:module:function; see `camlucida models`."
+    "The model: a name (resnet50, timm:…, toybox), a checkpoint, an ONNX, TorchScript or torch.export file, the "
+    "folder of a training run, the address of a server, or python:module:function; see `camlucida models`."
 )
 
 
