@@ -58,7 +58,7 @@ class HttpScorer(BlackBox):
 
     def __init__(self, address: str) -> None:
         client = Client(_checked(address))
-        super().__init__(client, reason=f"a server at {client.place}", title=client.place)
+        super().__init__(client, reason=f"a server at {client.endpoint}", title=client.endpoint)
         self.is_fixed, self.takes_pixels = True, True
         self._client = client
 
@@ -99,7 +99,7 @@ class Client:
     def __init__(self, address: str) -> None:
         self.address = address
         parts = urllib.parse.urlsplit(address)
-        self.place = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a key
+        self.endpoint = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a key
         proxies: dict[str, str] | None = {} if _is_loopback(parts.hostname or "") else None
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), _NoRedirects())
 
@@ -132,7 +132,7 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", error)
                 raise ModelError(
-                    f"the server at {self.place} cannot be reached: {printable(reason) or type(reason).__name__}. "
+                    f"the server at {self.endpoint} cannot be reached: {printable(reason) or type(reason).__name__}. "
                     f"Is it "
                     "running, and is the address right?"
                 ) from None
@@ -147,30 +147,33 @@ class Client:
     def _status_message(self, error: urllib.error.HTTPError) -> str:
         if 300 <= error.code < 400:
             target = printable(error.headers.get("Location", "elsewhere"))
-            return f"the server at {self.place} redirects to {target}: type that address if it is the right one."
+            return f"the server at {self.endpoint} redirects to {target}: type that address if it is the right one."
         text = printable(error.read(1000).decode("utf-8", "replace").strip(), 200)
         status = f"{error.code} {printable(error.reason)}"
-        return f"the server at {self.place} answered with status {status}: {text or 'no text'}."
+        return f"the server at {self.endpoint} answered with status {status}: {text or 'no text'}."
 
     def _parsed(self, content: bytes, n_images: int) -> dict[str, Any]:
         if len(content) > MAX_RESPONSE_BYTES:
-            raise ModelError(f"the server at {self.place} answered with more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
+            raise ModelError(
+                f"the server at {self.endpoint} answered with more than {MAX_RESPONSE_BYTES // 2**20} MiB."
+            )
         try:
             answer = json.loads(content)
         except (ValueError, RecursionError):
             text = printable(content[:200].decode("utf-8", "replace"))
-            raise ModelError(f"the server at {self.place} answered with no JSON: {text!r}.") from None
+            raise ModelError(f"the server at {self.endpoint} answered with no JSON: {text!r}.") from None
         scores = answer.get("scores") if isinstance(answer, dict) else None
         if not isinstance(scores, list) or not all(
             isinstance(row, list) and all(map(_is_number, row)) for row in scores
         ):
             raise ModelError(
-                f'the server at {self.place} must answer with {{"scores": [[…], …]}}, one list of numbers per image; '
+                f'the server at {self.endpoint} must answer with {{"scores": [[…], …]}}, '
+                "one list of numbers per image; "
                 f"it answered {printable(content[:200].decode('utf-8', 'replace'))!r}."
             )
         if len(scores) != n_images or len({len(row) for row in scores}) > 1 or not scores[0]:
             raise ModelError(
-                f"the server at {self.place} answered with rows of {[len(row) for row in scores][:8]} scores for "
+                f"the server at {self.endpoint} answered with rows of {[len(row) for row in scores][:8]} scores for "
                 f"{n_images} image{'s' * (n_images != 1)}: one row per image is needed, all of the same length."
             )
         return dict(answer)
