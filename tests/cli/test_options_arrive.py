@@ -86,7 +86,7 @@ PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.list
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
 MODEL = (
     "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
-    "--device cuda:1 --size 40x48 --fit letterbox"
+    "--device cuda:1 --size 40x48 --fit letterbox --mean 0.1,0.2,0.3 --std 1,2,3"
 )
 INSTALL = "cyclopts.App.install_completion"
 SHARED = {"json", "quiet"}
@@ -109,6 +109,8 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "device": (LOAD, "device", "cuda:1"),
         "size": (LOAD, "size", (40, 48)),
         "fit": (LOAD, "fit", "letterbox"),
+        "mean": (LOAD, "mean", (0.1, 0.2, 0.3)),
+        "std": (LOAD, "std", (1.0, 2.0, 3.0)),
     }
 
 

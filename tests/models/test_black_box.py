@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import camlucida as cl
+from camlucida.analysis import embed
 from camlucida.attribution.method_choice import applicable, check_applicable, default_method
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.engine import copy_of
@@ -175,7 +176,7 @@ def test_probabilities_are_recognised_by_their_values() -> None:
 
 def test_the_default_method_is_one_that_runs() -> None:
     model = boxed(network())
-    assert cl.explain(model, photo()).method == default_method(model.network) == "rise"
+    assert cl.explain(model, photo()).method == default_method(model.network) == "occlusion"
     assert cl.explain(cl.wrap(network(), size=SIZE), photo()).method == "grad_cam"
     assert cl.attribute(model, torch.zeros(1, 3, SIZE, SIZE)).shape == (1, SIZE, SIZE)
 
@@ -208,6 +209,10 @@ def test_layers_weights_and_precision_cannot_be_asked_for() -> None:
         cl.layers(model)
     with pytest.raises(ModelError, match="sanity re-initialises the weights of the model, and the model is a function"):
         sanity(model, [photo()])
+    with pytest.raises(
+        ModelError, match="embed needs the features before the class scores, and the model is a function"
+    ):
+        embed(model, ListDataset("one", [Item(Image.fromarray(photo()), "one")]))
     with pytest.raises(MethodError, match="precision='bf16' rounds the weights of a network, and the model is a func"):
         cl.explain(model, photo(), method="rise", n=20, precision="bf16")
 

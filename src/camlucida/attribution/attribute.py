@@ -272,7 +272,7 @@ def attribute(
             from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
             transformers need no `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)". None for
-            grad_cam, or for rise where the layers of the model cannot be accessed (a function, an ONNX Runtime
+            grad_cam, or for occlusion where the layers of the model cannot be accessed (a function, an ONNX Runtime
             session).
         score: Score of a class: "logit", "probability" or "log_probability".
         colour: Whether to return the signed maps of the colour channels, before their reduction, as the figures of the

@@ -124,8 +124,8 @@ def explain(
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
-            several. None for grad_cam, or for rise where the layers of the model cannot be accessed (a function, an
-            ONNX Runtime session).
+            several. None for grad_cam, or for occlusion where the layers of the model cannot be accessed (a function,
+            an ONNX Runtime session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
         colour: Whether the explanations also hold the signed map of every colour channel, as the figures of the papers
             on guided backpropagation and Guided Grad-CAM show it: `Explanation.colour` and `colour_image`. Methods

@@ -17,8 +17,12 @@ from camlucida.opaque_networks import described, has_gradients, has_layers
 
 DEFAULT_METHOD = "grad_cam"
 """The default method."""
-OPAQUE_DEFAULT_METHOD = "rise"
-"""The default method of a network whose layers cannot be accessed."""
+OPAQUE_DEFAULT_METHOD = "occlusion"
+"""The default method of a network whose layers cannot be accessed.
+
+Measured on 24 scenes of toybox: 66 % of its positive evidence lies on the object, 69 % for RISE with 1000 masks, which
+needs twelve times as many runs of the network; and it is deterministic (docs/sources/black-boxes.md).
+"""
 
 _Spec = TypeVar("_Spec")
 

@@ -80,7 +80,7 @@ def explain(
         separated by commas. If not given: the default layer. See `camlucida layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`. If not given: grad_cam, or rise where the layers of the model cannot be accessed.
+        See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the model cannot be accessed.
     score
         The score of a class that is explained: logit, probability or log_probability.
     option

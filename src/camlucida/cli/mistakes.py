@@ -59,8 +59,8 @@ def mistakes(
     data
         A data set with labels, as for `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
     method
-        The explanation method. See `camlucida models`. If not given: grad_cam, or rise where the layers of the model
-        cannot be accessed.
+        The explanation method. See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the
+        model cannot be accessed.
     layer
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     maps
@@ -87,7 +87,7 @@ def mistakes(
         result = run(
             loaded,
             dataset,
-            method=method or announced_method(console, loaded) if maps else None,
+            method=method or (announced_method(console, loaded) if maps else None),
             layer=layer,
             maps=maps,
             limit=limit,

@@ -17,8 +17,10 @@ from camlucida.cli.options import (
     Device,
     Fit,
     Labels,
+    Mean,
     Probabilities,
     Size,
+    Std,
     TaskOption,
     TrustCode,
     preprocessing_options,
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or "
-    "python:module:function; see `camlucida models`."
+    "The model: a name (resnet50, timm:…, hf:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript or torch.export "
+    "file, the folder of a training run, the address of a server, or python:module:function; see `camlucida models`."
 )
 
 DEFAULT_MODEL = "resnet50"
@@ -63,6 +65,8 @@ class ModelOptions:
     device: Device = "auto"
     size: Size = None
     fit: Fit = None
+    mean: Mean = None
+    std: Std = None
 
     @property
     def status(self) -> str:
@@ -95,7 +99,7 @@ class ModelOptions:
             task=self.task,
             probabilities=self.probabilities,
             device=self.device,
-            **preprocessing_options(self.size, self.fit),
+            **preprocessing_options(self.size, self.fit, self.mean, self.std),
         )
 
 
@@ -173,7 +177,7 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         file = Path(path).expanduser()
         return str(file.absolute()) if file.exists() else str(path)
 
-    given = {"task": model.task, "probabilities": model.probabilities}
+    given = {"task": model.task, "probabilities": model.probabilities, "mean": model.mean, "std": model.std}
     return {
         "data": absolute_spec(data),
         "count": len(dataset),
@@ -193,8 +197,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: The record: data, model, arch, labels, task, size, fit, boxes, count and split. It may come from an
-            untrusted author.
+        source: The record: data, model, arch, labels, task, size, fit, mean, std, boxes, count and split. It may come
+            from an untrusted author.
         record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
@@ -209,7 +213,8 @@ def reopen_model_and_data(
     from camlucida.tasks import check_task
 
     fields = {
-        key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit")
+        key: source.get(key)
+        for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit", "mean", "std")
     }
     probabilities = source.get("probabilities")
     count = source.get("count")
@@ -231,7 +236,7 @@ def reopen_model_and_data(
             by=record_path,
             instead=hint,
             trust_code=trust_code,
-            **preprocessing_options(fields["size"], fields["fit"]),
+            **preprocessing_options(fields["size"], fields["fit"], fields["mean"], fields["std"]),
         )
         return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=probabilities)
 

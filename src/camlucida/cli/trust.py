@@ -70,7 +70,7 @@ def trust(
         layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: grad_cam, or
-        rise where the layers of the model cannot be accessed.
+        occlusion where the layers of the model cannot be accessed.
     windows
         The number of positions at which the image is blurred to test the position of the map: 36, or for slow networks
         16, which give the test less statistical power.

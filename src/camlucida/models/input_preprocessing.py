@@ -74,7 +74,7 @@ def check_normalisation(model: Model, given: Mapping[str, Any]) -> None:
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (how.mean, how.std))
         warnings.warn(
             f"{model.name} does not say how images are normalised: pixels in [0, 1] with mean {mean} and std {std} are "
-            "assumed. Pass mean= and std= if it was trained otherwise.",
+            "assumed. Pass mean= and std= (--mean, --std) if it was trained otherwise.",
             CheckpointWarning,
             stacklevel=3,
         )

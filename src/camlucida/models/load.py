@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
-from camlucida.models import checkpoint, trained_run
+from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
@@ -57,6 +57,8 @@ def load(
             - toybox, toybox:vgg: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
+            - model.onnx, scripted.pt, program.pt2: ONNX, TorchScript and torch.export, without accessible layers
+            - http://127.0.0.1:8000/score: a server that scores images, see the documentation of black boxes
             - python:package.module:factory, python:path/to/file.py:factory: a function of the user without arguments
         arch: For a checkpoint: the specification of its architecture.
         labels: Class names, or a text file with one name per line; by default those stored with the weights.
@@ -97,11 +99,19 @@ def load(
     if not (device == AUTO and _is_placed(model.network)):
         model = replace(model, network=model.network.to(chosen))
     check_normalisation(model, preprocess)
-    if preprocess:
+    if preprocess and _is_stored_without_preprocessing(model):
+        model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
+    elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     if task is not None or probabilities is not None:
         model = replace(model, task=task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
+
+
+def _is_stored_without_preprocessing(model: Model) -> bool:
+    """Return whether a model is a file or a server that says nothing of its preprocessing but the input size."""
+    network = model.network
+    return isinstance(network, OpaqueNetwork) and model.preprocessing == input_preprocessing(network, None, {})
 
 
 def load_recorded(
@@ -124,14 +134,16 @@ def load_recorded(
         labels: A file with class names.
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
-        trust_code: Whether to accept any specification, as if the user had given it.
+        trust_code: Whether to accept any specification, as if the user had given it; never the address of a server, to
+            which images would be sent.
         device: Where the network runs, as of `load`.
         **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
-    if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
+    is_address = any(isinstance(name, str) and http_scorer.is_address(name) for name in (spec, arch))
+    if trust_code and isinstance(spec, str) and isinstance(arch, str | None) and not is_address:
         return _checked(load(spec, arch=arch, labels=labels, trust_code=True, device=device, **preprocess))
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
@@ -170,7 +182,8 @@ def wrap(
         network: The network, or something that computes class scores without accessible layers: a function from images
             `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
             array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
-            `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `rise` by default.
+            `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `occlusion` by
+            default. A model of Keras becomes a module around its own weights.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None. For
             several images that differ, a dict from their names to such values, or to dicts of numbers.
         labels: Class names in the order of the outputs, or a text file with one name per line.

@@ -11,6 +11,7 @@ from camlucida.errors import ModelError, nearest
 from camlucida.models import (
     checkpoint,
     exported_program,
+    http_scorer,
     hugging_face,
     onnx_network,
     python_factory,
@@ -58,7 +59,9 @@ class SpecificationLoader:
     parents: tuple[str, ...] = ()
 
     def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
-        """Return the model of a specification given by the user."""
+        """Return the model of a specification given by the user, which alone may be the address of a server."""
+        if http_scorer.is_address(spec) and arch is None:
+            return http_scorer.load(spec)
         source, colon, rest = spec.partition(":")
         is_file = checkpoint.looks_like_file(spec) or (arch is None and trained_run.run_folder(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
@@ -97,7 +100,7 @@ class SpecificationLoader:
 
     def _recorded_by_run(self, name: Any, by: str, instead: str) -> Model:
         """Return the architecture named by a training run, which may be any if the user trusts it."""
-        if not self.trust_code or not isinstance(name, str):
+        if not self.trust_code or not isinstance(name, str) or http_scorer.is_address(name):
             return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
         if by in self.parents:
             raise ModelError(f"{by} names itself as its architecture.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def load(path: Path) -> Model:
         content = path.read_bytes()
         check_code(content, path.name)
         load_archive: Any = torch.jit.load  # untyped
-        script = load_archive(io.BytesIO(content), map_location="cpu").eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch.jit is deprecated, and files of it are not
+            script = load_archive(io.BytesIO(content), map_location="cpu").eval()
     except (OSError, RuntimeError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         cause = " ".join(str(error).split())[:200]
         raise ModelError(

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from camlucida.app.app_state import Page
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
+from camlucida.app.method_choice import method_for
 from camlucida.app.request_limits import check_method
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.routes.trust.common import MapRequest, data_uri, key, shrunk
@@ -140,11 +141,13 @@ def _cached_or_computed(page: Page, params: MapRequest, job: Job) -> Verdict | b
     cached = page.caches.responses.get(cache_key)
     if cached is not None:
         return cached
-    check_method(params.method)
+    served = page.model(params.model)
+    method = method_for(served, params.method)
+    check_method(method)
     verdict_result = trust(
-        page.model(params.model).model,
+        served.model,
         image.image,
-        method=params.method,
+        method=method,
         layer=params.layer,
         target=params.target,
         progress=job.progress,
