@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, hf:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript or torch.export "
-    "file, the folder of a training run, the address of a server, or python:module:function; see `camlucida models`."
+    "The model: a name (resnet50, timm:…, hf:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript or "
+    "torch.export file, the folder of a training run, the address of a server, or python:module:function; see "
+    "`camlucida models`."
 )
 
 DEFAULT_MODEL = "resnet50"
