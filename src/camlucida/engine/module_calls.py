@@ -25,7 +25,7 @@ from camlucida.engine.layout import Layout, infer_layout, infer_windows, span_la
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
-from camlucida.foreign import is_channels_last
+from camlucida.foreign import is_channels_last, is_grid_layer
 
 GRID_MODULES = (
     nn.Conv2d,
@@ -238,6 +238,7 @@ class _CallRecorder:
     _calls: Counter[nn.Module] = field(default_factory=Counter)
     grids: list[tuple[int, int]] = field(default_factory=list)
     _channels_last: bool = False
+    _convolved_last: bool = False
     _convolved: set[tuple[int, int]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -256,7 +257,10 @@ class _CallRecorder:
             )
         tensor = main_tensor(output)
         if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor) and args[0].ndim == 4:
-            self._add_convolved(args[0], tensor)
+            self._add_convolved(tuple(args[0].shape[2:]), None if tensor is None else tuple(tensor.shape[2:]))
+        elif is_grid_layer(module) and args and isinstance(args[0], Tensor) and tensor is not None:
+            self._convolved_last = True
+            self._add_convolved(tuple(args[0].shape[1:3]), tuple(tensor.shape[1:3]))
         layout = self._layout(module, tensor)
         if layout and layout.kind in ("nchw", "nhwc"):
             self.grids.append(layout.grid)
@@ -272,7 +276,7 @@ class _CallRecorder:
                 same_output_as=self._position_of(tensor),
                 is_leaf=is_leaf,
                 nbytes=0 if tensor is None else tensor.nbytes,
-                needs_check=layout is not None and not (layout.kind == "nchw" and layout.grid in self._convolved),
+                needs_check=layout is not None and not self._is_known(layout),
             )
         )
         if tensor is None:
@@ -287,6 +291,8 @@ class _CallRecorder:
         if tensor is None:
             return None
         shape = tuple(tensor.shape)
+        if is_grid_layer(module) and len(shape) == 4:
+            return Layout("nhwc", (shape[1], shape[2])) if math.prod(shape[1:3]) > 1 else None
         layout = (
             infer_layout(
                 shape, batch_size=1, image=self.image, channels_last=self._channels_last, known_grids=self.grids
@@ -296,10 +302,15 @@ class _CallRecorder:
         )
         return layout if layout and math.prod(layout.grid) > 1 else None
 
-    def _add_convolved(self, before: Tensor, after: Tensor | None) -> None:
+    def _add_convolved(self, before: tuple[int, ...], after: tuple[int, ...] | None) -> None:
         """Note the grid of a convolution or pooling layer whose input has a known grid, too."""
-        if after is not None and after.ndim == 4 and tuple(before.shape[2:]) in self._convolved:
-            self._convolved.add((int(after.shape[2]), int(after.shape[3])))
+        if after is not None and len(after) == 2 and before in self._convolved:
+            self._convolved.add((after[0], after[1]))
+
+    def _is_known(self, layout: Layout) -> bool:
+        """Return whether convolutions and pooling layers from the network input on made the grid of a layout."""
+        usual = layout.kind == ("nhwc" if self._convolved_last else "nchw")
+        return usual and layout.grid in self._convolved
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
         """Return the layout of windows, which is known only where an enclosing block has a `shift_size`."""
