@@ -24,6 +24,7 @@ from camlucida.models.keras.graph import (
     flatten,
     graph_of_functional,
     map_structure,
+    preserved_names,
     traced_graph,
 )
 from camlucida.models.keras.layers import (
@@ -272,7 +273,8 @@ class KerasNetwork(KerasGraph):
         nn.Module.__init__(self)
         self.camlucida_layer_hint = ""
         self._channels_last = SharedReference(())
-        self._build(model)
+        with preserved_names():
+            self._build(model)
 
     def _build(self, model: Any) -> None:
         keras = need_keras("a Keras model")
@@ -329,7 +331,8 @@ class KerasNetwork(KerasGraph):
         if model is not None:
             layers = [layer for layer in all_layers(model) if layer is not model]
             if _signature(model, layers) != state.signature:
-                self._build(model)
+                with preserved_names():
+                    self._build(model)
                 return
         refresh_weights(self, state.backend)
 
