@@ -28,7 +28,7 @@ from camlucida.engine.named_inputs import NamedInputs, held_values
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
 from camlucida.engine.recording import get_tensor, tensor_path
 from camlucida.errors import LayerError
-from camlucida.foreign import is_channels_last
+from camlucida.foreign import is_channels_last, is_grid_layer
 from camlucida.opaque_networks import has_layers
 
 GRID_MODULES = (
@@ -260,6 +260,7 @@ class _CallRecorder:
     _calls: Counter[nn.Module] = field(default_factory=Counter)
     grids: list[tuple[int, ...]] = field(default_factory=list)
     _channels_last: bool = False
+    _convolved_last: bool = False
     _convolved: set[tuple[int, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -278,7 +279,10 @@ class _CallRecorder:
             )
         tensor = main_tensor(output)
         if isinstance(module, GRID_MODULES) and args and isinstance(args[0], Tensor):
-            self._add_convolved(args[0], tensor)
+            self._add_convolved(tuple(args[0].shape[2:]), None if tensor is None else tuple(tensor.shape[2:]))
+        elif is_grid_layer(module) and args and isinstance(args[0], Tensor) and tensor is not None:
+            self._convolved_last = True
+            self._add_convolved(tuple(args[0].shape[1:-1]), tuple(tensor.shape[1:-1]))
         layout = self._layout(module, tensor)
         if layout and layout.kind in ("nchw", "nhwc"):
             self.grids.append(layout.grid)
@@ -294,7 +298,7 @@ class _CallRecorder:
                 same_output_as=self._position_of(tensor),
                 is_leaf=is_leaf,
                 nbytes=0 if tensor is None else tensor.nbytes,
-                needs_check=layout is not None and not (layout.kind == "nchw" and layout.grid in self._convolved),
+                needs_check=layout is not None and not self._is_known(layout),
             )
         )
         if tensor is None:
@@ -309,6 +313,8 @@ class _CallRecorder:
         if tensor is None:
             return None
         shape = tuple(tensor.shape)
+        if is_grid_layer(module) and len(shape) == 4:
+            return Layout("nhwc", (shape[1], shape[2])) if math.prod(shape[1:3]) > 1 else None
         if self.n_frames:
             layout = infer_frames(
                 shape,
@@ -327,10 +333,15 @@ class _CallRecorder:
             )
         return layout if layout and math.prod(layout.grid) > 1 else None
 
-    def _add_convolved(self, before: Tensor, after: Tensor | None) -> None:
+    def _add_convolved(self, before: tuple[int, ...], after: tuple[int, ...] | None) -> None:
         """Note the grid of a convolution or pooling layer whose input has a known grid, too."""
-        if after is not None and after.ndim == before.ndim and tuple(before.shape[2:]) in self._convolved:
-            self._convolved.add(tuple(int(side) for side in after.shape[2:]))
+        if after is not None and len(after) == len(before) and before in self._convolved:
+            self._convolved.add(tuple(int(side) for side in after))
+
+    def _is_known(self, layout: Layout) -> bool:
+        """Return whether convolutions and pooling layers from the network input on made the grid of a layout."""
+        usual = layout.kind == ("nhwc" if self._convolved_last else "nchw")
+        return usual and layout.grid in self._convolved
 
     def _window_layout(self, module: nn.Module, shape: tuple[int, ...]) -> Layout | None:
         """Return the layout of windows, which is known only where an enclosing block has a `shift_size`."""

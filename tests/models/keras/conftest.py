@@ -107,5 +107,6 @@ def images() -> Tensor:
 
 def predict(model: Any, images: Tensor) -> np.ndarray:
     """Return the predictions of the Keras model itself for network inputs `(b, c, H, W)`."""
-    out: np.ndarray = keras.ops.convert_to_numpy(model(images.permute(0, 2, 3, 1).numpy(), training=False))
+    with torch.no_grad():
+        out: np.ndarray = keras.ops.convert_to_numpy(model(images.permute(0, 2, 3, 1).numpy(), training=False))
     return out

@@ -27,6 +27,7 @@ from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.input_variants import InputVariants
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.errors import MethodError
+from camlucida.foreign import OutsideTorch, refuse_outside
 
 _CONVOLUTIONS = functions_named(
     *("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -127,6 +128,10 @@ class BiasGradientMode(FunctionMode):
             (f"{term.name} {term.layout}", part) for term in self.bias_terms for part in (term.on_grid, term.off_grid)
         ]
         return [(name, part) for name, part in parts if part is not None]
+
+    def outside_torch(self, call: OutsideTorch) -> None:
+        """Refuse a layer whose bias this mode cannot determine."""
+        refuse_outside(call, "full_grad", in_any_case=True)
 
     def has_rule(self, func: Function) -> bool:
         """Return whether the bias of the function is known, so that it is not decomposed."""

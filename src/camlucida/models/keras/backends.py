@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from camlucida.errors import MissingExtra, ModelError
+from camlucida.models.triton_conflict import import_triton_first
 
 SUPPORTED = ("torch", "tensorflow")
 """Backends of Keras that can be explained."""
@@ -41,6 +42,7 @@ def need_keras(what: str) -> ModuleType:
         MissingExtra: Keras or the package of the backend is not installed.
         ModelError: The backend is not supported.
     """
+    import_triton_first()
     try:
         keras = importlib.import_module("keras")
     except ModuleNotFoundError as error:

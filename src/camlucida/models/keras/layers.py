@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.foreign import SharedReference
+from camlucida.foreign import OutsideTorch, SharedReference, announce
 from camlucida.models.keras.activations import activation_module, is_linear
 from camlucida.models.keras.graph import accepts_training
 from camlucida.models.keras.shells import shell_of
@@ -36,11 +36,16 @@ class LayerCall:
         self.backend = backend
         self.named = named_variables(operation)
         self.variables = [variable for _, variable in self.named]
+        self.outside = OutsideTorch(
+            operation.name, backend, _is_affine(keras, operation), not _is_without_relu(keras, operation)
+        )
         self.training = {"training": False} if accepts_training(operation) else {}
 
     def __call__(self, weights: Mapping[str, Tensor], args: Any, kwargs: Any) -> Any:
         """Return the output for inputs of PyTorch, in its graph."""
         values = list(weights.values())
+        if torch.is_grad_enabled():
+            announce(self.outside)
         if self.backend == "torch":
             return self._run(values, args, kwargs)
 
@@ -54,6 +59,31 @@ class LayerCall:
         scope.state_mapping = {id(v): value for v, value in zip(self.variables, values, strict=True)}
         with scope:
             return self.operation(*args, **{**kwargs, **self.training})
+
+
+AFFINE = frozenset(
+    (
+        *("Dense", "BatchNormalization", "Add", "Subtract", "Average", "Concatenate", "Flatten", "Reshape", "Permute"),
+        *("Rescaling", "Normalization", "AveragePooling2D", "GlobalAveragePooling2D", "ZeroPadding2D", "Cropping2D"),
+        *("UpSampling2D", "GetItem", "Transpose", "Mean"),
+    )
+)
+"""Classes of Keras whose result is an affine function of the inputs, like convolutions."""
+
+
+def _is_without_relu(keras: ModuleType, operation: Any) -> bool:
+    """Return whether an operation is one of Keras's own and has no activation function."""
+    kind = type(operation)
+    return (
+        kind.__module__.startswith("keras.src.")
+        and kind.__name__ not in ("Lambda", "Maximum", "Where")
+        and is_linear(keras, getattr(operation, "activation", None))
+    )
+
+
+def _is_affine(keras: ModuleType, operation: Any) -> bool:
+    name = type(operation).__name__
+    return _is_without_relu(keras, operation) and (name in AFFINE or ("Conv" in name and "LSTM" not in name))
 
 
 def named_variables(operation: Any) -> list[tuple[str, Any]]:
@@ -101,7 +131,7 @@ class KerasLayer(nn.Module):
         self._source = SharedReference(Source(dict(call.named)))
         self.camlucida_channels_last = False
         self.camlucida_is_convolution = False
-        self.camlucida_outside_torch = False
+        self.camlucida_is_grid_layer = False
         for name, parameter in weights.items():
             self.register_parameter(name, parameter)
 
@@ -181,7 +211,7 @@ def build_layer(keras: ModuleType, layer: Any, backend: str, *, channels_last: b
         activation = activation_module(keras, layer.activation)
         assert activation is not None
         module: nn.Module = _named_class(ActivatedLayer, type(layer).__name__)(inner, activation)
-        for flag in ("camlucida_channels_last", "camlucida_is_convolution"):
+        for flag in ("camlucida_channels_last", "camlucida_is_convolution", "camlucida_is_grid_layer"):
             if hasattr(inner, flag):
                 setattr(module, flag, getattr(inner, flag))
         if hasattr(inner, "camlucida_is_convolution"):
@@ -207,10 +237,20 @@ def _without_activation(
     module.camlucida_is_convolution = (
         kind.__module__.startswith("keras.src.layers.convolutional.") and getattr(layer, "rank", 2) == 2
     )
-    activation = getattr(layer, "activation", None)
-    is_known = kind.__module__.startswith("keras.src.") and kind.__name__ != "Lambda"
-    module.camlucida_outside_torch = backend != "torch" and (not is_known or not is_linear(keras, activation))
+    module.camlucida_is_grid_layer = data_format == "channels_last" and _is_grid_class(kind)
     return module  # type: ignore[no-any-return]
+
+
+def _is_grid_class(kind: type) -> bool:
+    """Return whether a class of Keras is a two-dimensional convolution, pooling, padding, cropping or upsampling."""
+    inside = kind.__module__.startswith(
+        ("keras.src.layers.convolutional.", "keras.src.layers.pooling.", "keras.src.layers.reshaping.")
+    )
+    return (
+        inside
+        and (kind.__name__.endswith("2D") or kind.__name__ == "Conv2DTranspose")
+        and "Global" not in kind.__name__
+    )
 
 
 def _is_pointwise(keras: ModuleType, layer: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,10 +69,16 @@ def _load_message(path: Path, error: Exception) -> str:
         )
     if "could not locate" in lowered or "unknown layer" in lowered or "custom" in lowered:
         return (
-            f"{path.name} contains a layer of the author's own class, which is not in the file: {text[:200]} Load it "
-            "in a program that imports the class, and pass it to camlucida.wrap."
+            f"{path.name} contains {_custom_class(text)}, whose code is not in the file. Load it in a program that "
+            "imports the class, with keras.saving.load_model(…, custom_objects=…), and pass it to camlucida.wrap."
         )
     return f"{path.name} cannot be loaded by Keras: {text[:300]}"
+
+
+def _custom_class(text: str) -> str:
+    """Return the name of the class that Keras's message says is missing."""
+    found = re.search(r"(?:locate class|Unknown (?:layer|object)):? '(\w+)'", text)
+    return f"the author's class {found[1]}" if found else "a class of the author"
 
 
 def wrap_keras(

@@ -24,6 +24,7 @@ from camlucida.models.keras.graph import (
     flatten,
     graph_of_functional,
     map_structure,
+    preserved_names,
     traced_graph,
 )
 from camlucida.models.keras.layers import (
@@ -187,7 +188,12 @@ class Builder:
         if type(operation).__module__.startswith("keras.src.") or len(all_layers(operation)) < 2:
             return None
         shapes = {tuple(tuple(t.shape) for t in step.inputs) for step in steps}
-        if len(shapes) != 1 or not is_keras_layer(operation) or not steps[0].inputs or any(s.kwargs for s in steps):
+        if (
+            len(shapes) != 1
+            or not is_keras_layer(operation)
+            or not steps[0].inputs
+            or any(s.kwargs.keys() - {"training"} for s in steps)
+        ):
             return None
         tensors = iter(steps[0].inputs)
         args = map_structure(lambda leaf: next(tensors) if isinstance(leaf, Slot) else leaf, steps[0].args)
@@ -267,7 +273,8 @@ class KerasNetwork(KerasGraph):
         nn.Module.__init__(self)
         self.camlucida_layer_hint = ""
         self._channels_last = SharedReference(())
-        self._build(model)
+        with preserved_names():
+            self._build(model)
 
     def _build(self, model: Any) -> None:
         keras = need_keras("a Keras model")
@@ -324,7 +331,8 @@ class KerasNetwork(KerasGraph):
         if model is not None:
             layers = [layer for layer in all_layers(model) if layer is not model]
             if _signature(model, layers) != state.signature:
-                self._build(model)
+                with preserved_names():
+                    self._build(model)
                 return
         refresh_weights(self, state.backend)
 
@@ -388,15 +396,26 @@ def _graph_of_subclassed(keras: ModuleType, model: Any) -> tuple[Graph, str]:
 
 
 def _recorded_input_shape(model: Any) -> tuple[Any, ...]:
-    """Return the shape of the images that a subclassed model was built for."""
-    shapes = list((vars(model).get("_build_shapes_dict") or {}).values())
+    """Return the shape of the images that a subclassed model was built for, with free sides if these are not known."""
+    shape = _recorded_shape(model)
+    if shape is not None:
+        return shape
+    for layer in all_layers(model)[1:]:  # Keras does not record it where `call` cannot be traced
+        shape = _recorded_shape(layer)
+        if shape is not None:
+            first = getattr(layer, "data_format", None) == "channels_first"
+            return (None, shape[1], None, None) if first else (None, None, None, shape[3])
+    raise ModelError(
+        f"the Keras model {model.name!r} defines its own `call`, and the shape of its images is not recorded: call "
+        "it once on a batch of images, and let it take one tensor (b, h, w, c)."
+    )
+
+
+def _recorded_shape(layer: Any) -> tuple[Any, ...] | None:
+    shapes = list((vars(layer).get("_build_shapes_dict") or {}).values())
     shape = shapes[0] if len(shapes) == 1 else None
-    if not isinstance(shape, list | tuple) or len(shape) != 4 or not all(isinstance(s, int | None) for s in shape):
-        raise ModelError(
-            f"the Keras model {model.name!r} defines its own `call`, and the shape of its images is not recorded: call "
-            "it once on a batch of images, and let it take one tensor (b, h, w, c)."
-        )
-    return tuple(shape)
+    is_image = isinstance(shape, list | tuple) and len(shape) == 4 and all(isinstance(s, int | None) for s in shape)
+    return tuple(shape) if is_image and shape is not None else None
 
 
 def _channels_last(keras: ModuleType, model: Any, name: str, shape: tuple[int | None, ...]) -> bool:

@@ -101,6 +101,6 @@ def _largest(value: Any) -> float | None:
     import keras
 
     try:
-        return float(keras.ops.convert_to_numpy(value).max())
+        return float(keras.ops.max(value))
     except (TypeError, ValueError):
         return None
