@@ -214,16 +214,16 @@ def test_many_runs_fold_batch_norms() -> None:
 
     network = Normed().eval()
     network.norm.running_mean, network.norm.running_var = noise(4, seed=5), noise(4, seed=6).square() + 0.5
-    image, weight = noise(1, 3, 8, 8, seed=7), noise(1, 4, seed=8)
+    image, weight = noise(2, 3, 8, 8, seed=7), noise(2, 4, seed=8)
     map_ = attribute(wrap(network, image="image"), (image, weight), target=1, method="occlusion", window=1, stride=1)
     with torch.no_grad():
-        expected = torch.zeros(8, 8)
+        expected = torch.zeros(2, 8, 8)
         for y in range(8):
             for x in range(8):
                 occluded = image.clone()
                 occluded[..., y, x] = 0
-                expected[y, x] = (network(image, weight) - network(occluded, weight))[0, 1]
-    torch.testing.assert_close(map_[0], expected, atol=1e-5, rtol=1e-3)
+                expected[:, y, x] = (network(image, weight) - network(occluded, weight))[:, 1]
+    torch.testing.assert_close(map_, expected, atol=1e-5, rtol=1e-3)
 
 
 # --- two images, a map each ---
@@ -376,13 +376,21 @@ def test_an_unrepeatable_input_is_refused() -> None:
     assert attribute(model, (IMAGE, shared), target=1, method="occlusion").any()
 
 
-def test_flags_do_not_share_what_was_found() -> None:
-    model = wrap(SIAMESE, image="left")
-    for swap in (False, True):
-        given = attribute(model, {"left": LEFT, "right": LEFT, "swap": swap}, target=1, method="gradient")
-        image = LEFT.clone().requires_grad_()
-        (expected,) = torch.autograd.grad(SIAMESE(image, LEFT, swap=swap)[:, 1].sum(), image)
-        torch.testing.assert_close(given, expected.abs().amax(1))
+def test_a_flag_may_change_the_order_of_the_calls() -> None:
+    class Ordered(Siamese):
+        def forward(self, left: Tensor, right: Tensor, right_first: bool) -> Tensor:  # type: ignore[override]
+            images = (right, left) if right_first else (left, right)
+            first, second = (self.features(image) for image in images)
+            scores: Tensor = self.head(second - first if right_first else first - second)
+            return scores
+
+    model = wrap(Ordered().eval(), image="left")
+    maps = [
+        attribute(model, {"left": LEFT, "right": RIGHT, "right_first": flag}, target=1, layer=["encoder"], signed=True)
+        for flag in (False, True)
+    ]
+    assert [list(of_layers) for of_layers in maps] == [["encoder#1"], ["encoder"]]
+    torch.testing.assert_close(maps[0]["encoder#1"], maps[1]["encoder"])
 
 
 def test_held_inputs_of_a_model() -> None:
