@@ -16,7 +16,7 @@ from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
-from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
 from camlucida.engine.module_calls import CallProfile, ModuleCall
@@ -196,9 +196,9 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         ModelError: The model cannot be loaded, or cannot run on such an input.
     """
     loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
-    height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
+    shape = input_shape(loaded) if size is None or loaded.volume is not None else _sized(loaded, size)
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
-    inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
+    inputs = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
     copy = copy_of(loaded.network)
     try:
         profile = profile_calls(copy, inputs)
@@ -212,7 +212,12 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{describe_network_error(error, loaded, (height, width))} ({loaded.name})") from error
+        if loaded.volume is not None:
+            raise ModelError(
+                f"the network cannot run on an input of {'×'.join(map(str, shape))}; it raised "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}. ({loaded.name})"
+            ) from error
+        raise ModelError(f"{describe_network_error(error, loaded, (shape[1], shape[2]))} ({loaded.name})") from error
     parameters = list(loaded.network.parameters())
     return ArchitectureSummary(
         model=loaded.name,
@@ -226,6 +231,11 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         output=output,
         choice=choice,
     )
+
+
+def _sized(model: Model, size: int | tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape of a network input of another size, for a model of images."""
+    return len(model.preprocessing.mean), *make_preprocessing(size=size).size
 
 
 def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:

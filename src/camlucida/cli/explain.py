@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,8 @@ from camlucida.cli.images import ExplanationProgress, free_stem, input_files, ou
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     COMPUTATION,
+    DATA,
+    DRAWING,
     EXPLANATION,
     OUTPUT,
     Images,
@@ -28,11 +32,12 @@ from camlucida.cli.options import (
 )
 from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, MethodError
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
+    from camlucida.models.model import Model
 
 COLUMNS = (
     "image", "predicted", "probability", "target", "score", "score_kind", "method", "layer", "peak", "file", "error",
@@ -52,6 +57,10 @@ def explain(
     precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
     batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     overlay: OverlayOptions = OverlayOptions(),
+    bands: Annotated[str | None, Parameter(group=DRAWING)] = None,
+    slice_: Annotated[str | None, Parameter(name="--slice", group=DRAWING)] = None,
+    slices: Annotated[int | None, Parameter(group=DRAWING)] = None,
+    frames: Annotated[int | None, Parameter(group=DATA)] = None,
     maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
     compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -64,6 +73,9 @@ def explain(
     Writes one panel per image, or a grid of maps for several classes, layers or methods, and prints the predictions.
     With several images it also writes results.csv, in which an image that cannot be read is a row with the reason; the
     exit code is then 1, or 2 if no image can be explained. An interrupted run resumes when it is started again.
+
+    A NIfTI or DICOM file, or a folder of DICOM files, is a volume: its panel has three slices and projections, and the
+    map is also written as NIfTI, in the grid of the scan.
 
     Parameters
     ----------
@@ -86,6 +98,17 @@ def explain(
     batch_size
         The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
         automatically.
+    bands
+        The bands of a multispectral image that are displayed as red, green and blue, numbered from 1: 3,2,1. Each is
+        stretched from its 2nd to its 98th percentile. If not given: the first three bands, as they are.
+    slice_
+        The voxel through which the slices of a volume are drawn, along the axes of the network input: 24,60,31. If not
+        given: the voxel with the largest map value.
+    slices
+        Also draw this number of slices of a volume: those whose mean map value is highest.
+    frames
+        Explain a folder of frames, an animation or a .npy file (t, h, w, c) as one video, of which this number of
+        frames at even distances is used.
     maps
         Also save the raw maps: an NPZ file, and a JSON file with the settings.
     panels
@@ -97,13 +120,18 @@ def explain(
     """
     from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
+    from camlucida.data.video import load_video
+    from camlucida.data.volumes import is_volume_path
 
     console = terminal.open("explain")
-    files = input_files(images, output)
+    files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
+    if frames is not None and len(files) != 1:
+        raise DataError(f"--frames explains one video, but there are {len(files)}: give one folder or file.")
     output, file_name = split_output(output, files)
     style = overlay.style()
     with console.status(model.status):
-        loaded = model.load()
+        loaded = _with_bands(model.load(), bands)
+    position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
         "target": _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
@@ -115,14 +143,18 @@ def explain(
     }
 
     def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
-        written = _write_explanation(result, output, stem, suffix, style, maps, panels)
+        written = _write_explanation(result, output, stem, suffix, style, maps, panels, position)
+        written += _write_volumes(result, output, stem, slices, style)
         return [*written, *(_write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
+    if any(map(is_volume_path, files)):
+        endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
     if len(files) == 1:
         with progress_bar(console) as progress:
             bars = ExplanationProgress(progress, 1, ", ".join(split_list(method) or ["grad_cam"]))
-            ((_, result),) = explain_requests(loaded, files, AttributionRequest.of(**request, progress=bars.runs))
+            sources: Sequence[Any] = files if frames is None else [load_video(files[0], n_frames=frames)]
+            ((_, result),) = explain_requests(loaded, sources, AttributionRequest.of(**request, progress=bars.runs))
         if isinstance(result, CamlucidaError):
             raise result
         if file_name:
@@ -189,16 +221,62 @@ def _write_explanation(
     style: dict[str, Any],
     maps: bool,
     panels: bool,
+    position: tuple[int, int, int] | None = None,
 ) -> list[Path]:
     from camlucida.attribution.explanation import Explanation
+    from camlucida.attribution.volume_explanation import VolumeExplanation
 
-    written = result.save(output / f"{stem}{suffix}", **style)
+    at = {} if position is None else {"position": position}
+    if position is not None and not isinstance(result, VolumeExplanation):
+        raise MethodError("--slice is for one map of a volume, written as .png.")
+    written = result.save(output / f"{stem}{suffix}", **style, **at)
     if panels and not isinstance(result, Explanation):
         for slug, e in zip(result.slugs, result, strict=True):
             written += e.save(output / stem / f"{slug}.png", **style)
     if maps:
         written += result.save(output / f"{stem}.npz")
     return written
+
+
+def _write_volumes(
+    result: Explanation | ExplanationSet, output: Path, stem: str, slices: int | None, style: dict[str, Any]
+) -> list[Path]:
+    """Write the maps of a volume as NIfTI, and the contact sheet of its slices."""
+    from camlucida.attribution.volume_explanation import VolumeExplanation
+
+    explanations = _as_set(result)
+    written: list[Path] = []
+    for slug, e in zip(explanations.slugs, explanations, strict=True):
+        if not isinstance(e, VolumeExplanation):
+            if slices is not None:
+                raise MethodError("--slices draws the slices of a volume, and this is none.")
+            continue
+        part = stem if len(explanations) == 1 else f"{stem}.{slug}"
+        if e.volume.affine is not None:
+            written.append(e.save_volume(output / f"{part}_map.nii.gz"))
+        if slices is not None:
+            written += e.save_slices(output / f"{part}-slices.png", n=slices, **style)
+    return written
+
+
+def _with_bands(model: Model, bands: str | None) -> Model:
+    """Return the model with the bands that --bands names for display."""
+    if bands is None:
+        return model
+    numbers = re.fullmatch(r"\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*", bands)
+    if numbers is None:
+        raise ModelError(f"--bands {bands}: must be three numbers of bands from 1, such as 3,2,1.")
+    red, green, blue = map(int, numbers.groups())
+    return replace(model, preprocessing=replace(model.preprocessing, display_bands=(red, green, blue)))
+
+
+def _voxel(text: str) -> tuple[int, int, int]:
+    """Return the voxel that --slice names."""
+    numbers = re.fullmatch(r"\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*", text)
+    if numbers is None:
+        raise MethodError(f"--slice {text}: must be a voxel DEPTH,HEIGHT,WIDTH, such as 24,60,31.")
+    depth, height, width = map(int, numbers.groups())
+    return depth, height, width
 
 
 def _print_explanation(

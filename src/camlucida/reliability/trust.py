@@ -17,6 +17,8 @@ from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
+from camlucida.attribution.video_explanation import VideoExplanation
+from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
@@ -84,6 +86,11 @@ def trust(
     wrapped = as_model(model)
     request: dict[str, Any]
     source: ImageInput
+    if isinstance(image, VolumeExplanation | VideoExplanation):
+        raise MethodError(
+            "trust tests the map of an image, and this is the explanation of a volume or a video. Its tests move the "
+            "map in two dimensions."
+        )
     if isinstance(image, Explanation):
         if image.index is None:
             raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
