@@ -154,8 +154,9 @@ def _from_npy(model: Model, path: Path) -> Loaded:
         raise ImageError(f"cannot read {path}: it is no array of numbers, or damaged ({str(error)[:120]}).") from None
     if array.ndim == 4:
         return _from_four_axes(model, array, path.name)
-    n_channels = len(model.preprocessing.mean)
-    if array.ndim == 3 and array.shape[2] not in {*COLOUR_CHANNELS, n_channels}:
+    if not model.preprocessing.is_photographic:
+        return load_input(model.preprocessing, path)
+    if array.ndim == 3 and array.shape[2] not in COLOUR_CHANNELS:
         return volume_input(VolumePreprocessing(), load_volume(path))
     return load_input(model.preprocessing, np.asarray(array))
 
