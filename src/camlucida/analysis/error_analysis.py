@@ -14,6 +14,7 @@ from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, TargetError
@@ -65,6 +66,7 @@ def mistakes(
         DataError: If `out` holds a different run, or the data set has no images.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
