@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from camlucida import Explanation, ExplanationSet, explain, trust, wrap
+from camlucida import Explanation, ExplanationSet, evaluate, explain, sanity, trust, wrap
 from camlucida.attribution.attribute import attribute
 from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.layer_summary import layers
-from camlucida.data.datasets import Item
-from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, ModelError
+from camlucida.data.datasets import Item, ToyboxDataset
+from camlucida.data.toybox import Toybox
+from camlucida.errors import CamlucidaError, DataError, ImageError, LayerError, MethodError, ModelError
 from camlucida.evaluation.model_input import prepare_input
 from camlucida.methods import methods
 
@@ -484,6 +485,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[CamlucidaError], str]] = {
     "bare": (lambda: attribute(SIAMESE, LEFT), ModelError, r"right was not given.*model.hold\(right=…\)"),
     "no batch axis": (lambda: attribute(pair, (LEFT[0], RIGHT)), ImageError, "'left' must be a tensor"),
     "several": (lambda: trust(pair, {"left": LEFT[0], "right": RIGHT[0]}), ModelError, "model.of_image"),
+    "evaluate": (lambda: evaluate(pair, ToyboxDataset(Toybox(1, 0))), ModelError, r"model.of_image\('left'\).hold"),
+    "sanity": (lambda: sanity(wrap(SIAMESE), [photograph(9, 9)]), ModelError, "right was not given"),
+    "sanity of dicts": (lambda: sanity(pair, [{"left": LEFT[0]}]), DataError, "elsewhere, hold the inputs"),  # type: ignore[list-item]
     "explain one": (lambda: explain(pair, {"left": LEFT[0]}), ImageError, "the image 'right' is missing"),
     "unknown": (lambda: explain(pair, {"left": LEFT[0], "rigt": RIGHT[0]}), ImageError, "no input 'rigt'.*'right'"),
     "which": (lambda: explain(SIAMESE, {"left": LEFT[0], "right": RIGHT[0]}), ModelError, "left, right may be"),

@@ -24,6 +24,7 @@ from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreemen
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import DataError
@@ -252,6 +253,7 @@ def embed(
         DataError: If `out` holds a different run, or no image could be read.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
