@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,6 +145,7 @@ def save_images() -> None:
     images = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
     result = concepts("toybox", images, k=6)
     result.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
+    runpy.run_path(str(ROOT / "docs" / "volumes.py"), run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -244,6 +244,25 @@ def _centred(rows: Tensor) -> Tensor:
     return rows - rows.mean(1, keepdim=True)
 
 
+def stretched_bands(image: Tensor, bands: Sequence[int]) -> Tensor:
+    """Return three bands of an image as red, green and blue, each stretched from its 2nd to its 98th percentile.
+
+    Args:
+        image: `(c, h, w)`.
+        bands: Numbers of the bands, from 1.
+
+    Returns:
+        `(3, h, w)` in [0, 1]; a constant band becomes 0.
+    """
+    stretched = []
+    for band in bands:
+        values = image[band - 1].double()
+        ordered = values.flatten().sort().values
+        low, high = (float(ordered[round(fraction * (len(ordered) - 1))]) for fraction in (0.02, 0.98))
+        stretched.append(((values - low) / (high - low)).clamp(0, 1) if high > low else values * 0)
+    return torch.stack(stretched).to(image.dtype)
+
+
 def rgb_channels(image: Tensor) -> Tensor:
     """Return the channels `(3, h, w)` in which an image `(c, h, w)` is displayed.
 

@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from camlucida import Explanation, ExplanationSet, explain, trust, wrap
+from camlucida import Explanation, ExplanationSet, evaluate, explain, sanity, trust, wrap
 from camlucida.attribution.attribute import attribute
 from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.layer_summary import layers
-from camlucida.data.datasets import Item
-from camlucida.errors import CamlucidaError, ImageError, LayerError, MethodError, ModelError
+from camlucida.data.datasets import Item, ToyboxDataset
+from camlucida.data.toybox import Toybox
+from camlucida.errors import CamlucidaError, DataError, ImageError, LayerError, MethodError, ModelError
 from camlucida.evaluation.model_input import prepare_input
 from camlucida.methods import methods
 
@@ -214,16 +215,16 @@ def test_many_runs_fold_batch_norms() -> None:
 
     network = Normed().eval()
     network.norm.running_mean, network.norm.running_var = noise(4, seed=5), noise(4, seed=6).square() + 0.5
-    image, weight = noise(1, 3, 8, 8, seed=7), noise(1, 4, seed=8)
+    image, weight = noise(2, 3, 8, 8, seed=7), noise(2, 4, seed=8)
     map_ = attribute(wrap(network, image="image"), (image, weight), target=1, method="occlusion", window=1, stride=1)
     with torch.no_grad():
-        expected = torch.zeros(8, 8)
+        expected = torch.zeros(2, 8, 8)
         for y in range(8):
             for x in range(8):
                 occluded = image.clone()
                 occluded[..., y, x] = 0
-                expected[y, x] = (network(image, weight) - network(occluded, weight))[0, 1]
-    torch.testing.assert_close(map_[0], expected, atol=1e-5, rtol=1e-3)
+                expected[:, y, x] = (network(image, weight) - network(occluded, weight))[:, 1]
+    torch.testing.assert_close(map_, expected, atol=1e-5, rtol=1e-3)
 
 
 # --- two images, a map each ---
@@ -376,13 +377,21 @@ def test_an_unrepeatable_input_is_refused() -> None:
     assert attribute(model, (IMAGE, shared), target=1, method="occlusion").any()
 
 
-def test_flags_do_not_share_what_was_found() -> None:
-    model = wrap(SIAMESE, image="left")
-    for swap in (False, True):
-        given = attribute(model, {"left": LEFT, "right": LEFT, "swap": swap}, target=1, method="gradient")
-        image = LEFT.clone().requires_grad_()
-        (expected,) = torch.autograd.grad(SIAMESE(image, LEFT, swap=swap)[:, 1].sum(), image)
-        torch.testing.assert_close(given, expected.abs().amax(1))
+def test_a_flag_may_change_the_order_of_the_calls() -> None:
+    class Ordered(Siamese):
+        def forward(self, left: Tensor, right: Tensor, right_first: bool) -> Tensor:  # type: ignore[override]
+            images = (right, left) if right_first else (left, right)
+            first, second = (self.features(image) for image in images)
+            scores: Tensor = self.head(second - first if right_first else first - second)
+            return scores
+
+    model = wrap(Ordered().eval(), image="left")
+    maps = [
+        attribute(model, {"left": LEFT, "right": RIGHT, "right_first": flag}, target=1, layer=["encoder"], signed=True)
+        for flag in (False, True)
+    ]
+    assert [list(of_layers) for of_layers in maps] == [["encoder#1"], ["encoder"]]
+    torch.testing.assert_close(maps[0]["encoder#1"], maps[1]["encoder"])
 
 
 def test_held_inputs_of_a_model() -> None:
@@ -476,6 +485,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[CamlucidaError], str]] = {
     "bare": (lambda: attribute(SIAMESE, LEFT), ModelError, r"right was not given.*model.hold\(right=…\)"),
     "no batch axis": (lambda: attribute(pair, (LEFT[0], RIGHT)), ImageError, "'left' must be a tensor"),
     "several": (lambda: trust(pair, {"left": LEFT[0], "right": RIGHT[0]}), ModelError, "model.of_image"),
+    "evaluate": (lambda: evaluate(pair, ToyboxDataset(Toybox(1, 0))), ModelError, r"model.of_image\('left'\).hold"),
+    "sanity": (lambda: sanity(wrap(SIAMESE), [photograph(9, 9)]), ModelError, "right was not given"),
+    "sanity of dicts": (lambda: sanity(pair, [{"left": LEFT[0]}]), DataError, "elsewhere, hold the inputs"),  # type: ignore[list-item]
     "explain one": (lambda: explain(pair, {"left": LEFT[0]}), ImageError, "the image 'right' is missing"),
     "unknown": (lambda: explain(pair, {"left": LEFT[0], "rigt": RIGHT[0]}), ImageError, "no input 'rigt'.*'right'"),
     "which": (lambda: explain(SIAMESE, {"left": LEFT[0], "right": RIGHT[0]}), ModelError, "left, right may be"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,6 +75,15 @@ def named(*parts: str) -> Callable[[Any], bool]:
 
 
 EACH = "camlucida.attribution.explain_request.explain_requests"
+VOLUME_NETWORK = """
+from torch import nn
+
+def volume():
+    layers = [nn.Conv3d(1, 3, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 2)]
+    return nn.Sequential(*layers).eval()
+"""
+"""The module net.py in the folder of the images."""
+VIDEO = "camlucida.data.video.load_video"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
@@ -172,6 +182,21 @@ LINES: dict[str, list[OptionCase]] = {
             "--input table=table.json",
             {"inputs": (EACH, "others", lambda others: "table" in others and others["table"].tolist() == [[1, 2]])},
             stop=EACH,
+        ),
+        OptionCase("explain clip.gif --model toybox", "--frames 3", {"frames": (VIDEO, "n_frames", 3)}, stop=VIDEO),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--bands 3,2,1",
+            {"bands": (EACH, "model", lambda model: model.preprocessing.display_bands == (3, 2, 1))},
+            stop=EACH,
+        ),
+        OptionCase(
+            "explain scan.nii.gz --model python:net.py:volume --trust-code",
+            "--slice 1,2,3 --slices 2",
+            {
+                "slice_": ("camlucida.attribution.volume_explanation.VolumeExplanation.save", "position", (1, 2, 3)),
+                "slices": ("camlucida.attribution.volume_explanation.VolumeExplanation.save_slices", "n", 2),
+            },
         ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
         overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
@@ -632,6 +657,10 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
     (folder / "table.json").write_text("[[1.0, 2.0]]")
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
+    (folder / "net.py").write_text(VOLUME_NETWORK)
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "scan.nii.gz")
     return folder
 
 

@@ -94,6 +94,8 @@ CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "list_methods": lambda _: {},
     "load": lambda _: {"spec": "toybox"},
     "load_image": lambda _: {"source": IMAGE},
+    "load_video": lambda _: {"source": np.zeros((2, 3, 4), np.uint8)},
+    "load_volume": lambda _: {"source": np.zeros((2, 3, 4))},
     "mistakes": lambda folder: {"model": MODEL, "data": scenes(), "out": folder / "mistakes"},
     "open_dataset": lambda _: {"spec": "toybox", "count": 2},
     "sanity": lambda _: {"model": MODEL, "images": [IMAGE], "checks": ["random_logit"], "seeds": 1},

@@ -24,6 +24,7 @@ from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreemen
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import DataError, ModelError
@@ -258,6 +259,7 @@ def embed(
             f"embed needs the features before the class scores, and the model is {described(wrapped.network)}, whose "
             "layers cannot be accessed."
         )
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:

@@ -15,6 +15,7 @@ from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS,
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.method_choice import or_default
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, TargetError
@@ -66,6 +67,7 @@ def mistakes(
         DataError: If `out` holds a different run, or the data set has no images.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:

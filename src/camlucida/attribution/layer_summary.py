@@ -17,7 +17,7 @@ from camlucida.attribution.error_context import describe_network_error, raised_b
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
 from camlucida.attribution.network_inputs import model_inputs
-from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
 from camlucida.attribution.several_inputs import of_first_image
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
@@ -200,9 +200,9 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         LayerError: The layers of the model cannot be accessed.
     """
     loaded = of_first_image(load(model, pretrained=False) if isinstance(model, str) else as_model(model))
-    height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
+    shape = input_shape(loaded) if size is None or loaded.volume is not None else _sized(loaded, size)
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
-    inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
+    inputs = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
     copy, arguments = copy_of(loaded.network), model_inputs(loaded, inputs)
     require_layers(copy)
     try:
@@ -217,7 +217,12 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{describe_network_error(error, loaded, (height, width))} ({loaded.name})") from error
+        if loaded.volume is not None:
+            raise ModelError(
+                f"the network cannot run on an input of {'×'.join(map(str, shape))}; it raised "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}. ({loaded.name})"
+            ) from error
+        raise ModelError(f"{describe_network_error(error, loaded, (shape[1], shape[2]))} ({loaded.name})") from error
     parameters = list(loaded.network.parameters())
     return ArchitectureSummary(
         model=loaded.name,
@@ -231,6 +236,11 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
         output=output,
         choice=choice,
     )
+
+
+def _sized(model: Model, size: int | tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape of a network input of another size, for a model of images."""
+    return len(model.preprocessing.mean), *make_preprocessing(size=size).size
 
 
 def _output_of(model: Model, copy: NetworkCopy, inputs: Any) -> tuple[OutputReader | None, str]:

@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.attribution.load_input import LoadedInput, load_input
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.data.video import Video, load_video
 from camlucida.data.volumes import Volume, is_volume_path, load_volume
 from camlucida.engine import NetworkCopy, copy_of
 from camlucida.engine.image_axes import image_axes
+from camlucida.engine.named_inputs import call_network
 from camlucida.errors import ImageError
 from camlucida.models.model import Model
 from camlucida.models.volume_preprocessing import VolumePreprocessing
@@ -125,10 +126,10 @@ def _in_order(model: Model, frames: Tensor) -> Tensor:
     copy = copy_of(model.network)
     reasons = []
     for channels, inputs in ((1, frames.transpose(0, 1)), (2, frames)):
-        moved = to_network(model.network, inputs[None].contiguous())
+        moved = model_inputs(model, inputs[None].contiguous())
         try:
             with torch.inference_mode(False), torch.no_grad():
-                copy.module(moved)
+                call_network(copy.module, moved)
                 measured = image_axes(copy, moved).channels
         except Exception as error:  # networks raise errors of any type for inputs that they do not take
             reasons.append(f"{type(error).__name__}: {' '.join(str(error).split())[:120]}")
@@ -153,8 +154,9 @@ def _from_npy(model: Model, path: Path) -> Loaded:
         raise ImageError(f"cannot read {path}: it is no array of numbers, or damaged ({str(error)[:120]}).") from None
     if array.ndim == 4:
         return _from_four_axes(model, array, path.name)
-    n_channels = len(model.preprocessing.mean)
-    if array.ndim == 3 and array.shape[2] not in {*COLOUR_CHANNELS, n_channels}:
+    if not model.preprocessing.is_photographic:
+        return load_input(model.preprocessing, path)
+    if array.ndim == 3 and array.shape[2] not in COLOUR_CHANNELS:
         return volume_input(VolumePreprocessing(), load_volume(path))
     return load_input(model.preprocessing, np.asarray(array))
 
@@ -177,7 +179,7 @@ def _from_tensor(model: Model, inputs: Tensor) -> LoadedVolume | LoadedVideo:
         )
     inputs = inputs.detach()
     copy: NetworkCopy = copy_of(model.network)
-    axes = image_axes(copy, to_network(model.network, inputs[None]))
+    axes = image_axes(copy, model_inputs(model, inputs[None]))
     voxels = axes.to_grid(inputs[None])[0].cpu().float()
     if model.volume is None and len(voxels) == len(model.preprocessing.mean) and len(voxels) in COLOUR_CHANNELS:
         frames = model.preprocessing.denormalise(voxels.transpose(0, 1))

@@ -50,6 +50,11 @@ def model_inputs(model: Model, images: Any) -> Any:
     return to_network(model.network, name_inputs(model, copy_of(model.network).module, images))
 
 
+def check_takes_an_image(model: Model) -> None:
+    """Raise `ModelError` for a model whose network takes further inputs than one image, and does not hold them."""
+    name_inputs(model, copy_of(model.network).module, torch.zeros(1, len(model.preprocessing.mean), 1, 1))
+
+
 def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:
     """Return whether the elements of a list are the positional arguments of `forward`, rather than one of them."""
     if inputs and all(isinstance(image, Tensor) and image.ndim == 3 for image in inputs):

@@ -29,7 +29,7 @@ from camlucida.engine.final_activation import (
 from camlucida.engine.image_axes import is_image
 from camlucida.engine.module_calls import first_image, profiled_output
 from camlucida.engine.named_inputs import call_network
-from camlucida.errors import TargetError
+from camlucida.errors import ModelError, TargetError
 from camlucida.models.model import Model, Output
 from camlucida.option_types import Task
 from camlucida.tasks import OutputActivation, expand_binary
@@ -156,10 +156,25 @@ def output_activation(model: Model) -> OutputActivation:
     Raises:
         TargetError: The output holds no class scores.
     """
-    height, width = model.preprocessing.size
     with torch.inference_mode(False), torch.no_grad():
-        blank = model_inputs(model, torch.zeros(1, len(model.preprocessing.mean), height, width))
+        blank = model_inputs(model, torch.zeros(1, *input_shape(model)))
         return output_reader(model, copy_of(model.network), blank).activation
+
+
+def input_shape(model: Model) -> tuple[int, ...]:
+    """Return the shape of a network input: `(c, H, W)`, or `(c, D, H, W)` for a model of volumes.
+
+    Raises:
+        ModelError: The model takes volumes of any size.
+    """
+    if model.volume is None:
+        return len(model.preprocessing.mean), *model.preprocessing.size
+    if model.volume.size is None:
+        raise ModelError(
+            "the model takes volumes of any size, and here one size is needed: wrap(network, "
+            "volume=VolumePreprocessing(size=(depth, height, width)))."
+        )
+    return model.volume.n_channels, *model.volume.size
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from camlucida.attribution.load_input import LoadedInput, load_input
+from camlucida.attribution.load_volume_input import Loaded, is_batch, load_any
+from camlucida.data.video import Video
+from camlucida.data.volumes import Volume
 from camlucida.engine import nested
 from camlucida.errors import ImageError, ModelError, nearest
 from camlucida.models.image_names import forward_parameters
@@ -31,12 +33,12 @@ class LoadedInputs:
     """
 
     model: Model
-    images: Mapping[str, LoadedInput]
+    images: Mapping[str, Loaded]
     sources: Mapping[str, Any]
     others: Mapping[str, Any]
 
     @property
-    def first(self) -> LoadedInput:
+    def first(self) -> Loaded:
         """What was loaded of the first image that the model explains."""
         return self.images[self.model.image[0]]
 
@@ -66,8 +68,8 @@ def load_inputs(model: Model, given: Mapping[str, Any]) -> LoadedInputs:
 
     Args:
         model: The model. Without names of images, the only input that is an image is the image.
-        given: The inputs by name. Images are what `load_input` takes, or tensors `(1, c, H, W)`; other tensors have a
-            batch axis of 1; other values, such as None and flags, are passed as they are.
+        given: The inputs by name. Images are what `load_any` takes, or tensors with a batch axis of 1, as all other
+            tensors; other values, such as None and flags, are passed as they are.
 
     Raises:
         ModelError: It is not known which input is the image.
@@ -82,17 +84,29 @@ def load_inputs(model: Model, given: Mapping[str, Any]) -> LoadedInputs:
                 raise ImageError(
                     f"{model.name} has no input {name!r}: it takes {', '.join(known)}.{nearest(name, known)}"
                 )
-    images, sources = {}, {}
+    sources = {}
     for name in (*names, *(name for name in named.preprocessings if name not in names)):
         if name in given:
-            sources[name] = _without_batch_axis(name, given[name])
-            images[name] = load_input(named.preprocessings.get(name, named.preprocessing), sources[name])
+            sources[name] = _without_batch_axis(model, name, given[name])
         elif name in names:
             raise ImageError(
                 f"the image {name!r} is missing: the inputs are {', '.join(given) or 'empty'}.{nearest(name, given)}"
             )
-    others = {name: _checked(name, value) for name, value in given.items() if name not in images}
-    return LoadedInputs(named, images, sources, {**model.held, **others})
+    others = {name: _checked(name, value) for name, value in given.items() if name not in sources}
+    others = {**model.held, **others}
+    return LoadedInputs(named, _load_images(named, sources, others), sources, others)
+
+
+def _load_images(model: Model, sources: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Loaded]:
+    """Load every image; tensors and videos last, since the network runs to measure their axes and needs all inputs."""
+    held = {**others, **{name: source[None] for name, source in sources.items() if isinstance(source, Tensor)}}
+    images: dict[str, Loaded] = {}
+    for name in sorted(sources, key=lambda name: isinstance(sources[name], Tensor | Video)):
+        of_image = model.of_image(name)
+        others_of_image = {other: value for other, value in held.items() if other != name}
+        images[name] = load_any(of_image.hold(**others_of_image) if others_of_image else of_image, sources[name])
+        held[name] = images[name].inputs[None]
+    return {name: images[name] for name in sources}
 
 
 def with_others(model: Model, image: Any, others: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,13 +145,14 @@ def _only_image(model: Model, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _may_be_image(value: Any) -> bool:
     if isinstance(value, Tensor):
-        return value.is_floating_point() and value.ndim in (3, 4)
-    return isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image | np.ndarray) or hasattr(value, "read")
+        return value.is_floating_point() and value.ndim in (3, 4, 5)
+    is_file = isinstance(value, str | os.PathLike | bytes | bytearray) or hasattr(value, "read")
+    return is_file or isinstance(value, Image.Image | np.ndarray | Volume | Video)
 
 
-def _without_batch_axis(name: str, value: Any) -> Any:
+def _without_batch_axis(model: Model, name: str, value: Any) -> Any:
     """Return an image without its batch axis of 1."""
-    if not isinstance(value, Tensor) or value.ndim != 4:
+    if not is_batch(model, value):
         return value
     if len(value) != 1:
         raise ImageError(
@@ -154,7 +169,7 @@ def _kind(value: Any) -> str:
 
 def _checked(name: str, value: Any) -> Any:
     """Return an input that is no image. Raises `ImageError` for a tensor without a batch axis of 1, or an image."""
-    if isinstance(value, os.PathLike | bytes | bytearray | Image.Image | np.ndarray):
+    if isinstance(value, os.PathLike | bytes | bytearray | Image.Image | np.ndarray | Volume | Video):
         raise ImageError(
             f"the input {name!r} is {_kind(value)}, and is not named as an image: name it too, as in "
             f"wrap(network, image=(…, {name!r})), or pass a tensor."

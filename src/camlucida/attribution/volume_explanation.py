@@ -269,7 +269,8 @@ class VolumeExplanation(Explanation):
     def _plane(self, view: View, saliency: NDArray[np.float32], index: int) -> Plane:
         image = grey_image(view.cut(self.voxels[0], index), self.windows[0])
         n = self.voxels.shape[1 + view.axis]
-        return Plane(image, view.cut(saliency, index), self._mm(view), f"{view.name}, slice {index} of {n}")
+        caption = _caption(f"{view.name}, slice {index} of {n}", view)
+        return Plane(image, view.cut(saliency, index), self._mm(view), caption)
 
     def _projection(self, view: View, saliency: NDArray[np.float32]) -> Plane:
         """Return the maxima along an axis; of a map with both signs, the value that is farthest from zero."""
@@ -278,7 +279,7 @@ class VolumeExplanation(Explanation):
         if self.shows_signs:
             low = -view.project(-saliency)
             heatmap = np.where(heatmap - 0.5 >= 0.5 - low, heatmap, low)
-        return Plane(image, heatmap, self._mm(view), f"{view.name} projection")
+        return Plane(image, heatmap, self._mm(view), _caption(f"{view.name} projection", view))
 
     def _mm(self, view: View) -> tuple[float, float]:
         return view.mm(self.volume.voxel_mm(self.orientation) if self.orientation else None)
@@ -292,6 +293,10 @@ class VolumeExplanation(Explanation):
             raise MethodError(f"a position is a voxel (depth, height, width), not {shown(position)}.")
         depth, height, width = (_checked(i, n, "position") for i, n in zip(position, self.landed.shape, strict=True))
         return depth, height, width
+
+
+def _caption(text: str, view: View) -> str:
+    return f"{text} · {view.sides}" if view.sides else text
 
 
 def _checked(index: int, n: int, name: str) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,13 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.explanation_files import as_set, write_colour, write_comparison, write_explanation
+from camlucida.cli.explanation_files import as_set, write_colour, write_comparison, write_explanation, write_volumes
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.inputs import parse_options, read_inputs
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     COMPUTATION,
+    DATA,
+    DRAWING,
     EXPLANATION,
     OUTPUT,
     Images,
@@ -31,11 +35,12 @@ from camlucida.cli.options import (
 )
 from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
+    from camlucida.models.model import Model
 
 COLUMNS = (
     "image", "predicted", "probability", "target", "score", "score_kind", "method", "layer", "peak", "file", "error",
@@ -56,6 +61,10 @@ def explain(
     precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
     batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     overlay: OverlayOptions = OverlayOptions(),
+    bands: Annotated[str | None, Parameter(group=DRAWING)] = None,
+    slice_: Annotated[str | None, Parameter(name="--slice", group=DRAWING)] = None,
+    slices: Annotated[int | None, Parameter(group=DRAWING)] = None,
+    frames: Annotated[int | None, Parameter(group=DATA)] = None,
     maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
     colour: Annotated[bool, Parameter(group=OUTPUT)] = False,
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -69,6 +78,9 @@ def explain(
     Writes one panel per image, or a grid of maps for several classes, layers or methods, and prints the predictions.
     With several images it also writes results.csv, in which an image that cannot be read is a row with the reason; the
     exit code is then 1, or 2 if no image can be explained. An interrupted run resumes when it is started again.
+
+    A NIfTI or DICOM file, or a folder of DICOM files, is a volume: its panel has three slices and projections, and the
+    map is also written as NIfTI, in the grid of the scan.
 
     Parameters
     ----------
@@ -95,6 +107,17 @@ def explain(
     batch_size
         The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
         automatically.
+    bands
+        The bands of a multispectral image that are displayed as red, green and blue, numbered from 1: 3,2,1. Each is
+        stretched from its 2nd to its 98th percentile. If not given: the first three bands, as they are.
+    slice_
+        The voxel through which the slices of a volume are drawn, along the axes of the network input: 24,60,31. If not
+        given: the voxel with the largest map value.
+    slices
+        Also draw this number of slices of a volume: those whose mean map value is highest.
+    frames
+        Explain a folder of frames, an animation or a .npy file (t, h, w, c) as one video, of which this number of
+        frames at even distances is used.
     maps
         Also save the raw maps: an NPZ file, and a JSON file with the settings.
     colour
@@ -109,15 +132,20 @@ def explain(
     """
     from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
+    from camlucida.data.video import load_video
+    from camlucida.data.volumes import is_volume_path
 
     console = terminal.open("explain")
-    files = input_files(images, output)
+    files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
+    if frames is not None and len(files) != 1:
+        raise DataError(f"--frames explains one video, but there are {len(files)}: give one folder or file.")
     output, file_name = split_output(output, files)
     style = overlay.style()
     model = model.or_default(console)
     with console.status(model.status):
-        loaded = model.load()
+        loaded = _with_bands(model.load(), bands)
     methods = split_list(method) or [announced_method(console, loaded)]
+    position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
         "target": _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
@@ -131,18 +159,22 @@ def explain(
     others = read_inputs(inputs or [])
 
     def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
-        written = write_explanation(result, output, stem, suffix, style, maps, panels)
+        written = write_explanation(result, output, stem, suffix, style, maps, panels, position)
+        written += write_volumes(result, output, stem, slices, style)
         if colour:
             written += write_colour(result, output / f"{stem}-colour.png")
         return [*written, *(write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
     endings += ["-colour.png"] if colour else []
+    if any(map(is_volume_path, files)):
+        endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
     if len(files) == 1:
         with progress_bar(console) as progress:
             bars = ExplanationProgress(progress, 1, ", ".join(methods))
+            sources: Sequence[Any] = files if frames is None else [load_video(files[0], n_frames=frames)]
             ((_, result),) = explain_requests(
-                loaded, files, AttributionRequest.of(**request, progress=bars.runs), others
+                loaded, sources, AttributionRequest.of(**request, progress=bars.runs), others
             )
         if isinstance(result, CamlucidaError):
             raise result
@@ -201,6 +233,26 @@ def _as_json(file: Path, result: Explanation | ExplanationSet) -> dict[str, Any]
         "predictions": items[0].predictions,
         "maps": [{name: getattr(e, name) for name in fields} for e in items],
     }
+
+
+def _with_bands(model: Model, bands: str | None) -> Model:
+    """Return the model with the bands that --bands names for display."""
+    if bands is None:
+        return model
+    numbers = re.fullmatch(r"\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*", bands)
+    if numbers is None:
+        raise ModelError(f"--bands {bands}: must be three numbers of bands from 1, such as 3,2,1.")
+    red, green, blue = map(int, numbers.groups())
+    return replace(model, preprocessing=replace(model.preprocessing, display_bands=(red, green, blue)))
+
+
+def _voxel(text: str) -> tuple[int, int, int]:
+    """Return the voxel that --slice names."""
+    numbers = re.fullmatch(r"\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*", text)
+    if numbers is None:
+        raise MethodError(f"--slice {text}: must be a voxel DEPTH,HEIGHT,WIDTH, such as 24,60,31.")
+    depth, height, width = map(int, numbers.groups())
+    return depth, height, width
 
 
 def _print_explanation(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from camlucida.errors import MethodError
+
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
@@ -18,16 +20,48 @@ def write_explanation(
     style: dict[str, Any],
     maps: bool,
     panels: bool,
+    position: tuple[int, int, int] | None = None,
 ) -> list[Path]:
-    """Write the panel or grid, and with `panels` and `maps` the single panels and the raw maps; return the paths."""
-    from camlucida.attribution.explanation import Explanation
+    """Write the panel or grid, and with `panels` and `maps` the single panels and the raw maps; return the paths.
 
-    written = result.save(output / f"{stem}{suffix}", **style)
+    The panel of a volume has slices through the voxel at `position`.
+
+    Raises:
+        MethodError: `position` is given for anything but one map of a volume.
+    """
+    from camlucida.attribution.explanation import Explanation
+    from camlucida.attribution.volume_explanation import VolumeExplanation
+
+    at = {} if position is None else {"position": position}
+    if position is not None and not isinstance(result, VolumeExplanation):
+        raise MethodError("--slice is for one map of a volume, written as .png.")
+    written = result.save(output / f"{stem}{suffix}", **style, **at)
     if panels and not isinstance(result, Explanation):
         for slug, e in zip(result.slugs, result, strict=True):
             written += e.save(output / stem / f"{slug}.png", **style)
     if maps:
         written += result.save(output / f"{stem}.npz")
+    return written
+
+
+def write_volumes(
+    result: Explanation | ExplanationSet, output: Path, stem: str, slices: int | None, style: dict[str, Any]
+) -> list[Path]:
+    """Write the maps of a volume as NIfTI, and the contact sheet of its slices."""
+    from camlucida.attribution.volume_explanation import VolumeExplanation
+
+    explanations = as_set(result)
+    written: list[Path] = []
+    for slug, e in zip(explanations.slugs, explanations, strict=True):
+        if not isinstance(e, VolumeExplanation):
+            if slices is not None:
+                raise MethodError("--slices draws the slices of a volume, and this is none.")
+            continue
+        part = stem if len(explanations) == 1 else f"{stem}.{slug}"
+        if e.volume.affine is not None:
+            written.append(e.save_volume(output / f"{part}_map.nii.gz"))
+        if slices is not None:
+            written += e.save_slices(output / f"{part}-slices.png", n=slices, **style)
     return written
 
 

@@ -16,6 +16,9 @@ from camlucida.errors import ImageError
 MAX_FILES = 20_000
 """Largest number of files in a folder that are opened."""
 
+MAX_SNIFFED = 256
+"""Number of files of a folder that are tried to find out whether it contains DICOM files."""
+
 MAX_UNEVEN = 0.02
 """Largest deviation of the distance between slices, as a fraction of its median."""
 
@@ -29,7 +32,7 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def is_dicom(path: Path) -> bool:
     """Return whether a file begins like a DICOM file, or a folder contains such a file."""
     if path.is_dir():
-        return any(is_dicom(file) for file in _files(path) if file.is_file())
+        return any(is_dicom(file) for file in _files(path)[:MAX_SNIFFED])
     try:
         with path.open("rb") as stream:
             start = stream.read(132)

@@ -44,7 +44,7 @@ VideoSource: TypeAlias = str | os.PathLike[str] | NDArray[Any] | Video
 def load_video(
     source: VideoSource,
     *,
-    n_frames: Annotated[int | None, Between(1, 2**20)] = None,
+    n_frames: int | None = None,
     max_bytes: Annotated[int, Between(1, 2**60)] = MAX_BYTES,
 ) -> Video:
     """Read the frames of a video. Video files are not decoded: extract their frames, for instance with ffmpeg.
@@ -58,6 +58,8 @@ def load_video(
     Raises:
         ImageError: The frames cannot be read, or have different sizes.
     """
+    if n_frames is not None and (not isinstance(n_frames, int) or isinstance(n_frames, bool) or n_frames < 1):
+        raise ImageError(f"n_frames is a number of frames, at least 1, or None for all, not {shown(n_frames)}.")
     if isinstance(source, Video):
         return source
     if isinstance(source, np.ndarray):
@@ -65,7 +67,7 @@ def load_video(
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"a video is a folder of frames, an animation or an array, not {shown(source)}.")
     path = expand_path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _from_folder(path, n_frames, max_bytes)
     with open_file(path) as stream:
         if path.suffix.lower() == ".npy":

@@ -147,7 +147,8 @@ def _measure(copy: NetworkCopy, inputs: Any) -> ImageAxes:
     frames = before.ndim == 4
     results = {axis: changed(axis) for axis in (1, 2)}
     for axis, channels in ((1, 2), (2, 1)):
-        if image.shape[axis] > 1 and results[axis] == [i == image.shape[axis] - 1 for i in range(image.shape[axis])]:
+        changes, n_slices = results[axis] or [], image.shape[axis]
+        if n_slices > 1 and sum(changes) == 1 and len(changes) % n_slices == 0:  # beside the slices of other inputs
             return ImageAxes(channels, frames)
         if frames and len(before) == 1 and results[axis] == [False]:  # another call reads the last frame
             return ImageAxes(channels, one_by_one=True)

@@ -12,6 +12,7 @@ from torch import nn
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.method_choice import default_method
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import MethodSpec
 from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
@@ -82,6 +83,7 @@ def evaluate(
         TargetError: For an unknown `target`.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
     methods = [default_method(wrapped.network)] if methods is None else methods
     for name, value in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):

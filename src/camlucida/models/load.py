@@ -215,7 +215,7 @@ def wrap(
             probabilities=probabilities,
             name=name,
         )
-        return replace(wrapped_keras, volume=volume)
+        return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}

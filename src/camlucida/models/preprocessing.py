@@ -54,6 +54,9 @@ class Preprocessing:
         crop_rounding: Rounding of the margin before the centre crop, "nearest" (torchvision, timm) or "down"
             (transformers), which differ by one pixel for a quarter of all image sizes.
         channel_order: "bgr" for networks that take blue first, as some of Keras do; `mean` and `std` are in this order.
+        display_bands: Which bands of a multispectral image are displayed as red, green and blue, numbered from 1, each
+            stretched from its 2nd to its 98th percentile; None for the first three bands as they are. The network input
+            does not depend on it.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -65,6 +68,7 @@ class Preprocessing:
     fill: float = 0.5
     crop_rounding: CropRounding = "nearest"
     channel_order: ChannelOrder = "rgb"
+    display_bands: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise `ModelError` for invalid values."""
@@ -88,6 +92,16 @@ class Preprocessing:
             raise ModelError(f"std must be greater than 0 for every channel, not {self.std!r}.")
         if not _is_number(self.fill) or not 0 <= self.fill <= 1:
             raise ModelError(f"fill must be between 0 and 1, not {self.fill!r}.")
+        bands: Any = self.display_bands
+        if bands is not None:
+            bands = tuple(bands) if isinstance(bands, list) else bands
+            known = isinstance(bands, tuple) and all(_is_count(band) and band <= len(self.mean) for band in bands)
+            if not known or len(bands) != 3:
+                raise ModelError(
+                    f"display_bands must be three bands from 1 to {len(self.mean)}, for red, green and blue, not "
+                    f"{shown(bands)}."
+                )
+            object.__setattr__(self, "display_bands", bands)
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
         """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image.

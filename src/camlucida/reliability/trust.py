@@ -18,6 +18,8 @@ from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
 from camlucida.attribution.several_inputs import load_inputs
+from camlucida.attribution.video_explanation import VideoExplanation
+from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
@@ -89,6 +91,11 @@ def trust(
     request: dict[str, Any]
     source: ImageInput
     given: ImageInput | Explanation
+    if isinstance(image, VolumeExplanation | VideoExplanation):
+        raise MethodError(
+            "trust tests the map of an image, and this is the explanation of a volume or a video. Its tests move the "
+            "map in two dimensions."
+        )
     if isinstance(image, Mapping):
         with error_context(wrapped, image):
             wrapped, given = load_inputs(wrapped, image).with_others_held()

@@ -12,6 +12,7 @@ from PIL import Image
 BODY_AXIS = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
 PLANES = {0: ("Sagittal", "I", "P"), 1: ("Coronal", "I", "L"), 2: ("Axial", "P", "L")}
 """Of every body axis the plane across it, and where its rows and columns point: as radiologists look at it."""
+_OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 ARRAY_AXES = ("Depth", "Height", "Width")
 """Names of the axes of an array that does not say how it lies in the body."""
 
@@ -25,12 +26,14 @@ class View:
         name: Name of the plane, such as "Axial".
         transpose: Whether rows and columns are exchanged.
         flips: Whether rows, and columns, are reversed, after that.
+        sides: What is at the top and on the right of the plane, as text; "" if it is unknown.
     """
 
     axis: int
     name: str
     transpose: bool = False
     flips: tuple[bool, bool] = (False, False)
+    sides: str = ""
 
     def cut(self, grid: NDArray[Any], index: int) -> NDArray[Any]:
         """Return the slice of an array `(d, h, w)` at an index of the axis."""
@@ -73,7 +76,8 @@ def _view(axis: int, orientation: str) -> View:
     transpose = BODY_AXIS[letters[0]] != BODY_AXIS[row]
     if transpose:
         letters.reverse()
-    return View(axis, name, transpose, (letters[0] != row, letters[1] != column))
+    sides = f"{_OPPOSITE[row]} at the top, {column} on the right"
+    return View(axis, name, transpose, (letters[0] != row, letters[1] != column), sides)
 
 
 def grey_image(plane: NDArray[Any], window: tuple[float, float]) -> Image.Image:

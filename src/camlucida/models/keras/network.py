@@ -256,7 +256,7 @@ class _State:
 
 
 class KerasNetwork(KerasGraph):
-    """A Keras model as a PyTorch module on the model's own weights, for network inputs `(b, c, H, W)`.
+    """A Keras model as a PyTorch module on the model's own weights, for network inputs `(b, c, *grid)`.
 
     Its modules have the names of the Keras layers: `conv5_block3_out`, and `resnet50.conv5_block3_out` for a layer of a
     model that is a layer. A layer with an activation function returns its result as in Keras, and has the
@@ -302,7 +302,7 @@ class KerasNetwork(KerasGraph):
         _verify(keras, self, model, graph, backend)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the output of the Keras model for network inputs `(b, c, H, W)`."""
+        """Return the output of the Keras model for network inputs `(b, c, *grid)`."""
         graph: Graph = self._plan.value.graph
         inputs = _in_order(graph, args, kwargs)
         if len(inputs) != len(graph.inputs):
@@ -358,8 +358,8 @@ def _as_input(value: Any, spec: tuple[str, tuple[int | None, ...], str], channel
     name, shape, dtype = spec
     if not isinstance(value, Tensor):
         return value
-    if channels_last and value.ndim == 4:
-        value = value.permute(0, 2, 3, 1)
+    if channels_last and value.ndim >= 4:
+        value = value.movedim(1, -1)
     given = tuple(value.shape[1:])
     if len(given) != len(shape) or any(
         want is not None and want != size for want, size in zip(shape, given, strict=False)
@@ -419,16 +419,16 @@ def _recorded_shape(layer: Any) -> tuple[Any, ...] | None:
 
 
 def _channels_last(keras: ModuleType, model: Any, name: str, shape: tuple[int | None, ...]) -> bool:
-    """Return whether an input of the model is (b, h, w, c): what its first layer with a data format says.
+    """Return whether an input of the model is (b, *grid, c): what its first layer with a data format says.
 
     Without such a layer, the axis with 1, 3 or 4 channels is the one; else Keras's own setting decides.
     """
-    if len(shape) != 3:
+    if len(shape) not in (3, 4):
         return False
     for layer in all_layers(model):
         if getattr(layer, "data_format", None) in ("channels_last", "channels_first"):
             return bool(layer.data_format == "channels_last")
-    first, last = shape[0] in (1, 3, 4), shape[2] in (1, 3, 4)
+    first, last = shape[0] in (1, 3, 4), shape[-1] in (1, 3, 4)
     if first != last:
         return last
     return bool(keras.config.image_data_format() == "channels_last")
@@ -472,7 +472,7 @@ def _verify(keras: ModuleType, network: KerasNetwork, model: Any, graph: Graph, 
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         axes: tuple[bool, ...] = network._channels_last.value
         images = [
-            value.to(device).permute(0, 3, 1, 2) if last else value.to(device)
+            value.to(device).movedim(-1, 1) if last else value.to(device)
             for value, last in zip(inputs, axes, strict=True)
         ]
         with torch.inference_mode(False), torch.no_grad():
