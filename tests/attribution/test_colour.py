@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,3 +178,20 @@ def test_method_files_stay_short() -> None:
         source = inspect.getsourcefile(methods()[name].function)
         assert source is not None
         assert len(Path(source).read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_channels_of_a_network_that_takes_blue_first_are_shown_as_rgb() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    reversed_ = nn.Sequential(nn.Conv2d(3, 4, 3), *network[1:])
+    reversed_[0].load_state_dict({"weight": network[0].weight.flip(1), "bias": network[0].bias})
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    numbers: dict[str, Any] = {"size": 16, "std": (0.3, 0.4, 0.5)}
+    options: dict[str, Any] = {"method": "gradient", "target": 1, "colour": True}
+    rgb = explain(wrap(network, mean=(0.1, 0.2, 0.3), **numbers), image, **options)
+    numbers["std"] = (0.5, 0.4, 0.3)
+    bgr = explain(wrap(reversed_, mean=(0.3, 0.2, 0.1), channel_order="bgr", **numbers), image, **options)
+    assert rgb.colour is not None
+    assert bgr.colour is not None
+    torch.testing.assert_close(bgr.colour, rgb.colour)
+    assert not torch.allclose(rgb.colour, rgb.colour.flip(0))

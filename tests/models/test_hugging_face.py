@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import camlucida as cl
 from camlucida.attribution.output_reader import output_activation, predict
@@ -19,7 +19,6 @@ from camlucida.errors import CheckpointWarning, ModelError, TargetError
 from camlucida.models import hugging_face_folder
 from camlucida.models.hugging_face_preprocessing import measure_preprocessing, structured_image
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.models.reversed_channels import reverse_input_channels
 
 hf: Any = pytest.importorskip("transformers")
 
@@ -513,16 +512,8 @@ class ReversingProcessor:
         return {"pixel_values": ((pixels - self.mean) / self.std).permute(2, 0, 1)[None]}
 
 
-def test_normalisation_of_reversed_channels_is_that_of_rgb() -> None:
-    measured = measure_preprocessing(ReversingProcessor(), "hf:x")
-    assert measured.reversed_channels
-    assert measured.preprocessing.mean == pytest.approx((0.3, 0.2, 0.1), abs=1e-6)
-    assert measured.preprocessing.std == pytest.approx((0.6, 0.5, 0.4), abs=1e-6)
-
-
-def test_reversal_needs_a_convolution_that_sees_the_channels() -> None:
-    network = nn.Sequential(
-        nn.Flatten(), nn.Linear(48, 3), nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 3, 1), nn.Flatten()
-    )
-    with pytest.raises(ModelError, match=r"trained on BGR images, .* network\(images\.flip\(1\)\)"):
-        reverse_input_channels(network.eval(), (4, 4), "hf:x")
+def test_reversed_channels_are_a_channel_order() -> None:
+    measured = measure_preprocessing(ReversingProcessor(), "hf:x").preprocessing
+    assert measured.channel_order == "bgr"
+    assert measured.mean == pytest.approx((0.1, 0.2, 0.3), abs=1e-6)
+    assert measured.std == pytest.approx((0.4, 0.5, 0.6), abs=1e-6)

@@ -30,6 +30,7 @@ from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
 from camlucida.options import shown
 from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
@@ -172,7 +173,7 @@ def _each_map(
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
-                    colour=_colour(result, m, l, t),
+                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -186,9 +187,13 @@ def _each_map(
                 )
 
 
-def _colour(result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+    """Return a map in colour, whose channels are those of an RGB image also where the network takes blue first."""
     colour = result.colours[m][l][t] if result.colours else None
-    return None if colour is None else colour[0].float().cpu().clone()
+    if colour is None:
+        return None
+    own = colour[0].float().cpu().clone()
+    return preprocessing.reorder_channels(own) if own.ndim == 3 else own
 
 
 @contextmanager

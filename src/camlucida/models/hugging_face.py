@@ -22,7 +22,6 @@ from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, 
 from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
-from camlucida.models.reversed_channels import reverse_input_channels
 
 CLASSIFIER = "ForImageClassification"
 OTHER_TASKS = {
@@ -51,8 +50,6 @@ def load(spec: str, pretrained: bool = True) -> Model:
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
         measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
-        if measured.reversed_channels:
-            reverse_input_channels(network, measured.preprocessing.size, name)
     labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
     return Model(network, measured.preprocessing, labels)
 

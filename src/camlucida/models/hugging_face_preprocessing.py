@@ -38,12 +38,10 @@ class MeasuredPreprocessing:
 
     Attributes:
         preprocessing: The preprocessing that gives the same network input.
-        reversed_channels: Whether the processor reverses the order of the channels, from RGB to BGR.
         difference_levels: Largest difference of the two network inputs in grey levels (of 255).
     """
 
     preprocessing: Preprocessing
-    reversed_channels: bool
     difference_levels: float
 
 
@@ -58,7 +56,7 @@ def measure_preprocessing(processor: Any, name: str) -> MeasuredPreprocessing:
         ModelError: If the processor does something that `Preprocessing` cannot represent.
     """
     _check_sides(processor, name)
-    base, is_reversed = _measured_values(processor, name)
+    base = _measured_values(processor, name)
     images = [structured_image(round(max(base.size) * w), round(max(base.size) * h)) for w, h in ASPECTS]
     wanted = [_pixel_values(processor, image, name) for image in images]
     if any(tensor.shape[-2:] != torch.Size(base.size) for tensor in wanted):
@@ -69,14 +67,11 @@ def measure_preprocessing(processor: Any, name: str) -> MeasuredPreprocessing:
         )
     best: MeasuredPreprocessing | None = None
     for candidate in _candidates(base, processor):
-        levels = max(
-            _difference_levels(candidate, image, tensor, is_reversed)
-            for image, tensor in zip(images, wanted, strict=True)
-        )
+        levels = max(_difference_levels(candidate, image, tensor) for image, tensor in zip(images, wanted, strict=True))
         if best is None or levels < best.difference_levels:
-            best = MeasuredPreprocessing(candidate, is_reversed, levels)
+            best = MeasuredPreprocessing(candidate, levels)
         if levels <= TOLERANCE_LEVELS:
-            return MeasuredPreprocessing(candidate, is_reversed, levels)
+            return MeasuredPreprocessing(candidate, levels)
     assert best is not None
     raise ModelError(
         f"{name}: its image processor ({_described(processor)}) prepares images in a way that was not reproduced: the "
@@ -109,8 +104,8 @@ def structured_image(width: int, height: int) -> Image.Image:
     return Image.fromarray((array + gradient).astype(np.uint8))
 
 
-def _measured_values(processor: Any, name: str) -> tuple[Preprocessing, bool]:
-    """Return the input size, mean and standard deviation, and whether the channels are reversed."""
+def _measured_values(processor: Any, name: str) -> Preprocessing:
+    """Return the input size, mean, standard deviation and channel order."""
     colours = ((0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0))
     inputs = (_pixel_values(processor, Image.new("RGB", (96, 96), colour), name) for colour in colours)
     centres = [(tensor.shape, tensor[:, tensor.shape[1] // 2, tensor.shape[2] // 2].double()) for tensor in inputs]
@@ -126,15 +121,19 @@ def _measured_values(processor: Any, name: str) -> tuple[Preprocessing, bool]:
     is_red = ((red - black) / spread).round().tolist()
     if is_red not in ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0]):
         raise ModelError(f"{name}: its image processor ({_described(processor)}) mixes the channels. {WRAP_ADVICE}")
-    is_reversed = is_red[0] == 0
-    std = (1 / spread).tolist()
-    mean = (-black / spread).tolist()
-    if is_reversed:
-        mean, std = mean[::-1], std[::-1]
-    mean, std = _as_configured(processor, "image_mean", mean), _as_configured(processor, "image_std", std)
+    mean = _as_configured(processor, "image_mean", (-black / spread).tolist())
+    std = _as_configured(processor, "image_std", (1 / spread).tolist())
     code = getattr(processor, "resample", None)
     interpolation = INTERPOLATIONS.get(int(code), "bilinear") if isinstance(code, int) else "bilinear"
-    return Preprocessing((height, width), None, "crop", tuple(mean), tuple(std), interpolation), is_reversed
+    return Preprocessing(
+        (height, width),
+        None,
+        "crop",
+        tuple(mean),
+        tuple(std),
+        interpolation,
+        channel_order="rgb" if is_red[0] else "bgr",
+    )
 
 
 def _as_configured(processor: Any, field: str, measured: list[float]) -> list[float]:
@@ -195,11 +194,9 @@ def _side(size: Any, key: str) -> int | None:
     return int(value) if isinstance(value, int) and value > 0 else None
 
 
-def _difference_levels(candidate: Preprocessing, image: Image.Image, wanted: Tensor, is_reversed: bool) -> float:
-    given = candidate(image)[0]
-    tensor = wanted.flip(0) if is_reversed else wanted
+def _difference_levels(candidate: Preprocessing, image: Image.Image, wanted: Tensor) -> float:
     std = torch.tensor(candidate.std)[:, None, None]
-    return float(((given - tensor) * std).abs().max() * 255)
+    return float(((candidate(image)[0] - wanted) * std).abs().max() * 255)
 
 
 def _described(processor: Any) -> str:

@@ -117,7 +117,7 @@ class Preprocessing:
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
-        pixels = self._reordered(pixels)
+        pixels = self.reorder_channels(pixels)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return ((pixels - mean) / std).contiguous(), geometry
 
@@ -186,10 +186,10 @@ class Preprocessing:
     def denormalise(self, inputs: Tensor) -> Tensor:
         """Return network inputs `(b, c, h, w)` scaled back to [0, 1], to display them as images."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return self._reordered((inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1))
+        return self.reorder_channels((inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1))
 
-    def _reordered(self, pixels: Tensor) -> Tensor:
-        """Return RGB in the channel order of the network, or the reverse, which is the same."""
+    def reorder_channels(self, pixels: Tensor) -> Tensor:
+        """Return RGB `(..., 3, h, w)` in the channel order of the network, or the reverse, which is the same."""
         return pixels.flip(-3) if self.channel_order == "bgr" and len(self.mean) == 3 else pixels
 
 
