@@ -18,8 +18,8 @@ from camlucida.errors import ImageError, ModelError
 def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
     """Return the arguments of a network in the form in which its copy takes them.
 
-    A tensor `(c, H, W)` becomes a batch of one image. A list is the positional arguments, as a tuple is, if `forward`
-    takes as many; else it is one argument.
+    A tensor `(c, H, W)` becomes a batch of one image, and `(c, D, H, W)` one volume for a network of 3-D convolutions. A
+    list is the positional arguments, as a tuple is, if `forward` takes as many; else it is one argument.
 
     Args:
         copy: The copy of the network.
@@ -30,7 +30,19 @@ def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
     """
     if type(inputs) is list and _are_arguments(copy.module, inputs):
         inputs = tuple(inputs) if len(inputs) != 1 else inputs[0]
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and _is_one_volume(copy.module, inputs):
+        return inputs[None]
     return _batch_of_one(copy.module, inputs) if isinstance(inputs, Tensor) and inputs.ndim == 3 else inputs
+
+
+def _is_one_volume(network: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a tensor with four axes is a volume `(c, D, H, W)` for a network of 3-D convolutions.
+
+    PyTorch's 3-D convolutions take it without a word, as a volume without a batch axis.
+    """
+    convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d))
+    first = next(convolutions, None)
+    return isinstance(first, nn.Conv3d) and inputs.shape[0] == first.in_channels != inputs.shape[1]
 
 
 def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:
