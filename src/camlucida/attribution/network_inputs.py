@@ -18,7 +18,7 @@ from camlucida.errors import ImageError, ModelError
 def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
     """Return the arguments of a network in the form in which its copy takes them.
 
-    A tensor `(c, H, W)` becomes a batch of one image, and `(c, D, H, W)` one volume for a network of 3-D convolutions. A
+    A tensor `(c, H, W)` becomes a batch of one image, and `(c, D, H, W)` one volume for a network of volumes. A
     list is the positional arguments, as a tuple is, if `forward` takes as many; else it is one argument.
 
     Args:
