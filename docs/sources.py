@@ -64,7 +64,7 @@ class SmallNetwork(nn.Module):
         return self.fc(features.mean((2, 3)))
 
 
-def keras_twin(network: SmallNetwork) -> Any:
+def keras_model(network: SmallNetwork) -> Any:
     """Return the model of Keras with the same weights, on the backend that KERAS_BACKEND names."""
     import keras
 
@@ -84,7 +84,7 @@ def keras_twin(network: SmallNetwork) -> Any:
     return model
 
 
-def onnx_twin(network: SmallNetwork) -> Any:
+def onnx_session(network: SmallNetwork) -> Any:
     """Return a session of ONNX Runtime with the same weights."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
@@ -110,17 +110,17 @@ def onnx_twin(network: SmallNetwork) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def twins(network: SmallNetwork) -> dict[str, Callable[[], Any]]:
+def model_makers(network: SmallNetwork) -> dict[str, Callable[[], Any]]:
     """Return how to make the model of each source that this process can load."""
     example = torch.zeros(2, 3, 24, 28)
     dynamic = {"images": {0: torch.export.Dim("n", min=1, max=4096)}}
     backend = os.environ.get("KERAS_BACKEND", "")
     return {
         "PyTorch": lambda: network,
-        f"Keras ({backend})": lambda: keras_twin(network),
+        f"Keras ({backend})": lambda: keras_model(network),
         "torch.export": lambda: torch.export.export(network, (example,), dynamic_shapes=dynamic),
         "TorchScript": lambda: torch.jit.trace(network, example),
-        "ONNX": lambda: onnx_twin(network),
+        "ONNX": lambda: onnx_session(network),
         "function": lambda: lambda images: network(images).detach().numpy(),
     }
 
@@ -146,7 +146,7 @@ def measure() -> dict[str, dict[str, Any]]:
     network = SmallNetwork().eval()
     expected = maps_of(network)
     table: dict[str, dict[str, Any]] = {}
-    for source, make in twins(network).items():
+    for source, make in model_makers(network).items():
         found = expected if source == "PyTorch" else maps_of(make())
         table[source] = {name: _difference(found[name], expected[name]) for name in expected}
     return table

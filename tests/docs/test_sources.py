@@ -51,7 +51,7 @@ def test_a_column_is_what_is_computed(source: str, monkeypatch: pytest.MonkeyPat
     chosen = {name: method for name, method in methods().items() if name in ("cam", "gradient", "occlusion", "lrp")}
     monkeypatch.setattr(module, "methods", lambda: chosen)
     network = module.SmallNetwork().eval()
-    expected, found = module.maps_of(network), module.maps_of(module.twins(network)[source]())
+    expected, found = module.maps_of(network), module.maps_of(module.model_makers(network)[source]())
     column = module.SOURCES.index(source)
     for name in chosen:
         cell = rows()[name][column]

@@ -243,7 +243,10 @@ def test_sentences_where_volumes_do_not_fit(file: Path) -> None:
         cl.explain(cl.wrap(nn.Sequential(nn.Conv3d(3, 4, 1), nn.ReLU()), volume=cl.VolumePreprocessing()), file)
     with pytest.raises(ModelError, match="takes volumes of any size"):
         cl.layers(model())
-    assert cl.layers(model(size=(4, 6, 8))).default is not None
+    summary = cl.layers(model(size=(4, 6, 8)))
+    assert summary.default is not None
+    assert summary.default.grid == (4, 6, 8)
+    assert any("a grid of 4×6×8, which convolutions" in sentence for sentence in summary.choice)
 
 
 # --- videos ----------------------------------------------------------------------------------------------------

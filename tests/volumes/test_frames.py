@@ -129,11 +129,11 @@ def test_ablation_removes_a_channel_from_all_frames(lstm: Callable[[str], nn.Mod
 
 
 def test_integrated_gradients_of_frames_are_complete(lstm: Callable[[str], nn.Module], numbers: Any) -> None:
-    network, video = lstm("btc"), 3 * numbers(1, 4, 3, 9, 11)
-    result = attribute(network, video, target=1, method="integrated_gradients", steps=200)
-    difference = (network(video) - network(video * 0))[:, 1].detach()
-    assert float(difference.abs()) > 0.05
-    assert_close(result.sum((1, 2, 3)), difference, rtol=1e-2, atol=1e-3)
+    network, video = lstm("btc"), 3 * numbers(1, 4, 3, 9, 11, seed=1)
+    result = attribute(network, video, target=0, method="integrated_gradients", steps=200)
+    difference = (network(video) - network(video * 0))[:, 0].detach()
+    assert float(difference.abs()) > 0.2
+    assert_close(result.sum((1, 2, 3)), difference, rtol=2e-2, atol=0)
 
 
 class Mixing(nn.Module):

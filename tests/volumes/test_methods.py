@@ -77,6 +77,11 @@ def test_grad_cam_is_the_formula(net3d: nn.Module, volumes: Tensor) -> None:
     assert_close(attribute(net3d, volumes, target=2, layer="features", signed=True), expected)
 
 
+def test_a_volume_without_a_batch_axis_is_a_batch_of_one(net3d: nn.Module, volumes: Tensor) -> None:
+    expected = attribute(net3d, volumes[:1], target=1, layer="features")
+    assert_close(attribute(net3d, volumes[0], target=1, layer="features"), expected)
+
+
 def test_grad_cam_plusplus_is_the_formula(net3d: nn.Module, volumes: Tensor) -> None:
     a, g = by_hand(net3d, volumes, 0)
     denominator = 2 * g**2 + a.sum((2, 3, 4), keepdim=True) * g**3

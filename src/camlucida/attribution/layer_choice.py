@@ -62,7 +62,10 @@ _INFLUENCES = {
 def _geometry(profile: CallProfile, call: ModuleCall) -> str:
     layout, check = call.layout, profile.checks.get(call.position)
     assert layout is not None
-    grid = f"the output {'×'.join(map(str, (call.shape or ())[1:]))} has a grid of {layout.grid[0]}×{layout.grid[1]}"
+    shape, size = "×".join(map(str, (call.shape or ())[1:])), "×".join(map(str, layout.full_grid))
+    grid = f"the output {shape} has a grid of {size}"
+    if layout.frames:
+        grid += f", of which the {layout.frames} rows were verified to be the frames in their order"
     if layout.prefix:
         grid += f" after {layout.prefix} token{'s' * (layout.prefix > 1)} without a position"
     if check is None:

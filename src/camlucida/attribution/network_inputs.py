@@ -20,8 +20,9 @@ from camlucida.models.model import Model
 def as_network_inputs(model: Model, copy: NetworkCopy, inputs: Any) -> Any:
     """Return the arguments of a network in the form in which its copy takes them.
 
-    A tensor `(c, H, W)` becomes a batch of one image. A list is the positional arguments, as a tuple is, if `forward`
-    takes as many; else it is one argument. Where it is known which argument is the image, they are `NamedInputs`.
+    A tensor `(c, H, W)` becomes a batch of one image, and `(c, D, H, W)` one volume for a network of volumes. A
+    list is the positional arguments, as a tuple is, if `forward` takes as many; else it is one argument. Where it is
+    known which argument is the image, they are `NamedInputs`.
 
     Args:
         model: The model, which may name the image and hold further inputs.
@@ -36,6 +37,8 @@ def as_network_inputs(model: Model, copy: NetworkCopy, inputs: Any) -> Any:
         inputs = tuple(inputs) if len(inputs) != 1 else inputs[0]
     if isinstance(inputs, Tensor) and inputs.ndim == 3:
         return name_inputs(model, copy.module, inputs[None]) if model.image else _batch_of_one(copy.module, inputs)
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and _is_one_volume(copy.module, inputs):
+        inputs = inputs[None]
     return name_inputs(model, copy.module, inputs)
 
 
@@ -53,6 +56,16 @@ def model_inputs(model: Model, images: Any) -> Any:
 def check_takes_an_image(model: Model) -> None:
     """Raise `ModelError` for a model whose network takes further inputs than one image, and does not hold them."""
     name_inputs(model, copy_of(model.network).module, torch.zeros(1, len(model.preprocessing.mean), 1, 1))
+
+
+def _is_one_volume(network: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a tensor with four axes is a volume `(c, D, H, W)` for a network of 3-D convolutions.
+
+    PyTorch's 3-D convolutions take it without a word, as a volume without a batch axis.
+    """
+    convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d))
+    first = next(convolutions, None)
+    return isinstance(first, nn.Conv3d) and inputs.shape[0] == first.in_channels != inputs.shape[1]
 
 
 def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:

@@ -124,7 +124,7 @@ def _check_series(headers: Sequence[Any]) -> None:
 
 
 def _pixels(dataset: Any) -> NDArray[np.float32]:
-    """Return the frames `(n, rows, columns)` in the units of the rescale slope and intercept."""
+    """Return the frames `(n, rows, columns)` after rescaling to their units, such as HU."""
     try:
         pixels = np.asarray(dataset.pixel_array)
     except Exception as error:  # pydicom raises RuntimeError, NotImplementedError, AttributeError, ValueError ...
@@ -141,13 +141,13 @@ def _pixels(dataset: Any) -> NDArray[np.float32]:
     values = pixels.astype(np.float32)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # low values are bright
         values = np.float32(2 ** int(dataset.BitsStored) - 1) - values
-    slope, intercept = _rescale(dataset)
-    rescaled: NDArray[np.float32] = values * np.float32(slope) + np.float32(intercept)
+    factor, offset = _rescaling(dataset)
+    rescaled: NDArray[np.float32] = values * np.float32(factor) + np.float32(offset)
     return rescaled
 
 
-def _rescale(dataset: Any) -> tuple[float, float]:
-    """Return the slope and intercept of a file; those of an enhanced file are shared by its frames."""
+def _rescaling(dataset: Any) -> tuple[float, float]:
+    """Return the factor and offset of the values of a file; those of an enhanced file are shared by its frames."""
     for sequence in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in dataset.get(sequence, [])[:1]:
             for values in group.get("PixelValueTransformationSequence", [])[:1]:

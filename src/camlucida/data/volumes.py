@@ -108,7 +108,7 @@ def load_volume(
 
             - A NIfTI file (.nii, .nii.gz). Its scale and offset are applied, and its axes brought to RAS.
             - A DICOM file with several frames, or a folder with one series. Slices are sorted by their position;
-              rescale slope and intercept are applied.
+              their rescaling (to HU, for instance) is applied.
             - An array `(depth, height, width)` or `(c, depth, height, width)`, or the .npy file of one.
         max_bytes: Largest memory for the voxels in float32; larger volumes are not decoded.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from camlucida.methods.registry import method
@@ -24,7 +26,7 @@ def eigen_cam(activations: Features) -> Map:
     c, grid = activations.shape[1], activations.shape[2:]
     positions = activations.flatten(2).mT.double()  # (b, positions, c)
     # Use the smaller of the two Gram matrices: a full SVD of 2048 channels takes seconds.
-    if c <= grid.numel():
+    if c <= math.prod(grid):
         component = torch.linalg.eigh(positions.mT @ positions).eigenvectors[..., -1]
         maps = (positions @ component[..., None])[..., 0]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -40,7 +41,7 @@ def kpca_cam(
     returns      (b, h, w)     signed with mean 0; its positive part is displayed
     """
     c, grid = activations.shape[1], activations.shape[2:]
-    if grid.numel() > MAX_POSITIONS:
+    if math.prod(grid) > MAX_POSITIONS:
         limit = f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {' x '.join(map(str, grid))}."
         raise MethodError(f"{limit} Choose a later layer, or eigen_cam.")
     positions = activations.flatten(2).mT.double()  # (b, positions, c)

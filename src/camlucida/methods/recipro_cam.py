@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import torch
@@ -27,7 +28,7 @@ def recipro_cam(activations: Features, score_activations: ScoreActivations, *, g
     returns            (b, h, w)           non-negative, in units of the score: minus the minimum over the positions
     """
     grid = activations.shape[2:]
-    n_positions = grid.numel()
+    n_positions = math.prod(grid)
     alone, soft = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.25, 0.5, 0.25])
     profiles = [soft if gaussian else alone for _ in grid]
     if len(grid) == 3 and grid[0] == 1:  # a single slice has no neighbours: the weights are those of an image

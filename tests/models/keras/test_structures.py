@@ -169,9 +169,9 @@ def test_untraceable_model_is_explained_on_pixels_only(images: Tensor) -> None:
     step = torch.zeros_like(images)
     step[0, 1, 5, 6] = 1e-2
     with torch.no_grad():
-        slope = (network(images + step) - network(images - step))[0, 1] / 2e-2
+        difference = (network(images + step) - network(images - step))[0, 1] / 2e-2
     assert maps.shape == (2, 16, 16)
-    assert abs(float(slope)) <= float(maps[0, 5, 6]) + 1e-3
+    assert abs(float(difference)) <= float(maps[0, 5, 6]) + 1e-3
     with pytest.raises(camlucida.CamlucidaError, match=r"layers cannot be observed"):
         camlucida.attribute(model, images, target=1, method="grad_cam")
 

@@ -75,7 +75,7 @@ def _slic(image: Tensor, cells: Tensor, counts: Sequence[int]) -> Tensor:
     connected segments.
     """
     grid, n_cells = cells.shape[1:], math.prod(counts)
-    spacing = (grid.numel() / n_cells) ** (1 / len(counts))
+    spacing = (math.prod(grid) / n_cells) ** (1 / len(counts))
     positions = torch.stack(torch.meshgrid(*map(torch.arange, grid), indexing="ij")).double()
     points = torch.cat([image, positions * (COMPACTNESS / spacing)]).flatten(1).T
     offsets = torch.cartesian_prod(*[torch.tensor([-1, 0, 1])] * len(counts)).T[:, None]
