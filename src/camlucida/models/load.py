@@ -51,6 +51,7 @@ def load(
             - toybox, toybox:vgg: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
+            - keras:ResNet50, model.keras, model.h5: Keras on torch or TensorFlow (needs the extra `keras`)
             - python:package.module:factory, python:path/to/file.py:factory: a function of the user without arguments
         arch: For a checkpoint: the specification of its architecture.
         labels: Class names, or a text file with one name per line; by default those stored with the weights.
@@ -158,7 +159,7 @@ def wrap(
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
 
     Args:
-        network: The network.
+        network: The network, or a Keras model, whose preprocessing then follows from what it contains.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
         labels: Class names in the order of the outputs, or a text file with one name per line.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
