@@ -66,9 +66,8 @@ def row(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print(
-        f"| Keras {keras.__version__} on {keras.backend.backend()} | parameters | default layer | grid | difference | s |"
-    )
+    backend = f"Keras {keras.__version__} on {keras.backend.backend()}"
+    print(f"| {backend} | parameters | default layer | grid | difference | s |")
     print("|---|---|---|---|---|---|")
     for chosen in sys.argv[1:] or NAMES:
         try:

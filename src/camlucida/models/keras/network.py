@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -485,8 +486,16 @@ def _verify(keras: ModuleType, network: KerasNetwork, model: Any, graph: Graph, 
 def _keras_output(keras: ModuleType, model: Any, inputs: list[Tensor], backend: str) -> list[Tensor]:
     """Return the outputs of the Keras model itself, without side effects."""
     given: list[Any] = [value if backend == "torch" else to_tensorflow(value) for value in inputs]
-    with torch.inference_mode(False), torch.no_grad(), keras.StatelessScope(initialize_variables=False):
-        output = model(given[0] if len(given) == 1 else given, training=False)
+    structure = getattr(model, "input", None) if graph_of_model(keras, model) is not None else None
+    arguments: Any = dict(zip(sorted(structure), given, strict=True)) if isinstance(structure, dict) else given
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        keras.StatelessScope(initialize_variables=False),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # about a list of one input in place of the input
+        output = model(given[0] if len(given) == 1 and arguments is given else arguments, training=False)
     return [value if backend == "torch" else from_tensorflow(value) for value in flatten(output)]
 
 
