@@ -247,13 +247,17 @@ def graph_of_model(keras: ModuleType, model: Any) -> Graph | None:
 
 @dataclass
 class _State:
-    """What connects a network with its Keras model, which it does not keep alive."""
+    """What connects a network with its Keras model, which it does not keep alive.
+
+    Copies of the network share it; only its owner follows the Keras model.
+    """
 
     model: weakref.ref[Any]
     layers: list[Any]
     signature: list[Any]
     backend: str
     names: dict[int, str]
+    owner: weakref.ref[Any]
 
 
 class KerasNetwork(KerasGraph):
@@ -298,7 +302,9 @@ class KerasNetwork(KerasGraph):
         layers = [layer for layer in all_layers(model) if layer is not model]
         made = {id(module): name for name, module in self.named_modules(remove_duplicate=False)}
         names = {number: made[id(module)] for number, module in builder._made.items() if id(module) in made}
-        self._state = SharedReference(_State(weakref.ref(model), layers, _signature(model, layers), backend, names))
+        self._state = SharedReference(
+            _State(weakref.ref(model), layers, _signature(model, layers), backend, names, weakref.ref(self))
+        )
         self.eval()
         _verify(keras, self, model, graph, backend)
 
@@ -328,6 +334,8 @@ class KerasNetwork(KerasGraph):
     def camlucida_refresh(self) -> None:
         """Take over changes of the Keras model: other weights on TensorFlow, other layers or settings."""
         state: _State = self._state.value
+        if state.owner() is not self:  # a copy, whose weights may have been re-initialised
+            return
         model = state.model()
         if model is not None:
             layers = [layer for layer in all_layers(model) if layer is not model]
