@@ -145,6 +145,22 @@ def test_rescaling_inside_a_model_is_recognised(layer: Callable[[], Any], top: i
     assert float(found.max()) == pytest.approx(top)
 
 
+@pytest.mark.parametrize(("factor", "top"), [(1.0, 1), (255.0, 255)])
+def test_norm_statistics_tell_bytes_from_unit_pixels(factor: float, top: int) -> None:
+    """Give a norm the statistics that training on smooth images of the factor's scale leaves."""
+    inputs = keras.Input((16, 16, 3))
+    conv, norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()
+    x = keras.layers.ReLU()(norm(conv(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(32, 3, 4, 4, generator=generator), size=16, mode="bilinear")
+    seen = keras.ops.convert_to_numpy(conv(smooth.permute(0, 2, 3, 1).numpy() * factor)).reshape(-1, 4)
+    norm.set_weights([np.ones(4), np.zeros(4), seen.mean(0), seen.var(0)])
+    with pytest.warns(CheckpointWarning, match=f"pixels from 0 to {top} are assumed"):
+        wrapped = camlucida.wrap(model)
+    assert float(wrapped.preprocessing(Image.new("RGB", (16, 16), (255, 255, 255)))[0].max()) == pytest.approx(top)
+
+
 def test_numbers_of_the_user_replace_the_assumption(make_twin: Callable[..., Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", CheckpointWarning)

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 
 import camlucida
+from camlucida.models.keras.network import keras_network
+from camlucida.models.keras.preprocessing import norm_says_bytes
 
 keras = pytest.importorskip("keras")
 
@@ -57,7 +59,8 @@ def test_mobilenet_map_lies_on_the_animal(real_data: Path) -> None:
 
 def test_resnet8_predicts_as_in_keras(real_data: Path) -> None:
     path = real_data / "weights" / "keras_resnet8_cifar10.h5"
-    model = camlucida.load(path, mean=[0, 0, 0], std=[1 / 255] * 3)
+    model = camlucida.load(path)
+    assert model.preprocessing.std == (1 / 255,) * 3  # by its first norm: the file does not say it
     original = keras.saving.load_model(path, compile=False)
     rows = json.loads((real_data / "dev" / "manifest_cifar10.json").read_text(encoding="utf-8"))["images"][::5]
     right = 0
@@ -71,3 +74,11 @@ def test_resnet8_predicts_as_in_keras(real_data: Path) -> None:
     assert right >= 14  # 75 % of the test images
     maps = camlucida.attribute(model, inputs, target=row["cifar10_index"])
     assert maps.shape == (1, 8, 8)
+
+
+def test_pixels_from_minus_one_to_one_are_not_taken_for_bytes(real_data: Path) -> None:
+    original = keras.saving.load_model(
+        real_data / "weights" / "keras_mobilenet_v1_050_160_imagenet.keras", compile=False
+    )
+    network = keras_network(original)
+    assert not norm_says_bytes(network, original)
