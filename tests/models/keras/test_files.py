@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -17,7 +18,6 @@ from torch import Tensor
 
 import camlucida
 from camlucida.errors import CheckpointWarning, MissingExtra, ModelError
-from camlucida.models import labels
 from camlucida.models.keras import applications
 from camlucida.models.keras.applications import FAMILIES, names, pixel_scale
 from camlucida.models.keras.preprocessing import with_scale
@@ -169,14 +169,18 @@ def test_numbers_of_the_user_replace_the_assumption(make_twin: Callable[..., Any
     assert wrapped.labels == tuple("abcde")
 
 
-def test_bundled_class_names_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorFlow may be imported before torchvision, which then cannot be imported."""
-    if labels.would_abort():
-        pytest.skip("torchvision cannot be imported after TensorFlow")
-    expected = labels.imagenet_names.__wrapped__()
-    monkeypatch.setattr(labels, "would_abort", lambda: True)
-    monkeypatch.delitem(sys.modules, "torchvision")
-    assert labels.imagenet_names.__wrapped__() == expected
+@pytest.mark.slow
+def test_torchvision_after_tensorflow_does_not_abort() -> None:
+    """Run another process, which imports TensorFlow first: triton, where installed, would abort it."""
+    pytest.importorskip("tensorflow")
+    code = (
+        "import tensorflow, camlucida\n"
+        "from camlucida.models.torchvision_models import load\n"
+        "print(type(load('squeezenet1_0', pretrained=False).network).__name__)"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}  # TensorFlow imports Keras
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "SqueezeNet", run.stderr[:500]
 
 
 def test_every_family_is_used() -> None:
