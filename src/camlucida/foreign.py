@@ -28,6 +28,8 @@ IS_GRID_LAYER = "camlucida_is_grid_layer"
 takes and returns (b, h, w, c), so that its output grid covers the image as its input grid does."""
 IS_CONVOLUTION = "camlucida_is_convolution"
 """Attribute of a module: True where it is a convolution, other than PyTorch's own."""
+IS_MERGE = "camlucida_is_merge"
+"""Attribute of a module: True where it adds or concatenates the outputs of branches, and so is the end of a block."""
 LAYER_HINT = "camlucida_layer_hint"
 """Attribute of a network: a sentence that says why its layers cannot be observed, or the empty string."""
 
@@ -124,6 +126,11 @@ def is_channels_last(module: nn.Module) -> bool:
 def is_grid_layer(module: nn.Module) -> bool:
     """Return whether a module of another framework takes and returns grids (b, h, w, c) that cover the image alike."""
     return getattr(module, IS_GRID_LAYER, False) is True
+
+
+def is_merge(module: nn.Module) -> bool:
+    """Return whether a module of another framework adds or concatenates branches."""
+    return getattr(module, IS_MERGE, False) is True
 
 
 def is_convolution(module: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from camlucida.engine.module_calls import CallProfile, ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
-from camlucida.foreign import is_channels_last, layer_hint
+from camlucida.foreign import is_channels_last, is_merge, layer_hint
 from camlucida.opaque_networks import described, has_layers
 
 TRUNK_FRACTION = 0.9
@@ -237,7 +237,7 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
             module_call.same_output_as is not None and profile.module_calls[module_call.same_output_as].is_leaf
         )
         return module_call.n_parameters > 0 and not (only_forwards_child and module_call.same_output_as not in eligible)
-    if _is_activation(module_call):
+    if _is_activation(module_call) or is_merge(module_call.module):
         return True
     if module_call.layout.kind == "nchw" or is_channels_last(module_call.module):
         return module_call.n_parameters > 0

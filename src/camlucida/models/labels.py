@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from camlucida.errors import ModelError
-from camlucida.imagenet import synsets
 from camlucida.models.quoting import printable
-from camlucida.models.triton_conflict import would_abort
+from camlucida.models.triton_conflict import prevent_abort
 from camlucida.options import is_path, shown
 
 
@@ -62,15 +60,10 @@ def check_names(names: Any, *, source: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-UNIQUE_NAMES = {134: "crane bird", 639: "maillot tank suit"}
-"""Names of torchvision's that are not the first word of the class, since that is also the name of another class."""
-
-
 @cache
 def imagenet_names() -> tuple[str, ...]:
     """Return torchvision's names of the 1000 classes of ImageNet-1k."""
-    if "torchvision" not in sys.modules and would_abort():
-        return tuple(UNIQUE_NAMES.get(i, synset.words[0]) for i, synset in enumerate(synsets()))
+    prevent_abort()
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])

@@ -59,6 +59,7 @@ def load(
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
             - model.onnx, scripted.pt, program.pt2: ONNX, TorchScript and torch.export, without accessible layers
             - http://127.0.0.1:8000/score: a server that scores images, see the documentation of black boxes
+            - keras:ResNet50, model.keras, model.h5: Keras on torch or TensorFlow (needs the extra `keras`)
             - python:package.module:factory, python:path/to/file.py:factory: a function of the user without arguments
         arch: For a checkpoint: the specification of its architecture.
         labels: Class names, or a text file with one name per line; by default those stored with the weights.
@@ -183,7 +184,7 @@ def wrap(
             `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
             array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
             `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `occlusion` by
-            default. A model of Keras becomes a module around its own weights.
+            default. Or a Keras model, whose preprocessing then follows from what it contains.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None. For
             several images that differ, a dict from their names to such values, or to dicts of numbers.
         labels: Class names in the order of the outputs, or a text file with one name per line.

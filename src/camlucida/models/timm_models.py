@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from typing import Any
 
 from camlucida._optional import need
@@ -13,15 +12,16 @@ from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.quoting import printable
-from camlucida.models.triton_conflict import check_import, would_abort
+from camlucida.models.triton_conflict import prevent_abort
 
 HUB = "huggingface.co"
 
 
 def is_known(name: str) -> bool:
     """Return whether timm is installed and has an architecture of that name."""
-    if importlib.util.find_spec("timm") is None or ("timm" not in sys.modules and would_abort()):
+    if importlib.util.find_spec("timm") is None:
         return False
+    prevent_abort()
     import timm
 
     return name.partition(".")[0] in timm.list_models()
@@ -35,7 +35,7 @@ def is_registered(name: str) -> bool:
 
 def load(spec: str, pretrained: bool = True) -> Model:
     """Load `convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
-    check_import("timm")
+    prevent_abort()
     timm = need("timm", extra="timm", what=f"timm:{spec}")
     local = spec.startswith(("local-dir:", "hf-hub:", "hf_hub:"))
     if not local and spec.partition(".")[0] not in timm.list_models():

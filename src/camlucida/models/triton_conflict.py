@@ -1,6 +1,6 @@
 """The conflict of triton and TensorFlow, whose copies of LLVM abort the process where triton is imported second.
 
-torchvision and timm import triton through PyTorch's compiler, where it is installed. Imported first, it does no harm.
+torchvision, timm and some functions of PyTorch import triton, where it is installed. Imported first, it does no harm.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-
-from camlucida.errors import ModelError
+from typing import Any
 
 
 def import_triton_first() -> None:
@@ -20,18 +19,11 @@ def import_triton_first() -> None:
             importlib.import_module("triton")
 
 
-def would_abort() -> bool:
-    """Return whether importing torchvision or timm would abort the process."""
-    return "tensorflow" in sys.modules and "triton" not in sys.modules and _is_installed()
-
-
-def check_import(package: str) -> None:
-    """Raise `ModelError` where importing a package would abort the process."""
-    if package not in sys.modules and would_abort():
-        raise ModelError(
-            f"{package} cannot be imported in this process, which has imported TensorFlow: both contain LLVM, and the "
-            f"process would abort. Import {package} first: put `import {package}` before TensorFlow and Keras."
-        )
+def prevent_abort() -> None:
+    """Let imports of triton fail where they would abort the process: PyTorch then works as if it was not installed."""
+    if "tensorflow" in sys.modules and "triton" not in sys.modules and _is_installed():
+        modules: dict[str, Any] = sys.modules
+        modules["triton"] = None
 
 
 def _is_installed() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -17,7 +18,6 @@ from torch import Tensor
 
 import camlucida
 from camlucida.errors import CheckpointWarning, MissingExtra, ModelError
-from camlucida.models import labels
 from camlucida.models.keras import applications
 from camlucida.models.keras.applications import FAMILIES, names, pixel_scale
 from camlucida.models.keras.preprocessing import with_scale
@@ -145,6 +145,22 @@ def test_rescaling_inside_a_model_is_recognised(layer: Callable[[], Any], top: i
     assert float(found.max()) == pytest.approx(top)
 
 
+@pytest.mark.parametrize(("factor", "top"), [(1.0, 1), (255.0, 255)])
+def test_norm_statistics_tell_bytes_from_unit_pixels(factor: float, top: int) -> None:
+    """Give a norm the statistics that training on smooth images of the factor's scale leaves."""
+    inputs = keras.Input((16, 16, 3))
+    conv, norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()
+    x = keras.layers.ReLU()(norm(conv(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(32, 3, 4, 4, generator=generator), size=16, mode="bilinear")
+    seen = keras.ops.convert_to_numpy(conv(smooth.permute(0, 2, 3, 1).numpy() * factor)).reshape(-1, 4)
+    norm.set_weights([np.ones(4), np.zeros(4), seen.mean(0), seen.var(0)])
+    with pytest.warns(CheckpointWarning, match=f"pixels from 0 to {top} are assumed"):
+        wrapped = camlucida.wrap(model)
+    assert float(wrapped.preprocessing(Image.new("RGB", (16, 16), (255, 255, 255)))[0].max()) == pytest.approx(top)
+
+
 def test_numbers_of_the_user_replace_the_assumption(make_twin: Callable[..., Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", CheckpointWarning)
@@ -153,14 +169,18 @@ def test_numbers_of_the_user_replace_the_assumption(make_twin: Callable[..., Any
     assert wrapped.labels == tuple("abcde")
 
 
-def test_bundled_class_names_are_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorFlow may be imported before torchvision, which then cannot be imported."""
-    if labels.would_abort():
-        pytest.skip("torchvision cannot be imported after TensorFlow")
-    expected = labels.imagenet_names.__wrapped__()
-    monkeypatch.setattr(labels, "would_abort", lambda: True)
-    monkeypatch.delitem(sys.modules, "torchvision")
-    assert labels.imagenet_names.__wrapped__() == expected
+@pytest.mark.slow
+def test_torchvision_after_tensorflow_does_not_abort() -> None:
+    """Run another process, which imports TensorFlow first: triton, where installed, would abort it."""
+    pytest.importorskip("tensorflow")
+    code = (
+        "import tensorflow, camlucida\n"
+        "from camlucida.models.torchvision_models import load\n"
+        "print(type(load('squeezenet1_0', pretrained=False).network).__name__)"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}  # TensorFlow imports Keras
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "SqueezeNet", run.stderr[:500]
 
 
 def test_every_family_is_used() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import camlucida
 from camlucida.models.keras.network import keras_network
+from camlucida.models.weights_digest import weights_digest
 
 keras = pytest.importorskip("keras")
 
@@ -172,6 +173,11 @@ def test_randomised_weights_change_the_copy_only(make_twin: Callable[..., Any], 
             other = randomize_weights(network, [stage], seed=0)(images)
             assert torch.isfinite(other).all()
             assert not torch.allclose(own, other), stage.name
+    randomized = randomize_weights(network, found, seed=0)
+    maps, digest = camlucida.attribute(randomized, images, target=1, signed=True), weights_digest(randomized)
+    own_maps = camlucida.attribute(network, images, target=1, signed=True)
+    assert digest != weights_digest(network)
+    assert float((maps - own_maps).abs().max()) > 0.1 * float(own_maps.abs().max())
     assert [w.tobytes() for w in model.get_weights()] == before
 
 

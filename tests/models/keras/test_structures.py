@@ -230,3 +230,25 @@ def test_method_with_rules_for_torch_layers_is_refused(
 ) -> None:
     with pytest.raises(camlucida.CamlucidaError, match="runs in Keras on"):
         camlucida.attribute(make_twin(), images, target=2, method=method)
+
+
+def test_default_layer_is_the_end_of_an_inception_block(images: Tensor) -> None:
+    inputs = keras.Input((16, 16, 3))
+    branches = [keras.layers.Conv2D(4, 3, padding="same", activation="relu")(inputs) for _ in range(3)]
+    mixed = keras.layers.Concatenate(name="mixed")(branches)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(mixed)))
+    ((name, _),) = camlucida.attribute(model, images, target=0, layer=[None], method="cam").items()
+    assert name == "mixed"
+
+
+def test_two_inputs_by_name(images: Tensor) -> None:
+    inputs = {"photo": keras.Input((16, 16, 3), name="photo"), "age": keras.Input((2,), name="age")}
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(inputs["photo"]))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Concatenate()([x, inputs["age"]])))
+    ages = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    with torch.no_grad():
+        expected = model({"photo": images.permute(0, 2, 3, 1).numpy(), "age": ages.numpy()}, training=False)
+        found = keras_network(model)(photo=images, age=ages)
+        np.testing.assert_allclose(found.numpy(), keras.ops.convert_to_numpy(expected), atol=1e-5)
+    maps = camlucida.attribute(model, {"photo": images, "age": ages}, target=1)
+    assert maps.shape == (2, 14, 14)

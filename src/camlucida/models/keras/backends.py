@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from camlucida.errors import MissingExtra, ModelError
-from camlucida.models.triton_conflict import import_triton_first
+from camlucida.models.triton_conflict import import_triton_first, prevent_abort
 
 SUPPORTED = ("torch", "tensorflow")
 """Backends of Keras that can be explained."""
@@ -59,6 +59,7 @@ def need_keras(what: str) -> ModuleType:
         ) from None
     except ValueError as error:  # the name of a backend that does not exist
         raise ModelError(f"{what} needs Keras, which cannot be imported: {error}. {ADVICE}") from None
+    prevent_abort()
     backend_name(keras, what)
     return keras
 

@@ -132,6 +132,7 @@ class KerasLayer(nn.Module):
         self.camlucida_channels_last = False
         self.camlucida_is_convolution = False
         self.camlucida_is_grid_layer = False
+        self.camlucida_is_merge = False
         for name, parameter in weights.items():
             self.register_parameter(name, parameter)
 
@@ -237,6 +238,7 @@ def _without_activation(
     module.camlucida_is_convolution = (
         kind.__module__.startswith("keras.src.layers.convolutional.") and getattr(layer, "rank", 2) == 2
     )
+    module.camlucida_is_merge = kind.__module__.startswith("keras.src.layers.merging.")
     module.camlucida_is_grid_layer = data_format == "channels_last" and _is_grid_class(kind)
     return module  # type: ignore[no-any-return]
 

@@ -18,6 +18,7 @@ from camlucida.models.keras.preprocessing import (
     PixelScale,
     input_size,
     n_channels,
+    norm_says_bytes,
     scale_inside,
     with_scale,
 )
@@ -123,7 +124,8 @@ def default_preprocessing(network: KerasNetwork, keras_model: Any) -> tuple[Prep
     size, channels = input_size(network), n_channels(network)
     inside = scale_inside(keras_model)
     family, of_name = _family(keras_model)
-    scale: PixelScale = inside or family or "unit"
+    by_norm = inside is None and family is None and norm_says_bytes(network, keras_model)
+    scale: PixelScale = inside or family or ("bytes" if by_norm else "unit")
     whole = family is not None and _n_outputs(keras_model) == 1000
     made = with_scale(scale, size, channels, crop=whole)
     if inside is not None:
@@ -131,6 +133,8 @@ def default_preprocessing(network: KerasNetwork, keras_model: Any) -> tuple[Prep
     origin = (
         f"as keras.applications uses them for a model called {of_name!r}"
         if family is not None
+        else "by the statistics of its first batch norm"
+        if by_norm
         else "since the model contains no layer that rescales them"
     )
     return made, (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -246,13 +247,17 @@ def graph_of_model(keras: ModuleType, model: Any) -> Graph | None:
 
 @dataclass
 class _State:
-    """What connects a network with its Keras model, which it does not keep alive."""
+    """What connects a network with its Keras model, which it does not keep alive.
+
+    Copies of the network share it; only its owner follows the Keras model.
+    """
 
     model: weakref.ref[Any]
     layers: list[Any]
     signature: list[Any]
     backend: str
     names: dict[int, str]
+    owner: weakref.ref[Any]
 
 
 class KerasNetwork(KerasGraph):
@@ -297,7 +302,9 @@ class KerasNetwork(KerasGraph):
         layers = [layer for layer in all_layers(model) if layer is not model]
         made = {id(module): name for name, module in self.named_modules(remove_duplicate=False)}
         names = {number: made[id(module)] for number, module in builder._made.items() if id(module) in made}
-        self._state = SharedReference(_State(weakref.ref(model), layers, _signature(model, layers), backend, names))
+        self._state = SharedReference(
+            _State(weakref.ref(model), layers, _signature(model, layers), backend, names, weakref.ref(self))
+        )
         self.eval()
         _verify(keras, self, model, graph, backend)
 
@@ -327,6 +334,8 @@ class KerasNetwork(KerasGraph):
     def camlucida_refresh(self) -> None:
         """Take over changes of the Keras model: other weights on TensorFlow, other layers or settings."""
         state: _State = self._state.value
+        if state.owner() is not self:  # a copy, whose weights may have been re-initialised
+            return
         model = state.model()
         if model is not None:
             layers = [layer for layer in all_layers(model) if layer is not model]
@@ -485,8 +494,16 @@ def _verify(keras: ModuleType, network: KerasNetwork, model: Any, graph: Graph, 
 def _keras_output(keras: ModuleType, model: Any, inputs: list[Tensor], backend: str) -> list[Tensor]:
     """Return the outputs of the Keras model itself, without side effects."""
     given: list[Any] = [value if backend == "torch" else to_tensorflow(value) for value in inputs]
-    with torch.inference_mode(False), torch.no_grad(), keras.StatelessScope(initialize_variables=False):
-        output = model(given[0] if len(given) == 1 else given, training=False)
+    structure = getattr(model, "input", None) if graph_of_model(keras, model) is not None else None
+    arguments: Any = dict(zip(sorted(structure), given, strict=True)) if isinstance(structure, dict) else given
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        keras.StatelessScope(initialize_variables=False),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # about a list of one input in place of the input
+        output = model(given[0] if len(given) == 1 and arguments is given else arguments, training=False)
     return [value if backend == "torch" else from_tensorflow(value) for value in flatten(output)]
 
 

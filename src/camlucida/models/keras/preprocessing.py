@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
+import torch
+from torch import Tensor
+
 from camlucida.models.keras.network import KerasNetwork
 from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -78,6 +81,54 @@ def scale_inside(model: Any) -> PixelScale | None:
         if name not in ("InputLayer", "RandomFlip", "RandomRotation", "RandomZoom", "RandomTranslation", "Resizing"):
             return None
     return None
+
+
+MIN_BYTES_RATIO = 1000.0
+"""Ratio of a norm's variance to that for pixels from 0 to 1 from which on pixels go to 255, for which it is 65,025.
+
+The rest is left for the difference of real photographs to the noise that stands for them.
+"""
+
+
+def norm_says_bytes(network: KerasNetwork, model: Any) -> bool:
+    """Return whether the statistics of a batch norm after the first convolution are those of pixels from 0 to 255.
+
+    The variance that a trained norm recorded is compared with the variance of its input for noise with the spectrum of
+    photographs and pixels from 0 to 1. Only a linear layer may come before the norm.
+    """
+    layers = [layer for layer in _leading_layers(model) if type(layer).__name__ not in ("InputLayer", "ZeroPadding2D")]
+    if len(layers) < 2 or "Conv2D" not in type(layers[0]).__name__ or type(layers[1]).__name__ != "BatchNormalization":
+        return False
+    names = [network.camlucida_layer_name(layer) for layer in layers[:2]]
+    if None in names or hasattr(network.get_submodule(str(names[0])), "activation"):
+        return False
+    variance = dict(network.get_submodule(str(names[1])).named_parameters()).get("moving_variance")
+    if variance is None or bool((variance == 1).all()):  # not trained
+        return False
+    inputs: list[Tensor] = []
+    handle = network.get_submodule(str(names[0])).register_forward_hook(lambda _, __, output: inputs.append(output))
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            network(_photograph_noise(n_channels(network), input_size(network)).to(variance.device))
+    finally:
+        handle.remove()
+    axis = 3 if getattr(layers[0], "data_format", "") == "channels_last" else 1
+    found = inputs[0].float().movedim(axis, 0).flatten(1).var(1)
+    ratios = variance.detach().float()[found > 0] / found[found > 0]
+    return len(ratios) > 0 and float(ratios.median()) > MIN_BYTES_RATIO
+
+
+def _photograph_noise(channels: int, size: tuple[int, int]) -> Tensor:
+    """Return noise `(4, c, h, w)` in [0, 1] whose amplitude falls with the frequency as in photographs."""
+    generator = torch.Generator().manual_seed(0)
+    white = torch.randn((4, 1, *size), generator=generator, dtype=torch.float32)
+    vertical, horizontal = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
+    frequency = (vertical.square() + horizontal.square()).sqrt().clamp_min(1 / max(size))
+    grey = torch.fft.irfft2(torch.fft.rfft2(white) / frequency, s=size)
+    grey = 0.45 + 0.25 * (grey - grey.mean()) / grey.std()
+    colour = 0.03 * torch.randn((4, channels, *size), generator=generator, dtype=torch.float32)
+    noise: Tensor = (grey + colour).clamp(0, 1)
+    return noise
 
 
 def _leading_layers(model: Any) -> list[Any]:
