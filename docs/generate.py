@@ -145,7 +145,8 @@ def save_images() -> None:
     images = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
     result = concepts("toybox", images, k=6)
     result.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
-    runpy.run_path(str(ROOT / "docs" / "volumes.py"), run_name="__main__")
+    for script in ("volumes.py", "source_images.py"):
+        runpy.run_path(str(ROOT / "docs" / script), run_name="__main__")
 
 
 if __name__ == "__main__":
