@@ -54,7 +54,7 @@ maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9
 
 KERAS = """
 VGG16 ResNet50 ResNet50V2 DenseNet121 InceptionV3 Xception MobileNet MobileNetV2 MobileNetV3Small EfficientNetB0
-EfficientNetV2B0 NASNetMobile ConvNeXtTiny
+EfficientNetV2B0 InceptionResNetV2 ConvNeXtTiny
 """
 
 VIDEO = "r3d_18 mc3_18 r2plus1d_18"
@@ -124,7 +124,7 @@ def architectures() -> Iterator[Architecture]:
             (8, 112, 112),
         )
     for name in KERAS.split():
-        side = {"InceptionV3": 299, "Xception": 299}.get(name, 224)
+        side = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}.get(name, 224)
         yield Architecture(f"keras:{name}", lambda n=name, s=side: _keras_application(n, s), (side, side))
 
 
