@@ -142,8 +142,8 @@ def main() -> None:
 
 def save_images() -> None:
     image, other = "scene.png", "other.png"
-    toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture().save(image)
-    toybox.scene(9, kinds=["dog", "boat"], objects=2, size=384).picture().save(other)
+    for file, seed, kinds in ((image, 4, ["cat", "dog"]), (other, 9, ["dog", "boat"])):
+        toybox.scene(seed, kinds=kinds, objects=2, size=384).picture().save(file)
     vgg = cl.load("toybox:vgg")
     numbers = {"size": vgg.preprocessing.size, "mean": vgg.preprocessing.mean, "std": vgg.preprocessing.std}
     model = cl.wrap(keras_model(vgg.network), name="keras", labels=vgg.labels, fit="squash", **numbers)
