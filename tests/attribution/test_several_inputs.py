@@ -459,7 +459,7 @@ def test_explain_an_image_and_tensors() -> None:
 def test_trust_changes_the_image_only() -> None:
     model = wrap(CAPTIONED, image="image", size=16, mean=[0.5] * 3, std=[0.5] * 3)
     given = {"image": photograph(20, 20), **one_of(EXTRA)}
-    result = trust(model, given, target=1, n_transforms=32)
+    result = trust(model, given, target=1, n_windows=16)
     with torch.no_grad():
         scores = CAPTIONED(**{**given, "image": model.preprocessing(given["image"])[0][None]})
     assert result.probability == pytest.approx(float(scores.softmax(1)[0, 1]), abs=1e-6)

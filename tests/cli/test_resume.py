@@ -41,12 +41,12 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     plain = explain_request.explain_requests
 
-    def recorded(model: Any, images: Any, request: Any) -> Any:
+    def recorded(model: Any, images: Any, request: Any, *others: Any) -> Any:
         for image in images:
             if "stop" in names and len(names) == 3:
                 raise KeyboardInterrupt
             names.append(Path(image).name)
-            yield from plain(model, [image], request)
+            yield from plain(model, [image], request, *others)
 
     monkeypatch.setattr(explain_request, "explain_requests", recorded)
     return names

@@ -220,7 +220,7 @@ def test_layers_weights_and_precision_cannot_be_asked_for() -> None:
 def test_trust_uses_the_default_method() -> None:
     labels = [f"class {i}" for i in range(N_CLASSES)]
     result = cl.trust(
-        boxed(network(), labels=labels), photo(), method="occlusion(window=0.5, stride=0.5)", n_transforms=32
+        boxed(network(), labels=labels), photo(), method="occlusion(window=0.5, stride=0.5)", n_windows=16
     )
     assert result.method.startswith("occlusion")
     with pytest.raises(MethodError, match="grad_cam needs the activations of a layer"):

@@ -44,11 +44,8 @@ def full_grad(
     """
     gradient, biases = bias_gradients()
     parts = [inputs.to(gradient.dtype) * gradient, *biases]
-    report(
-        "completeness_gap",
-        sum((part.flatten(1).double().sum(1) for part in parts if part.ndim > 1), -score.double())
-        + sum(part.double() for part in parts if part.ndim == 1),
-    )
+    sums = [part.double() if part.ndim == 1 else part.flatten(1).double().sum(1) for part in parts]
+    report("completeness_gap", sum(sums, -score.double()))
     map_ = torch.zeros_like(gradient[:, 0])
     for part in parts:
         if part.ndim > 1:

@@ -24,8 +24,7 @@ KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 @method(
-    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u,"
-    " K_c the centred kernel of positions",
+    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u, K_c the centred kernel",
     deviation="the sign, which is left open, is that of the activations' sum less its mean; channels are centred first"
     " and gamma is 1/c, as in the authors' code",
     relu=True,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from camlucida.methods.common.infill import Infill, infill_image
-from camlucida.methods.common.masks import to_pixels, window_starts
+from camlucida.methods.common.masks import boxes, to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
 from camlucida.types import Images, Map, ScoreInputs, Scores
@@ -47,12 +47,7 @@ def occlusion(
     hidden = infill_image(inputs, infill)
 
     def occlude(indices: Tensor) -> Tensor:
-        inside = torch.ones(len(indices), *grid, dtype=torch.bool)
-        for axis, (length, side) in enumerate(zip(grid, sides, strict=True)):
-            positions, start = torch.arange(length), corners[indices, axis, None]
-            covered = (positions >= start) & (positions < start + side)
-            inside &= covered.view(-1, *[length if i == axis else 1 for i in range(len(grid))])
-        return torch.where(inside[:, None, None].to(inputs.device), hidden, inputs)
+        return torch.where(boxes(corners[indices], sides, grid)[:, None, None].to(inputs.device), hidden, inputs)
 
     key = ("occlusion", *sides, *steps, infill)
     drops = score.double() - score_inputs(occlude, len(corners), shared=key).double()

@@ -171,7 +171,7 @@ def blurred_areas(height: int, width: int, side: int, kind: tuple[Perturbation, 
     distances = [(pixels - centres[:, None]).abs() for pixels in (down, across)]
     y, x = (distance.minimum(1 - distance) for distance in distances)
     distance = (y[:, None, :, None].square() + x[None, :, None, :].square()).sqrt().flatten(0, 1)
-    inside = torch.sigmoid((math.sqrt(area / math.pi) - distance) / WINDOW_EDGE)
+    inside = (1 + ((math.sqrt(area / math.pi) - distance) / (2 * WINDOW_EDGE)).tanh()) / 2  # a logistic edge
     return inside if perturbation == "deletion" else 1 - inside
 
 

@@ -27,6 +27,25 @@ def window_starts(length: int, side: int, step: int) -> Tensor:
     return torch.tensor([*range(0, length - side, step), length - side])
 
 
+def boxes(corners: Tensor, sides: Sequence[int], grid: Sequence[int]) -> Tensor:
+    """Return which pixels lie in each of n boxes.
+
+    Args:
+        corners: First pixel of each box along every axis, `(n, axes)`.
+        sides: Length of the boxes along every axis.
+        grid: Size of the image: (height, width), or (depth, height, width).
+
+    Returns:
+        Masks `(n, *grid)`, bool.
+    """
+    inside = torch.ones(len(corners), *grid, dtype=torch.bool)
+    for axis, (length, side) in enumerate(zip(grid, sides, strict=True)):
+        positions, start = torch.arange(length), corners[:, axis, None]
+        covered = (positions >= start) & (positions < start + side)
+        inside &= covered.view(-1, *[length if i == axis else 1 for i in range(len(grid))])
+    return inside
+
+
 def rise_masks(size: Sequence[int], n: int, cells: int, p: float, seed: int) -> Callable[[Tensor], Tensor]:
     """Sample the random masks of RISE (Petsiuk et al., BMVC 2018, section 3.2).
 
