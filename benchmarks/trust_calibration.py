@@ -7,12 +7,15 @@ clean     toybox scenes with one object, predicted correctly: power of the posit
 empty     toybox scenes without an object: how often the prediction is detected as a guess
 random    networks with random weights: how often their maps are detected
 hans      boats with a watermark, and the network that learnt it: detected without, and with, the mask of the boat
-photos    ResNet-18 on photographs (of CAMLUCIDA_TEST_DATA): p, and the drop in nats at the map and at other positions
+photos    ResNet-18 on photographs (of CAMLUCIDA_TEST_DATA), of the half on which nothing of the test was chosen:
+          Grad-CAM, and maps that do not depend on the image: smooth random maps, a spot in the middle, Grad-CAM of the
+          other photographs
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -31,14 +34,28 @@ from torch import Tensor
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
-from camlucida.evaluation.model_input import prepare_input
+from camlucida.evaluation.model_input import fill_in, prepare_input, valid_region
 from camlucida.models.toybox_networks import build
 from camlucida.reliability import Trust, trust
-from camlucida.reliability.position_test import blur_images, position_test
+from camlucida.reliability.position_test import (
+    PositionTest,
+    blur_images,
+    cell_weights,
+    position_test,
+    weighted_importance,
+)
 from interleaved import machine
 
 SEED = 5000
 """Scenes from this seed on were not used to choose any threshold."""
+SPLIT_SEED = "verdict-2026-11-28"
+"""Seed of the order of the photographs: by the SHA-256 of seed and file name."""
+N_CHOOSING = 60
+"""Number of photographs in the first half, on which the kinds of windows were chosen."""
+N_RANDOM_MAPS = 20
+"""Number of smooth random maps for each photograph."""
+LARGE_FRACTION = 0.5
+"""Fraction of the network input that the boxes of a large object cover."""
 KINDS = ("resnet", "vgg", "vit")
 SMOOTHING_SIGMA = 1 / 8
 """Standard deviation of the blur of the random maps, as a fraction of the side."""
@@ -62,12 +79,13 @@ def main() -> None:
 
 
 def blind(n: int, _: Path) -> dict[str, Any]:
-    """Maps that are independent of the image."""
+    """Maps that are independent of the image: several for each scene, whose windows are measured once."""
     model, p_values = cl.load("toybox"), []
-    for i in counted(2 * n, "blind"):
+    for i in counted(n, "blind"):
         model_input = prepare_input(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
-        test = position_test(model_input, smooth_random(i))
-        p_values.append(test.p if test else float("nan"))
+        maps = [smooth_random(N_RANDOM_MAPS * i + k) for k in range(N_RANDOM_MAPS)]
+        if test := position_test(model_input, maps[0]):
+            p_values += [p_of_map(test, map_) for map_ in maps]
     return {"p <= .05": rate([p <= 0.05 for p in p_values]), "p <= .20": rate([p <= 0.2 for p in p_values])}
 
 
@@ -127,28 +145,75 @@ def hans(n: int, _: Path) -> dict[str, Any]:
 
 
 def photos(n: int, data: Path) -> dict[str, Any]:
-    """Photographs with correct and wrong predictions."""
+    """Photographs of the second half, with correct and wrong predictions, and maps that do not depend on the image."""
     model = cl.load(data / "weights" / "resnet18_imagenet.safetensors")
-    entries = json.loads((data / "dev" / "manifest.json").read_text())["images"]
-    entries = [entry for entry in entries if entry["kind"] == "imagenet_val"]
-    sampled = [entries[i] for i in np.random.default_rng(SEED).permutation(len(entries))[: max(8, n // 2)]]
-    results = [trust(model, data / "dev" / sampled[i]["file"], seed=i) for i in counted(len(sampled), "photos")]
+    entries = photographs(data)[N_CHOOSING:][:n]
+    results = [trust(model, data / "dev" / entries[i]["file"], seed=i) for i in counted(len(entries), "photos")]
+    covered = [box_fraction(t, entry) for t, entry in zip(results, entries, strict=True)]
     correct, wrong = [], []
-    for t, entry in zip(results, sampled, strict=True):
+    for t, entry in zip(results, entries, strict=True):
         accepted = [model.labels[k] for k in entry["accepted_indices"]]
         (correct if t.predicted in accepted else wrong).append(t)
+    missed = [p_of(t) > 0.05 and t in correct for t in results]
+    large = [fraction > LARGE_FRACTION for fraction in covered]
+    maps = {
+        "smooth random maps": [
+            [smooth_random(N_RANDOM_MAPS * i + k) for k in range(N_RANDOM_MAPS)] for i in range(len(results))
+        ],
+        "a spot in the middle": [[middle_spot()] for _ in results],
+        "Grad-CAM of the other photographs": [[other.map for other in results if other is not t] for t in results],
+    }
     return {
         "n": len(results),
         "correct": rate([t in correct for t in results]),
         "p <= .05": rate([p_of(t) <= 0.05 for t in results]),
         "p <= .05, correct": rate([p_of(t) <= 0.05 for t in correct]),
+        "p <= .05, wrong": rate([p_of(t) <= 0.05 for t in wrong]),
+        "p > .20, correct": rate([p_of(t) > 0.2 for t in correct]),
+        "p, correct": quantiles([p_of(t) for t in correct]),
+        "p > .05, correct: boxes cover more than half": rate([l for l, m in zip(large, missed, strict=True) if m]),
+        "correct: boxes cover more than half": rate([l for l, t in zip(large, results, strict=True) if t in correct]),
+        **{f"p <= .05, {name}": significance_rate(results, others) for name, others in maps.items()},
         "drop, at other positions (nats)": mean_drops(results),
         "guessing, correct": rate([t.confidence.guessing for t in correct]),
         "guessing, wrong": rate([t.confidence.guessing for t in wrong]),
         "normalised entropy": quantiles([t.confidence.unsure for t in results]),
         "border decides": rate([t.border_test.decides for t in results]),
+        "verdicts, correct": dict(Counter(t.verdict.level for t in correct)),
         **verdicts(results),
     }
+
+
+def photographs(data: Path) -> list[dict[str, Any]]:
+    """Return the photographs of ImageNet in a random order that depends on their names alone."""
+    entries = json.loads((data / "dev" / "manifest.json").read_text())["images"]
+    entries = [entry for entry in entries if entry["kind"] == "imagenet_val"]
+    return sorted(entries, key=lambda entry: hashlib.sha256(f"{SPLIT_SEED}/{entry['file']}".encode()).hexdigest())
+
+
+def box_fraction(t: Trust, entry: dict[str, Any]) -> float:
+    """Return the fraction of the network input that the boxes of the labelled class cover."""
+    boxes = torch.tensor([box for item in entry["objects"] for box in item["boxes"]], dtype=torch.float64)
+    return float(valid_region(fill_in(boxes, t.geometry.original), t.geometry).double().mean())
+
+
+def middle_spot(side: int = 96) -> Tensor:
+    """Return a Gaussian spot in the middle, with a standard deviation of a fifth of the side."""
+    squared = ((torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5).square()
+    return (-(squared[:, None] + squared) / (2 * 0.2**2)).exp()
+
+
+def p_of_map(test: PositionTest, map_: Tensor) -> float:
+    """Return the p-value of another map of the same square image, with the importance that was measured once."""
+    weights = cell_weights(map_.cpu().double(), len(test.importance))
+    return replace(test, statistics=weighted_importance(weights, test.importance, square=True)).p
+
+
+def significance_rate(results: list[Trust], maps: list[list[Tensor]]) -> str:
+    """Return how often other maps of each image have p <= .05."""
+    tests = [t.position_test for t in results]
+    pairs = [(test, map_) for test, others in zip(tests, maps, strict=True) if test for map_ in others]
+    return rate([p_of_map(test, map_) <= 0.05 for test, map_ in pairs if float(map_.max()) > float(map_.min())])
 
 
 def trust_scenes(
@@ -185,7 +250,7 @@ def rate(hits: list[bool]) -> str:
 
 
 def mean_drops(results: list[Trust]) -> list[float]:
-    """Return the mean drop over the images, for the map and at other positions."""
+    """Return the mean drop over the images, for the highlighted region and for discs of its area at all positions."""
     tests = [t.position_test for t in results if t.position_test is not None]
     means = np.mean([[test.drop, test.mean_drop_elsewhere] for test in tests], axis=0)
     return [round(float(mean), 3) for mean in means]

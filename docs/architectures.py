@@ -4,8 +4,8 @@
 
 For every architecture: the default layer and its grid, how the grid was verified (by the convolutions that made it, or
 by a moving patch of noise), the influence of its positions on the class scores, whether Grad-CAM equals autograd by
-hand, and whether all bytes of the network are unmodified. Needs torchvision, timm and transformers; nothing is
-downloaded.
+hand, and whether all bytes of the network are unmodified. Needs torchvision, timm, transformers and, with
+KERAS_BACKEND=torch, keras; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -52,6 +52,14 @@ edgenext_xx_small visformer_tiny nest_tiny tnt_s_patch16_224 volo_d1_224 sequenc
 maxvit_rmlp_pico_rw_256 coatnet_pico_rw_224 tiny_vit_5m_224 repvit_m0_9
 """
 
+KERAS = """
+VGG16 ResNet50 ResNet50V2 DenseNet121 InceptionV3 Xception MobileNet MobileNetV2 MobileNetV3Small EfficientNetB0
+EfficientNetV2B0 InceptionResNetV2 ConvNeXtTiny
+"""
+
+VIDEO = "r3d_18 mc3_18 r2plus1d_18"
+"""Classifiers of videos in torchvision, whose maps are volumes."""
+
 N_CLASSES = 7
 
 
@@ -62,12 +70,12 @@ class Architecture:
     Attributes:
         name: Its name, `library:name`.
         make: Builds it with random weights.
-        size_px: (height, width) of its input.
+        size: Size of its input without channels: (height, width), or (frames, height, width), in pixels.
     """
 
     name: str
     make: Callable[[], nn.Module]
-    size_px: tuple[int, int]
+    size: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,25 @@ def architectures() -> Iterator[Architecture]:
             (height, width),
         )
     yield from _transformers()
+    for name in VIDEO.split():
+        yield Architecture(
+            f"torchvision.video:{name}",
+            lambda n=name: torchvision.models.get_model(n, weights=None, num_classes=N_CLASSES),
+            (8, 112, 112),
+        )
+    for name in KERAS.split():
+        side = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}.get(name, 224)
+        yield Architecture(f"keras:{name}", lambda n=name, s=side: _keras_application(n, s), (side, side))
+
+
+def _keras_application(name: str, side: int) -> nn.Module:
+    """Return a network of keras.applications as the module that is explained."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    make = getattr(keras.applications, name)
+    model = make(weights=None, classes=N_CLASSES, input_shape=(side, side, 3), classifier_activation=None)
+    return cl.wrap(model, mean=(0, 0, 0), std=(1, 1, 1)).network
 
 
 def _transformers() -> Iterator[Architecture]:
@@ -122,7 +149,23 @@ def _transformers() -> Iterator[Architecture]:
         ("DeiT", hf.DeiTConfig(**size, **small), hf.DeiTForImageClassification, 96),
         ("BEiT", hf.BeitConfig(**size, **small), hf.BeitForImageClassification, 96),
         ("DINOv2", hf.Dinov2Config(image_size=98, **small), hf.Dinov2ForImageClassification, 98),
+        (
+            "DINOv2 with registers",
+            hf.Dinov2WithRegistersConfig(image_size=98, **small),
+            hf.Dinov2WithRegistersForImageClassification,
+            98,
+        ),
+        ("SigLIP", hf.SiglipConfig(vision_config={**size, **small}), hf.SiglipForImageClassification, 96),
+        ("CLIP", hf.CLIPConfig(vision_config={**size, **small}), hf.CLIPForImageClassification, 96),
+        ("Data2Vec", hf.Data2VecVisionConfig(**size, **small), hf.Data2VecVisionForImageClassification, 96),
+        ("I-JEPA", hf.IJepaConfig(**size, **small), hf.IJepaForImageClassification, 96),
         ("Swin", hf.SwinConfig(image_size=224, embed_dim=48, depths=[2, 2, 2, 2]), hf.SwinForImageClassification, 224),
+        ("Swin v2", hf.Swinv2Config(image_size=256, embed_dim=48, window_size=8), hf.Swinv2ForImageClassification, 256),
+        ("Hiera", hf.HieraConfig(embed_dim=48, depths=[1, 1, 2, 1]), hf.HieraForImageClassification, 224),
+        ("LeViT", hf.LevitConfig(), hf.LevitForImageClassification, 224),
+        ("ConvNeXt V2", hf.ConvNextV2Config(hidden_sizes=[24, 48, 96, 192]), hf.ConvNextV2ForImageClassification, 224),
+        ("FocalNet", hf.FocalNetConfig(embed_dim=48), hf.FocalNetForImageClassification, 224),
+        ("PVT", hf.PvtConfig(), hf.PvtForImageClassification, 224),
         ("ConvNeXt", hf.ConvNextConfig(hidden_sizes=[24, 48, 96, 192]), hf.ConvNextForImageClassification, 224),
         ("ResNet", hf.ResNetConfig(), hf.ResNetForImageClassification, 224),
         ("RegNet", hf.RegNetConfig(), hf.RegNetForImageClassification, 224),
@@ -140,7 +183,7 @@ def row_of(architecture: Architecture) -> Row:
     """Return the row of an architecture."""
     torch.manual_seed(0)
     network = architecture.make().eval()
-    images = torch.randn(2, 3, *architecture.size_px, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, *architecture.size, generator=torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     copy = copy_of(network)
     try:
@@ -196,7 +239,8 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
     tensor = main_tensor(output)
     assert tensor is not None
     gradient = layout.to_grid(torch.autograd.grad(scores[:, 1].sum(), tensor)[0])
-    expected = torch.einsum("bchw,bc->bhw", layout.to_grid(tensor.detach()), gradient.mean((2, 3)))
+    weights = gradient.flatten(2).mean(2)
+    expected = torch.einsum("bc...,bc->b...", layout.to_grid(tensor.detach()), weights)
     result = cl.attribute(network, images, target=1, layer=layer.name, signed=True)
     return float((result - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
 

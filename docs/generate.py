@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import runpy
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,13 +138,14 @@ def save_images() -> None:
     from camlucida import concepts, explain
     from camlucida.data import toybox
 
-    image = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=384).picture()
-    explanations = explain("toybox", image, target=["cat", "dog", "cat rather than dog"], layer="layer?")
-    explanations.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     kinds = (["cat", "dog"], ["dog", "cat"], ["bird", "tree"], ["boat", "fish"])
     images = [toybox.scene(seed, kinds=of, objects=2, size=384).picture() for seed, of in enumerate(kinds, start=4)]
+    explanations = explain("toybox", images[0], target=["cat", "dog", "cat rather than dog"], layer="layer?")
+    explanations.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     result = concepts("toybox", images, k=6)
     result.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
+    for script in ("volumes.py", "source_images.py"):
+        runpy.run_path(str(ROOT / "docs" / script), run_name="__main__")
 
 
 if __name__ == "__main__":

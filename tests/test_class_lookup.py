@@ -86,7 +86,7 @@ def test_the_target_of_an_explanation() -> None:
     image = Image.new("RGB", (20, 20), (200, 30, 9))
     by_id = cl.explain(model, image, target="n02123045 rather than cardigan")
     assert by_id.target == "tabby rather than cardigan"
-    assert cl.trust(model, image, target="tabby cat", n_transforms=32).target == "tabby"
+    assert cl.trust(model, image, target="tabby cat", n_windows=16).target == "tabby"
 
 
 def test_folders_of_a_data_set_named_by_ids(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_mistakes(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_trust(kind: str) -> None:
     p = expected(kind, IMAGES[0])
-    result = cl.trust(model(kind), IMAGES[0], n_transforms=32, target=1)
+    result = cl.trust(model(kind), IMAGES[0], n_windows=16, target=1)
     assert result.probability == pytest.approx(float(p[1]), abs=1e-6)
     if kind == "binary":
         sure = float(p.max())
@@ -139,7 +139,7 @@ def test_trust(kind: str) -> None:
 def test_drops_are_of_the_log_probability(kind: str) -> None:
     one = prepare_input(model(kind), Item(IMAGES[0], "a"), None)
     relevance = torch.randn(32, 32, generator=torch.Generator().manual_seed(0))
-    test = position_test(one, relevance, n_transforms=32)
+    test = position_test(one, relevance, n_windows=16)
     assert test is not None
     weight, infill = test.highlighted, test.infill
     occluded = one.inputs[0] * (1 - weight) + infill * weight
@@ -147,7 +147,7 @@ def test_drops_are_of_the_log_probability(kind: str) -> None:
         z = one.model.network(torch.stack([one.inputs[0], occluded]).float())[:, -1 if kind == "binary" else one.target]
     z = -z if kind == "binary" and one.target == 0 else z
     before, after = torch.nn.functional.logsigmoid(z.double())
-    assert float(test.drops[0]) == pytest.approx(float(before - after), abs=1e-5)
+    assert test.drop == pytest.approx(float(before - after), abs=1e-5)
     assert math.isfinite(border_test(one, None).edge)
 
 

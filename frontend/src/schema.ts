@@ -202,7 +202,7 @@ export interface paths {
         put?: never;
         /**
          * Verdict
-         * @description Test a map, with about 145 runs of the network. A stream includes progress events.
+         * @description Test a map, with about 125 runs of the network. A stream includes progress events.
          */
         post: operations["verdict_api_trust_post"];
         delete?: never;
@@ -2023,21 +2023,28 @@ export interface components {
         };
         /**
          * PositionTestOut
-         * @description The drop in log-probability, in nats, when the highlighted region is blurred.
+         * @description How important the positions are at which the map is high, compared with transformed copies of the map.
          *
          *     Attributes:
-         *         drops: The drops at all positions; the first is that of the region itself.
-         *         highlighted: The blurred region, from 0 to 1, on the network input.
+         *         p: The fraction of all transforms, the identity included, with a statistic at least as large as the map's.
+         *         p_text: The same as text, as in the reasons.
+         *         drop: The drop in log-probability, in nats, when the highlighted region is blurred.
+         *         mean_drop_elsewhere: The mean drop for discs of the same area at all positions, in nats.
+         *         statistics: The mean importance weighted by the map under every transform, in standard deviations; the first is
+         *             that of the map itself.
+         *         highlighted: The highlighted region, from 0 to 1, on the network input.
          */
         PositionTestOut: {
             /** P */
             p: number;
+            /** P Text */
+            p_text: string;
             /** Drop */
             drop: number;
             /** Mean Drop Elsewhere */
             mean_drop_elsewhere: number;
-            /** Drops */
-            drops: number[];
+            /** Statistics */
+            statistics: number[];
             highlighted: components["schemas"]["EncodedMap"];
         };
         /**

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from camlucida.attribution.layer_summary import layers as layers
     from camlucida.data.images import load_image as load_image
     from camlucida.data.open import open_dataset as open_dataset
+    from camlucida.data.video import Video as Video
+    from camlucida.data.video import load_video as load_video
+    from camlucida.data.volumes import Volume as Volume
+    from camlucida.data.volumes import load_volume as load_volume
     from camlucida.errors import CamlucidaError as CamlucidaError
     from camlucida.evaluation import Evaluation as Evaluation
     from camlucida.evaluation.evaluate import evaluate as evaluate
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from camlucida.models.load import load as load
     from camlucida.models.load import wrap as wrap
     from camlucida.models.model import Model as Model
+    from camlucida.models.volume_preprocessing import VolumePreprocessing as VolumePreprocessing
     from camlucida.reliability import Trust as Trust
     from camlucida.reliability.trust import trust as trust
     from camlucida.sanity_checks import Sanity as Sanity
@@ -71,6 +76,9 @@ _HOME = {
     "TopImages": "camlucida.features.top_images:TopImages",
     "Training": "camlucida.training:Training",
     "Trust": "camlucida.reliability:Trust",
+    "Video": "camlucida.data.video:Video",
+    "Volume": "camlucida.data.volumes:Volume",
+    "VolumePreprocessing": "camlucida.models.volume_preprocessing:VolumePreprocessing",
     "activations": "camlucida.features.activations:activations",
     "attribute": "camlucida.attribution.attribute:attribute",
     "concepts": "camlucida.features.concepts:concepts",
@@ -83,6 +91,8 @@ _HOME = {
     "list_methods": "camlucida.methods:methods",
     "load": "camlucida.models.load:load",
     "load_image": "camlucida.data.images:load_image",
+    "load_video": "camlucida.data.video:load_video",
+    "load_volume": "camlucida.data.volumes:load_volume",
     "mistakes": "camlucida.analysis:mistakes",
     "open_dataset": "camlucida.data.open:open_dataset",
     "sanity": "camlucida.sanity_checks:sanity",
@@ -128,6 +138,11 @@ __all__ = [
     "Sanity",
     "list_methods",
     "load_image",
+    "load_volume",
+    "Volume",
+    "VolumePreprocessing",
+    "load_video",
+    "Video",
     "CamlucidaError",
 ]
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -88,6 +88,20 @@ def caller_settings() -> Iterator[None]:
         if settings.device is not None:
             stack.enter_context(settings.device)
         yield
+
+
+@contextmanager
+def without_callers_autocast() -> Iterator[None]:
+    """Run networks in the block in the precision of their tensors, also if their caller switched autocast on."""
+    settings = _of_caller.get()
+    if settings is None or not settings.autocast:
+        yield
+        return
+    token = _of_caller.set(replace(settings, autocast=()))
+    try:
+        yield
+    finally:
+        _of_caller.reset(token)
 
 
 class _AnomalyOff:

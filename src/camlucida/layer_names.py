@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from camlucida.errors import LayerError
+from camlucida.foreign import foreign_layer_name
 
 LayerSpec: TypeAlias = str | int | nn.Module | None
 """A layer specification, called `target_layer` in pytorch-grad-cam and `layer` in Captum.
@@ -31,6 +32,8 @@ def layer_names(network: nn.Module, layer: Any) -> Any:
     """
     if isinstance(layer, list | tuple | nn.ModuleList):
         return [layer_names(network, spec) for spec in layer]
+    if not isinstance(layer, str | int | None) and (name := foreign_layer_name(network, layer)) is not None:
+        return name
     return _name_of(network, layer) if isinstance(layer, nn.Module) else layer
 
 

@@ -5,17 +5,38 @@ Resampling from a layer's grid to the network input and the original image, disp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.types import Display, Geometry
+from camlucida.types import Display, Geometry, VolumeGeometry
+
+LINEAR_MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""Names of linear interpolation in `torch.nn.functional.interpolate`, by the number of axes of the grid."""
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize maps `(b, h, w)` to `size` (height, width): bilinear with half-pixel centres, as in the papers."""
+def grid_axes(tensor: Tensor) -> tuple[int, ...]:
+    """Return the axes of the grid of a tensor `(b, c, *grid)`: (2, 3) for images, (2, 3, 4) for volumes."""
+    return tuple(range(2, tensor.ndim))
+
+
+def per_channel(weights: Tensor, like: Tensor) -> Tensor:
+    """Return weights `(b, c)` with further axes of length 1, so that they broadcast over `like` `(b, c, *grid)`."""
+    return weights.reshape(*weights.shape, *[1] * (like.ndim - 2))
+
+
+def upsample(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps `(b, *grid)` to `size`: linear along every axis with half-pixel centres, as in the papers.
+
+    Args:
+        maps: `(b, h, w)` for images, `(b, d, h, w)` for volumes and the frames of a video.
+        size: (height, width), or (depth, height, width).
+    """
     at_least_float32 = maps[:, None].to(torch.promote_types(maps.dtype, torch.float32))
-    return F.interpolate(at_least_float32, size=size, mode="bilinear", align_corners=False)[:, 0]
+    mode = LINEAR_MODES[maps.ndim - 1]
+    return F.interpolate(at_least_float32, size=tuple(size), mode=mode, align_corners=False)[:, 0]
 
 
 def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
@@ -45,6 +66,31 @@ def to_image_grid(map_: Tensor, geometry: Geometry) -> Tensor:
     return on_image.where(valid_y[:, None] & valid_x[None], torch.nan)
 
 
+def to_volume_grid(map_: Tensor, geometry: VolumeGeometry) -> Tensor:
+    """Resample a map to the grid of the original volume, linearly along every axis, as `to_image_grid` does.
+
+    Args:
+        map_: A map `(d, h, w)`.
+        geometry: Position of the network input on the original volume.
+
+    Returns:
+        The map, of the size of the volume; NaN outside the network input.
+    """
+    values = upsample(map_[None].float(), geometry.input)[0].cpu()
+    valid = torch.ones((), dtype=torch.bool)
+    for axis in range(3):
+        n, side = geometry.original[axis], geometry.input[axis]
+        scale, offset = geometry.scale[axis], geometry.offset[axis]
+        position = ((torch.arange(n, dtype=torch.float32) + 0.5) * scale + offset - 0.5).clamp(0, side - 1)
+        low = position.floor().long().clamp_max(max(0, side - 2))
+        weight = (position - low).view(-1, *[1] * (2 - axis))
+        high = (low + 1).clamp_max(side - 1)
+        values = torch.lerp(values.index_select(axis, low), values.index_select(axis, high), weight)
+        inside = _valid_region(n, max(0.0, -offset / scale), min(float(n), (side - offset) / scale))
+        valid = valid & inside.view(-1, *[1] * (2 - axis))
+    return values.where(valid, torch.nan)
+
+
 def _valid_region(n: int, start: float, end: float) -> Tensor:
     """Return which of `n` pixels have their centre between `start` and `end`; at least the middle one."""
     centres = torch.arange(n, dtype=torch.float32) + 0.5
@@ -52,9 +98,14 @@ def _valid_region(n: int, start: float, end: float) -> Tensor:
     return inside if bool(inside.any()) else torch.arange(n) == min(int((start + end) / 2), n - 1)
 
 
-def max_scale(saliency: Tensor) -> Tensor:
-    """Clip maps at zero and divide by their maximum; maps without positive values become 0, and NaN stays NaN."""
-    maximum = saliency.nan_to_num(nan=0.0).clamp_min(0).amax((-2, -1), keepdim=True)
+def max_scale(saliency: Tensor, n_axes: int = 2) -> Tensor:
+    """Clip maps at zero and divide by their maximum; maps without positive values become 0, and NaN stays NaN.
+
+    Args:
+        saliency: Maps `(..., *grid)`.
+        n_axes: Number of axes of the grid: 2 for images, 3 for volumes.
+    """
+    maximum = saliency.nan_to_num(nan=0.0).clamp_min(0).amax(tuple(range(-n_axes, 0)), keepdim=True)
     return torch.where(maximum > 0, saliency.clamp_min(0) / maximum, saliency.clamp_min(0) * 0)
 
 
@@ -105,14 +156,14 @@ def gaussian_kernel(sigma: float, radius: int) -> Tensor:
 
 
 def gaussian_blur(
-    images: Tensor, sigma: float | tuple[float, float], radius: int | tuple[int, int], border: str
+    images: Tensor, sigma: float | tuple[float, ...], radius: int | tuple[int, ...], border: str
 ) -> Tensor:
-    """Blur images or maps with a truncated Gaussian.
+    """Blur images, volumes or maps with a truncated Gaussian.
 
     Args:
-        images: `(b, c, H, W)`; half precision is blurred in float32.
-        sigma: The standard deviation in pixels, or one for the height and one for the width.
-        radius: The radius of truncation in pixels, or one for the height and one for the width.
+        images: `(b, c, *grid)`; half precision is blurred in float32.
+        sigma: The standard deviation in pixels, or one for every axis of the grid.
+        radius: The radius of truncation in pixels, or one for every axis of the grid.
         border: Padding mode of `torch.nn.functional.pad`: replicate, reflect or circular.
 
     Returns:
@@ -120,17 +171,29 @@ def gaussian_blur(
     """
     precision = torch.promote_types(images.dtype, torch.float32)
     planes = images.to(precision).flatten(0, 1)[:, None]
-    sigma_y, sigma_x = sigma if isinstance(sigma, tuple) else (sigma, sigma)
-    radius_y, radius_x = radius if isinstance(radius, tuple) else (radius, radius)
-    row = gaussian_kernel(sigma_x, radius_x).to(planes).view(1, 1, 1, -1)
-    column = gaussian_kernel(sigma_y, radius_y).to(planes).view(1, 1, -1, 1)
-    planes = F.conv2d(F.pad(planes, (radius_x, radius_x, 0, 0), mode=border), row)
-    planes = F.conv2d(F.pad(planes, (0, 0, radius_y, radius_y), mode=border), column)
+    n_axes = images.ndim - 2
+    sigmas = sigma if isinstance(sigma, tuple) else (sigma,) * n_axes
+    radii = radius if isinstance(radius, tuple) else (radius,) * n_axes
+    convolve = F.conv3d if n_axes == 3 else F.conv2d
+    for axis in reversed(range(n_axes)):
+        line = [1] * n_axes
+        line[axis] = -1
+        padding = [0] * (2 * n_axes)
+        end = 2 * (n_axes - axis)  # `pad` lists the last axis first
+        padding[end - 2 : end] = [radii[axis]] * 2
+        kernel = gaussian_kernel(sigmas[axis], radii[axis]).to(planes).view(1, 1, *line)
+        planes = convolve(F.pad(planes, padding, mode=border), kernel)
     return planes.view_as(images).to(images.dtype)
 
 
 def blurred_infill(images: Tensor) -> Tensor:
-    """Return images `(b, c, H, W)` blurred until only colours remain, as infill of removed pixels."""
+    """Return images `(b, c, *grid)` blurred until only colours remain, as infill of removed pixels.
+
+    Every axis of a volume is blurred by the same fraction of its own length: volumes often have few slices.
+    """
+    if images.ndim > 4:
+        sigmas = tuple(INFILL_SIGMA * side for side in images.shape[2:])
+        return gaussian_blur(images, sigmas, tuple(max(1, round(4 * sigma)) for sigma in sigmas), "replicate")
     sigma = INFILL_SIGMA * min(images.shape[-2:])
     return gaussian_blur(images, sigma, max(1, round(4 * sigma)), "replicate")
 
@@ -179,6 +242,25 @@ def spearman_matrix(values: Tensor) -> Tensor:
 def _centred(rows: Tensor) -> Tensor:
     rows = rows.double()
     return rows - rows.mean(1, keepdim=True)
+
+
+def stretched_bands(image: Tensor, bands: Sequence[int]) -> Tensor:
+    """Return three bands of an image as red, green and blue, each stretched from its 2nd to its 98th percentile.
+
+    Args:
+        image: `(c, h, w)`.
+        bands: Numbers of the bands, from 1.
+
+    Returns:
+        `(3, h, w)` in [0, 1]; a constant band becomes 0.
+    """
+    stretched = []
+    for band in bands:
+        values = image[band - 1].double()
+        ordered = values.flatten().sort().values
+        low, high = (float(ordered[round(fraction * (len(ordered) - 1))]) for fraction in (0.02, 0.98))
+        stretched.append(((values - low) / (high - low)).clamp(0, 1) if high > low else values * 0)
+    return torch.stack(stretched).to(image.dtype)
 
 
 def rgb_channels(image: Tensor) -> Tensor:

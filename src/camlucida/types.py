@@ -1,7 +1,8 @@
 """The types that cross the interfaces of the packages: aliases and frozen values without behaviour.
 
 Axes have one spelling in all modules: b images, k classes, c channels, h x w grid of a layer, H x W network input, n
-variants, t tokens.
+variants, t tokens. Where (b, c, h, w) is written, a volume is (b, c, d, h, w), and so are the frames of a video, in
+their order: methods are written for (b, c, *grid).
 """
 
 from __future__ import annotations
@@ -59,21 +60,26 @@ class Attention:
     Attributes:
         weights: Per block, in order, weights `(b, heads, t, t)`; row i holds the weights of the tokens that token i
             attends to, and sums to 1.
-        token_contributions: Weights `(t,)` of the tokens in the output of the last block; they sum to 1.
+        token_contributions: Weights `(t,)` of the tokens in the output of the last block, or `(q,)` of the queries of
+            the attention pooling; they sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation, registers.
-        grid: (h, w) of the patches.
-        image: (height, width) of the network input, in pixels.
+        grid: (h, w) of the patches; (d, h, w) in a volume.
+        image: (height, width) of the network input, in pixels, or (depth, height, width).
+        pooling: Weights `(b, heads, q, t)` of an attention after the last block, with which q learned queries read the
+            tokens (SigLIP); None without one.
     """
 
     weights: tuple[Tensor, ...]
     token_contributions: Tensor
     prefix: int
-    grid: tuple[int, int]
-    image: tuple[int, int]
+    grid: tuple[int, ...]
+    image: tuple[int, ...]
+    pooling: Tensor | None = None
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]
-"""Gradients d score / d weights of every block's attention, in order: (b, heads, t, t)."""
+"""Gradients d score / d weights of every block's attention, in order: (b, heads, t, t). Those of an attention pooling
+come last: (b, heads, q, t)."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,26 @@ class Geometry:
         right = min(float(width), (self.input[0] - ox) / sx)
         bottom = min(float(height), (self.input[1] - oy) / sy)
         return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class VolumeGeometry:
+    """The position of the network input on the original volume. Axes are (depth, height, width) of the network input.
+
+    A point of the volume at p is at p * scale + offset in the network input, axis by axis. Coordinates are continuous:
+    voxel i covers [i, i + 1), and its centre is i + 0.5.
+
+    Attributes:
+        original: Size of the volume, in voxels.
+        input: Size of the network input, in voxels.
+        scale: Voxels of the network input per voxel of the volume.
+        offset: In voxels of the network input: negative for a crop, positive for padding.
+    """
+
+    original: tuple[int, int, int]
+    input: tuple[int, int, int]
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def test_contradictions() -> None:
         ({"problem_type": "single_label_classification"}, 3, "multiclass"),
         ({"problem_type": None, "num_labels": 1, "model_type": "vit"}, 1, "regression"),
         ({"problem_type": None, "num_labels": 3, "model_type": "vit"}, 3, "multiclass"),
-        ({"model_type": "siglip2"}, 3, "multilabel"),
+        ({"model_type": "siglip"}, 3, "multiclass"),  # a classifier: transformers' own pipeline applies a softmax
     ],
 )
 def test_task_of_the_configuration(config: Any, k: int, expected: str) -> None:
@@ -216,6 +216,12 @@ def test_task_of_the_configuration(config: Any, k: int, expected: str) -> None:
     network.config = SimpleNamespace(**config)
     assert scored(network)[1].task == expected
     assert scored(network, task="multilabel")[1].task == "multilabel"
+
+
+def test_task_of_similarities_to_texts() -> None:
+    network = Network(3)
+    network.config, network.logit_scale = SimpleNamespace(model_type="siglip2"), nn.Parameter(torch.zeros(()))
+    assert scored(network)[1].task == "multilabel"
 
 
 def test_transformers_network() -> None:

@@ -11,6 +11,7 @@ import camlucida as cl
 from camlucida.app.app_state import Page
 from camlucida.data.images import load_image
 from camlucida.data.open import open_dataset
+from camlucida.render.text import format_p
 
 PHONE = {"width": 390, "height": 844}
 Open = Callable[..., Any]
@@ -49,7 +50,7 @@ def test_verdict_equals_library(tab: Open, site: tuple[str, Page], screenshot: S
     assert page.locator(".banner .sign").count() == 1
     assert page.locator(".banner li").count() == len(true.verdict.reasons)
     assert true.position_test is not None
-    assert f"p = {true.position_test.p:.3f}" in page.locator(".verdict .cards").inner_text()
+    assert f"p = {format_p(true.position_test.p)}" in page.locator(".verdict .cards").inner_text()
     assert page.locator(".verdict .card .note").count() >= 6  # each says how to read it
     assert page.locator(".compared .view").count() == 5
     screenshot(page, "doubt-verdict")

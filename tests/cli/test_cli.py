@@ -51,7 +51,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "method option value": (*explained("pets.png"), "--method", "ablation_cam", "--option", "infill=much"),
     "model": ("explain", "pets.png", "--model", "resnet5"),
     "model offline": ("explain", "pets.png", "--model", "resnet18"),
-    "model source": ("explain", "pets.png", "--model", "keras:ResNet50"),
+    "model source": ("explain", "pets.png", "--model", "paddle:ResNet50"),
     "toybox model": ("explain", "pets.png", "--model", "toybox:vg"),
     "checkpoint": ("explain", "pets.png", "--model", "text.png", "--arch", "toybox"),
     "checkpoint missing": ("explain", "pets.png", "--model", "run.pth", "--arch", "toybox"),

@@ -53,7 +53,7 @@ COMMANDS: dict[str, list[str]] = {
     "sanity": ["sanity", "{image}", "--model", "toybox", "--checks", "random_logit", "-o", "{out}"],
     "study": ["study", "make", "{image}", "--model", "toybox", "--method", "grad_cam,eigen_cam", "-o", "{out}"],
     "study results": ["study", "results", "{ready}/study", "-o", "{out}/table.csv"],
-    "trust": ["trust", "{image}", "--model", "toybox", "--transforms", "32", "-o", "{out}"],
+    "trust": ["trust", "{image}", "--model", "toybox", "--windows", "16", "-o", "{out}"],
     "mistakes": ["mistakes", "toybox", "--limit", "2", "--no-maps", "-o", "{out}"],
     "embed": ["embed", "toybox", "--limit", "2", "-o", "{out}"],
     "film": ["film", "{photos}", "--checkpoints", "toybox", "--limit", "1", "-o", "{out}"],
@@ -128,7 +128,7 @@ def test_command_tables_hold_no_formulas(
     photos = f"./{EVIL[1]}"
     for command in (
         ["explain", "@SUM(A1)", *model, "-o", "explained"],
-        ["trust", "@SUM(A1)", *model, "--transforms", "32", "-o", "trusted"],
+        ["trust", "@SUM(A1)", *model, "--windows", "16", "-o", "trusted"],
         ["film", photos, "--checkpoints", "toybox", "--target", "predicted", "-o", "filmed"],
         ["sanity", photos, "--model", "toybox", "--checks", "random_logit", "--limit", "2", "-o", "sane"],
     ):
@@ -176,7 +176,7 @@ def test_no_command_prints_control_characters(
     own: list[Any] = ["--model", "toybox", "--labels", "labels.txt"]
     for command in (
         ["explain", str(folder), *own],
-        ["trust", str(folder), *own, "--transforms", "32"],
+        ["trust", str(folder), *own, "--windows", "16"],
         ["evaluate", str(folder), *own, "--metrics", "entropy", "--no-controls", "--report", "page.html"],
         ["mistakes", str(folder), *own],
         ["embed", str(folder), *own],

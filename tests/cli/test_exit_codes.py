@@ -14,12 +14,13 @@ import pytest
 from camlucida.cli import main
 from camlucida.cli.commands import app
 from camlucida.cli.exit_codes import DONE, IN_PART, NOT_DONE, exit_code
-from camlucida.cli.model_and_data import ModelOptions
+from camlucida.cli.model_and_data import ModelOptions, PretrainedModelOptions
+from camlucida.cli.terminal import Terminal
 from camlucida.data import toybox
 
 ON_IMAGES = {
     "explain": "--model toybox",
-    "trust": "--model toybox --transforms 32",
+    "trust": "--model toybox --windows 16",
     "activations": "--model toybox",
     "activations --channel 1": "--model toybox",
     "concepts": "--model toybox -k 2",
@@ -93,6 +94,16 @@ def test_own_images_need_a_model(command: str, run: Callable[..., Result]) -> No
 def test_built_in_data_come_with_a_model(data: str, model: str) -> None:
     assert ModelOptions().for_data(data).model == model
     assert ModelOptions(model="resnet50").for_data(data).model == "resnet50"
+
+
+def test_the_default_model_is_printed_unless_one_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert PretrainedModelOptions(model="toybox").or_default(Terminal()).model == "toybox"
+    assert capsys.readouterr().out == ""
+    assert PretrainedModelOptions().or_default(Terminal()).model == "resnet50"
+    assert capsys.readouterr().out == "model: resnet50 (default)\n"
+    for mode in ("quiet", "json"):
+        assert PretrainedModelOptions().or_default(Terminal(mode=mode)).model == "resnet50"
+    assert capsys.readouterr().out == ""
 
 
 def test_a_folder_named_toybox_is_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

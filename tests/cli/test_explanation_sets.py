@@ -101,7 +101,7 @@ def test_axes_and_selection(counting: cl.Model) -> None:
     assert list(result)[-1] is result[-1] is result[3]
     with pytest.raises(TargetError, match=r"no explanation with .*'c'.* target: a, b"):
         result.select(target="c")
-    with pytest.raises(TargetError, match="by method, target and layer, not by 'index'"):
+    with pytest.raises(TargetError, match="by method, target, layer and input, not by 'index'"):
         result.select(index="c")
 
 

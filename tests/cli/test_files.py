@@ -76,7 +76,7 @@ def test_empty_stdin(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -
     [
         ("explain pets.png", {"x.png"}),
         ("explain pets.png --maps", {"x.png", "x.npz", "x.json"}),
-        ("trust pets.png --transforms 32", {"x.png", "x.json"}),
+        ("trust pets.png --windows 16", {"x.png", "x.json"}),
         ("activations pets.png", {"x.png"}),
         ("activations pets.png --channel 1", {"x.png"}),
         ("concepts pets.png -k 2", {"x.png"}),
@@ -119,7 +119,7 @@ def test_an_input_is_never_the_output(line: str, run: Callable[..., Any]) -> Non
     "line",
     [
         "explain pets.png --maps --model toybox",
-        "trust pets.png --transforms 32 --model toybox",
+        "trust pets.png --windows 16 --model toybox",
         "activations pets.png --model toybox",
         "activations pets.png --channel 1 --model toybox",
         "concepts pets.png -k 2 --maps --model toybox",

@@ -54,7 +54,7 @@ def test_layers_of_another_size_and_depth(run: Callable[..., Any]) -> None:
 def test_models(run: Callable[..., Any]) -> None:
     code, out, _ = run("models")
     assert code == 0
-    for name in ("toybox:resnet", "resnet50", "vit_b_16", "timm:…", "grad_cam", "ablation_cam"):
+    for name in ("toybox:resnet", "resnet50", "vit_b_16", "timm:…", "hf:…", "grad_cam", "ablation_cam"):
         assert name in out
     result = run("models", "--search", "squeeze").out
     assert "squeezenet1_1" in result

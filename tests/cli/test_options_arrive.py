@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -74,6 +75,15 @@ def named(*parts: str) -> Callable[[Any], bool]:
 
 
 EACH = "camlucida.attribution.explain_request.explain_requests"
+VOLUME_NETWORK = """
+from torch import nn
+
+def volume():
+    layers = [nn.Conv3d(1, 3, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(3, 2)]
+    return nn.Sequential(*layers).eval()
+"""
+"""The module net.py in the folder of the images."""
+VIDEO = "camlucida.data.video.load_video"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
@@ -86,7 +96,7 @@ PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.list
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
 MODEL = (
     "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
-    "--device cuda:1 --size 40x48 --fit letterbox"
+    "--device cuda:1 --size 40x48 --fit letterbox --mean 0.1,0.2,0.3 --std 1,2,3"
 )
 INSTALL = "cyclopts.App.install_completion"
 SHARED = {"json", "quiet"}
@@ -109,6 +119,8 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "device": (LOAD, "device", "cuda:1"),
         "size": (LOAD, "size", (40, 48)),
         "fit": (LOAD, "fit", "letterbox"),
+        "mean": (LOAD, "mean", (0.1, 0.2, 0.3)),
+        "std": (LOAD, "std", (1.0, 2.0, 3.0)),
     }
 
 
@@ -157,6 +169,35 @@ LINES: dict[str, list[OptionCase]] = {
                 "compare": (WRITE, "path", named("pets-disagreement.png")),
             },
         ),
+        OptionCase(
+            "explain pets.png --model toybox --method gradient",
+            "--colour --output out",
+            {
+                "colour": (WRITE, "path", named("pets-colour.png")),
+                "output": ("camlucida.attribution.explanation.Explanation.save", "path", Path("out/pets.png")),
+            },
+        ),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--input table=table.json",
+            {"inputs": (EACH, "others", lambda others: "table" in others and others["table"].tolist() == [[1, 2]])},
+            stop=EACH,
+        ),
+        OptionCase("explain clip.gif --model toybox", "--frames 3", {"frames": (VIDEO, "n_frames", 3)}, stop=VIDEO),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--bands 3,2,1",
+            {"bands": (EACH, "model", lambda model: model.preprocessing.display_bands == (3, 2, 1))},
+            stop=EACH,
+        ),
+        OptionCase(
+            "explain scan.nii.gz --model python:net.py:volume --trust-code",
+            "--slice 1,2,3 --slices 2",
+            {
+                "slice_": ("camlucida.attribution.volume_explanation.VolumeExplanation.save", "position", (1, 2, 3)),
+                "slices": ("camlucida.attribution.volume_explanation.VolumeExplanation.save_slices", "n", 2),
+            },
+        ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
         overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
     ],
@@ -164,24 +205,24 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("trust pets.png", MODEL, model(), stop=LOAD),
         OptionCase(
             "trust pets.png --model toybox",
-            "--target cat --layer layer3 --method layer_cam --transforms 32 --seed 7",
+            "--target cat --layer layer3 --method layer_cam --windows 16 --seed 7",
             {
                 "images": (TRUST, "images", [Path("pets.png")]),
                 **direct(TRUST, target="cat", layer="layer3", method="layer_cam", seed=7),
-                "transforms": (TRUST, "n_transforms", 32),
+                "windows": (TRUST, "n_windows", 16),
             },
             stop=TRUST,
             required=given("images"),
         ),
         OptionCase(
-            "trust pets.png --model toybox --transforms 32",
+            "trust pets.png --model toybox --windows 16",
             f"{LOOK} --output out",
             {
                 **look("camlucida.reliability.Trust.save"),
                 "output": ("camlucida.reliability.Trust.save", "path", Path("out/pets-trust.png")),
             },
         ),
-        overwritten("trust pets.png --model toybox --transforms 32", "camlucida.cli.trust.output_stems"),
+        overwritten("trust pets.png --model toybox --windows 16", "camlucida.cli.trust.output_stems"),
     ],
     "activations": [
         OptionCase("activations pets.png", MODEL, model(), stop=LOAD),
@@ -427,7 +468,7 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase(
             "film shots --checkpoints toybox",
             "--checkpoints toybox:vgg --arch resnet18 --trust-code --device cpu --method layer_cam --layer layer3 "
-            "--target predicted --limit 1 --seed 5 --size 64 --fit crop",
+            "--target predicted --limit 1 --seed 5 --size 64 --fit crop --task multilabel --probabilities",
             {
                 "data": (OPEN, "spec", "shots"),
                 "checkpoints": (FILM, "models", ["toybox", "toybox:vgg"]),
@@ -440,7 +481,7 @@ LINES: dict[str, list[OptionCase]] = {
                     layer="layer3",
                     target="predicted",
                 ),
-                **direct(FILM, size=64, fit="crop"),
+                **direct(FILM, size=64, fit="crop", task="multilabel", probabilities=True),
                 "limit": [(SPREAD, "limit", 1), (OPEN, "count", 1)],
                 "seed": [(SPREAD, "seed", 5), (OPEN, "seed", 5)],
             },
@@ -614,7 +655,12 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, kind in enumerate(("cat", "dog", "key", "boat"), start=5):
         toybox.scene(number, kinds=[kind], size=96).picture().save(folder / "shots" / f"{kind}.png")
     (folder / "names.txt").write_text("\n".join(f"class {i}" for i in range(10)))
+    (folder / "table.json").write_text("[[1.0, 2.0]]")
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
+    (folder / "net.py").write_text(VOLUME_NETWORK)
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "scan.nii.gz")
     return folder
 
 

@@ -23,7 +23,7 @@ from camlucida.user_study import make_study
 
 LINES: dict[str, tuple[str, str]] = {
     "explain": ("explain shots --model toybox", "images"),
-    "trust": ("trust shots/cat/cat.png --model toybox --transforms 32", "images"),
+    "trust": ("trust shots/cat/cat.png --model toybox --windows 16", "images"),
     "activations": ("activations shots --model toybox", "images"),
     "concepts": ("concepts shots --model toybox -k 2", "concepts"),
     "sanity": ("sanity shots --model toybox --seeds 1 --checks random_logit", "verdicts"),

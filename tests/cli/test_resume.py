@@ -41,12 +41,12 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     plain = explain_request.explain_requests
 
-    def recorded(model: Any, images: Any, request: Any) -> Any:
+    def recorded(model: Any, images: Any, request: Any, *others: Any) -> Any:
         for image in images:
             if "stop" in names and len(names) == 3:
                 raise KeyboardInterrupt
             names.append(Path(image).name)
-            yield from plain(model, [image], request)
+            yield from plain(model, [image], request, *others)
 
     monkeypatch.setattr(explain_request, "explain_requests", recorded)
     return names
@@ -151,7 +151,7 @@ def test_trust_resumes_and_leaves_the_table_of_explain(run: Callable[..., Any], 
         (shots / f"{number}.png").unlink()
     toybox.scene(1, size=64).picture().save(shots / "1.png")
     run(*LINE)
-    line = ("trust", *LINE[1:], "--transforms", "32")
+    line = ("trust", *LINE[1:], "--windows", "16")
     code, out, _ = run(*line)
     assert code == 0
     assert "camlucida-out/results-2.csv" in out

@@ -94,12 +94,14 @@ CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "list_methods": lambda _: {},
     "load": lambda _: {"spec": "toybox"},
     "load_image": lambda _: {"source": IMAGE},
+    "load_video": lambda _: {"source": np.zeros((2, 3, 4), np.uint8)},
+    "load_volume": lambda _: {"source": np.zeros((2, 3, 4))},
     "mistakes": lambda folder: {"model": MODEL, "data": scenes(), "out": folder / "mistakes"},
     "open_dataset": lambda _: {"spec": "toybox", "count": 2},
     "sanity": lambda _: {"model": MODEL, "images": [IMAGE], "checks": ["random_logit"], "seeds": 1},
     "top_images": lambda _: {"model": MODEL, "images": [IMAGE], "channel": 0},
     "train": lambda folder: {"data": scenes(), "out": folder / "train", "epochs": 1, "size": 24, "val": 0.5},
-    "trust": lambda _: {"model": MODEL, "image": IMAGE, "n_transforms": 32},
+    "trust": lambda _: {"model": MODEL, "image": IMAGE, "n_windows": 16},
     "wrap": lambda _: {"network": network()},
 }
 """For each public function the arguments of a quick call that works."""

@@ -128,8 +128,8 @@ class TestMaps:
         assert_close(maps(subject, method, images, network), signed.relu() if method.relu else signed)
 
     def test_unknown_options(self, method: Method, subject: Any, images: Tensor) -> None:
-        with pytest.raises(MethodError, match=rf"{method.name} has no option 'colour'. Its options: "):
-            maps(subject, method, images, colour="red")
+        with pytest.raises(MethodError, match=rf"{method.name} has no option 'sharpness'. Its options: "):
+            maps(subject, method, images, sharpness="red")
 
     def test_equals_the_method_called_by_hand(self, method: Method, subject: Any, images: Tensor) -> None:
         """What the engine hands to a method is what plain hooks on the original network give."""

@@ -62,9 +62,9 @@ def test_modules_at_every_door() -> None:
     assert explanation.layer == "0"
     assert [e.layer for _, e in cl.explain_each(MODEL, [PHOTO], layer=layer)] == ["0"]
     assert [e.layer for e in cl.explain(MODEL, PHOTO, layer=[NET[0], NET[1]])] == ["0", "1"]
-    trusted = cl.trust(MODEL, PHOTO, layer=layer, n_transforms=32)
+    trusted = cl.trust(MODEL, PHOTO, layer=layer, n_windows=16)
     assert trusted.layer == "0"
-    assert_close(trusted.map, cl.trust(MODEL, PHOTO, layer="0", n_transforms=32).map)
+    assert_close(trusted.map, cl.trust(MODEL, PHOTO, layer="0", n_windows=16).map)
     assert cl.activations(MODEL, PHOTO, layer=layer).layer == "0"
     assert cl.top_images(MODEL, [PHOTO], channel=1, layer=layer).layer == "0"
     named = cl.sanity(MODEL, [PHOTO], methods=["grad_cam"], checks=["random_logit"], layer="0")
@@ -197,8 +197,8 @@ def test_tensors_at_the_other_doors() -> None:
     tensor = INPUTS[0]
     explanation = cl.explain(MODEL, tensor)
     wanted = upsample(explanation.map[None], (32, 40))[0]
-    assert_close(cl.trust(MODEL, explanation, n_transforms=32).map, wanted)
-    assert_close(cl.trust(MODEL, tensor, n_transforms=32).map, wanted)
+    assert_close(cl.trust(MODEL, explanation, n_windows=16).map, wanted)
+    assert_close(cl.trust(MODEL, tensor, n_windows=16).map, wanted)
     with torch.no_grad():
         assert_close(cl.activations(MODEL, tensor, layer="0").maps, NET[0](tensor[None])[0])
 
@@ -242,9 +242,9 @@ def test_bands_at_the_other_doors() -> None:
     array = np.random.default_rng(3).integers(0, 256, (40, 50, 8), dtype=np.uint8)
     model = cl.wrap(network(8), size=32, mean=[0.5] * 8, std=[0.2] * 8, labels=["a", "b", "c"])
     explanation = cl.explain(model, array)
-    trusted = cl.trust(model, explanation, n_transforms=32)
+    trusted = cl.trust(model, explanation, n_windows=16)
     assert_close(trusted.map, upsample(explanation.map[None], (32, 32))[0])
-    assert_close(trusted.map, cl.trust(model, array, n_transforms=32).map)
+    assert_close(trusted.map, cl.trust(model, array, n_windows=16).map)
     assert trusted.panel().mode == "RGB"
     assert cl.activations(model, array).maps.shape[0] == 8
     assert len(cl.concepts(model, [array], k=2).classes) == 2

@@ -158,7 +158,7 @@ def draw_questions(seed: int, image: Any = CATS[0]) -> MetricInputs:
 
 
 def run_trust(seed: int, image: Any = CATS[0]) -> list[float]:
-    result = trust(net(), image, n_transforms=32, seed=seed)
+    result = trust(net(), image, n_windows=16, seed=seed)
     return [one.correlation for one in result.noise]
 
 
@@ -444,7 +444,7 @@ def test_trust_breaks_ties_by_the_seed() -> None:
     marked = []
     for seed in (0, 0, 1):
         tested = position_test(
-            sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), n_transforms=32
+            sight(seed, "a"), torch.nn.functional.one_hot(torch.arange(96) % 2, 96).double(), n_windows=16
         )
         assert tested is not None
         marked.append(tested.highlighted)
@@ -525,7 +525,7 @@ def test_folders_are_not_begun_with_a_wrong_seed(seed: int, tmp_path: Path) -> N
 
 def test_the_largest_seed_is_one() -> None:
     explain(net(), CATS[0], method="rise", seed=MAX_SEED, n=4)
-    trust(net(), CATS[0], n_transforms=32, seed=MAX_SEED)
+    trust(net(), CATS[0], n_windows=16, seed=MAX_SEED)
     factorise(NUMBERS, 2, seed=MAX_SEED, starts=2)
     evaluate(net(), tiny(), limit=1, seed=MAX_SEED)
     open_dataset("toybox", count=1, seed=MAX_SEED)[0]

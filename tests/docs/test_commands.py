@@ -11,11 +11,11 @@ import pytest
 from camlucida.cli.commands import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "sources").glob("*.md"))]
 
 
 def commands(page: Path) -> list[str]:
-    return re.findall(r"^\s*(?:\$ )?camlucida (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return re.findall(r"^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*camlucida (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)

@@ -160,7 +160,7 @@ def test_a_image_that_is_too_small_for_a_grid() -> None:
 
 def test_inputs_that_hold_no_image() -> None:
     network = nn.Sequential(nn.Linear(4, 3))
-    with pytest.raises(LayerError, match=r"must hold a batch of images \(b, c, h, w\), but it is \(2, 4\)"):
+    with pytest.raises(LayerError, match=r"must hold a batch of images \(b, c, h, w\), volumes.*, but it is \(2, 4\)"):
         default_layer(copy_of(network), torch.randn(2, 4))
 
 

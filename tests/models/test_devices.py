@@ -129,7 +129,7 @@ RESULTS: dict[str, Callable[[cl.Model], Any]] = {
     "sanity": lambda model: [s.spearman for s in cl.sanity(model, [IMAGE], checks=["labels", "random_logit"]).steps],
     "embed": lambda model: [row["confidence"] for row in cl.embed(model, DATA).rows],
     "film": lambda model: [frame.share for frame in cl.film([model, model], DATA).takes],
-    "trust": lambda model: [x.correlation for x in cl.trust(model, IMAGE, n_transforms=32).noise],
+    "trust": lambda model: [x.correlation for x in cl.trust(model, IMAGE, n_windows=16).noise],
     "evaluate": lambda model: [
         float(value)
         for column in cl.evaluate(

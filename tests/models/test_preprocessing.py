@@ -173,7 +173,7 @@ def steps(*those: Any) -> Any:
             v2.Compose([v2.Resize(40), v2.CenterCrop(32), v2.ToImage(), v2.ToDtype(torch.float32)]),
             "in 0 to 255",
         ),
-        (steps(v1.Resize(40, interpolation=InterpolationMode.HAMMING), v1.CenterCrop(32)), "interpolation 'hamming'"),
+        (steps(v1.Resize(40, interpolation=InterpolationMode.HAMMING), v1.CenterCrop(32)), "not 'hamming'"),
     ],
 )
 def test_steps_that_cannot_be_followed(transforms: Any, message: str) -> None:

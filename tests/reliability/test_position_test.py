@@ -1,4 +1,4 @@
-"""The randomisation test: the transforms form a group, p-values are exact, and drops are those of the network."""
+"""The randomisation test: the transforms form a group, p-values are exact, and statistics are those of a loop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 from torch import Tensor, nn
 
 from camlucida.data.datasets import Item
@@ -16,13 +17,16 @@ from camlucida.evaluation.model_input import ModelInput, prepare_input
 from camlucida.models.load import wrap
 from camlucida.reliability.confidence import border_test
 from camlucida.reliability.position_test import (
-    TIE_TOLERANCE,
+    WINDOW_KINDS,
+    blur_drops,
     blur_images,
+    blurred_areas,
+    cell_weights,
     feather,
-    pad_to_grid,
     position_test,
     top_pixels,
     transform_group,
+    weighted_importance,
 )
 
 
@@ -46,54 +50,124 @@ def model_input_of(image: Tensor, network: nn.Module | None = None) -> ModelInpu
     return dataclasses.replace(model_input, inputs=image[None], logits=logits, target=1)
 
 
-@pytest.mark.parametrize(("shape", "n", "expected"), [((16, 16), 128, 128), ((16, 16), 64, 64), ((16, 16), 32, 32),
-    ((16, 24), 128, 64), ((16, 24), 64, 64), ((16, 24), 32, 32)])  # fmt: skip
-def test_transforms_form_a_group(shape: tuple[int, int], n: int, expected: int) -> None:
-    """As permutations of the pixels they differ, begin with the identity, and are closed under composition."""
-    numbered = torch.arange(shape[0] * shape[1]).view(shape)
-    permutations = [tuple(transformed.flatten().tolist()) for transformed in transform_group(numbered, n)]
+@pytest.mark.parametrize(
+    ("side", "square", "expected"), [(6, True, 288), (6, False, 144), (4, True, 128), (4, False, 64)]
+)
+def test_transforms_form_a_group(side: int, square: bool, expected: int) -> None:
+    """As permutations of the cells they differ, begin with the identity, and are closed under composition."""
+    numbered = torch.arange(side * side).view(side, side)
+    permutations = [tuple(transformed.flatten().tolist()) for transformed in transform_group(numbered, square=square)]
+    known = set(permutations)
     assert permutations[0] == tuple(numbered.flatten().tolist())
-    assert len(set(permutations)) == len(permutations) == expected
-    for first, second in itertools.islice(itertools.product(permutations, permutations), 0, None, 7):
-        assert tuple(second[i] for i in first) in set(permutations)
+    assert len(known) == len(permutations) == expected
+    for first, second in itertools.islice(itertools.product(permutations, permutations), 0, None, 37):
+        assert tuple(second[i] for i in first) in known
 
 
 def test_p_values_are_exact() -> None:
     """Over all transforms of a map, the fraction with p <= a is at most a, and equal to it without ties."""
-    mask = torch.zeros(16, 16, dtype=torch.float64)
-    mask[1:5, 2:9] = 1
-    mask[5, 2] = 1
-    evidence = torch.rand(16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(3)
+    weights, importance = (torch.rand(6, 6, generator=generator, dtype=torch.float64) for _ in range(2))
     p_values = []
-    for transformed in transform_group(mask):
-        drops = torch.stack([(again * evidence).sum() for again in transform_group(transformed)])
-        p_values.append(float((drops >= drops[0] - 1e-12).double().mean()))
-    for level in (1 / 128, 0.05, 0.1, 0.25, 0.5, 1):
-        fraction = float(np.mean(np.array(p_values) <= level + 1e-12))
-        assert fraction <= level + 1e-12
-        assert fraction == pytest.approx(np.floor(level * 128 + 1e-9) / 128)
+    for transformed in transform_group(weights):
+        statistics = weighted_importance(transformed, importance, square=True)
+        p_values.append(float((statistics >= statistics[0] - 1e-12).double().mean()))
+    assert sorted(p_values) == pytest.approx([k / 288 for k in range(1, 289)])
 
 
-def test_score_drops_by_hand() -> None:
-    """The reference implementation is a loop over the transforms with one forward pass each."""
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand((3, 16, 16), generator=generator)
+def test_p_values_of_random_maps_are_uniform() -> None:
+    """Maps that are as likely as their copies, of an image with a bright square: a simulation with a toy network."""
+    image = torch.zeros((3, 24, 24))
+    image[:, 2:9, 3:10] = 3.0
+    model_input, generator = model_input_of(image), torch.Generator().manual_seed(0)
+    tested = position_test(model_input, torch.rand(24, 24, generator=generator))
+    assert tested is not None
+    p_values = []
+    for _ in range(400):
+        white = torch.randn((1, 1, 24, 24), generator=generator, dtype=torch.float64)
+        weights = cell_weights(blur_images(white, 3.0, "circular")[0, 0], 6)
+        statistics = weighted_importance(weights, tested.importance, square=True)
+        p_values.append(dataclasses.replace(tested, statistics=statistics).p)
+    assert kstest(p_values, "uniform").pvalue > 0.001
+    assert np.mean(np.array(p_values) <= 0.05) <= 0.08  # 0.0486 is expected, with a standard error of 0.011
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (13, 18)])
+def test_statistics_by_hand(shape: tuple[int, int]) -> None:
+    """The reference implementation is a loop over windows, pixels and transforms with one forward pass each."""
+    generator, side, (height, width) = torch.Generator().manual_seed(0), 4, shape
+    image = torch.rand((3, *shape), generator=generator)
     image[:, :6, :6] += 2
+    map_ = torch.rand(shape, generator=generator, dtype=torch.float64) + 3 * (image[0] > 1.5)
     model_input = model_input_of(image)
-    map_ = torch.rand((16, 16), generator=generator) + 3 * (image[0] > 1.5)
-    result = position_test(model_input, map_)
+    result = position_test(model_input, map_, n_windows=side * side)
     assert result is not None
-    soft = feather(top_pixels(map_.double(), model_input.random("place")))
-    blurred = blur_images(image[None], 2.0, "reflect")[0]
-    drops = []
-    for transformed in transform_group(soft):
-        perturbed = image * (1 - transformed.float()) + blurred * transformed.float()
-        after = Corner()(perturbed[None])[0].double().log_softmax(0)[1]
-        drops.append(float(Corner()(image[None])[0].double().log_softmax(0)[1] - after))
-    np.testing.assert_allclose(result.drops.numpy(), drops, atol=1e-6)
-    assert result.drop == pytest.approx(drops[0], abs=1e-6)
-    assert result.mean_drop_elsewhere == pytest.approx(np.mean(drops[1:]), abs=1e-6)
-    assert result.p == sum(drop >= drops[0] - TIE_TOLERANCE for drop in drops) / 128
+    blurred = blur_images(image[None], min(shape) / 8, "reflect")[0]
+
+    def score(mask: Tensor) -> tuple[float, float]:
+        """Return the log-probability and the logit with a region blurred."""
+        logits = Corner()((image * (1 - mask) + blurred * mask)[None])[0].double()
+        return float(logits.softmax(0)[1].log()), float(logits[1])
+
+    before, importance = score(torch.zeros(shape)), np.zeros((side, side))
+    window_drops = np.zeros((side, side))
+    for perturbation, area in WINDOW_KINDS:
+        changes = np.zeros((side, side))
+        for row, column in itertools.product(range(side), repeat=2):
+            mask = torch.zeros(shape)
+            for y, x in itertools.product(range(height), range(width)):
+                down, across = (
+                    abs((y + 0.5) / height - (row + 0.5) / side),
+                    abs((x + 0.5) / width - (column + 0.5) / side),
+                )
+                distance = np.hypot(min(down, 1 - down), min(across, 1 - across))
+                mask[y, x] = 1 / (1 + np.exp(-64 * (np.sqrt(area / np.pi) - distance)))
+            log_probability, logit = score(mask if perturbation == "deletion" else 1 - mask)
+            changes[row, column] = before[1] - logit if perturbation == "deletion" else logit - before[1]
+            if (perturbation, area) == ("deletion", 0.2):
+                window_drops[row, column] = before[0] - log_probability
+        importance += (changes - changes.mean()) / changes.std()
+    fine = (map_ - map_.min()).numpy().repeat(side, 0).repeat(side, 1)  # pixels of the cells' edges are divided exactly
+    weights = fine.reshape(side, height, side, width).sum((1, 3)) / fine.sum()
+    turns = (0, 1, 2, 3) if height == width else (0, 2)
+    statistics = []
+    for turn, mirrored, down, across in itertools.product(turns, (False, True), range(side), range(side)):
+        turned = np.rot90(weights, turn)
+        turned = turned[:, ::-1] if mirrored else turned
+        shifted = [[turned[(r - down) % side, (c - across) % side] for c in range(side)] for r in range(side)]
+        statistics.append(float((np.array(shifted) * importance).sum()))
+    np.testing.assert_allclose(result.importance.numpy(), importance, atol=1e-3)
+    np.testing.assert_allclose(result.statistics.numpy(), statistics, atol=1e-3)
+    np.testing.assert_allclose(result.window_drops.numpy(), window_drops, atol=1e-5)
+    assert result.statistic == result.statistics[0]
+    assert result.mean_drop_elsewhere == pytest.approx(window_drops.mean(), abs=1e-5)
+    assert result.p == sum(value >= statistics[0] - 1e-9 for value in statistics) / len(statistics)
+    soft = feather(top_pixels(map_, model_input.random("place"))).float()
+    assert result.drop == pytest.approx(before[0] - score(soft)[0], abs=1e-5)
+    np.testing.assert_allclose(blur_drops(model_input, soft[None]).item(), result.drop, atol=1e-6)
+
+
+def test_equal_copies_count_as_equal() -> None:
+    """A round map in the middle equals eight of its copies, up to rounding; without any effect all copies are equal."""
+    distance = (torch.arange(24, dtype=torch.float64) - 11.5).square() / 24
+    centred = (-distance[:, None] - distance).exp()
+    image = torch.rand((3, 24, 24), generator=torch.Generator().manual_seed(0))
+    result = position_test(model_input_of(image), centred)
+    assert result is not None
+    assert (result.p * 288) % 8 == pytest.approx(0)
+    ignores = position_test(model_input_of(torch.full((3, 24, 24), 0.5)), centred)
+    assert ignores is not None
+    assert (ignores.p, float(ignores.importance.abs().max())) == (1, 0)
+
+
+def test_windows_have_one_area_and_wrap_around() -> None:
+    for kind in WINDOW_KINDS:
+        masks = blurred_areas(48, 96, 6, kind)
+        blurred = kind[1] if kind[0] == "deletion" else 1 - kind[1]
+        torch.testing.assert_close(
+            masks.mean((1, 2)), torch.full((36,), blurred, dtype=torch.float64), atol=0.01, rtol=0
+        )
+        torch.testing.assert_close(masks[0].roll((8, 16), (0, 1)), masks[7])
 
 
 def test_p_value_of_a_correct_and_a_wrong_map() -> None:
@@ -122,24 +196,15 @@ def test_constant_and_nan_maps_are_not_tested(map_: Tensor) -> None:
     assert position_test(model_input_of(torch.rand(3, 16, 16)), map_) is None
 
 
-def test_sizes_not_divisible_by_four() -> None:
-    assert pad_to_grid(torch.rand(13, 18)).shape == (16, 20)
-    assert pad_to_grid(torch.rand(16, 20)).shape == (16, 20)
-    result = position_test(model_input_of(torch.rand(3, 13, 18)), torch.rand(13, 18))
-    assert result is not None
-    assert len(result.drops) == 64
-    assert result.highlighted.shape == (13, 18)
-
-
 def test_blur_keeps_means_and_constants() -> None:
     image = torch.rand((1, 2, 20, 24), dtype=torch.float64)
     torch.testing.assert_close(blur_images(image, 2.0, "circular").mean((2, 3)), image.mean((2, 3)))
     torch.testing.assert_close(blur_images(torch.ones(1, 1, 9, 9), 3.0, "reflect"), torch.ones(1, 1, 9, 9))
 
 
-def test_invalid_number_of_transforms() -> None:
-    with pytest.raises(MethodError, match="must be 128, 64 or 32, not 100"):
-        transform_group(torch.zeros(16, 16), 100)
+def test_invalid_number_of_windows() -> None:
+    with pytest.raises(MethodError, match="must be 36 or 16, not 100"):
+        position_test(model_input_of(torch.rand(3, 16, 16)), torch.rand(16, 16), n_windows=100)
 
 
 def test_border_is_the_outer_sixth() -> None:

@@ -52,7 +52,7 @@ def test_a_good_map(good: Trust) -> None:
 
 @pytest.mark.slow
 def test_uninformative_maps_pass_at_the_nominal_rate() -> None:
-    """P(p <= .05) is at most 6/128 for the group; 9 or more of 60 maps then have a probability of 1/500."""
+    """P(p <= .05) is at most 14/288 for the group; 9 or more of 60 maps then have a probability of 1/400."""
     model, hits = cl.load("toybox"), 0
     for i in range(60):
         white = torch.randn((1, 1, 96, 96), generator=torch.Generator().manual_seed(i), dtype=torch.float64)
@@ -74,7 +74,7 @@ def test_grad_cam_on_plain_scenes() -> None:
 
 def test_empty_scenes_give_low_confidence() -> None:
     for i in range(10):
-        t = cl.trust("toybox", scene(i, variant="empty").picture(), n_transforms=32)
+        t = cl.trust("toybox", scene(i, variant="empty").picture(), n_windows=16)
         assert t.verdict.level != "supported"
         assert t.confidence.guessing
 
@@ -84,19 +84,19 @@ def test_random_weights_are_not_supported(kind: str) -> None:
     torch.manual_seed(1)
     model = replace(cl.load("toybox"), network=build(kind).eval())
     for i in range(3):
-        assert cl.trust(model, scene(i).picture(), n_transforms=32).verdict.level != "supported"
+        assert cl.trust(model, scene(i).picture(), n_windows=16).verdict.level != "supported"
 
 
 def test_clever_hans_is_only_weakly_supported() -> None:
     for i in range(6):
         drawing = scene(i, kinds=["boat"], variant="watermark").draw()
-        t = cl.trust("toybox:cleverhans", drawing.image, region=drawing.masks[0], n_transforms=32)
+        t = cl.trust("toybox:cleverhans", drawing.image, region=drawing.masks[0], n_windows=16)
         assert t.verdict.level == "weakly supported"
         assert t.border_test.decides or (t.region is not None and t.region.misses)
 
 
 def test_class_blind_map_is_detected() -> None:
-    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", n_transforms=32)
+    t = cl.trust("toybox", scene(1).picture(), method="eigen_cam", n_windows=16)
     assert "not class-sensitive" in str(t.verdict)
 
 
@@ -109,11 +109,11 @@ def test_the_same_seed_gives_the_same_numbers(good: Trust) -> None:
 def test_trust_of_an_explanation() -> None:
     image = scene(1).picture()
     e = cl.explain("toybox", image, target="cat", method="hires_cam", layer="layer2")
-    from_value = cl.trust("toybox", e, n_transforms=32)
-    arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, n_transforms=32)
+    from_value = cl.trust("toybox", e, n_windows=16)
+    arguments = cl.trust("toybox", image, target="cat", method="hires_cam", layer=e.layer, n_windows=16)
     assert from_value.target == "cat"
     torch.testing.assert_close(from_value.map, arguments.map)
-    torch.testing.assert_close(from_value.position_test.drops, arguments.position_test.drops)  # type: ignore[union-attr]
+    torch.testing.assert_close(from_value.position_test.statistics, arguments.position_test.statistics)  # type: ignore[union-attr]
     with pytest.raises(TargetError, match="tests the map of a class"):
         cl.trust("toybox", cl.explain("toybox", image, target="cat rather than dog"))
 
@@ -124,11 +124,11 @@ def test_a_region_on_a_cropped_photograph() -> None:
     photo.paste(scene(1).picture(), (48, 0))
     region = np.zeros((96, 192), dtype=bool)
     region[:, :96] = True
-    t = cl.trust("toybox", photo, region=region, n_transforms=32)
+    t = cl.trust("toybox", photo, region=region, n_windows=16)
     assert t.region is not None
     assert t.region.area == pytest.approx(0.5, abs=0.02)
     with pytest.raises(DataError, match=r"the region has shape \(192, 96\), the image \(96, 192\)"):
-        cl.trust("toybox", photo, region=region.T, n_transforms=32)
+        cl.trust("toybox", photo, region=region.T, n_windows=16)
 
 
 @pytest.mark.parametrize("target", [99, -1, [1, 2], "horse"])
@@ -137,9 +137,9 @@ def test_invalid_target(target: Any) -> None:
         cl.trust("toybox", scene(1).picture(), target=target)
 
 
-def test_invalid_number_of_transforms() -> None:
-    with pytest.raises(MethodError, match="128, 64 or 32"):
-        cl.trust("toybox", scene(1).picture(), n_transforms=16)
+def test_invalid_number_of_windows() -> None:
+    with pytest.raises(MethodError, match="36 or 16"):
+        cl.trust("toybox", scene(1).picture(), n_windows=64)
 
 
 def test_verdict_on_a_constant_map(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
         assert rendered.width == 2064
     numbers = json.loads(record.read_text())
     assert numbers["level"] == "supported"
-    assert len(numbers["position_test"]["drops"]) == 128
+    assert len(numbers["position_test"]["statistics"]) == 288
     assert len(numbers["classes"]) == len(numbers["noise"]) == len(numbers["shifts"]) == 4
     assert str(good).splitlines()[0].endswith(": supported")
     assert good._repr_png_()[:4] == b"\x89PNG"
@@ -175,8 +175,8 @@ def test_text_and_files(good: Trust, tmp_path: Path) -> None:
 
 def test_progress_callback() -> None:
     calls: list[tuple[int, int]] = []
-    cl.trust("toybox", scene(1).picture(), n_transforms=32, progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (32, 32)
+    cl.trust("toybox", scene(1).picture(), n_windows=16, progress=lambda done, total: calls.append((done, total)))
+    assert calls[-1] == (49, 49)
     assert [done for done, _ in calls] == sorted({done for done, _ in calls})
 
 
@@ -194,7 +194,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def call(*arguments: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as stopped:
-            main(["trust", *arguments, "--model", "toybox", "--transforms", "32", "-o", "out"])
+            main(["trust", *arguments, "--model", "toybox", "--windows", "16", "-o", "out"])
         out, err = capsys.readouterr()
         return int(stopped.value.code or 0), out + err
 

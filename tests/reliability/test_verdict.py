@@ -18,15 +18,16 @@ CONFIDENT = Confidence(0.99, 0.98, 1.1, 10)
 
 
 def position_test_of(p: float, drop: float = 2.0) -> PositionTest:
-    """Return the test of a map with a given p-value and drop, for 100 transforms."""
-    drops = torch.full((100,), drop / 2)
-    drops[: round(100 * p)] = drop
-    return PositionTest(drops, torch.zeros(4, 4), torch.zeros(3, 4, 4))
+    """Return the test of a map with a given p-value, for 100 transforms, and a drop, half of it at other positions."""
+    statistics = torch.zeros(100)
+    statistics[: round(100 * p)] = 1
+    window_drops = torch.full((4, 4), drop / 2)
+    return PositionTest(statistics, torch.zeros(4, 4), drop, window_drops, torch.zeros(4, 4), torch.zeros(3, 4, 4))
 
 
 def rising(drop: float) -> PositionTest:
     """Return the test of a map with p = 0.01, where blurring any other position raises the log-probability."""
-    return PositionTest(torch.tensor([drop, *[-3.0] * 99]), torch.zeros(4, 4), torch.zeros(3, 4, 4))
+    return dataclasses.replace(position_test_of(0.01, drop), window_drops=torch.full((4, 4), -3.0))
 
 
 def similarities(*correlations: float) -> tuple[ClassSimilarity, ...]:

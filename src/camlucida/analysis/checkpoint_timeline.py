@@ -68,7 +68,7 @@ def film(
         trust_code: As in `load`: whether the checkpoints of a training run may execute the code that the run names.
         device: As in `load`: where checkpoints that are named by file or specification run.
         progress: Called with the number of maps done and the total number of maps.
-        **preprocess: As in `load`, for checkpoints that are loaded: size, fit, …
+        **preprocess: As in `load`, for checkpoints that are loaded: size, fit, task, probabilities, …
 
     Returns:
         The numbers and the frames of all images at all checkpoints. Images that cannot be read are listed in

@@ -24,13 +24,15 @@ from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreemen
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
-from camlucida.errors import DataError
+from camlucida.errors import DataError, ModelError
 from camlucida.errors import nearest as nearest_name
 from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.features.common import shrink_image
 from camlucida.models.model import Model
+from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 from camlucida.types import ProgressCallback
@@ -252,6 +254,12 @@ def embed(
         DataError: If `out` holds a different run, or no image could be read.
     """
     wrapped = as_model(model)
+    if not has_layers(wrapped.network):
+        raise ModelError(
+            f"embed needs the features before the class scores, and the model is {described(wrapped.network)}, whose "
+            "layers cannot be accessed."
+        )
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:

@@ -14,6 +14,8 @@ from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.method_choice import or_default
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, TargetError
@@ -33,7 +35,7 @@ def mistakes(
     model: Model | nn.Module | str,
     data: Dataset,
     *,
-    method: str = "grad_cam",
+    method: str | None = None,
     layer: LayerSpec = None,
     maps: bool = True,
     limit: Count | None = None,
@@ -47,7 +49,7 @@ def mistakes(
     Args:
         model: As in `explain`.
         data: A data set with labels: `open_dataset("photos/")`.
-        method: Name of the attribution method.
+        method: Name of the attribution method; None for the default one.
         layer: Layer to explain; None for the method's default layer.
         maps: Whether to compute a map of every image and its statistics: the entropy, and the fraction on the object
             where that is annotated. Without maps, each image takes one forward pass.
@@ -65,12 +67,13 @@ def mistakes(
         DataError: If `out` holds a different run, or the data set has no images.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
-    chosen, layer = find_method(method), layer_names(wrapped.network, layer)
+    chosen, layer = find_method(or_default(method, wrapped.network)), layer_names(wrapped.network, layer)
     one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(

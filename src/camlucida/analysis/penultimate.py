@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader
-from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of
 from camlucida.features.common import record_layer
 from camlucida.models.model import Model
@@ -71,7 +71,7 @@ def penultimate(model: Model, batch: Tensor) -> PenultimateOutput:
     Returns:
         Scores, features, and where the features were taken.
     """
-    inputs = to_network(model.network, batch)
+    inputs = model_inputs(model, batch)
     copy = copy_of(model.network)
     observer = _LinearInputs(copy.names, len(batch))
     with torch.inference_mode(False), torch.no_grad():

@@ -14,8 +14,8 @@ from torch import Tensor
 from camlucida.analysis.dataset_pass import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.load_input import load_input
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader, predict
-from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Dataset
 from camlucida.engine import Layer, candidates, copy_of
 from camlucida.errors import CamlucidaError, ModelError
@@ -67,8 +67,8 @@ class Served:
             return self._example_and_layers[1]
 
     @property
-    def example(self) -> torch.Tensor:
-        """A network input `(1, c, h, w)`: the first readable image on which the network runs, else noise.
+    def example(self) -> Any:
+        """What the network takes for one image: the first readable image on which the network runs, else noise.
 
         Raises:
             ModelError: If the network runs on none of the candidates.
@@ -82,10 +82,10 @@ class Served:
         return outputs_of(self.data.classes, self.model)
 
     @cached_property
-    def _example_and_layers(self) -> tuple[torch.Tensor, list[Layer]]:
+    def _example_and_layers(self) -> tuple[Any, list[Layer]]:
         first_error: Exception | None = None
         for image in self._candidate_inputs():
-            example = torch.as_tensor(to_network(self.model.network, image[None]))
+            example = model_inputs(self.model, image[None])
             try:
                 copy = copy_of(self.model.network)
                 return example, candidates(copy, example, output_reader(self.model, copy, example))

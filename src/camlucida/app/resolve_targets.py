@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader
-from camlucida.attribution.outputs import to_network
 from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import LayerError, TargetError
 from camlucida.models.model import Model
@@ -43,7 +43,7 @@ class ResolvedTarget:
 
 def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Return the layers with these names without duplicates, or the default one, and the error of each unknown name."""
-    copy, batch = copy_of(model.network), to_network(model.network, inputs[None])
+    copy, batch = copy_of(model.network), model_inputs(model, inputs[None])
     layers: dict[str, None] = {}
     errors: dict[str, str] = {}
     specs: Sequence[LayerSpec] = names or [model.layer]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, overload
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import raised_by_network
 from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
+from camlucida.attribution.method_choice import check_applicable, or_default
 from camlucida.attribution.network_inputs import as_network_inputs, check_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import Layer, LayerSpec, NetworkCopy, copy_of, require_influence, resolve
+from camlucida.engine.layer_specs import ImageNotSeen
 from camlucida.engine.run_options import Precision
 from camlucida.engine.unsupported import fixed_batch_message
 from camlucida.errors import CamlucidaError, MethodError, ModelError
@@ -46,6 +48,8 @@ class Attribution:
         maps: `maps[m][l][t]` is the signed map `(b, h, w)` of method m at its layer l for target t.
         notes: In the same order, what the method reported beside the map: names and one number per image `(b,)`.
         activation: How the class scores become probabilities.
+        colours: In the same order as the maps, if requested, the map in colour `(b, c, H, W)` of which each map is the
+            reduction; None for methods without colour.
     """
 
     output: Tensor
@@ -55,6 +59,7 @@ class Attribution:
     maps: tuple[tuple[tuple[Tensor, ...], ...], ...]
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
     activation: OutputActivation = MULTICLASS
+    colours: tuple[tuple[tuple[Tensor | None, ...], ...], ...] = ()
 
 
 @plain_arithmetic()
@@ -78,9 +83,10 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         CamlucidaError: As of `attribute`.
     """
     network = model.network
+    check_applicable([method for method, _ in request.methods], network)
     check_inputs(network, inputs)
     copy = copy_of(network)
-    arguments = as_network_inputs(copy, inputs)
+    arguments = as_network_inputs(model, copy, inputs)
     if arguments is not inputs:
         check_inputs(network, arguments)
     inputs = to_network(network, arguments)
@@ -92,6 +98,35 @@ def attributions(model: Model, inputs: Any, request: AttributionRequest) -> Attr
         if not raised_by_network(error) or not (message := fixed_batch_message(copy, inputs)):
             raise
         raise ModelError(message) from error
+
+
+def attributions_of_images(model: Model, inputs: Any, request: AttributionRequest) -> dict[str, Attribution]:
+    """Return the maps of each image of a model with several images, which are explained one after the other.
+
+    A layer that a request names is left out for the images that do not reach it, such as the other stream of a network
+    of two.
+
+    Args:
+        model: The model.
+        inputs: Network inputs, as of `attribute`: a tuple or dict.
+        request: As of `attributions`.
+
+    Raises:
+        CamlucidaError: As of `attribute`; no image reaches a layer.
+    """
+    results: dict[str, Attribution] = {}
+    unseen: ImageNotSeen | None = None
+    for name in model.image:
+        layers = list(request.layers)
+        while layers and name not in results:
+            try:
+                results[name] = attributions(model.of_image(name), inputs, replace(request, layers=layers))
+            except ImageNotSeen as error:
+                unseen = error
+                layers = [spec for spec in layers if spec not in (None, error.spec)]
+    if not results and unseen is not None:
+        raise unseen
+    return results
 
 
 def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: AttributionRequest) -> Attribution:
@@ -119,9 +154,16 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
             inputs,
         )
         maps, notes = [], []
+        colours: list[tuple[tuple[Tensor | None, ...], ...]] = []
         for (method, options), method_layers in zip(methods, layers_of_methods, strict=True):
             layer_indices = [unique_layers.index(layer) for layer in method_layers]
-            rows = result.maps(method, options, layer_indices)
+            if request.colour and isinstance(method, Method) and method.has_colour:
+                pairs = result.colours(method, options, layer_indices)
+                rows = [[map_ for map_, _ in row] for row in pairs]
+                colours.append(tuple(tuple(colour for _, colour in row) for row in pairs))
+            else:
+                rows = result.maps(method, options, layer_indices)
+                colours.append(tuple((None,) * len(row) for row in rows))
             if not method.class_free and not any(bool(map_.any()) for row in rows for map_ in row):
                 for layer in method_layers:  # zero for a reason that the user should know
                     require_influence(copy, inputs, layer, read)
@@ -129,7 +171,14 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
     return Attribution(
-        result.output, result.targets, result.scores, used_layers, tuple(maps), tuple(notes), read.activation
+        result.output,
+        result.targets,
+        result.scores,
+        used_layers,
+        tuple(maps),
+        tuple(notes),
+        read.activation,
+        tuple(colours),
     )
 
 
@@ -164,9 +213,10 @@ def attribute(  # type: ignore[overload-overlap]
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -181,9 +231,10 @@ def attribute(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -198,9 +249,10 @@ def attribute(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
     signed: bool = False,
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -212,15 +264,20 @@ def attribute(
         model: A `Model`, or any `nn.Module`.
         images: Network inputs `(b, c, H, W)`, normalised as the network requires. A tensor `(c, H, W)` is a batch of
             one. For a network that takes several arguments, a tuple or list of them, or a dict by name; a list of
-            tensors `(c, H, W)` is one argument, as for detectors.
+            tensors `(c, H, W)` is one argument, as for detectors. Which argument is the image, `wrap(image=…)` names.
         target: A class index or name, "top3", "A rather than B", "not A", a callable from the output to scores `(b,)`,
             or None for each image's predicted class. A tensor `(b,)` holds one class per image; a list means several
             targets.
         layer: A name, glob, index or module (`network.layer4`); None for the default. A list or a glob means several,
             from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
             transformers need no `reshape_transform`.
-        method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)".
+        method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)". None for
+            grad_cam, or for occlusion where the layers of the model cannot be accessed (a function, an ONNX Runtime
+            session).
         score: Score of a class: "logit", "probability" or "log_probability".
+        colour: Whether to return the signed maps of the colour channels, before their reduction, as the figures of the
+            papers show them: for `guided_backprop`, `guided_grad_cam`, `gradient` and the other methods with an option
+            `reduce`.
         signed: Whether the map keeps the negative values that the paper's ReLU removes.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
@@ -232,7 +289,9 @@ def attribute(
 
     Returns:
         Maps `(b, h, w)`, `(1, h, w)` for an image without a batch axis; with a list of targets `(b, targets, h, w)`.
-        With several layers, a dict from layer names to such maps, unless the method fuses them into one.
+        With `colour`, `(b, c, H, W)` and `(b, targets, c, H, W)`. With several layers, a dict from layer names to such
+        maps, unless the method fuses them into one. For a model with several images, a dict from the name of each image
+        to what is returned for it while the others are held.
 
     Raises:
         LayerError: A layer does not exist or was not called.
@@ -245,24 +304,35 @@ def attribute(
     request = AttributionRequest.of(
         target=target,
         layer=layer,
-        method=one_method(method),
+        method=one_method(or_default(method, wrapped.network)),
         score=score,
         options=options,
         precision=precision,
         batch_size=batch_size,
         progress=progress,
+        colour=colour,
     )
     if not isinstance(signed, bool):
         raise MethodError(f"attribute: signed is True or False, not {shown(signed)}.")
     ((chosen_method, _),) = request.methods
-    result = attributions(wrapped, images, request)
-    by_layer = {}
-    for used_layer, maps in zip(result.layers[0], result.maps[0], strict=True):
-        stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
-        by_layer[used_layer.name if used_layer else INPUT] = (
-            stacked.relu() if chosen_method.relu and not signed else stacked
-        )
-    return by_layer if several_layers(layer) and not chosen_method.fuses_layers else next(iter(by_layer.values()))
+
+    def maps_of(result: Attribution) -> Tensor | dict[str, Tensor]:
+        by_layer = {}
+        rows = result.colours[0] if colour else result.maps[0]
+        for used_layer, row in zip(result.layers[0], rows, strict=True):
+            maps = [map_ for map_ in row if map_ is not None]
+            stacked = torch.stack(maps, dim=1) if several_targets(target) else maps[0]
+            by_layer[used_layer.name if used_layer else INPUT] = (
+                stacked.relu() if chosen_method.relu and not signed else stacked
+            )
+        return by_layer if several_layers(layer) and not chosen_method.fuses_layers else next(iter(by_layer.values()))
+
+    if len(wrapped.image) < 2:
+        return maps_of(attributions(wrapped, images, request))
+    of_image: dict[str, Any] = {
+        name: maps_of(result) for name, result in attributions_of_images(wrapped, images, request).items()
+    }
+    return of_image
 
 
 def one_method(method: Any) -> MethodSpec:

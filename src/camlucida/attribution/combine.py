@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.competing_classes import competing_classes
-from camlucida.errors import MethodError
+from camlucida.attribution.image_argument import image_of
+from camlucida.engine.image_axes import image_axes
 from camlucida.methods import Combined, Method
 
 if TYPE_CHECKING:
@@ -61,18 +63,15 @@ def _fusion(run: AttributionRun, combined: Combined, layer_indices: Sequence[int
 
 def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]) -> list[list[Tensor]]:
     """Average the maps over the views that cover a position, on the method's grid for the unmodified input."""
-    if not isinstance(run.inputs, Tensor):
-        raise MethodError(
-            f"{combined.combinator.name} runs the network on other images, which a network with several inputs does "
-            "not support. Choose a method without it."
-        )
-    sizes = _sizes(run, combined.inner, layer_indices)
+    axes = image_axes(run.request.copy, run.inputs)
+    image = axes.to_grid(image_of(run.inputs))
+    sizes = _sizes(run, image, combined.inner, layer_indices)
     total = [[torch.zeros((), dtype=torch.float32)] * len(run.targets) for _ in sizes]
     counts = [torch.zeros((), dtype=torch.float32)] * len(sizes)
-    views, progress = combined.combinator.function(run.inputs, **combined.settings), run.request.forwarded_progress
+    views, progress = combined.combinator.function(image, **combined.settings), run.request.forwarded_progress
     for done, (images, undo) in enumerate(views, start=1):
         with progress.muting():
-            rows = run.rerun_on(images, combined.combinator.name).inner_maps(combined, layer_indices)
+            rows = run.rerun_on(axes.from_grid(images), combined.combinator.name).inner_maps(combined, layer_indices)
         for i, (row, size) in enumerate(zip(rows, sizes, strict=True)):
             restored = [undo(map_, size) for map_ in row]
             total[i] = [sum_ + map_.nan_to_num() for sum_, map_ in zip(total[i], restored, strict=True)]
@@ -81,14 +80,15 @@ def _views(run: AttributionRun, combined: Combined, layer_indices: Sequence[int]
     return [[sum_ / count for sum_ in row] for row, count in zip(total, counts, strict=True)]
 
 
-def _sizes(run: AttributionRun, method: Method | Combined, layer_indices: Sequence[int]) -> list[tuple[int, int]]:
-    """Return the sizes of the maps that a method computes for the unmodified inputs."""
-    height, width = (int(n) for n in run.inputs.shape[-2:])
+def _sizes(
+    run: AttributionRun, image: Tensor, method: Method | Combined, layer_indices: Sequence[int]
+) -> list[tuple[int, ...]]:
+    """Return the sizes of the maps that a method computes for the unmodified image `(b, c, *grid)`."""
     if method.map_size == "input":
-        return [(height, width)] * (len(layer_indices) if method.needs_layer and not method.fuses_layers else 1)
-    grids = [run.trace.layers[l].activations.shape[-2:] for l in layer_indices]
-    sizes = [(int(h), int(w)) for h, w in grids]
-    return [max(sizes, key=lambda size: size[0] * size[1])] if method.fuses_layers else sizes
+        n_maps = len(layer_indices) if method.needs_layer and not method.fuses_layers else 1
+        return [tuple(int(side) for side in image.shape[2:])] * n_maps
+    sizes = [tuple(int(side) for side in run.trace.layers[l].activations.shape[2:]) for l in layer_indices]
+    return [max(sizes, key=math.prod)] if method.fuses_layers else sizes
 
 
 Combine: TypeAlias = Callable[["AttributionRun", Combined, Sequence[int]], list[list[Tensor]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,14 @@ def describe_network_error(error: BaseException, model: Model, size: tuple[int, 
         model: The model of that network.
         size: (height, width) of the network input in pixels; None for the size of the model's preprocessing.
     """
+    cause = f"it raised {type(error).__name__}: {' '.join(str(error).split())[:MAX_CAUSE_LETTERS]}"
+    if model.image:
+        return f"the network cannot run on these inputs; {cause}."
     if message := _fixed_batch(model, size or model.preprocessing.size):
         return message
     shape = "×".join(map(str, (len(model.preprocessing.mean), *(size or model.preprocessing.size))))
     return (
-        f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
-        f"{' '.join(str(error).split())[:MAX_CAUSE_LETTERS]}. "
+        f"the network cannot run on an input of {shape}; {cause}. "
         "Pass the input size and the normalisation that it requires with size=, mean= and std=."
     )
 
@@ -82,4 +84,6 @@ def source_name(image: Any) -> str:
     """Return the name of an image: its file name, or the name of its type where it has none."""
     if isinstance(image, str | os.PathLike):
         return Path(image).name
+    if isinstance(image, Mapping):
+        return f"inputs {', '.join(map(str, image))}"
     return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.combine import COMBINE
+from camlucida.attribution.frame_inputs import FrameInputs, is_framewise
+from camlucida.attribution.image_argument import image_of
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
 from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.named_inputs import with_images
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method
@@ -145,9 +148,14 @@ class AttributionRun:
         if isinstance(method, Combined):
             return COMBINE[method.combinator.kind](self, method, layer_indices)
         rows = self._method_inputs(method, layer_indices)
-        return [
-            [method(*(getattr(inputs, need) for need in method.needs), **options) for inputs in row] for row in rows
-        ]
+        return [[_compute(method, inputs, options) for inputs in row] for row in rows]
+
+    def colours(
+        self, method: Method, options: Mapping[str, Any], layer_indices: Sequence[int]
+    ) -> list[list[tuple[Tensor, Tensor]]]:
+        """Compute the maps of a method as `maps` does, each with the map in colour `(b, c, *grid)`."""
+        rows = self._method_inputs(method, layer_indices)
+        return [[_compute_colour(method, inputs, options) for inputs in row] for row in rows]
 
     def notes(self, method: Method | Combined, layer_indices: Sequence[int]) -> list[list[Mapping[str, Tensor]]]:
         """Return what the method reported beside the maps just computed, in their order; empty for combined methods."""
@@ -175,15 +183,16 @@ class AttributionRun:
         Raises:
             MethodError: The network does not accept inputs of this size.
         """
-        if images is self.inputs:
+        image = image_of(self.inputs)
+        if images is image:
             return self
         request = self._request_for(self.targets)
         try:
-            return run_attribution(request, images)
+            return run_attribution(request, with_images(self.inputs, images))
         except CamlucidaError:
             raise
         except Exception as error:
-            if images.shape == self.inputs.shape:
+            if images.shape == image.shape:
                 raise
             network_type, size = type(request.copy.module).__name__, "×".join(map(str, images.shape[-2:]))
             raise MethodError(
@@ -216,6 +225,31 @@ class AttributionRun:
             MethodInputs(context, target, self.output, self.scores[t], gradients[t] if gradients else None)
             for t, target in enumerate(self.targets)
         ]
+
+
+def _compute(method: Method, inputs: MethodInputs, options: Mapping[str, Any]) -> Tensor:
+    """Compute the map of a method, frame by frame where the layer and the method allow it."""
+    frames = _frames_of(method, inputs)
+    if frames is None:
+        return method(*(getattr(inputs, need) for need in method.needs), **options)
+    return frames.join_maps(method(*(getattr(frames, need) for need in method.needs), **options))
+
+
+def _compute_colour(method: Method, inputs: MethodInputs, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Compute the map of a method and its map in colour, frame by frame as `_compute` does."""
+    frames = _frames_of(method, inputs)
+    if frames is None:
+        return method.colour(*(getattr(inputs, need) for need in method.needs), **options)
+    maps, colours = method.colour(*(getattr(frames, need) for need in method.needs), **options)
+    return frames.join_maps(maps), frames.join_frames(colours)
+
+
+def _frames_of(method: Method, inputs: MethodInputs) -> FrameInputs | None:
+    """Return the inputs of single frames, where the layer has frames and the method maps each by itself; else None."""
+    layer = inputs.context.layer_trace
+    if layer is None or not layer.layout.frames or not is_framewise(method.needs):
+        return None
+    return FrameInputs(inputs, layer.layout.frames)
 
 
 def run_attribution(request: ExecutionRequest, inputs: Any) -> AttributionRun:

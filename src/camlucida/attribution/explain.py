@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 from torch import Tensor, nn
 
@@ -12,6 +12,8 @@ from camlucida.attribution.explain_request import as_model, explain_requests, ex
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_volume_input import is_batch
+from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
@@ -26,12 +28,13 @@ from camlucida.types import ProgressCallback
 @overload  # a str is a Sequence[str] too: this one comes first
 def explain(  # type: ignore[overload-overlap]
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -42,12 +45,13 @@ def explain(  # type: ignore[overload-overlap]
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -58,12 +62,13 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -74,12 +79,13 @@ def explain(
 @overload
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -89,12 +95,13 @@ def explain(
 
 def explain(
     model: Model | nn.Module | str,
-    image: ImageInput,
+    image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -106,15 +113,23 @@ def explain(
         model: From `load` or `wrap`, a spec for `load`, or a bare network (then 224 px and ImageNet's normalisation).
         image: A path, file, bytes, Pillow image or array. Beside grey, RGB and RGBA arrays, an array `(h, w, c)` for a
             network of other c channels (multispectral), displayed as RGB of its first three bands. A tensor is a
-            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch.
+            network input, normalised as the network requires: `(c, H, W)` is one image, `(b, c, H, W)` a batch. For
+            networks of volumes a NIfTI file, a DICOM file or folder, a `Volume`, an array or a tensor
+            `(b, c, D, H, W)`; for those of videos a `Video` from `load_video`. For a network that takes several inputs,
+            a dict of them by name: images (`wrap(image=…)` names them), and tensors with a batch axis of 1, flags and
+            None, which are held.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
-            several.
+            several. None for grad_cam, or for occlusion where the layers of the model cannot be accessed (a function,
+            an ONNX Runtime session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
+        colour: Whether the explanations also hold the signed map of every colour channel, as the figures of the papers
+            on guided backpropagation and Guided Grad-CAM show it: `Explanation.colour` and `colour_image`. Methods
+            with an option `reduce` have it.
         precision: "bf16" runs the network in bfloat16 where a method runs it on many inputs without gradients
             (Score-CAM and its variants, occlusion, RISE, LIME, KernelSHAP). It is about twice as fast on processors
             with bfloat16 units, and slower on others. Scores differ by about 1 %; maps are computed in float32.
@@ -126,7 +141,8 @@ def explain(
 
     Returns:
         An `Explanation`; or an `ExplanationSet`, from one run of the network, where a list of targets, layers or
-        methods was given, "top3" or a glob. For a batch, a list with one of these per image.
+        methods was given, "top3" or a glob. For a batch, a list with one of these per image. For a network that takes
+        several images, an `ExplanationSet` with the explanations of each: `explanations["left"]`.
 
     Raises:
         CamlucidaError: The request is invalid, or the image cannot be explained; the message names model and image.
@@ -136,14 +152,16 @@ def explain(
         request = AttributionRequest.of(
             target=target,
             layer=layer_names(wrapped.network, layer),
-            method=method,
+            method=or_default(method, wrapped.network),
             score=score,
             options=options,
             precision=precision,
             batch_size=batch_size,
             progress=progress,
+            colour=colour,
         )
-    if isinstance(image, Tensor) and image.ndim == 4:
+    if is_batch(wrapped, image):
+        assert isinstance(image, Tensor)
         return explained_batch(wrapped, image, request)
     return explained(wrapped, image, request)
 
@@ -155,8 +173,9 @@ def explain_each(  # type: ignore[overload-overlap]
     *,
     target: TargetSpec = None,
     layer: LayerSpec = None,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -171,8 +190,9 @@ def explain_each(
     *,
     target: Sequence[TargetSpec],
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -187,8 +207,9 @@ def explain_each(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: Sequence[LayerSpec],
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -205,6 +226,7 @@ def explain_each(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -218,8 +240,9 @@ def explain_each(
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
-    method: MethodSpec | Sequence[MethodSpec] = "grad_cam",
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
+    colour: bool = False,
     precision: Precision = "exact",
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
@@ -234,6 +257,7 @@ def explain_each(
         layer: As of `explain`.
         method: As of `explain`.
         score: As of `explain`.
+        colour: As of `explain`.
         precision: As of `explain`.
         batch_size: As of `explain`.
         progress: As of `explain`.
@@ -249,11 +273,12 @@ def explain_each(
     request = AttributionRequest.of(
         target=target,
         layer=layer_names(wrapped.network, layer),
-        method=method,
+        method=or_default(method, wrapped.network),
         score=score,
         options=options,
         precision=precision,
         batch_size=batch_size,
         progress=progress,
+        colour=colour,
     )
     return explain_requests(wrapped, iterated(images), request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,32 +15,46 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import Attribution, attributions
-from camlucida.attribution.error_context import error_context, source_name
+from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
+from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
+from camlucida.attribution.load_input import ImageInput, LoadedInput
+from camlucida.attribution.load_volume_input import Loaded, LoadedVideo, LoadedVolume, load_any
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
+from camlucida.attribution.several_inputs import load_inputs, with_others
+from camlucida.attribution.video_explanation import VideoExplanation
+from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
-from camlucida.models.load import load
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
 from camlucida.options import shown
+from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
 from camlucida.tasks import OutputActivation
-from camlucida.types import Prediction
+from camlucida.types import Geometry, Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
 
 
 def explain_requests(
-    model: Model, images: Iterable[ImageInput], request: AttributionRequest
+    model: Model, images: Iterable[ImageInput], request: AttributionRequest, others: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained."""
+    """Yield each image with its explanation, or with the error where it cannot be explained.
+
+    Args:
+        model: The model.
+        images: The images.
+        request: The request.
+        others: Further inputs of the network by name, which are the same for every image.
+    """
     for image in images:
         try:
-            result = explained(model, image, request)
+            result = explained(model, with_others(model, image, others) if others else image, request)
         except CamlucidaError as error:
             yield image, error
         else:
@@ -61,9 +76,13 @@ def iterated(images: Any) -> Iterator[ImageInput]:
 
 
 @plain_arithmetic()
-def explained(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
+def explained(
+    model: Model, image: ImageInput | Mapping[str, Any], request: AttributionRequest
+) -> Explanation | ExplanationSet:
     """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
     with error_context(model, image):
+        if isinstance(image, Mapping):
+            return _explain_inputs(model, image, request)
         return _explain(model, image, request)
 
 
@@ -100,33 +119,52 @@ def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanat
 
 
 def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_input(model.preprocessing, image)
+    loaded = load_any(model, image)
     weights = model.weights_hash
-    result = attributions(model, loaded.inputs[None], request)
+    with _input_context(loaded):
+        result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
         tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
 
 
+def _explain_inputs(
+    model: Model, given: Mapping[str, Any], request: AttributionRequest
+) -> Explanation | ExplanationSet:
+    """Explain each image of a network with several inputs, while the other inputs are held."""
+    inputs = load_inputs(model, given)
+    weights = model.weights_hash
+    with _input_context(inputs.first):
+        results = attributions_of_images(inputs.model, inputs.arguments, request)
+    items = [
+        explanation
+        for name, result in results.items()
+        for explanation in _each_map(
+            inputs.model, weights, source_name(inputs.sources[name]), inputs.images[name], request, result, name
+        )
+    ]
+    return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
+
+
 def _each_map(
     model: Model,
     weights: str,
     source: str,
-    loaded: LoadedInput,
+    loaded: Loaded,
     request: AttributionRequest,
     result: Attribution,
+    input_name: str = "",
 ) -> Iterator[Explanation]:
     activation = result.activation
     predictions = top_predictions(_check_finite(result.output[0]), model.labels, activation)
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
-                yield Explanation(
+                yield _explanation(
+                    loaded,
                     raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
-                    image=loaded.image,
-                    geometry=loaded.geometry,
                     target=target.label(model.labels),
                     index=target_class(target),
                     score=float(result.scores[t, 0]),
@@ -135,17 +173,75 @@ def _each_map(
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
-                    array=loaded.array,
+                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
                     source=source,
+                    input=input_name,
                     weights_hash=weights,
                     versions=dict(versions()),
                     display=method.display,
                     activation=activation,
                     notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
                 )
+
+
+def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+    """Return a map in colour, whose channels are those of an RGB image also where the network takes blue first."""
+    colour = result.colours[m][l][t] if result.colours else None
+    if colour is None:
+        return None
+    own = colour[0].float().cpu().clone()
+    return preprocessing.reorder_channels(own) if own.ndim == 3 else own
+
+
+@contextmanager
+def _input_context(loaded: Loaded) -> Iterator[None]:
+    """Raise a `ModelError` with the shape of the input where the network does not accept a volume or a video."""
+    try:
+        yield
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if isinstance(loaded, LoadedInput) or not raised_by_network(error):
+            raise
+        shape = "×".join(map(str, loaded.inputs.shape))
+        raise ModelError(
+            f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}. Give the size that it requires: wrap(network, "
+            "volume=VolumePreprocessing(size=(depth, height, width)))."
+        ) from error
+
+
+def _explanation(loaded: Loaded, **values: Any) -> Explanation:
+    """Return the explanation of an image, a volume or a video."""
+    if isinstance(loaded, LoadedVolume):
+        return _volume_explanation(loaded, values)
+    if isinstance(loaded, LoadedVideo):
+        explanation = VideoExplanation(
+            **values, image=loaded.video.frames[0], geometry=loaded.geometry, video=loaded.video
+        )
+        return replace(explanation, image=loaded.video.frames[explanation.peak_frame])
+    return Explanation(**values, image=loaded.image, geometry=loaded.geometry, array=loaded.array)
+
+
+def _volume_explanation(loaded: LoadedVolume, values: dict[str, Any]) -> VolumeExplanation:
+    preprocessing, has_position = loaded.preprocessing, loaded.volume.affine is not None
+    orientation = preprocessing.orientation if preprocessing is not None and has_position else ""
+    middle = loaded.voxels[0, loaded.voxels.shape[1] // 2]
+    image = grey_image(middle, loaded.windows[0])
+    return VolumeExplanation(
+        **values,
+        image=image,
+        geometry=Geometry(image.size, image.size, (1.0, 1.0), (0.0, 0.0)),
+        volume=loaded.volume,
+        voxels=loaded.voxels,
+        orientation=orientation,
+        volume_geometry=loaded.geometry,
+        windows=loaded.windows,
+        preprocessing={} if preprocessing is None else preprocessing.record(),
+    )
 
 
 def _score_kind(target: Target, score: str, activation: OutputActivation) -> str:
@@ -158,10 +254,17 @@ def _score_kind(target: Target, score: str, activation: OutputActivation) -> str
 
 
 @plain_arithmetic()
-def predict_scores(model: Model, image: ImageInput) -> tuple[Tensor, OutputActivation]:
+def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple[Tensor, OutputActivation]:
     """Return the class scores `(k,)` of one image and their activation, without a map. Raises as `explain` does."""
     with error_context(model, image):
-        scores, activation = predict(model, load_input(model.preprocessing, image).inputs[None])
+        if isinstance(image, Mapping):
+            inputs = load_inputs(model, image)
+            with _input_context(inputs.first):
+                scores, activation = predict(inputs.model.of_image(inputs.model.image[0]), inputs.arguments)
+        else:
+            loaded = load_any(model, image)
+            with _input_context(loaded):
+                scores, activation = predict(model, loaded.inputs[None])
         return _check_finite(scores[0].cpu()), activation
 
 
@@ -224,4 +327,6 @@ def as_model(model: Model | nn.Module | str) -> Model:
     """Return a model unmodified; load a spec, or wrap a bare network."""
     if isinstance(model, str):
         return load(model)
-    return model if isinstance(model, Model) else Model(model)
+    if isinstance(model, Model):
+        return model
+    return wrap(model) if is_keras_model(model) else Model(model)

@@ -20,12 +20,14 @@ from torch import Tensor
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png, write_image
 from camlucida.engine.run_options import RunOptions
-from camlucida.maps import display_map, saturation_value, to_image_grid
+from camlucida.errors import MethodError
+from camlucida.maps import display_map, rgb_channels, saturation_value, to_image_grid
 from camlucida.render.colours import check_colormap
 from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
 from camlucida.render.probability_bars import Bar
+from camlucida.render.signed_colour import draw_signed_colour
 from camlucida.render.text import format_confidence
 from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import Display, Geometry, Prediction
@@ -52,6 +54,9 @@ class Explanation:
         layer: Label of the layer; "input" for a method that maps the network input.
         model: Name of the model.
         source: Name of the image.
+        colour: Signed map of every colour channel `(c, H, W)` on the network input, of which `raw` is the reduction;
+            None unless it was requested, and for methods without one.
+        input: Name of the image among the inputs of a network that takes several; empty for one that takes one.
         weights_hash: Hash of the model's weights.
         versions: Versions of the packages that took part.
         display: How the map is converted to colours: the method's default; use `dataclasses.replace` to change it.
@@ -83,12 +88,15 @@ class Explanation:
     run_options: RunOptions = field(default_factory=RunOptions)
     activation: OutputActivation = MULTICLASS
     array: NDArray[np.float32] | Tensor | None = None
+    input: str = ""
+    colour: Tensor | None = None
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None
         predicted = best and f" (predicted {best.name!r}, {format_confidence(best.probability, best.logit)})"
         return (
-            f"Explanation of {self.source!r} by {self.model}: {self.target!r}, {self.score_label}{predicted or ''}\n"
+            f"Explanation of {self.source_label!r} by {self.model}: {self.target!r}, {self.score_label}"
+            f"{predicted or ''}\n"
             f"  {self.method} at {self.layer}, {self.grid_label}, from {self.map.min():.3g} to {self.map.max():.3g}"
         )
 
@@ -132,6 +140,24 @@ class Explanation:
         signed = PALETTES[check_colormap(name)].diverging
         return self.heatmap if signed == self.shows_signs else self._display_map(signed), name
 
+    @plain_arithmetic()
+    def colour_image(self) -> Image.Image:
+        """Return the map in colour at the size of the image, as the papers' figures show it: grey is zero.
+
+        A value is displayed at 0.5 + 0.1 value / s, clipped to [0, 1], where s is the standard deviation of the map
+        over all pixels and channels (`render.signed_colour`). Pixels outside the network input are light grey.
+
+        Raises:
+            MethodError: The explanation has no map in colour.
+        """
+        if self.colour is None:
+            raise MethodError(
+                f"this explanation by {self.method} has no map in colour: request it with explain(…, colour=True), for "
+                "a method such as guided_backprop or guided_grad_cam."
+            )
+        landed = torch.stack([to_image_grid(channel, self.geometry) for channel in rgb_channels(self.colour)], dim=-1)
+        return draw_signed_colour(landed.numpy(), float(self.colour.std(correction=0)))
+
     @property
     def score_label(self) -> str:
         """The score with its unit, such as "logit 14.2"."""
@@ -162,11 +188,12 @@ class Explanation:
             saliency,
             [Bar(p.name, p.probability, p.index == self.index, p.logit) for p in self.predictions],
             title=self.target,
-            subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
+            subtitle=" · ".join([*([self.input] if self.input else []), self.method, self.layer, self.grid_label]),
             score_label=self.score_label,
             note=self.remark,
-            footer=f"{self.model} · {self.source} · camlucida {self.versions.get('camlucida', '')}",
+            footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
+            colour=None if self.colour is None else self.colour_image(),
             colormap=colormap,
             **style,
         )
@@ -177,14 +204,21 @@ class Explanation:
         return f"{self.raw.shape[0]} × {self.raw.shape[1]}"
 
     @property
+    def source_label(self) -> str:
+        """The name of the image, after that of the network's input where it takes several: "left: a.png"."""
+        return f"{self.input}: {self.source}" if self.input else self.source
+
+    @property
     def slug(self) -> str:
         """Method, layer and target as a part of a file name."""
-        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in (self.method, self.layer, self.target))[:120]
+        parts = [*([self.input] if self.input else []), self.method, self.layer, self.target]
+        return "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts)[:120]
 
     def record(self) -> dict[str, Any]:
         """Return everything except the pixels, ready for JSON."""
         return {
             "source": self.source,
+            **({"input": self.input} if self.input else {}),
             "model": self.model,
             "weights": self.weights_hash,
             "method": self.method,
@@ -208,10 +242,11 @@ class Explanation:
         }
 
     def npz(self) -> bytes:
-        """Return the arrays `raw`, `map` and `heatmap` (float16) as the bytes of an .npz file."""
+        """Return the arrays `raw`, `map`, `heatmap` (float16) and, where requested, `colour` as an .npz file."""
         buffer = io.BytesIO()
         heatmap = self.heatmap.astype(np.float16)
-        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap)
+        colour: dict[str, Any] = {} if self.colour is None else {"colour": self.colour.numpy()}
+        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap, **colour)
         return buffer.getvalue()
 
     def json(self) -> bytes:
@@ -243,6 +278,14 @@ class Explanation:
             return [path, record_path]
         write_image(lambda: self.panel(**style), path)
         return [path]
+
+    def still(self, reference: Explanation) -> Explanation:
+        """Return the explanation of one image: this one; of a volume or a video, one slice or frame of it.
+
+        Args:
+            reference: The explanation whose maximum decides which slice or frame it is.
+        """
+        return self
 
     @property
     def is_empty(self) -> bool:

@@ -14,10 +14,12 @@ from PIL import Image
 from camlucida._files import png, write_image
 from camlucida.attribution import map_comparison
 from camlucida.attribution.explanation import Explanation
-from camlucida.errors import TargetError
+from camlucida.errors import MethodError, TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
 from camlucida.render.panel import draw_panel
+from camlucida.render.signed_colour import draw_colour_sheet
+from camlucida.render.stack import stack_pages
 from camlucida.render.text import EMPTY_MAP, format_confidence
 
 
@@ -25,8 +27,10 @@ from camlucida.render.text import EMPTY_MAP, format_confidence
 class ExplanationSet(Sequence[Explanation]):
     """Several explanations of one image (methods × targets × layers), from one run of the network.
 
+    For a network that takes several images, the set holds the explanations of each: `explanations["left"]`.
+
     Attributes:
-        items: The explanations, ordered by method, target and layer.
+        items: The explanations, ordered by input, method, target and layer.
     """
 
     items: tuple[Explanation, ...]
@@ -46,25 +50,31 @@ class ExplanationSet(Sequence[Explanation]):
     @overload
     def __getitem__(self, position: slice) -> ExplanationSet: ...
 
-    def __getitem__(self, position: int | slice) -> Explanation | ExplanationSet:
-        """Return the explanation at a position, or those of a slice."""
+    @overload
+    def __getitem__(self, position: str) -> Explanation | ExplanationSet: ...
+
+    def __getitem__(self, position: int | slice | str) -> Explanation | ExplanationSet:
+        """Return the explanation at a position, those of a slice, or those of an image by its name as an input."""
+        if isinstance(position, str):
+            selected = self.select(input=position)
+            return selected.items[0] if len(selected) == 1 else selected
         return ExplanationSet(self.items[position]) if isinstance(position, slice) else self.items[position]
 
     def __iter__(self) -> Iterator[Explanation]:
         return iter(self.items)
 
     def axis(self, name: str) -> list[str]:
-        """Return the distinct values of "method", "target" or "layer", in order."""
+        """Return the distinct values of "method", "target", "layer" or "input", in order."""
         return list(dict.fromkeys(getattr(item, name) for item in self.items))
 
     def select(self, **criteria: str) -> ExplanationSet:
-        """Return the explanations with the given method, target or layer: `select(layer="layer4")`.
+        """Return the explanations with the given method, target, layer or input: `select(layer="layer4")`.
 
         Raises:
             TargetError: The criterion is unknown, or no explanation matches.
         """
-        if unknown := sorted(set(criteria) - {"method", "target", "layer"}):
-            raise TargetError(f"explanations are selected by method, target and layer, not by {unknown[0]!r}.")
+        if unknown := sorted(set(criteria) - {"method", "target", "layer", "input"}):
+            raise TargetError(f"explanations are selected by method, target, layer and input, not by {unknown[0]!r}.")
         matching = [e for e in self.items if all(getattr(e, key) == value for key, value in criteria.items())]
         if not matching:
             available = "; ".join(f"{key}: {', '.join(self.axis(key))}" for key in criteria)
@@ -81,21 +91,26 @@ class ExplanationSet(Sequence[Explanation]):
         return slugs
 
     def figure(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
-        """Return all explanations in a labelled grid.
+        """Return all explanations in a labelled grid; those of several images below each other.
 
         Args:
             colormap: Name of a palette for all maps; None for the default of each map.
             **style: Further arguments of `render.map_grid.draw_grid`.
         """
+        if len(names := self.axis("input")) > 1:
+            of_images = [self[name] for name in names]
+            pages = [e.panel if isinstance(e, Explanation) else e.figure for e in of_images]
+            return stack_pages([page(colormap=colormap, **style) for page in pages])
         axes = self._varying_axes()
+        items = self._stills().items
         column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
         row_axes = [axis for axis in axes if axis != column_axis]
         rows: dict[tuple[str, ...], dict[str, GridCell]] = {}
-        for e in self.items:
+        for e in items:
             row = tuple(getattr(e, axis) for axis in row_axes)
             saliency, palette = e._styled_map(colormap)
             rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(saliency, self._caption(e), palette)
-        first = self.items[0]
+        first = items[0]
         single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
         fixed = [getattr(first, axis) for axis in single]
         columns = self.axis(column_axis)
@@ -103,18 +118,49 @@ class ExplanationSet(Sequence[Explanation]):
             [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
             rows=[" · ".join(row) or getattr(first, column_axis) for row in rows] if row_axes else [""],
             columns=columns,
-            title=" · ".join(fixed) if fixed else first.source,
+            title=" · ".join(fixed) if fixed else first.source_label,
             subtitle=self._prediction_text(),
             original=first.image,
             footer="each map has its own scale"
-            f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
+            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
             **style,
+        )
+
+    def colour_figure(self, *, density: float = 2.0) -> Image.Image:
+        """Return a page with the image and all maps in colour, such as Guided Grad-CAM at each layer; grey is zero.
+
+        Those of several images are below each other.
+
+        Args:
+            density: Pixels per point.
+
+        Raises:
+            MethodError: No explanation has a map in colour.
+        """
+        if len(names := self.axis("input")) > 1:
+            return stack_pages([self.select(input=name).colour_figure(density=density) for name in names])
+        coloured = ExplanationSet(tuple(e for e in self._stills() if e.colour is not None))
+        if not coloured.items:
+            self.items[0].colour_image()  # raises the error with its advice
+        first = coloured.items[0]
+        shared = [axis for axis in ("method", "target", "layer") if len(coloured.axis(axis)) == 1]
+        varying = [axis for axis in ("method", "target", "layer") if axis not in shared] or ["layer"]
+        labelled = [(" · ".join(getattr(e, axis) for axis in varying), e.colour_image()) for e in coloured]
+        return draw_colour_sheet(
+            [("Image", first.image), *labelled],
+            title=" · ".join([*([first.input] if first.input else []), *(getattr(first, axis) for axis in shared)])
+            or first.source_label,
+            subtitle=self._prediction_text(),
+            footer="grey is zero, 0.1 of the range is one standard deviation"
+            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+            density=density,
         )
 
     @property
     def labels(self) -> list[str]:
         """What distinguishes each explanation: "grad_cam", or "grad_cam · layer4 · cat" where all of them differ."""
-        return [" · ".join(getattr(e, axis) for axis in self._varying_axes()) for e in self.items]
+        axes = [*(["input"] if len(self.axis("input")) > 1 else []), *self._varying_axes()]
+        return [" · ".join(getattr(e, axis) for axis in axes) for e in self.items]
 
     def disagreement(self) -> NDArray[np.float32]:
         """Return the standard deviation over the maps `(height, width)`, each scaled to [0, 1].
@@ -124,7 +170,7 @@ class ExplanationSet(Sequence[Explanation]):
         Raises:
             MethodError: There is only one map.
         """
-        return map_comparison.disagreement([e.landed for e in self.items])
+        return map_comparison.disagreement([e.landed for e in self._of_one_image().items])
 
     def rank_correlation(self) -> NDArray[np.float64]:
         """Return Spearman's rank correlation `(n, n)` between all maps on the image, in the order of `labels`.
@@ -134,7 +180,16 @@ class ExplanationSet(Sequence[Explanation]):
         Raises:
             MethodError: There is only one map.
         """
-        return map_comparison.rank_correlation([e.landed for e in self.items])
+        return map_comparison.rank_correlation([e.landed for e in self._of_one_image().items])
+
+    def _of_one_image(self) -> ExplanationSet:
+        """Return the set itself. Raises `MethodError` if its maps are of different images."""
+        if len(names := self.axis("input")) > 1:
+            raise MethodError(
+                f"the maps are of different images, {', '.join(names)}, and maps are compared on one: "
+                f"explanations[{names[0]!r}]."
+            )
+        return self
 
     def disagreement_panel(self, **style: Any) -> Image.Image:
         """Return a page that shows where the maps differ.
@@ -142,7 +197,8 @@ class ExplanationSet(Sequence[Explanation]):
         Args:
             **style: Further arguments of `render.panel.draw_panel`.
         """
-        deviation, first = self.disagreement(), self.items[0]
+        stills = self._of_one_image()._stills()
+        deviation, first = stills.disagreement(), stills.items[0]
         peak = float(np.nan_to_num(deviation, nan=0.0).max(initial=0.0))
         off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
         known = off_diagonal[~np.isnan(off_diagonal)]
@@ -156,7 +212,7 @@ class ExplanationSet(Sequence[Explanation]):
             score_label=agreement,
             note="" if peak else "They agree everywhere.",
             footer="standard deviation over the maps, each scaled by its maximum"
-            f" · {first.model} · {first.source} · camlucida {first.versions.get('camlucida', '')}",
+            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
             scale=(0.0, peak),
             **style,
         )
@@ -177,6 +233,10 @@ class ExplanationSet(Sequence[Explanation]):
             return [written for slug, e in named_items for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
         write_image(lambda: self.figure(**style), path)
         return [path]
+
+    def _stills(self) -> ExplanationSet:
+        """Return the explanations of images; of volumes and videos, those of one slice or frame."""
+        return ExplanationSet(tuple(e.still(self.items[0]) for e in self.items)) if self.items else self
 
     def _varying_axes(self) -> list[str]:
         """Return the axes that vary; not the layer where every method has its own, as with fused layers."""

@@ -12,6 +12,7 @@ from camlucida.attribution.output_reader import OutputReader
 from camlucida.engine import Layer, nested, profile_calls
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.module_calls import CallProfile, ModuleCall
+from camlucida.engine.named_inputs import call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.models.model import Model
 
@@ -61,7 +62,10 @@ _INFLUENCES = {
 def _geometry(profile: CallProfile, call: ModuleCall) -> str:
     layout, check = call.layout, profile.checks.get(call.position)
     assert layout is not None
-    grid = f"the output {'×'.join(map(str, (call.shape or ())[1:]))} has a grid of {layout.grid[0]}×{layout.grid[1]}"
+    shape, size = "×".join(map(str, (call.shape or ())[1:])), "×".join(map(str, layout.full_grid))
+    grid = f"the output {shape} has a grid of {size}"
+    if layout.frames:
+        grid += f", of which the {layout.frames} rows were verified to be the frames in their order"
     if layout.prefix:
         grid += f" after {layout.prefix} token{'s' * (layout.prefix > 1)} without a position"
     if check is None:
@@ -78,9 +82,14 @@ def _class_scores(copy: NetworkCopy, inputs: Any, read: OutputReader | None) -> 
     if read is None:
         return ()
     with torch.inference_mode(False), torch.no_grad():
-        output = copy.module(inputs)
+        output = call_network(copy.module, inputs)
         scores = read(output)
-    parts = [path for path, tensor in nested.tensors(output) if tensor.data_ptr() == scores.data_ptr()]
+    # A class token shares its first element with the tokens that it is a view of.
+    parts = [
+        path
+        for path, tensor in nested.tensors(output)
+        if (tensor.data_ptr(), tensor.numel()) == (scores.data_ptr(), scores.numel())
+    ]
     name = ".".join(map(str, parts[0])) if parts else ""
     where = f"the part {name!r} of the network's output" if name else "the network's output"
     return (f"Class scores: {where}, of shape {tuple(scores.shape)} for one image.",)

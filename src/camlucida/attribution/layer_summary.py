@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from camlucida._escaping import csv_text, printable
 from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
-from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.network_inputs import model_inputs
+from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
+from camlucida.attribution.several_inputs import of_first_image
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
+from camlucida.engine.layers import require_layers
 from camlucida.engine.module_calls import CallProfile, ModuleCall
 from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
@@ -69,7 +72,7 @@ class LayerSummary:
     n_parameters: int
     n_trainable_parameters: int
     n_cumulative_parameters: int
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     geometry: GeometrySource | None
     correlation: float | None
     is_convolution: bool
@@ -194,25 +197,32 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
 
     Raises:
         ModelError: The model cannot be loaded, or cannot run on such an input.
+        LayerError: The layers of the model cannot be accessed.
     """
-    loaded = load(model, pretrained=False) if isinstance(model, str) else as_model(model)
-    height, width = loaded.preprocessing.size if size is None else make_preprocessing(size=size).size
+    loaded = of_first_image(load(model, pretrained=False) if isinstance(model, str) else as_model(model))
+    shape = input_shape(loaded) if size is None or loaded.volume is not None else _sized(loaded, size)
     weight = next((p for p in loaded.network.parameters() if p.is_floating_point()), torch.zeros(()))
-    inputs = torch.zeros(1, len(loaded.preprocessing.mean), height, width, dtype=weight.dtype, device=weight.device)
-    copy = copy_of(loaded.network)
+    inputs = torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
+    copy, arguments = copy_of(loaded.network), model_inputs(loaded, inputs)
+    require_layers(copy)
     try:
-        profile = profile_calls(copy, inputs)
-        read, output = _output_of(loaded, copy, inputs)
-        check_layouts(copy, inputs, profile, range(len(profile.module_calls)))
-        recommended = candidates(copy, inputs, read)
+        profile = profile_calls(copy, arguments)
+        read, output = _output_of(loaded, copy, arguments)
+        check_layouts(copy, arguments, profile, range(len(profile.module_calls)))
+        recommended = candidates(copy, arguments, read)
         default = recommended[-1] if recommended else None
         if loaded.layer is not None:
-            (default,) = resolve(copy, inputs, [loaded.layer], read)
-        choice = explain_choice(loaded, copy, inputs, default, read, output)
+            (default,) = resolve(copy, arguments, [loaded.layer], read)
+        choice = explain_choice(loaded, copy, arguments, default, read, output)
     except Exception as error:
         if not raised_by_network(error):
             raise
-        raise ModelError(f"{describe_network_error(error, loaded, (height, width))} ({loaded.name})") from error
+        if loaded.volume is not None:
+            raise ModelError(
+                f"the network cannot run on an input of {'×'.join(map(str, shape))}; it raised "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}. ({loaded.name})"
+            ) from error
+        raise ModelError(f"{describe_network_error(error, loaded, (shape[1], shape[2]))} ({loaded.name})") from error
     parameters = list(loaded.network.parameters())
     return ArchitectureSummary(
         model=loaded.name,
@@ -228,7 +238,12 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
     )
 
 
-def _output_of(model: Model, copy: NetworkCopy, inputs: Tensor) -> tuple[OutputReader | None, str]:
+def _sized(model: Model, size: int | tuple[int, int]) -> tuple[int, ...]:
+    """Return the shape of a network input of another size, for a model of images."""
+    return len(model.preprocessing.mean), *make_preprocessing(size=size).size
+
+
+def _output_of(model: Model, copy: NetworkCopy, inputs: Any) -> tuple[OutputReader | None, str]:
     """Return the reader of the class scores, and how they become probabilities; or None, and why there are none."""
     try:
         read = output_reader(model, copy, inputs)
@@ -265,7 +280,7 @@ def _rows(
             n_parameters=call.n_parameters,
             n_trainable_parameters=sum(p.numel() for p in trainable),
             n_cumulative_parameters=n_cumulative,
-            grid=call.layout.grid if call.layout else None,
+            grid=call.layout.full_grid if call.layout else None,
             geometry=_geometry(profile, call),
             correlation=None if check is None or math.isnan(check.correlation) else check.correlation,
             is_convolution=isinstance(call.module, _CONVOLUTIONS),

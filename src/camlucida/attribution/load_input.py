@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,15 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from camlucida.data.bands import load_bands
 from camlucida.data.convert import bands_from_array
 from camlucida.data.images import Source, load_image
+from camlucida.data.video import Video
+from camlucida.data.volumes import Volume, is_volume_path
 from camlucida.errors import ImageError
-from camlucida.maps import rgb_channels
+from camlucida.maps import rgb_channels, stretched_bands
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.types import Geometry
 
-ImageInput: TypeAlias = Source | Tensor
-"""Anything that `load_image` reads, an array of bands, or a network input `(c, H, W)`; see `load_input`."""
+ImageInput: TypeAlias = Source | Tensor | Volume | Video
+"""Anything that `load_image` reads, an array of bands, a network input `(c, H, W)`, a volume or a video."""
 Decoded: TypeAlias = Image.Image | NDArray[np.float32] | Tensor
 """An image after reading: RGB; bands `(h, w, c)` in [0, 1]; or a network input `(c, H, W)`."""
 
@@ -57,30 +62,44 @@ def load_input(preprocessing: Preprocessing, source: ImageInput) -> LoadedInput:
             - Anything that `load_image` reads: it is preprocessed.
             - An array `(h, w, c)` for a network input of c channels that is neither grey nor RGB (multispectral: 2, 4,
               8, 12 bands): uint8, uint16, bool, or float in [0, 1]. It is resized and normalised like a photograph, and
-              displayed as RGB of its first three bands. A Pillow image with c bands is such an array, too.
+              displayed as RGB of its first three bands, or of `display_bands`. A Pillow image with c bands is such an
+              array, too, and so are the .npy or TIFF files that `load_bands` reads.
             - A tensor `(c, H, W)`: a network input, normalised as the network requires. It goes to the network
               unmodified, and is displayed with the normalisation of `preprocessing` reversed.
 
     Raises:
         ImageError: The image cannot be read, or has other channels than the network input.
     """
-    decoded = decode(preprocessing, source)
+    decoded, bands = decode(preprocessing, source), preprocessing.display_bands
     if isinstance(decoded, Tensor):
         height, width = (int(side) for side in decoded.shape[-2:])
         geometry = Geometry((width, height), (width, height), (1.0, 1.0), (0.0, 0.0))
-        return LoadedInput(_drawn(preprocessing.denormalise(decoded[None])[0]), decoded, geometry, decoded)
+        return LoadedInput(_drawn(preprocessing.denormalise(decoded[None])[0], bands), decoded, geometry, decoded)
     if isinstance(decoded, Image.Image):
         return LoadedInput(decoded, *preprocessing(decoded))
-    return LoadedInput(_drawn(torch.from_numpy(decoded).permute(2, 0, 1)), *preprocessing.from_bands(decoded), decoded)
+    drawn = _drawn(torch.from_numpy(decoded).permute(2, 0, 1), bands)
+    return LoadedInput(drawn, *preprocessing.from_bands(decoded), decoded)
 
 
 def decode(preprocessing: Preprocessing, source: Any) -> Decoded:
     """Return an image after reading, before preprocessing. Raises as `load_input` does."""
     channels = len(preprocessing.mean)
+    if isinstance(source, Mapping):
+        raise ImageError(
+            f"a dict of inputs ({', '.join(map(str, source))}) is no image: explain, attribute and trust take several "
+            "inputs of one image; elsewhere, hold the inputs that all images share, as in model.hold(table=tensor)."
+        )
     if isinstance(source, Tensor):
         return _check_tensor(source.detach(), channels)
+    if isinstance(source, Volume | Video) or is_volume_path(source):
+        raise ImageError(
+            "this is a volume or a video, and here an image is needed: `explain` and `attribute` take volumes and "
+            "videos; trust, evaluate and the page take images."
+        )
     if preprocessing.is_photographic:
         return load_image(source)
+    if isinstance(source, str | os.PathLike):
+        return load_bands(source, channels)
     if isinstance(source, Image.Image) and len(source.getbands()) == channels:
         source = np.asarray(source)
     if isinstance(source, np.ndarray) and source.ndim == 3 and source.shape[2] == channels:
@@ -92,9 +111,10 @@ def decode(preprocessing: Preprocessing, source: Any) -> Decoded:
     )
 
 
-def _drawn(pixels: Tensor) -> Image.Image:
+def _drawn(pixels: Tensor, bands: tuple[int, int, int] | None = None) -> Image.Image:
     """Return an image `(c, h, w)` in [0, 1] as RGB, to draw maps on."""
-    rgb = rgb_channels(pixels.nan_to_num(nan=0.0)).permute(1, 2, 0)
+    valid = pixels.nan_to_num(nan=0.0)
+    rgb = (rgb_channels(valid) if bands is None else stretched_bands(valid, bands)).permute(1, 2, 0)
     return Image.fromarray((rgb * 255).round().byte().numpy())
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.competing_classes import competing_classes
+from camlucida.attribution.image_argument import image_of
 from camlucida.engine import (
     AttentionTrace,
     GapLinearHead,
@@ -26,14 +27,16 @@ from camlucida.engine import (
 from camlucida.engine.backward.bias_gradients import bias_gradients
 from camlucida.engine.backward.deeplift import multipliers
 from camlucida.engine.backward.lrp import LrpRun, RelevanceRule
+from camlucida.engine.image_axes import image_axes
 from camlucida.engine.input_variants import Variants
+from camlucida.engine.named_inputs import NamedInputs, with_images
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
 from camlucida.targets import Target
 from camlucida.types import Attention, ProgressCallback
 
 Chunks = Iterator[tuple[Tensor, Tensor, Tensor]]
-"""Chunks of variants: indices (n,), scores (n, b), gradients of the scores (n, b, c, H, W)."""
+"""Chunks of variants: indices (n,), scores (n, b), gradients of the scores (n, b, c, *grid)."""
 
 
 @dataclass
@@ -75,12 +78,16 @@ class LayerContext:
 
     @cached_property
     def images(self) -> InputVariants:
-        if not isinstance(self.inputs, Tensor):
-            raise MethodError(
-                "this method runs the network on other images, which a network with several inputs does not support. "
-                "Choose a method that needs activations and gradients only, such as grad_cam."
-            )
-        return InputVariants(self.copy, self.inputs, self.read_scores, self.progress, self.run_options)
+        held = self.inputs if isinstance(self.inputs, NamedInputs) else None
+        return InputVariants(
+            self.copy,
+            image_of(self.inputs),
+            self.read_scores,
+            self.progress,
+            self.run_options,
+            held,
+            image_axes(self.copy, self.inputs),
+        )
 
     @cached_property
     def attended(self) -> AttentionTrace:
@@ -93,8 +100,9 @@ class LayerContext:
     def relevances(self, rule: RelevanceRule) -> LrpRun:
         """Return the LRP run for a rule, which all targets share."""
         if rule not in self._relevances:
-            inputs = self.images.inputs if self.layer_trace is None else self.inputs
-            self._relevances[rule] = LrpRun(self.copy, inputs, self.read_scores, rule, self.layer_trace)
+            if self.layer_trace is None:
+                image_of(self.inputs)
+            self._relevances[rule] = LrpRun(self.copy, self.inputs, self.read_scores, rule, self.layer_trace)
         return self._relevances[rule]
 
     def cached(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
@@ -132,8 +140,8 @@ class MethodInputs:
 
     @property
     def inputs(self) -> Tensor:
-        """Network inputs `(b, c, H, W)`."""
-        return self.context.images.inputs
+        """Network inputs `(b, c, *grid)`."""
+        return self.context.images.images
 
     def report(self, name: str, value: Tensor) -> None:
         """Report one number per image `(b,)` beside the map."""
@@ -178,14 +186,14 @@ class MethodInputs:
         """Return the scores `(count, b)` of other network inputs.
 
         Args:
-            variants: Returns network inputs `(n, b, c, H, W)` for variant indices `(n,)`.
+            variants: Returns network inputs `(n, b, c, *grid)` for variant indices `(n,)`.
             count: Number of variants.
             shared: A key for variants that do not depend on the target, so that all targets share their runs.
         """
         return self._scored(self.context.cached(shared, lambda: self.context.images.outputs(variants, count)))
 
     def input_gradients(self, variants: Variants, count: int) -> Chunks:
-        """Yield indices `(n,)`, scores `(n, b)` and gradients `(n, b, c, H, W)` of input variants, by chunks."""
+        """Yield indices `(n,)`, scores `(n, b)` and gradients `(n, b, c, *grid)` of input variants, by chunks."""
         return self.context.images.input_gradients(self._scored, variants, count)
 
     def guided(self, variants: Variants, count: int) -> Chunks:
@@ -207,11 +215,21 @@ class MethodInputs:
         return self.context.attended.gradients(lambda output: self.target(self.context.read_scores(output)))
 
     def multipliers(self, start: Tensor) -> Tensor:
-        """Return DeepLIFT multipliers `(b, c, H, W)` of the score from baseline inputs `start` to the inputs."""
-        return multipliers(self.context.images, self._scored, start)
+        """Return DeepLIFT multipliers `(b, c, *grid)` of the score from baseline inputs `start` to the inputs."""
+        images = self.context.images
+        return images.axes.to_grid(multipliers(images, self._scored, images.axes.from_grid(start)))
 
     def bias_gradients(self) -> tuple[Tensor, list[Tensor]]:
-        """Return the input gradient `(b, c, H, W)` and each bias's contribution: `(b, c, h, w)`, or sums `(b,)`."""
+        """Return the input gradient `(b, c, *grid)` and each bias's contribution: the same axes, or sums `(b,)`.
+
+        Raises:
+            MethodError: The network processes the frames of a video as images of their own.
+        """
+        if self.context.images.axes.frames:
+            raise MethodError(
+                "full_grad has no rule for networks that process the frames of a video as images of their own. Use "
+                "input_x_gradient or integrated_gradients."
+            )
         return bias_gradients(self.context.images, self.target.of)
 
     def relevance(self, rule: str, *, epsilon: float, gamma: float, contrast: bool = False) -> tuple[Tensor, Tensor]:
@@ -224,16 +242,19 @@ class MethodInputs:
             contrast: Whether the other classes start with the same total relevance, negative and in equal parts.
 
         Returns:
-            The relevance, `(b, c, H, W)` or `(b, c, h, w)`, and the total relevance at the output `(b,)`.
+            The relevance, `(b, c, *grid)` or `(b, c, h, w)`, and the total relevance at the output `(b,)`.
         """
-        return self.context.relevances(RelevanceRule(rule, epsilon, gamma)).propagate(self.target, contrast=contrast)
+        run = self.context.relevances(RelevanceRule(rule, epsilon, gamma))
+        values, total = run.propagate(self.target, contrast=contrast)
+        return (values if self.context.layer_trace else self.context.images.axes.to_grid(values)), total
 
     layer_relevance = relevance
 
     def layer_at(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the layer's activations and gradients `(b, c, h, w)` for other network inputs `(b, c, H, W)`."""
+        """Return the layer's activations and gradients `(b, c, h, w)` for other network inputs `(b, c, *grid)`."""
         with torch.no_grad():
-            recorded = trace(self.context.copy, inputs, [self.context.layer.layer], gradients=True)
+            changed = with_images(self.context.inputs, self.context.images.axes.from_grid(inputs))
+            recorded = trace(self.context.copy, changed, [self.context.layer.layer], gradients=True)
             with torch.enable_grad():
                 scores = self._scored(self.context.read_scores(recorded.output)[None])
             return recorded.layers[0].activations, recorded.gradients(scores)[0][0]

@@ -9,27 +9,63 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida.attribution.image_argument import name_inputs
 from camlucida.attribution.outputs import to_network
-from camlucida.engine import NetworkCopy, nested
+from camlucida.engine import NetworkCopy, copy_of, nested
+from camlucida.engine.image_axes import is_image
 from camlucida.errors import ImageError, ModelError
+from camlucida.models.model import Model
 
 
-def as_network_inputs(copy: NetworkCopy, inputs: Any) -> Any:
+def as_network_inputs(model: Model, copy: NetworkCopy, inputs: Any) -> Any:
     """Return the arguments of a network in the form in which its copy takes them.
 
-    A tensor `(c, H, W)` becomes a batch of one image. A list is the positional arguments, as a tuple is, if `forward`
-    takes as many; else it is one argument.
+    A tensor `(c, H, W)` becomes a batch of one image, and `(c, D, H, W)` one volume for a network of volumes. A
+    list is the positional arguments, as a tuple is, if `forward` takes as many; else it is one argument. Where it is
+    known which argument is the image, they are `NamedInputs`.
 
     Args:
+        model: The model, which may name the image and hold further inputs.
         copy: The copy of the network.
         inputs: The inputs that the user gave.
 
     Raises:
         ImageError: A tensor has no batch axis, and the network does not take it as a batch of one image.
+        ModelError: As of `name_inputs`.
     """
     if type(inputs) is list and _are_arguments(copy.module, inputs):
         inputs = tuple(inputs) if len(inputs) != 1 else inputs[0]
-    return _batch_of_one(copy.module, inputs) if isinstance(inputs, Tensor) and inputs.ndim == 3 else inputs
+    if isinstance(inputs, Tensor) and inputs.ndim == 3:
+        return name_inputs(model, copy.module, inputs[None]) if model.image else _batch_of_one(copy.module, inputs)
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and _is_one_volume(copy.module, inputs):
+        inputs = inputs[None]
+    return name_inputs(model, copy.module, inputs)
+
+
+def model_inputs(model: Model, images: Any) -> Any:
+    """Return what a model's network takes for images `(b, c, H, W)`, or all inputs, on its device.
+
+    Inputs that the model holds are added.
+
+    Raises:
+        ModelError: The network takes further inputs.
+    """
+    return to_network(model.network, name_inputs(model, copy_of(model.network).module, images))
+
+
+def check_takes_an_image(model: Model) -> None:
+    """Raise `ModelError` for a model whose network takes further inputs than one image, and does not hold them."""
+    name_inputs(model, copy_of(model.network).module, torch.zeros(1, len(model.preprocessing.mean), 1, 1))
+
+
+def _is_one_volume(network: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a tensor with four axes is a volume `(c, D, H, W)` for a network of 3-D convolutions.
+
+    PyTorch's 3-D convolutions take it without a word, as a volume without a batch axis.
+    """
+    convolutions = (m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Conv3d))
+    first = next(convolutions, None)
+    return isinstance(first, nn.Conv3d) and inputs.shape[0] == first.in_channels != inputs.shape[1]
 
 
 def _are_arguments(network: nn.Module, inputs: list[Any]) -> bool:
@@ -97,7 +133,7 @@ def check_inputs(network: nn.Module, inputs: Any) -> None:
                 f"the tensor {_shape(tensor)} is sparse or quantised, {tensor.layout}, {tensor.dtype}: pass an "
                 "ordinary tensor of floating-point numbers, tensor.to_dense() or tensor.dequantize()."
             )
-    images = [tensor for tensor in tensors if tensor.ndim == 4]
+    images = [tensor for tensor in tensors if is_image(tensor)]
     if images and not any(image.is_floating_point() for image in images):
         raise ImageError(_wrong_type(images[0]))
     for image in images:

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_parts import ScorePart, as_class_scores, find_part, unit_norm
-from camlucida.attribution.outputs import to_network
 from camlucida.engine import NetworkCopy, copy_of, nested
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.final_activation import (
@@ -26,8 +26,10 @@ from camlucida.engine.final_activation import (
     final_activation,
     invert_activation,
 )
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.module_calls import first_image, profiled_output
-from camlucida.errors import TargetError
+from camlucida.engine.named_inputs import call_network
+from camlucida.errors import ModelError, TargetError
 from camlucida.models.model import Model, Output
 from camlucida.option_types import Task
 from camlucida.tasks import OutputActivation, expand_binary
@@ -140,11 +142,10 @@ def predict(model: Model, inputs: Any) -> tuple[Tensor, OutputActivation]:
         TargetError: The output holds no class scores.
     """
     with torch.inference_mode(False), torch.no_grad():
-        moved = to_network(model.network, inputs)
-        copy = copy_of(model.network)
+        copy, moved = copy_of(model.network), model_inputs(model, inputs)
         reader = output_reader(model, copy, moved)
         reader.activation.check_classes()
-        return reader(copy.module(moved), n_images(moved)), reader.activation
+        return reader(call_network(copy.module, moved), n_images(moved)), reader.activation
 
 
 def output_activation(model: Model) -> OutputActivation:
@@ -155,10 +156,25 @@ def output_activation(model: Model) -> OutputActivation:
     Raises:
         TargetError: The output holds no class scores.
     """
-    height, width = model.preprocessing.size
     with torch.inference_mode(False), torch.no_grad():
-        blank = to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), height, width))
+        blank = model_inputs(model, torch.zeros(1, *input_shape(model)))
         return output_reader(model, copy_of(model.network), blank).activation
+
+
+def input_shape(model: Model) -> tuple[int, ...]:
+    """Return the shape of a network input: `(c, H, W)`, or `(c, D, H, W)` for a model of volumes.
+
+    Raises:
+        ModelError: The model takes volumes of any size.
+    """
+    if model.volume is None:
+        return len(model.preprocessing.mean), *model.preprocessing.size
+    if model.volume.size is None:
+        raise ModelError(
+            "the model takes volumes of any size, and here one size is needed: wrap(network, "
+            "volume=VolumePreprocessing(size=(depth, height, width)))."
+        )
+    return model.volume.n_channels, *model.volume.size
 
 
 @dataclass(frozen=True)
@@ -269,7 +285,7 @@ class _ReaderBuilder:
         selector, image = self.model.output, first_image(self.inputs)
 
         def noise(scale: float, _: nested.Path, tensor: Tensor) -> Tensor:
-            if tensor.ndim != 4 or not tensor.is_floating_point():
+            if not is_image(tensor) or not tensor.is_floating_point():
                 return tensor.clone()
             return torch.randn(tensor.shape, generator=generator).to(tensor) * scale
 
@@ -277,7 +293,7 @@ class _ReaderBuilder:
         with torch.inference_mode(False), torch.no_grad():
             for scale in scales:
                 inputs = nested.transform(image, partial(noise, scale))
-                output = _run(self.copy, inputs)
+                output = call_network(self.copy.module, inputs)
                 part = find_part(output, selector, n_labels=len(self.model.labels))
                 scores.append(as_class_scores(part.select(output, selector), 1))
         return scores
@@ -304,7 +320,7 @@ def metadata_task(network: nn.Module, n_outputs: int) -> tuple[Task | None, str]
     }
     if isinstance(problem_type, str) and problem_type in tasks:
         return tasks[problem_type], f"config.problem_type is {problem_type!r}"
-    if str(getattr(config, "model_type", "")).startswith("siglip"):
+    if str(getattr(config, "model_type", "")).startswith("siglip") and hasattr(network, "logit_scale"):
         return ("binary" if n_outputs == 1 else "multilabel"), "SigLIP has a sigmoid per text"
     if getattr(config, "model_type", None) is not None and n_outputs == 1:
         if hasattr(network, "logit_scale"):
@@ -312,12 +328,6 @@ def metadata_task(network: nn.Module, n_outputs: int) -> tuple[Task | None, str]
         if getattr(config, "num_labels", None) == 1:
             return "regression", "config.num_labels is 1, a regression in transformers"
     return None, ""
-
-
-def _run(copy: NetworkCopy, inputs: Any) -> Any:
-    if isinstance(inputs, tuple):
-        return copy.module(*inputs)
-    return copy.module(**inputs) if isinstance(inputs, dict) else copy.module(inputs)
 
 
 def _before_activation(selected: Any, scores: Tensor, name: ActivationName) -> Tensor:

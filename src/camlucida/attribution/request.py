@@ -13,6 +13,7 @@ from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision, RunOptions
 from camlucida.errors import CamlucidaError, LayerError, MethodError, TargetError, nearest
 from camlucida.methods import Combined, Method, find
+from camlucida.methods import methods as all_methods
 from camlucida.options import shown
 from camlucida.target_specs import check_score, check_target, parse_top_k
 from camlucida.targets import TargetSpec
@@ -39,6 +40,7 @@ class AttributionRequest:
         score: Score of a class: "logit", "probability" or "log_probability".
         run_options: Precision and batch size of methods that run the network many times.
         progress: Called as `progress(done, total)` by such methods.
+        colour: Whether to also return the maps in colour of the methods that have them.
         several: Whether the result is a set even if it holds one map only: a list was given, or "top3", or a glob.
     """
 
@@ -48,6 +50,7 @@ class AttributionRequest:
     score: str = "logit"
     run_options: RunOptions = field(default_factory=RunOptions)
     progress: ProgressCallback | None = None
+    colour: bool = False
     several: bool = False
 
     @classmethod
@@ -62,6 +65,7 @@ class AttributionRequest:
         precision: Precision = "exact",
         batch_size: int | None = None,
         progress: ProgressCallback | None = None,
+        colour: bool = False,
     ) -> AttributionRequest:
         """Return the request for the arguments of `explain` or `attribute`.
 
@@ -74,6 +78,7 @@ class AttributionRequest:
             precision: As of `explain`.
             batch_size: As of `explain`.
             progress: As of `explain`.
+            colour: As of `explain`.
 
         Raises:
             TargetError: A target or score is invalid.
@@ -100,6 +105,7 @@ class AttributionRequest:
             score=score,
             run_options=RunOptions(precision, batch_size),
             progress=progress,
+            colour=check_colour(methods, colour),
             several=isinstance(method, list | tuple)
             or several_targets(target)
             or (several_layers(layer) and not methods[0].fuses_layers),
@@ -148,6 +154,18 @@ def check_progress(progress: Any, error: type[CamlucidaError] = MethodError) -> 
     """Raise an error if the progress callback is not callable."""
     if progress is not None and not callable(progress):
         raise error(f"progress is a callable that takes (done, total), not {shown(progress)}.")
+
+
+def check_colour(methods: Sequence[Method | Combined], colour: Any) -> bool:
+    """Return the flag itself. Raises `MethodError` for another value, or if none of the methods has maps in colour."""
+    if not isinstance(colour, bool):
+        raise MethodError(f"colour is True or False, not {shown(colour)}.")
+    if colour and not any(method.has_colour for method in methods):
+        known = ", ".join(name for name, method in all_methods().items() if method.has_colour)
+        raise MethodError(
+            f"{methods[0].name} has no map in colour, which methods with one value per colour channel have: {known}."
+        )
+    return colour
 
 
 def check_layer(method: Method | Combined, layer: Any) -> None:

@@ -71,6 +71,7 @@ def activations(
         raise MethodError(f"--top {top}: a sheet shows at least 1.")
     files = input_files(images, output)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     if channel is not None:

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data
 from camlucida.cli.options import (
     DATA,
@@ -21,9 +22,11 @@ from camlucida.cli.options import (
     Fit,
     Labels,
     Limit,
+    Mean,
     Probabilities,
     Seed,
     Size,
+    Std,
     TaskOption,
     TerminalOptions,
     TrustCode,
@@ -47,6 +50,8 @@ def app(
     probabilities: Probabilities = None,
     size: Size = None,
     fit: Fit = None,
+    mean: Mean = None,
+    std: Std = None,
     data: Annotated[str, Parameter(group=DATA)] = "toybox",
     boxes: Boxes = None,
     limit: Limit = None,
@@ -66,9 +71,9 @@ def app(
     Parameters
     ----------
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; can be
-        repeated to compare models. Required, except for data that come with a model: a training run, and toybox with
-        the built-in networks.
+        A name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or python:module:function;
+        can be repeated to compare models. Required, except for data that come with a model: a training run, and toybox
+        with the built-in networks.
     data
         The sample images: a data set, as for `camlucida evaluate`: a folder, toybox, the folder of a training run, …
     limit
@@ -113,6 +118,8 @@ def app(
                 probabilities=probabilities,
                 size=size,
                 fit=fit,
+                mean=mean,
+                std=std,
             )
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)
@@ -121,6 +128,8 @@ def app(
         with console.status("Preparing the models …"):
             page.warm()
         n_images = f"{len(dataset):,} image{'s' * (len(dataset) != 1)}"
+        for loaded in models:
+            announced_method(console, loaded)
         console.print_line(f"{', '.join(page.served)} · {dataset.name}, {n_images}")
 
         def print_address(address: str) -> None:

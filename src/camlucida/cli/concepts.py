@@ -73,6 +73,7 @@ def concepts(
     files = input_files(images, output)
     output, file_name = split_output(output, files, is_joint=True)
     check_opacity(opacity)
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     with progress_bar(console, len(files)) as progress:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import free_path, progress_bar
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
 from camlucida.cli.options import (
     EXPLANATION,
@@ -110,7 +111,7 @@ def evaluate(
         Also write an HTML page with tables, curves and images to this file.
     """
     from camlucida.evaluation import evaluate as run
-    from camlucida.evaluation.baselines import standard_controls
+    from camlucida.evaluation.baselines import controls_of
     from camlucida.evaluation.benchmarks import PREFIX
     from camlucida.evaluation.recipes import recipe as find_recipe
 
@@ -118,10 +119,11 @@ def evaluate(
     model = model.for_data(data)
     if recipe and method:
         raise DataError(f"--recipe {recipe} determines the methods: remove --method.")
-    chosen_methods, chosen_metrics = _methods(method), _metrics(metrics)
+    chosen_metrics = _metrics(metrics)
     pairs: tuple[tuple[str, str], ...] = ()
     with console.status(model.status):
         loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed, split=split)
+    chosen_methods = _methods(method, loaded) or ([] if recipe else [announced_method(console, loaded)])
     if recipe:
         study = find_recipe(recipe, loaded)
         chosen_methods, pairs = list(study.methods), study.compared_pairs
@@ -135,7 +137,7 @@ def evaluate(
             metrics=chosen_metrics,
             layer=_layers(layer),
             compared=pairs,
-            controls=standard_controls() if controls else (),
+            controls=controls_of(loaded.network) if controls else (),
             target="true" if data.startswith(PREFIX) else target,
             limit=limit,
             seed=seed,
@@ -290,11 +292,14 @@ def _cell(summary: Summary) -> str:
     return f"{interval_text(summary, '.3g')}{invalid}"
 
 
-def _methods(values: Sequence[str] | None) -> list[str]:
-    from camlucida.methods import methods
+def _methods(values: Sequence[str] | None, model: Model) -> list[str]:
+    from camlucida.attribution.method_choice import applicable
 
-    names = split_list(values) or ["grad_cam"]
-    return [method for name in names for method in (methods() if name == "all" else [name])]
+    return [
+        method
+        for name in split_list(values) or []
+        for method in (applicable(model.network) if name == "all" else [name])
+    ]
 
 
 def _layers(values: Sequence[str] | None) -> str | list[str] | None:

@@ -33,7 +33,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "study results": ("camlucida study results study --json",),
     "trust": (
         "camlucida trust cat.jpg",
-        "camlucida trust photos/ --transforms 32 --quiet",
+        "camlucida trust photos/ --windows 16 --quiet",
     ),
     "mistakes": ("camlucida mistakes runs/dogs --top 24",),
     "embed": ("camlucida embed photos/ --model resnet50 --projection pca",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
+from camlucida.cli.explanation_files import as_set, write_colour, write_comparison, write_explanation, write_volumes
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.inputs import parse_options, read_inputs
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     COMPUTATION,
+    DATA,
+    DRAWING,
     EXPLANATION,
     OUTPUT,
     Images,
@@ -28,11 +35,12 @@ from camlucida.cli.options import (
 )
 from camlucida.cli.results import ResultsTable, model_settings
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, MethodError
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
+    from camlucida.models.model import Model
 
 COLUMNS = (
     "image", "predicted", "probability", "target", "score", "score_kind", "method", "layer", "peak", "file", "error",
@@ -49,10 +57,16 @@ def explain(
     method: Names = None,
     score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
     option: Names = None,
+    inputs: Annotated[list[str] | None, Parameter(name="--input", negative=(), group=EXPLANATION)] = None,
     precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
     batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     overlay: OverlayOptions = OverlayOptions(),
+    bands: Annotated[str | None, Parameter(group=DRAWING)] = None,
+    slice_: Annotated[str | None, Parameter(name="--slice", group=DRAWING)] = None,
+    slices: Annotated[int | None, Parameter(group=DRAWING)] = None,
+    frames: Annotated[int | None, Parameter(group=DATA)] = None,
     maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    colour: Annotated[bool, Parameter(group=OUTPUT)] = False,
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
     compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
     output: Output = Path("camlucida-out"),
@@ -65,6 +79,9 @@ def explain(
     With several images it also writes results.csv, in which an image that cannot be read is a row with the reason; the
     exit code is then 1, or 2 if no image can be explained. An interrupted run resumes when it is started again.
 
+    A NIfTI or DICOM file, or a folder of DICOM files, is a volume: its panel has three slices and projections, and the
+    map is also written as NIfTI, in the grid of the scan.
+
     Parameters
     ----------
     target
@@ -75,19 +92,37 @@ def explain(
         separated by commas. If not given: the default layer. See `camlucida layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`. If not given: grad_cam.
+        See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the model cannot be accessed.
     score
         The score of a class that is explained: logit, probability or log_probability.
     option
         An option of the method, as name=value; can be repeated.
+    inputs
+        A further input of a network that takes several, as name=file; can be repeated. An image file is preprocessed;
+        .npy, .pt and .json files hold tensors with a batch axis of 1. The images named as arguments are the first input
+        that wrap(image=...) names and that is not given here.
     precision
         exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
         on processors with bfloat16 units, with scores that deviate by about 1 %.
     batch_size
         The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
         automatically.
+    bands
+        The bands of a multispectral image that are displayed as red, green and blue, numbered from 1: 3,2,1. Each is
+        stretched from its 2nd to its 98th percentile. If not given: the first three bands, as they are.
+    slice_
+        The voxel through which the slices of a volume are drawn, along the axes of the network input: 24,60,31. If not
+        given: the voxel with the largest map value.
+    slices
+        Also draw this number of slices of a volume: those whose mean map value is highest.
+    frames
+        Explain a folder of frames, an animation or a .npy file (t, h, w, c) as one video, of which this number of
+        frames at even distances is used.
     maps
         Also save the raw maps: an NPZ file, and a JSON file with the settings.
+    colour
+        Also draw the signed map of every colour channel, as the figures on guided_backprop and guided_grad_cam show it,
+        in NAME-colour.png. Grey is zero.
     panels
         Also save a panel for every single map of a grid.
     compare
@@ -97,32 +132,50 @@ def explain(
     """
     from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.request import AttributionRequest
+    from camlucida.data.video import load_video
+    from camlucida.data.volumes import is_volume_path
 
     console = terminal.open("explain")
-    files = input_files(images, output)
+    files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
+    if frames is not None and len(files) != 1:
+        raise DataError(f"--frames explains one video, but there are {len(files)}: give one folder or file.")
     output, file_name = split_output(output, files)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
-        loaded = model.load()
+        loaded = _with_bands(model.load(), bands)
+    methods = split_list(method) or [announced_method(console, loaded)]
+    position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
         "target": _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
-        "method": _one_or_list(split_list(method)) or "grad_cam",
+        "method": _one_or_list(methods),
         "score": score,
-        "options": _parse_options(option or []),
+        "options": parse_options(option or []),
         "precision": precision,
         "batch_size": batch_size,
+        **({"colour": True} if colour else {}),
     }
+    others = read_inputs(inputs or [])
 
     def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
-        written = _write_explanation(result, output, stem, suffix, style, maps, panels)
-        return [*written, *(_write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
+        written = write_explanation(result, output, stem, suffix, style, maps, panels, position)
+        written += write_volumes(result, output, stem, slices, style)
+        if colour:
+            written += write_colour(result, output / f"{stem}-colour.png")
+        return [*written, *(write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
+    endings += ["-colour.png"] if colour else []
+    if any(map(is_volume_path, files)):
+        endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
     if len(files) == 1:
         with progress_bar(console) as progress:
-            bars = ExplanationProgress(progress, 1, ", ".join(split_list(method) or ["grad_cam"]))
-            ((_, result),) = explain_requests(loaded, files, AttributionRequest.of(**request, progress=bars.runs))
+            bars = ExplanationProgress(progress, 1, ", ".join(methods))
+            sources: Sequence[Any] = files if frames is None else [load_video(files[0], n_frames=frames)]
+            ((_, result),) = explain_requests(
+                loaded, sources, AttributionRequest.of(**request, progress=bars.runs), others
+            )
         if isinstance(result, CamlucidaError):
             raise result
         if file_name:
@@ -141,6 +194,7 @@ def explain(
         **{key: value for key, value in request.items() if key != "batch_size"},
         "style": style,
         "outputs": endings,
+        **({"inputs": sorted(inputs)} if inputs else {}),
     }
     table = ResultsTable(output, COLUMNS, {"command": "explain", **settings}, files, overwrite=overwrite)
     stems = table.stems(endings, overwrite=overwrite)
@@ -148,10 +202,10 @@ def explain(
     if table.done:
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
-        bars = ExplanationProgress(progress, len(files), ", ".join(split_list(method) or ["grad_cam"]))
+        bars = ExplanationProgress(progress, len(files), ", ".join(methods))
         bars.advance(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
-        for file, result in explain_requests(loaded, table.open_images, attribution_request):
+        for file, result in explain_requests(loaded, table.open_images, attribution_request, others):
             path = Path(str(file))
             if isinstance(result, CamlucidaError):
                 table.add(path, [_failure_row(path, result)])
@@ -181,24 +235,24 @@ def _as_json(file: Path, result: Explanation | ExplanationSet) -> dict[str, Any]
     }
 
 
-def _write_explanation(
-    result: Explanation | ExplanationSet,
-    output: Path,
-    stem: str,
-    suffix: str,
-    style: dict[str, Any],
-    maps: bool,
-    panels: bool,
-) -> list[Path]:
-    from camlucida.attribution.explanation import Explanation
+def _with_bands(model: Model, bands: str | None) -> Model:
+    """Return the model with the bands that --bands names for display."""
+    if bands is None:
+        return model
+    numbers = re.fullmatch(r"\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*,\s*([0-9]{1,4})\s*", bands)
+    if numbers is None:
+        raise ModelError(f"--bands {bands}: must be three numbers of bands from 1, such as 3,2,1.")
+    red, green, blue = map(int, numbers.groups())
+    return replace(model, preprocessing=replace(model.preprocessing, display_bands=(red, green, blue)))
 
-    written = result.save(output / f"{stem}{suffix}", **style)
-    if panels and not isinstance(result, Explanation):
-        for slug, e in zip(result.slugs, result, strict=True):
-            written += e.save(output / stem / f"{slug}.png", **style)
-    if maps:
-        written += result.save(output / f"{stem}.npz")
-    return written
+
+def _voxel(text: str) -> tuple[int, int, int]:
+    """Return the voxel that --slice names."""
+    numbers = re.fullmatch(r"\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*", text)
+    if numbers is None:
+        raise MethodError(f"--slice {text}: must be a voxel DEPTH,HEIGHT,WIDTH, such as 24,60,31.")
+    depth, height, width = map(int, numbers.groups())
+    return depth, height, width
 
 
 def _print_explanation(
@@ -228,22 +282,8 @@ def _print_explanation(
     console.print_paths(written)
 
 
-def _write_comparison(result: Explanation | ExplanationSet, path: Path, style: dict[str, Any]) -> list[Path]:
-    from camlucida._files import write_image
-
-    explanations = _as_set(result)
-    write_image(lambda: explanations.disagreement_panel(**style), path)
-    return [path]
-
-
-def _as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
-    from camlucida.attribution.explanation_set import ExplanationSet
-
-    return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
-
-
 def _print_agreement(console: Terminal, result: Explanation | ExplanationSet) -> None:
-    explanations = _as_set(result)
+    explanations = as_set(result)
     correlations = explanations.rank_correlation()
     console.print()
     table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
@@ -283,18 +323,3 @@ def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
 
 def _one_or_list(values: list[str] | None) -> Any:
     return values[0] if values is not None and len(values) == 1 else values or None
-
-
-def _parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    import ast
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise MethodError(f"--option {pair}: expected the form name=value.")
-        try:
-            options[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name.strip()] = value
-    return options

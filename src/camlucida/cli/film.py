@@ -23,8 +23,10 @@ from camlucida.cli.options import (
     MethodName,
     Output,
     Overwrite,
+    Probabilities,
     Seed,
     Size,
+    TaskOption,
     TerminalOptions,
     TrustCode,
     preprocessing_options,
@@ -48,6 +50,8 @@ def film(
     checkpoints: Annotated[list[str], Parameter(negative=(), group=MODEL)],
     arch: Arch = None,
     trust_code: TrustCode = False,
+    task: TaskOption = None,
+    probabilities: Probabilities = None,
     device: Device = "auto",
     size: Size = None,
     fit: Fit = None,
@@ -98,7 +102,7 @@ def film(
     selected = subset(dataset, sample_indices(len(dataset), limit, seed))
     names = split_list(checkpoints) or []
     with progress_bar(console) as progress:
-        task = progress.add_task("explaining checkpoints", total=None)
+        bar = progress.add_task("explaining checkpoints", total=None)
         result = run(
             names[0] if len(names) == 1 and Path(names[0]).expanduser().is_dir() else names,
             selected,
@@ -107,9 +111,11 @@ def film(
             target=target,
             arch=arch,
             trust_code=trust_code,
+            task=task,
+            probabilities=probabilities,
             device=device,
             **preprocessing_options(size, fit),
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     _print_film(console, result)
     console.add(

@@ -26,24 +26,46 @@ LINE_INTERVAL_S = 10.0
 """Time, in seconds, between two lines of progress where there is no terminal, and before the first one."""
 
 
-def input_files(images: Sequence[str], output: Path) -> list[Path]:
+def input_files(images: Sequence[str], output: Path, *, volumes: bool = False) -> list[Path]:
     """Return the named images and those in the named folders, without those that an earlier run wrote.
 
     Args:
         images: Files or folders.
         output: The output folder of the command.
+        volumes: Whether the command explains volumes: a folder of DICOM files is one volume, and of other folders the
+            NIfTI files are used, if there are any.
 
     Raises:
         DataError: If a file or folder does not exist, or a folder contains no image.
     """
     from camlucida.data.image_paths import image_files
 
+    def files_of(image: str) -> list[Path]:
+        return (volumes and volume_files(image)) or image_files(image)
+
     return [
         file
         for image in _arguments(images)
-        for file in image_files(image)
+        for file in files_of(image)
         if not _is_own_output(file, Path(image), output)
     ]
+
+
+def volume_files(path: str) -> list[Path]:
+    """Return a folder of DICOM files as one volume, or the NIfTI files of a folder; empty for anything else."""
+    from camlucida.data.volumes import NIFTI_SUFFIXES, is_volume_path
+
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return []
+    if is_volume_path(folder):
+        return [folder]
+    return sorted(file for file in folder.iterdir() if file.name.lower().endswith(NIFTI_SUFFIXES))
+
+
+def stem_of(file: Path) -> str:
+    """Return the name of a file without its suffix: "scan" for scan.nii.gz."""
+    return file.name[: -len(".nii.gz")] if file.name.lower().endswith(".nii.gz") else file.stem
 
 
 def _arguments(images: Sequence[str]) -> Iterator[str]:
@@ -144,15 +166,17 @@ def output_stems(
         overwrite: Whether files of earlier runs may be replaced. Otherwise a stem whose files exist gets a number.
     """
     input_paths = {real_path(file) for file in files}
-    n_files = Counter(file.stem.lower() for file in files)
+    n_files = Counter(stem_of(file).lower() for file in files)
     stems: dict[Path, str] = {}
     used = {stem for stem, n in n_files.items() if n == 1}
     taken = set() if overwrite else _names(output)
     for number, file in enumerate(files):
         if file in stems:
             continue
-        stem = file.stem if n_files[file.stem.lower()] == 1 else f"{file.stem}-{number}"
-        while (stem != file.stem and stem.lower() in used) or real_path(output / f"{stem}.png") in input_paths:
+        stem = own = stem_of(file)
+        if n_files[own.lower()] > 1:
+            stem = f"{own}-{number}"
+        while (stem != own and stem.lower() in used) or real_path(output / f"{stem}.png") in input_paths:
             stem += "-explained"
         base, count = stem, 1
         while _is_taken(stem, endings, taken) or (count > 1 and stem.lower() in used):

@@ -62,8 +62,8 @@ def layers(
     Parameters
     ----------
     model
-        A name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or python:module:function; see
-        `camlucida models`.
+        A name (resnet50, timm:…, hf:…, toybox), a checkpoint, the folder of a training run, or python:module:function;
+        see `camlucida models`.
     depth
         List only layers whose names have at most this many parts, as layer4.0.conv1 has three; 0 lists all.
     conv

@@ -11,13 +11,14 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import progress_bar
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
 from camlucida.cli.options import (
     OUTPUT,
     Boxes,
     Layer,
     Limit,
-    MethodName,
+    OptionalMethodName,
     Output,
     Seed,
     TerminalOptions,
@@ -38,7 +39,7 @@ def mistakes(
     /,
     *,
     model: ModelOptions = ModelOptions(),
-    method: MethodName = "grad_cam",
+    method: OptionalMethodName = None,
     layer: Layer = None,
     maps: Annotated[bool, Parameter(group=OUTPUT)] = True,
     boxes: Boxes = None,
@@ -58,7 +59,8 @@ def mistakes(
     data
         A data set with labels, as for `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
     method
-        The explanation method. See `camlucida models`.
+        The explanation method. See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the
+        model cannot be accessed.
     layer
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     maps
@@ -85,7 +87,7 @@ def mistakes(
         result = run(
             loaded,
             dataset,
-            method=method,
+            method=method or (announced_method(console, loaded) if maps else None),
             layer=layer,
             maps=maps,
             limit=limit,

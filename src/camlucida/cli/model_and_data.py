@@ -17,8 +17,10 @@ from camlucida.cli.options import (
     Device,
     Fit,
     Labels,
+    Mean,
     Probabilities,
     Size,
+    Std,
     TaskOption,
     TrustCode,
     preprocessing_options,
@@ -26,14 +28,23 @@ from camlucida.cli.options import (
 from camlucida.errors import DataError, ModelError
 
 if TYPE_CHECKING:
+    from camlucida.cli.terminal import Terminal
     from camlucida.data.datasets import Dataset
     from camlucida.models.model import Model
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, toybox), a checkpoint, the folder of a training run, or "
-    "python:module:function; see `camlucida models`."
+    "The model: a name (resnet50, timm:…, hf:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript or "
+    "torch.export file, the folder of a training run, the address of a server, or python:module:function; see "
+    "`camlucida models`."
 )
+
+DEFAULT_MODEL = "resnet50"
+"""The model of the commands over images, if none is given."""
+
+
+def _default_model(_: object) -> str:
+    return DEFAULT_MODEL  # not a lambda: cyclopts evaluates annotations outside of this module
 
 
 @Parameter(name="*", group=MODEL)
@@ -55,6 +66,8 @@ class ModelOptions:
     device: Device = "auto"
     size: Size = None
     fit: Fit = None
+    mean: Mean = None
+    std: Std = None
 
     @property
     def status(self) -> str:
@@ -87,7 +100,7 @@ class ModelOptions:
             task=self.task,
             probabilities=self.probabilities,
             device=self.device,
-            **preprocessing_options(self.size, self.fit),
+            **preprocessing_options(self.size, self.fit, self.mean, self.std),
         )
 
 
@@ -95,7 +108,14 @@ class ModelOptions:
 class PretrainedModelOptions(ModelOptions):
     """The model of a command over images, ResNet-50 by default."""
 
-    model: Annotated[str, Parameter(help=MODEL_HELP)] = "resnet50"
+    model: Annotated[str | None, Parameter(help=MODEL_HELP, show_default=_default_model)] = None
+
+    def or_default(self, console: Terminal) -> Self:
+        """Return the options with the default model, which is printed, if no model is given."""
+        if self.model is not None:
+            return self
+        console.print_line(f"model: {DEFAULT_MODEL} (default)")
+        return dataclasses.replace(self, model=DEFAULT_MODEL)
 
 
 def open_model_and_data(
@@ -158,7 +178,7 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         file = Path(path).expanduser()
         return str(file.absolute()) if file.exists() else str(path)
 
-    given = {"task": model.task, "probabilities": model.probabilities}
+    given = {"task": model.task, "probabilities": model.probabilities, "mean": model.mean, "std": model.std}
     return {
         "data": absolute_spec(data),
         "count": len(dataset),
@@ -178,8 +198,8 @@ def reopen_model_and_data(
     """Return the model and the data set that the record of an evaluation names, so that its images can be drawn.
 
     Args:
-        source: The record: data, model, arch, labels, task, size, fit, boxes, count and split. It may come from an
-            untrusted author.
+        source: The record: data, model, arch, labels, task, size, fit, mean, std, boxes, count and split. It may come
+            from an untrusted author.
         record_path: The file of the record, for error messages.
         seed: The seed of the evaluation.
         trust_code: Whether the record may name any code, path or address.
@@ -194,7 +214,8 @@ def reopen_model_and_data(
     from camlucida.tasks import check_task
 
     fields = {
-        key: source.get(key) for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit")
+        key: source.get(key)
+        for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit", "mean", "std")
     }
     probabilities = source.get("probabilities")
     count = source.get("count")
@@ -216,7 +237,7 @@ def reopen_model_and_data(
             by=record_path,
             instead=hint,
             trust_code=trust_code,
-            **preprocessing_options(fields["size"], fields["fit"]),
+            **preprocessing_options(fields["size"], fields["fit"], fields["mean"], fields["std"]),
         )
         return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=probabilities)
 

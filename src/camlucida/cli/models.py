@@ -60,11 +60,15 @@ def _print_models(console: Terminal, search: str) -> None:
             table.add_row(escape(f"timm:{name}"), "from the Hugging Face hub", "")
     else:
         table.add_row("timm:…", "over a thousand models; --search finds them", "")
+    if not search:
+        missing = importlib.util.find_spec("transformers") is None
+        note = "needs the extra: pip install 'camlucida\\[hf]'" if missing else ""
+        table.add_row("hf:…", "image classifiers and encoders of transformers: hf:owner/name or hf:/path", note)
     names = [str(name) for name in table.columns[0].cells]
     console.add(models=[name.replace("\\[", "[") for name in names if not name.endswith("…")])
     console.print(table)
     console.print(
-        "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, "
+        "Also: a checkpoint (weights.safetensors --arch resnet18), timm:local-dir:/path, hf:/path, "
         "python:package.module:factory.",
         highlight=False,
     )

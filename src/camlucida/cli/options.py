@@ -44,6 +44,9 @@ Layer: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
 MethodName: TypeAlias = Annotated[str, Parameter(group=EXPLANATION)]
 """The option --method of commands that use one method."""
 
+OptionalMethodName: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
+"""The option --method of commands whose default method depends on the model."""
+
 Target: TypeAlias = Annotated[str | None, Parameter(group=EXPLANATION)]
 """The option --target of commands that explain one class."""
 
@@ -107,6 +110,26 @@ Size: TypeAlias = Annotated[
     ),
 ]
 """The option --size of every command that opens a model; see `input_size`."""
+
+Mean: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        group=MODEL,
+        help="The mean of each channel that is subtracted from pixels in [0, 1], as in 0.5,0.5,0.5. If not given: that "
+        "of the model, or ImageNet's where a file does not say (ONNX, TorchScript, torch.export).",
+    ),
+]
+"""The option --mean of commands that open a model; see `channel_numbers`."""
+
+Std: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        group=MODEL,
+        help="The standard deviation of each channel by which the difference is divided, as in 0.25,0.25,0.25. If not "
+        "given: as for --mean.",
+    ),
+]
+"""The option --std of commands that open a model; see `channel_numbers`."""
 
 Fit: TypeAlias = Annotated[
     Literal["crop", "squash", "letterbox"] | None,
@@ -218,10 +241,31 @@ class OverlayOptions:
         return {"opacity": self.opacity, "blend": self.blend, **colormap}
 
 
-def preprocessing_options(size: str | None, fit: str | None) -> dict[str, Any]:
-    """Return the parameters of `load` for the options --size and --fit, without those that are not given."""
-    given = {"size": None if size is None else input_size(size), "fit": fit}
+def preprocessing_options(
+    size: str | None, fit: str | None, mean: str | None = None, std: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of `load` for --size, --fit, --mean and --std, without those that are not given."""
+    given = {
+        "size": None if size is None else input_size(size),
+        "fit": fit,
+        "mean": None if mean is None else channel_numbers("--mean", mean),
+        "std": None if std is None else channel_numbers("--std", std),
+    }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def channel_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers, one per channel, that --mean or --std names.
+
+    Raises:
+        ModelError: The text is not a list of numbers.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ModelError(
+            f"{option} {text}: must be one number per channel, separated by commas: 0.5,0.5,0.5."
+        ) from None
 
 
 def input_size(text: str) -> int | tuple[int, int]:

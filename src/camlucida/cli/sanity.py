@@ -96,7 +96,7 @@ def sanity(
         result = run(
             loaded,
             sources,
-            methods=split_list(method) or ["grad_cam"],
+            methods=split_list(method),
             checks=split_list(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
             layer=layer,
             seeds=seeds,

@@ -73,6 +73,7 @@ def make(
 
     console = terminal.open("study make")
     files = input_files(images, output)
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
     with progress_bar(console) as progress:

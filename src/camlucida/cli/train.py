@@ -71,6 +71,9 @@ def train(
 ) -> int:
     """Train an image classifier on a data set.
 
+    Every image has one class, and the network learns a softmax over them: there is no training of several classes per
+    image (multilabel), and so no --task.
+
     The defaults are those of the published study: SGD with a learning rate of 0.01, batches of 16, 2 epochs, no
     augmentation, only the new last layer. An interrupted run resumes when it is started again, and ends with the same
     weights. Other commands open the trained model with --model FOLDER.

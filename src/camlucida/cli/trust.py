@@ -10,12 +10,13 @@ from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     TESTS,
     Images,
     Layer,
-    MethodName,
+    OptionalMethodName,
     Output,
     OverlayOptions,
     Overwrite,
@@ -45,8 +46,8 @@ def trust(
     model: PretrainedModelOptions = PretrainedModelOptions(),
     target: Target = None,
     layer: Layer = None,
-    method: MethodName = "grad_cam",
-    transforms: Annotated[int, Parameter(group=TESTS)] = 128,
+    method: OptionalMethodName = None,
+    windows: Annotated[int, Parameter(group=TESTS)] = 36,
     seed: Seed = 0,
     overlay: OverlayOptions = OverlayOptions(),
     output: Output = Path("camlucida-out"),
@@ -58,7 +59,7 @@ def trust(
     Is the model confident? Does the position of the highlighted region matter? Is the map specific to its class? Is it
     stable under small changes of the image? Does the border of the image decide? Writes a panel and a JSON file for
     every image; with several images also results.csv, in which an image that cannot be read is a row with the reason.
-    Needs about 145 forward passes per image. An interrupted run resumes when it is started again.
+    Needs about 125 forward passes per image. An interrupted run resumes when it is started again.
 
     Parameters
     ----------
@@ -68,10 +69,11 @@ def trust(
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer. See `camlucida
         layers`.
     method
-        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)".
-    transforms
-        The number of transforms (shifts, mirrors, quarter turns) with which the highlighted region is compared: 128, or
-        for slow networks 64 or 32, which give the test less statistical power.
+        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: grad_cam, or
+        occlusion where the layers of the model cannot be accessed.
+    windows
+        The number of positions at which the image is blurred to test the position of the map: 36, or for slow networks
+        16, which give the test less statistical power.
     seed
         The random seed.
     output
@@ -83,9 +85,11 @@ def trust(
     files = input_files(images, output)
     output, file_name = split_output(output, files)
     style = overlay.style()
+    model = model.or_default(console)
     with console.status(model.status):
         loaded = model.load()
-    request = {"method": method, "layer": layer, "target": target, "n_transforms": transforms, "seed": seed}
+    method = method or announced_method(console, loaded)
+    request = {"method": method, "layer": layer, "target": target, "n_windows": windows, "seed": seed}
 
     def save(result: Trust, path: Path) -> list[Path]:
         return [*result.save(path, **style), *result.save(path.with_suffix(".json"))]

@@ -8,6 +8,7 @@ shape (1, t, c), so the network runs on one image and on two: the axis whose siz
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,8 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.engine import nested
+from camlucida.engine.image_axes import find_image
+from camlucida.engine.named_inputs import held_values
 from camlucida.engine.nested import Path
 from camlucida.engine.network_copy import CallObserver, NetworkCopy
+from camlucida.errors import LayerError
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,10 @@ class CallAxes:
 
 
 def n_images(inputs: Any) -> int:
-    """Return the number of images in the network's inputs: the rows of the first image tensor, or first tensor."""
-    with_batch = [tensor for _, tensor in nested.tensors(inputs) if tensor.ndim]
-    images = [tensor for tensor in with_batch if tensor.ndim == 4]
-    return int((images or with_batch)[0].shape[0])
+    """Return the number of images in the network's inputs: the rows of the images, or else of the first tensor."""
+    with suppress(LayerError):
+        return len(find_image(inputs)[1])
+    return next(len(tensor) for _, tensor in nested.tensors(inputs) if tensor.ndim)
 
 
 def select_image(inputs: Any, image: int, n: int = 1) -> Any:
@@ -97,7 +101,7 @@ def select_image(inputs: Any, image: int, n: int = 1) -> Any:
 def batch_axes(copy: NetworkCopy, inputs: Any) -> CallAxes:
     """Return the batch axes of all calls on inputs of this shape; computed once per shape, then cached."""
     image = select_image(inputs, 0)
-    key = ("batch", tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(image)))
+    key = ("batch", held_values(image), tuple((tuple(t.shape), t.dtype) for _, t in nested.tensors(image)))
     if key not in copy.notes:
         copy.notes[key] = _find_axes(copy, image)
     axes: CallAxes = copy.notes[key]

@@ -25,7 +25,7 @@ def find_class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict
         position: returned[position]
         for position, gradient in gradients.items()
         if gradient is not None
-        and gradient.ndim == 4
+        and gradient.ndim >= 4
         and gradient.shape[1] >= n_classes
         and 0 < len(_used_channels(gradient)) <= n_classes
     }
@@ -44,8 +44,8 @@ def find_class_maps(scores: Tensor, returned: dict[int, Tensor], gradients: dict
 
 
 def _used_channels(gradient: Tensor) -> set[int]:
-    """Return the channels of a gradient (b, c, h, w) that are not zero."""
-    return set(gradient.abs().amax((0, 2, 3)).nonzero()[:, 0].tolist())
+    """Return the channels of a gradient (b, c, *grid) that are not zero."""
+    return set(gradient.abs().transpose(0, 1).flatten(1).amax(1).nonzero()[:, 0].tolist())
 
 
 def _are_separate(channels: Sequence[set[int]]) -> bool:

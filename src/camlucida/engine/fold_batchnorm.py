@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from camlucida.engine.folded_weights import FoldedWeights, FoldedWeightsMode, FoldRecorder
 from camlucida.engine.run_options import Precision
@@ -32,14 +32,14 @@ class FoldedNetwork:
     """A network for inference: inputs (n, c, H, W) to class scores (n, k). The inputs are not modified.
 
     Attributes:
-        module: The network.
+        network: The network, as a function of the images.
         read: Extracts the class scores from the network's output.
         layout: Memory format of the inputs.
         weights: Replacements of the network's weights; empty to run it with its own.
         precision: "exact", or "bf16" to run convolutions and products in bfloat16.
     """
 
-    module: nn.Module
+    network: Callable[[Tensor], Any]
     read: Callable[[Any], Tensor]
     layout: torch.memory_format
     weights: tuple[FoldedWeights, ...]
@@ -53,7 +53,7 @@ class FoldedNetwork:
             return scores if mode.succeeded else self._scores(rows, torch.contiguous_format)
 
     def _scores(self, rows: Tensor, layout: torch.memory_format) -> Tensor:
-        return self.read(self.module(rows.clone(memory_format=layout)))
+        return self.read(self.network(rows.clone(memory_format=layout)))
 
     def agrees(self, rows: Tensor, exact: Tensor) -> bool:
         """Return whether the scores equal the original ones, up to rounding.
@@ -69,18 +69,20 @@ class FoldedNetwork:
         return bool((scores - exact).abs().max() <= MAX_RELATIVE_ERROR.get(rows.dtype, 0) * exact.abs().max())
 
 
-def unfolded(module: nn.Module, read: Callable[[Any], Tensor]) -> FoldedNetwork:
+def unfolded(network: Callable[[Tensor], Any], read: Callable[[Any], Tensor]) -> FoldedNetwork:
     """Return the network with its own weights."""
-    return FoldedNetwork(module, read, torch.contiguous_format, (), "exact")
+    return FoldedNetwork(network, read, torch.contiguous_format, (), "exact")
 
 
-def folded(module: nn.Module, read: Callable[[Any], Tensor], probes: Tensor, precision: Precision) -> FoldedNetwork:
+def folded(
+    network: Callable[[Tensor], Any], read: Callable[[Any], Tensor], probes: Tensor, precision: Precision
+) -> FoldedNetwork:
     """Return the fastest variant of a network that reproduces its scores on the inputs `probes`.
 
     Grad mode must be off. Takes two to three runs of the probes, and holds one copy of the convolutions' weights.
 
     Args:
-        module: The module of a network copy.
+        network: The module of a network copy, or a function that calls it.
         read: Extracts the class scores from its output.
         probes: Network inputs to compare the scores on, (n, c, H, W).
         precision: "bf16" rounds weights and inputs of convolutions and products to bfloat16, after the comparison.
@@ -89,7 +91,7 @@ def folded(module: nn.Module, read: Callable[[Any], Tensor], probes: Tensor, pre
         The folded network, or the unfolded one where no variant reproduces the scores.
     """
     recorder = FoldRecorder()
-    original = unfolded(module, read)
+    original = unfolded(network, read)
     with recorder:
         expected = original(probes)
     for layout in _layouts(probes, precision):

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from camlucida.engine.image_axes import image_axes, image_size
 from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import Layout, alternatives, infer_layout, span_layout
-from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, image_size, main_tensor
-from camlucida.engine.moving_patch import PATCH_FRACTION, NoiseImage
+from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor
+from camlucida.engine.moving_patch import CENTRES, PATCH_FRACTION, NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.stored_checks import load_checks, save_checks
 
@@ -71,7 +72,7 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
     open_positions = [p for p in positions if profile.module_calls[p].needs_check and p not in profile.checks]
     if not open_positions:
         return
-    image = image_size(inputs)
+    image = image_size(copy, inputs)
     for position, check in load_checks(copy, profile, image).items():
         if position not in profile.checks:
             _store(profile, profile.module_calls[position], check)
@@ -100,6 +101,34 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
     save_checks(copy, profile, image, {position: profile.checks[position] for position in unknown})
 
 
+def add_within_memory(profile: CallProfile, needed: Collection[int], others: Iterable[int]) -> list[int]:
+    """Return the positions that are needed, and of the others the first ones that may be checked in the same runs.
+
+    What is kept of the others' outputs takes at most half of the largest output of the network, so that the check
+    needs little more memory than a forward pass.
+
+    Args:
+        profile: The profile of the network.
+        needed: Positions of calls that have to be checked.
+        others: Positions of further calls, in order of preference.
+    """
+    budget_bytes = max(module_call.nbytes for module_call in profile.module_calls) // 2
+    positions = list(needed)
+    for position in others:
+        budget_bytes -= _measured_bytes(profile.module_calls[position].shape or ())
+        if budget_bytes < 0:
+            break
+        positions.append(position)
+    return positions
+
+
+def _measured_bytes(shape: tuple[int, ...]) -> int:
+    """Return how many bytes `_measure` keeps of an output: the samples, and one response per patch."""
+    samples = list(_samples(torch.empty(shape, device="meta")))
+    n_patches = len(CENTRES) ** 2 - 1
+    return sum(part.nbytes + n_patches * part.nbytes // part.shape[axis] for _, axis, part in samples)
+
+
 def _known_checks(copy: NetworkCopy) -> dict[tuple[nn.Module, int], LayoutCheck]:
     """Return the checks at other image sizes: a network that keeps the order of its tokens is not measured again."""
     checks: dict[tuple[nn.Module, int], LayoutCheck] = copy.notes.setdefault("layout checks", {})
@@ -121,7 +150,7 @@ def _store(profile: CallProfile, module_call: ModuleCall, check: LayoutCheck) ->
 
 
 def _check(
-    module_call: ModuleCall, responses: Responses, patches: Tensor, known_grids: Sequence[tuple[int, int]]
+    module_call: ModuleCall, responses: Responses, patches: Tensor, known_grids: Sequence[tuple[int, ...]]
 ) -> LayoutCheck:
     """Return the check of a call: of its inferred layout, and of other readings where that one fails."""
     layout, shape = module_call.layout, module_call.shape
@@ -143,10 +172,12 @@ def _check(
     return inferred if inferred.outcome == "verified" else replace(inferred, layout=None)
 
 
-def _is_halved(grid: tuple[int, int], larger: tuple[int, int]) -> bool:
+def _is_halved(grid: tuple[int, ...], larger: tuple[int, ...]) -> bool:
     """Return whether a grid is a larger one, halved once or several times and rounded up."""
-    while larger[0] > grid[0] and larger[1] > grid[1]:
-        larger = (-(-larger[0] // 2), -(-larger[1] // 2))
+    if len(grid) != len(larger):
+        return False
+    while all(n > m for n, m in zip(larger, grid, strict=True)):
+        larger = tuple(-(-n // 2) for n in larger)
     return larger == grid
 
 
@@ -163,23 +194,27 @@ def _compare(layout: Layout, responses: Responses, patches: Tensor) -> LayoutChe
     """Compare the responses, read with a layout, with the positions of the patches (n, 2)."""
     response = responses["second" if layout.kind == "nchw" else "last"]
     change = torch.cat([layout.to_grid(of_patch) for of_patch in response])[:, 0].double()
-    h, w = change.shape[1:]
+    if layout.frames:  # the patch lies in every frame
+        change = change.mean(1)
+    grid = change.shape[1:]
     mean = change.mean(0)
     relative = torch.where(mean > 0, change / mean.clamp_min(torch.finfo(change.dtype).tiny), 0)
     weights = relative.pow(4)
-    totals = weights.sum((1, 2))
+    totals = weights.flatten(1).sum(1)
     if not bool((totals > 0).all()):
         return LayoutCheck("not local", float("nan"), float("nan"), float("nan"), layout)
-    weights = weights / totals[:, None, None]
-    ys = (torch.arange(h, dtype=change.dtype) + 0.5) / h
-    xs = (torch.arange(w, dtype=change.dtype) + 0.5) / w
-    centroids = torch.stack([(weights.sum(2) * ys).sum(1), (weights.sum(1) * xs).sum(1)], 1)
-    expected = torch.stack([_cell_position(patches[:, 0], h), _cell_position(patches[:, 1], w)], 1)
+    weights = weights.flatten(1) / totals[:, None]
+    sides = [(torch.arange(n, dtype=change.dtype) + 0.5) / n for n in grid]
+    positions = torch.stack(torch.meshgrid(*sides, indexing="ij")).flatten(1)  # (axes, cells)
+    centroids = weights @ positions.T
+    # An axis of one cell has no position, so that only the others are compared.
+    axes = [axis for axis, n in enumerate(grid) if n > 1]
+    expected = torch.stack([_cell_position(patches[:, axis], n) for axis, n in enumerate(grid)], 1)
     error = float((centroids - expected).square().sum(1).sqrt().mean())
-    squared = (ys[:, None] - centroids[:, :1, None]).square() + (xs - centroids[:, 1:, None]).square()
-    spread = float((weights * squared).sum((1, 2)).sqrt().mean())
-    correlation = min(_correlation(centroids[:, axis], expected[:, axis]) for axis in (0, 1))
-    participation = relative.sum((1, 2)).square() / (h * w * relative.square().sum((1, 2)))
+    squared = (positions - centroids[:, :, None]).square().sum(1)
+    spread = float((weights * squared).sum(1).sqrt().mean())
+    correlation = min(_correlation(centroids[:, axis], expected[:, axis]) for axis in axes)
+    participation = relative.flatten(1).sum(1).square() / (grid.numel() * relative.flatten(1).square().sum(1))
     if error <= MAX_ERROR and spread <= MAX_SPREAD and correlation >= MIN_CORRELATION:
         return LayoutCheck("verified", correlation, error, spread, layout)
     is_local = float(participation.mean()) <= MAX_LOCAL_FRACTION
@@ -220,12 +255,12 @@ def check_part(
         key: The key of the part; None for the main tensor.
         shape: Shape of the part for one image.
     """
-    layout = infer_layout(shape, batch_size=1, image=image_size(inputs), known_grids=profile.grids)
+    layout = infer_layout(shape, batch_size=1, image=image_size(copy, inputs), known_grids=profile.grids)
     layout = layout or span_layout(shape, profile.grids)
     if layout is None or (layout.kind == "nchw" and (layout.grid in profile.grids or layout.grid == (1, 1))):
         return layout
     checks: dict[tuple[Any, ...], LayoutCheck] = copy.notes.setdefault("checks of parts", {})
-    name = (module_call.module, module_call.call, key, shape, image_size(inputs))
+    name = (module_call.module, module_call.call, key, shape, image_size(copy, inputs))
     if name not in checks:
         part = replace(module_call, shape=shape, layout=layout)
         patches, responses = _measure(copy, first_image(inputs), [part], key)
@@ -244,7 +279,7 @@ def _measure(
         The centres of the patches (8, 2), as (y, x) in fractions of the image's sides, and the responses of the calls
         by position. Calls that return another shape for these images are missing.
     """
-    noise = NoiseImage(inputs)
+    noise = NoiseImage(inputs, image_axes(copy, inputs))
     samples: dict[int, dict[str, Tensor]] = {}
     changes: dict[int, list[Responses]] = {module_call.position: [] for module_call in module_calls}
 
@@ -298,10 +333,10 @@ def _samples(tensor: Tensor) -> Iterator[tuple[str, int, Tensor]]:
 
     The grids of outputs with four axes are thinned to at most `MAX_GRID_SIDE` cells on each side.
     """
-    axes = {"last": tensor.ndim - 1} | ({"second": 1} if tensor.ndim == 4 else {})
+    axes = {"last": tensor.ndim - 1} | ({"second": 1} if tensor.ndim >= 4 else {})
     for name, axis in axes.items():
         part = tensor.movedim(axis, 0)[:: -(-tensor.shape[axis] // N_CHANNELS)].movedim(0, axis)
-        for side in {1, 2, 3} - {axis} if tensor.ndim == 4 else ():
+        for side in set(range(1, tensor.ndim)) - {axis} if tensor.ndim >= 4 else ():
             step = -(-part.shape[side] // MAX_GRID_SIDE)
             part = part.movedim(side, 0)[step // 2 :: step].movedim(0, side)
         yield name, axis, part.float()

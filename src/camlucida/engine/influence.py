@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from camlucida.engine import nested
 from camlucida.engine.class_maps import find_class_maps
+from camlucida.engine.image_axes import is_image
 from camlucida.engine.layer_checks import Influence, ScoreReader
 from camlucida.engine.module_calls import (
     CallProfile,
@@ -158,12 +159,12 @@ def _resized_image(copy: NetworkCopy, inputs: Any, profile: CallProfile, total: 
     scale = math.sqrt(MAX_GRAPH_BYTES / total)
 
     def resized(_: nested.Path, tensor: Tensor) -> Tensor:
-        if tensor.ndim != 4 or not tensor.is_floating_point():
+        if not is_image(tensor) or not tensor.is_floating_point():
             return tensor
         sides = [max(1, math.ceil(side * scale / SIDE_STEP_PX)) * SIDE_STEP_PX for side in tensor.shape[-2:]]
         if sides[0] >= tensor.shape[-2] or sides[1] >= tensor.shape[-1]:
             return tensor
-        return F.interpolate(tensor, (sides[0], sides[1]), mode="nearest")
+        return F.interpolate(tensor, (*tensor.shape[2:-2], sides[0], sides[1]), mode="nearest")
 
     with torch.inference_mode(False), torch.no_grad():
         image = nested.transform(first_image(inputs), resized)
@@ -196,8 +197,9 @@ def _test_influence(
 ) -> dict[int, Influence]:
     """Return the influence of each of the calls at `positions`, from one forward and one backward pass."""
     wanted = {(profile.module_calls[p].module, profile.module_calls[p].call): p for p in positions}
+    last_linear = next((c for c in reversed(profile.module_calls) if isinstance(c.module, nn.Linear)), None)
     saving = _SavedTensors()
-    run = _InfluenceRun(wanted, saving)
+    run = _InfluenceRun(wanted, saving, None if last_linear is None else (last_linear.module, last_linear.call))
     hooks = torch.autograd.graph.saved_tensors_hooks(saving.pack, _unpack)
     with torch.inference_mode(False), torch.enable_grad(), hooks:
         leaves = nested.transform(inputs, lambda _, t: t.requires_grad_().clone() if t.is_floating_point() else t)
@@ -294,6 +296,7 @@ class _InfluenceRun:
 
     wanted: dict[tuple[nn.Module, int], int]
     saving: _SavedTensors
+    last_linear_call: tuple[nn.Module, int] | None
     kept: dict[int, Tensor] = field(default_factory=dict)
     last_linear: tuple[Tensor, Tensor] | None = None
     _calls: Counter[nn.Module] = field(default_factory=Counter)
@@ -301,7 +304,8 @@ class _InfluenceRun:
     def call(self, module: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
         self._calls[module] += 1
-        if isinstance(module, nn.Linear) and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+        call = module, self._calls[module]
+        if call == self.last_linear_call and args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
             self.last_linear = args[0], output.detach()
         tensor = returned = main_tensor(output)
         if tensor is None or returned is None:
@@ -310,7 +314,7 @@ class _InfluenceRun:
         if inside_no_grad:
             torch.set_grad_enabled(True)
             tensor = tensor.detach().requires_grad_()
-        position = self.wanted.get((module, self._calls[module]))
+        position = self.wanted.get(call)
         self.saving.live |= position is not None
         if self.saving.live or inside_no_grad:  # the next operation may overwrite its input
             tensor = tensor.clone()

@@ -30,6 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from camlucida.foreign import SharedReference
+
 TRAINING_ONLY = frozenset(
     [
         "_backward_hooks",
@@ -123,6 +125,7 @@ HANDLES: tuple[Any, ...] = (
 HANDLES += (io.IOBase, type(threading.Lock()), type(threading.RLock()), type(Ellipsis), type(NotImplemented))
 HANDLES += (types.WrapperDescriptorType, types.MethodDescriptorType, types.MethodWrapperType, threading.Thread)
 HANDLES += (torch._ops.OpOverload, torch._ops.OpOverloadPacket, threading.local, property, logging.Handler)
+HANDLES += (SharedReference,)
 """Types whose instances are used as they are: they hold nothing that a layer computes with."""
 
 GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)

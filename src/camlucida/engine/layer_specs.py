@@ -10,8 +10,9 @@ from typing import Any
 
 from camlucida.engine import geometry
 from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
-from camlucida.engine.layers import Layer, candidates, default_layer, to_layer
+from camlucida.engine.layers import Layer, candidates, default_layer, require_layers, to_layer
 from camlucida.engine.module_calls import ModuleCall, profile_calls
+from camlucida.engine.named_inputs import NamedInputs
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError, nearest
@@ -35,6 +36,7 @@ def resolve(copy: NetworkCopy, inputs: Any, specs: Sequence[LayerSpec], read: Sc
         LayerError: If a specification selects no layer (the message names the nearest matches), or one whose positions
             were measured to lie elsewhere in the image than its shape suggests.
     """
+    require_layers(copy)
     layers: list[Layer] = []
     for spec in specs:
         layers += [layer for layer in _resolve_spec(copy, inputs, _plain(copy, spec), read) if layer not in layers]
@@ -110,14 +112,41 @@ def _find_named(copy: NetworkCopy, inputs: Any, spec: str, read: ScoreReader | N
         )
     if call and not (call.isdigit() and 1 <= int(call) <= n_calls):
         raise LayerError(f"{name!r} is called {n_calls} times: there is no call #{call}.")
-    module_call = profile.find_call(module, int(call) if call else n_calls)
-    assert module_call is not None
+    module_call = profile.find_call(module, int(call)) if call else profile.last_call(module)
+    if module_call is None or not module_call.depends_on_image:
+        raise ImageNotSeen(
+            f"what {spec!r} returns does not depend on the image {_image_name(inputs)}: it was the same for two "
+            "different images. Choose a layer that this image reaches." + _suitable_layers(copy, inputs, read),
+            spec,
+        )
+    if module_call.call != n_calls and not call:  # the bare name means the last call, which sees another input
+        spec = f"{name}#{module_call.call}" + (f"@{key}" if key else "")
     if not key:
         geometry.check_layouts(copy, inputs, profile, [module_call.position])
         module_call = profile.module_calls[module_call.position]
         if module_call.layout is None and (check := profile.checks.get(module_call.position)) is not None:
             raise LayerError(_unverified(spec, module_call, check) + _suitable_layers(copy, inputs, read))
     return to_layer(profile, module_call, name=spec, key=key or None)
+
+
+class ImageNotSeen(LayerError):
+    """A layer whose output does not depend on the image that is explained, in a network with several inputs.
+
+    Args:
+        message: The message.
+        spec: The specification of the layer.
+
+    Attributes:
+        spec: The specification of the layer.
+    """
+
+    def __init__(self, message: str, spec: str | None = None) -> None:
+        super().__init__(message)
+        self.spec = spec
+
+
+def _image_name(inputs: Any) -> str:
+    return repr(inputs.image) if isinstance(inputs, NamedInputs) else "that is explained"
 
 
 def _unverified(name: str, module_call: ModuleCall, check: LayoutCheck) -> str:
@@ -143,7 +172,7 @@ def _match_glob(copy: NetworkCopy, inputs: Any, pattern: str, read: ScoreReader 
         module_call
         for module_call in profile.module_calls
         if module_call.layout
-        and module_call.call == profile.n_calls(module_call.module)
+        and module_call is profile.last_call(module_call.module)
         and len(names := module_call.name.split(".")) == len(parts)
         and all(fnmatch.fnmatchcase(name, part) for name, part in zip(names, parts, strict=True))
     ]

@@ -9,11 +9,14 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import geometry, influence
+from camlucida.engine.image_axes import image_axes, image_size
 from camlucida.engine.layer_checks import Influence, ScoreReader
-from camlucida.engine.module_calls import CallProfile, ModuleCall, image_size, profile_calls
+from camlucida.engine.module_calls import CallProfile, ModuleCall, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError
+from camlucida.foreign import is_channels_last, is_merge, layer_hint
+from camlucida.opaque_networks import described, has_layers
 
 TRUNK_FRACTION = 0.9
 """A block with more than this fraction of the parameters is the trunk of the network, not one of its stages.
@@ -32,7 +35,7 @@ class Layer:
         call: Which call of the module this is, counted from 1.
         n_calls: How often the module is called in one forward pass.
         key: The part of the output, for an output that is a tuple or dict; None for the first spatial tensor.
-        grid: (h, w) of the layer's output; None if it has no spatial grid.
+        grid: (h, w) of the layer's output, (d, h, w) for volumes and frames; None if it has no spatial grid.
         is_verified: Whether the positions of the grid are known to lie in the image as in a grid: by the operations
             that made it, or measured. False where the layer's response to a moving patch is not local.
     """
@@ -42,7 +45,7 @@ class Layer:
     call: int
     n_calls: int
     key: str | None
-    grid: tuple[int, int] | None
+    grid: tuple[int, ...] | None
     is_verified: bool = True
 
     @property
@@ -65,15 +68,26 @@ def default_layer(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = Non
     Raises:
         LayerError: If no layer returns a grid on which the scores depend.
     """
+    require_layers(copy)
     profile = profile_calls(copy, inputs)
     last_call = _last_eligible_call(copy, inputs, profile, read)
     if last_call is None:
         raise LayerError(
             f"no layer of {type(copy.module).__name__} returns a spatial grid on which the class scores depend, "
-            f"for an input of {image_size(inputs)} pixels. Name a layer with layer=…, or use a larger image."
-            f"{scripted_hint(copy)}"
+            f"for an input of {image_size(copy, inputs)} pixels. {_advice(copy, inputs)}"
+            f"{scripted_hint(copy)}{layer_hint(copy.module)}"
         )
     return to_layer(profile, last_call)
+
+
+def _advice(copy: NetworkCopy, inputs: Any) -> str:
+    if image_axes(copy, inputs).one_by_one:
+        return (
+            "It processes the frames of a video one after the other, and a layer that returns one frame per call has "
+            "no map of the video: process them as one batch, frames.flatten(0, 1), or choose a method that maps the "
+            "input, such as occlusion."
+        )
+    return "Name a layer with layer=…, or use a larger image."
 
 
 def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) -> list[Layer]:
@@ -84,6 +98,8 @@ def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) 
         inputs: Network inputs; the layers may depend on their size.
         read: Reads the class scores from the network's output, as in `influence.find_influence`.
     """
+    if not has_layers(copy.module):
+        return []
     profile = profile_calls(copy, inputs)
     eligible = _eligible_calls(copy, inputs, profile, read)
     if not eligible:
@@ -100,6 +116,15 @@ def candidates(copy: NetworkCopy, inputs: Any, read: ScoreReader | None = None) 
     if selected[-1].position < eligible[-1].position:
         selected = [*selected, eligible[-1]]
     return [to_layer(profile, module_call) for module_call in selected]
+
+
+def require_layers(copy: NetworkCopy) -> None:
+    """Raise `LayerError` for a network whose layers cannot be accessed."""
+    if not has_layers(copy.module):
+        raise LayerError(
+            f"the model is {described(copy.module)}, whose layers cannot be accessed. Methods that map the network "
+            "input itself need no layer, such as occlusion and rise."
+        )
 
 
 def _find_trunk(selected: Sequence[ModuleCall], eligible: Sequence[ModuleCall]) -> ModuleCall | None:
@@ -136,7 +161,7 @@ def to_layer(profile: CallProfile, module_call: ModuleCall, name: str | None = N
         module_call.call,
         n_calls,
         key,
-        module_call.layout.grid if module_call.layout else None,
+        module_call.layout.full_grid if module_call.layout else None,
         (check := profile.checks.get(module_call.position)) is None or check.outcome == "verified",
     )
 
@@ -155,8 +180,8 @@ def _possible_calls(profile: CallProfile) -> dict[int, ModuleCall]:
 
 def _eligible_calls(copy: NetworkCopy, inputs: Any, profile: CallProfile, read: ScoreReader | None) -> list[ModuleCall]:
     """Return the calls that qualify as a stage, in the order they finished."""
+    geometry.check_layouts(copy, inputs, profile, list(_possible_calls(profile)))  # all of them in the same runs
     _last_eligible_call(copy, inputs, profile, read)  # tested first: the last candidate is always the default layer
-    geometry.check_layouts(copy, inputs, profile, list(_possible_calls(profile)))
     possible = _possible_calls(profile)
     influences = profile.influences_on(read)
     influence.find_influences(copy, inputs, profile, [p for p in possible if p not in influences], read)
@@ -175,8 +200,9 @@ def _last_eligible_call(
 ) -> ModuleCall | None:
     """Return the last call whose positions influence the class scores, or else the last class map.
 
-    Calls are tested from the end in groups, to keep few tensors. Layouts are checked only for calls that influence the
-    scores, and then all at once: the check runs the network as often for one call as for many.
+    Calls are tested from the end in groups, to keep few tensors. Layouts are checked only where calls influence the
+    scores, and then also those of earlier calls, as far as this needs little memory: the check runs the network as
+    often for one call as for many.
     """
     possible = _possible_calls(profile)
     events = list(possible.values())
@@ -188,8 +214,10 @@ def _last_eligible_call(
             }
             influence.find_influence(copy, inputs, profile, sorted(positions - influences.keys()), read)
             with_influence = {p for p in positions if influences[p] is wanted}
-            if any(possible[p].needs_check and p not in profile.checks for p in with_influence):
-                geometry.check_layouts(copy, inputs, profile, list(possible))
+            unchecked = [p for p in possible if possible[p].needs_check and p not in profile.checks]
+            if needed := with_influence.intersection(unchecked):
+                others = [p for p in reversed(unchecked) if p not in needed]
+                geometry.check_layouts(copy, inputs, profile, geometry.add_within_memory(profile, needed, others))
                 possible = _possible_calls(profile)
             eligible = {p: possible[p] for p in with_influence if p in possible}
             for module_call in group:
@@ -209,9 +237,9 @@ def _is_explainable(module_call: ModuleCall, eligible: Mapping[int, ModuleCall],
             module_call.same_output_as is not None and profile.module_calls[module_call.same_output_as].is_leaf
         )
         return module_call.n_parameters > 0 and not (only_forwards_child and module_call.same_output_as not in eligible)
-    if _is_activation(module_call):
+    if _is_activation(module_call) or is_merge(module_call.module):
         return True
-    if module_call.layout.kind == "nchw":
+    if module_call.layout.kind == "nchw" or is_channels_last(module_call.module):
         return module_call.n_parameters > 0
     return "Norm" in type(module_call.module).__name__  # a Linear applied to tokens is part of attention or of an MLP
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from camlucida.engine import nested
+from camlucida.engine.image_axes import ImageAxes, find_image
 
 CENTRES = (1 / 6, 1 / 2, 5 / 6)
-"""Centres of the patches along each side, in fractions of it; the position in the middle of both is left out."""
+"""Centres of the patches along each side, in fractions of it; the position in the middle of all is left out."""
 
 PATCH_FRACTION = 1 / 8
 """Side of the patch, in fractions of the image's side."""
@@ -23,25 +25,27 @@ class Patch:
     """A patch of noise.
 
     Attributes:
-        rows: Its rows in the image.
-        columns: Its columns in the image.
-        centre: (y, x) of its centre, in fractions of the image's sides.
+        box: Its position along every axis of the image.
+        centre: Its centre, (y, x) or (z, y, x) in fractions of the image's sides.
     """
 
-    rows: slice
-    columns: slice
-    centre: tuple[float, float]
+    box: tuple[slice, ...]
+    centre: tuple[float, ...]
 
 
 class NoiseImage:
-    """A noise image in place of the first image of the network's inputs, and the same with a patch of other noise."""
+    """A noise image in place of the image in the network's inputs, and the same with a patch of other noise.
 
-    def __init__(self, inputs: Any) -> None:
-        self._inputs = inputs
-        self._path, like = next((path, t) for path, t in nested.tensors(inputs) if t.ndim == 4)
+    The patches of an image or a frame lie around its middle; those of a volume in its eight corners.
+    """
+
+    def __init__(self, inputs: Any, axes: ImageAxes) -> None:
+        self._inputs, self._axes = inputs, axes
+        self._path, like = find_image(inputs)
         self._generator = torch.Generator().manual_seed(0)
         self._image = torch.randn(like.shape, generator=self._generator, dtype=torch.float32).to(like)
-        self.patches = list(_patches(int(like.shape[-2]), int(like.shape[-1])))
+        size = axes.grid(like)
+        self.patches = list(_patches(size[1:] if axes.frames else size))
 
     def plain(self) -> Any:
         """Return the network's inputs with the noise image."""
@@ -50,7 +54,9 @@ class NoiseImage:
     def with_patch(self, patch: Patch) -> Any:
         """Return the network's inputs with a patch of other noise in the noise image."""
         image = self._image.clone()
-        region = image[..., patch.rows, patch.columns]
+        region = self._axes.to_grid(image)
+        for axis, part in enumerate(patch.box, start=region.ndim - len(patch.box)):
+            region = region.narrow(axis, part.start, part.stop - part.start)
         region.copy_(torch.randn(region.shape, generator=self._generator, dtype=torch.float32).to(region))
         return self._with(image)
 
@@ -58,11 +64,14 @@ class NoiseImage:
         return nested.transform(self._inputs, lambda path, t: image if path == self._path else t.clone())
 
 
-def _patches(height: int, width: int) -> Iterator[Patch]:
-    side_y, side_x = max(1, round(height * PATCH_FRACTION)), max(1, round(width * PATCH_FRACTION))
-    for y in CENTRES:
-        for x in CENTRES:
-            if (y, x) != (0.5, 0.5):
-                top, left = round(y * height - side_y / 2), round(x * width - side_x / 2)
-                centre = ((top + side_y / 2) / height, (left + side_x / 2) / width)
-                yield Patch(slice(top, top + side_y), slice(left, left + side_x), centre)
+def _patches(size: tuple[int, ...]) -> Iterator[Patch]:
+    sides = [max(1, round(length * PATCH_FRACTION)) for length in size]
+    centres = CENTRES if len(size) == 2 else (CENTRES[0], CENTRES[-1])
+    for position in itertools.product(centres, repeat=len(size)):
+        if set(position) == {0.5}:
+            continue
+        starts = [round(c * length - side / 2) for c, length, side in zip(position, size, sides, strict=True)]
+        yield Patch(
+            tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True)),
+            tuple((start + side / 2) / length for start, side, length in zip(starts, sides, size, strict=True)),
+        )

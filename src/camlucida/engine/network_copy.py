@@ -26,10 +26,13 @@ from camlucida.engine.checkpointing import clear_flags, no_checkpointing
 from camlucida.engine.copy_state import CopyState
 from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.fingerprint import Fingerprint
+from camlucida.engine.named_inputs import call_network
 from camlucida.engine.originals import Originals
 from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
+from camlucida.foreign import refresh
+from camlucida.opaque_networks import OpaqueNetwork
 
 
 class CallObserver(Protocol):
@@ -81,7 +84,7 @@ class NetworkCopy:
         self._lock = threading.RLock()
         self.ends_in_activation = False
         forward = self._from_the_same_state(self._with_final_activation(self.module.forward))
-        self.module.forward = _as_called_in_inference(forward)
+        self.module.forward = as_called_in_inference(forward)
         self._state, self._stateful = _state(copied), False  # last, since this state is restored after runs
         self.lasting = self._fingerprint.comparable and not (copied.incomparable or copied.held_by_class)
         self.notes: dict[Any, Any] = {}
@@ -116,11 +119,7 @@ class NetworkCopy:
             The network's output.
         """
         with self.watched(run):
-            if isinstance(inputs, tuple):
-                return self.module(*inputs)
-            if isinstance(inputs, dict):
-                return self.module(**inputs)
-            return self.module(inputs)
+            return call_network(self.module, inputs)
 
     @contextmanager
     def watched(self, run: CallObserver) -> Iterator[None]:
@@ -186,7 +185,7 @@ class NetworkCopy:
         return whole
 
 
-def _as_called_in_inference(forward: Callable[..., Any]) -> Callable[..., Any]:
+def as_called_in_inference(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `forward` so that it runs without checkpointing, under the settings of the caller of this package."""
 
     @functools.wraps(forward)
@@ -220,7 +219,9 @@ def duplicate(network: nn.Module) -> nn.Module:
     Replacing a parameter of the copy does not affect the original; modifying it in place does, because storage is
     shared.
     """
-    return _copied(unwrapped(network)).module
+    source = unwrapped(network)
+    refresh(source)
+    return _copied(source).module
 
 
 _copies: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
@@ -237,6 +238,7 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
     """
     source = unwrapped(network)
+    refresh(source)
     network_copy = _copies.get(source)
     if network_copy is not None and network_copy.fresh:
         return network_copy
@@ -245,10 +247,18 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         if again is not None and again is not network_copy and again.fresh:
             return again  # created by another thread meanwhile
         _copies.pop(source, None)
-        network_copy = NetworkCopy(source)
+        network_copy = _new_copy(source)
         if network_copy.lasting:
             _copies[source] = network_copy
         return network_copy
+
+
+def _new_copy(source: nn.Module) -> NetworkCopy:
+    if not isinstance(source, OpaqueNetwork):
+        return NetworkCopy(source)
+    from camlucida.engine.opaque_copy import OpaqueCopy  # it is a subclass
+
+    return OpaqueCopy(source)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

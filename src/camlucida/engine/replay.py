@@ -149,7 +149,7 @@ def _replacement(
 
     All tensors are new, since the operations that follow may modify them in place.
     """
-    layer_axis = BatchAxis(layout.batch_axis)
+    layer_axis = BatchAxis(layout.batch_axis, max(1, layout.frames))
 
     def for_image(path: nested.Path, tensor: Tensor) -> Tensor:
         axis = output_axes.get(path) if output_axes else None

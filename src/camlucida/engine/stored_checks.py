@@ -39,7 +39,7 @@ def use_store(store: CheckStore | None) -> None:
     _stores[:] = [] if store is None else [store]
 
 
-def load_checks(copy: NetworkCopy, profile: CallProfile, image: tuple[int, int]) -> dict[int, LayoutCheck]:
+def load_checks(copy: NetworkCopy, profile: CallProfile, image: tuple[int, ...]) -> dict[int, LayoutCheck]:
     """Return the stored checks of the network on this run, by the position of the call.
 
     Args:
@@ -59,7 +59,7 @@ def load_checks(copy: NetworkCopy, profile: CallProfile, image: tuple[int, int])
 
 
 def save_checks(
-    copy: NetworkCopy, profile: CallProfile, image: tuple[int, int], checks: Mapping[int, LayoutCheck]
+    copy: NetworkCopy, profile: CallProfile, image: tuple[int, ...], checks: Mapping[int, LayoutCheck]
 ) -> None:
     """Store the checks of calls, by position, that were measured."""
     if _stores and checks:
@@ -72,7 +72,7 @@ def call_key(module_call: ModuleCall) -> str:
     return f"{module_call.name}#{module_call.call}"
 
 
-def run_digest(profile: CallProfile, image: tuple[int, int]) -> str:
+def run_digest(profile: CallProfile, image: tuple[int, ...]) -> str:
     """Return a digest of the image size and of the names, types and output shapes of all module calls."""
     digest = hashlib.sha256(repr(image).encode())
     for call in profile.module_calls:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from camlucida.engine import nested
 from camlucida.engine.run_options import RunOptions
 from camlucida.engine.trace import LayerTrace, Trace, at_least_float32
+from camlucida.maps import grid_axes, per_channel
 from camlucida.types import ProgressCallback
 
 MAX_BYTES = 512 * 2**20
@@ -109,7 +110,7 @@ class NetworkSuffix:
         n_channels, n_runs = len(activations), len(activations) * len(self.traced.activations)
         alive = (activations != infill).flatten(1).any(1).nonzero()[:, 0]
         for channels in torch.split(alive, self._chunk_size(activations)):
-            variants = activations.repeat(len(channels), 1, 1, 1)
+            variants = activations.repeat(len(channels), *[1] * activations.ndim)
             variants[torch.arange(len(channels)), channels] = infill
             outputs[channels] = self.read(self.trace.rerun(self.traced, variants, image))
             self.progress(image * n_channels + int(channels[-1]) + 1, n_runs)
@@ -123,7 +124,7 @@ def _ablate_in_closed_form(scores: Tensor, activations: Tensor, infill: float, h
     The contributions are subtracted from the scores (b, k) of the original run: in half precision the rounding of the
     scores exceeds the contribution of a channel, and must be the same on both sides of a difference.
     """
-    contribution = (activations.mean((2, 3)) - infill)[:, :, None] * head.weight.T
+    contribution = (activations.mean(grid_axes(activations)) - infill)[:, :, None] * head.weight.T
     return scores.detach()[:, None] - contribution
 
 
@@ -167,7 +168,7 @@ class _Probe:
         output: Output of the network.
     """
 
-    linear: nn.Linear | nn.Conv2d
+    linear: nn.Linear | nn.Conv2d | nn.Conv3d
     linear_output: Tensor
     output: Any
 
@@ -178,9 +179,9 @@ class _Probe:
         after it.
         """
         outputs = [tensor for _, tensor in nested.tensors(self.output)] if read is None else [read(self.output)]
-        ones = torch.ones(self.linear_output.shape[1 if self.linear_output.ndim == 4 else -1], dtype=torch.float32)
-        if self.linear_output.ndim == 4 and self.linear_output[0, 0].numel() > 1:
-            own = at_least_float32(self.linear_output).mean((2, 3))
+        ones = torch.ones(self.linear_output.shape[1 if self.linear_output.ndim >= 4 else -1], dtype=torch.float32)
+        if self.linear_output.ndim >= 4 and self.linear_output[0, 0].numel() > 1:
+            own = at_least_float32(self.linear_output).mean(grid_axes(self.linear_output))
             is_same = any(_are_close(output.flatten(1), own, self.linear_output.dtype) for output in outputs)
         elif read is None:
             tensor = self.linear_output  # a Flatten after it returns a view
@@ -212,27 +213,27 @@ def _find_linear_probes(trace: Trace, traced: LayerTrace) -> list[_Probe]:
         (2, *activations.shape[1:]), generator=torch.Generator().manual_seed(0), dtype=torch.float32
     ).to(activations)
     output, later_calls = trace.rerun_with_calls(traced, noise, 0)
-    means = noise.mean((2, 3))
+    means = noise.mean(grid_axes(noise))
     probes = []
     for call in later_calls:
         linear, inputs = call.module, call.args[0] if call.args else None
         if not isinstance(inputs, Tensor):
             continue
         if (isinstance(linear, nn.Linear) and _are_close(inputs, means, inputs.dtype)) or (
-            isinstance(linear, nn.Conv2d)
+            isinstance(linear, nn.Conv2d | nn.Conv3d)
             and _is_pointwise(linear)
-            and any(_are_close(inputs, wanted, inputs.dtype) for wanted in (means[:, :, None, None], noise))
+            and any(_are_close(inputs, wanted, inputs.dtype) for wanted in (per_channel(means, noise), noise))
         ):
             probes.append(_Probe(linear, call.output, output))
     return probes
 
 
-def _is_pointwise(convolution: nn.Conv2d) -> bool:
+def _is_pointwise(convolution: nn.Conv2d | nn.Conv3d) -> bool:
     """Return whether a convolution is one linear layer at every position."""
     return (
-        convolution.kernel_size == (1, 1)
-        and convolution.stride == (1, 1)
-        and convolution.padding in ((0, 0), "valid", "same")
+        set(convolution.kernel_size) == {1}
+        and set(convolution.stride) == {1}
+        and (convolution.padding in ("valid", "same") or set(convolution.padding) == {0})
         and convolution.groups == 1
     )
 

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlucida.engine import nested
-from camlucida.engine.batch_axes import batch_axes, n_images
+from camlucida.engine.batch_axes import BatchAxis, batch_axes, n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.geometry import check_part
+from camlucida.engine.image_axes import image_size
 from camlucida.engine.layers import Layer
 from camlucida.engine.layout import Layout, infer_layout
-from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.module_calls import profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.recording import CapturedOutput, Recording, StorageKey, WantedCalls, storage_key
 from camlucida.engine.replay import CallAfterLayer, run_suffix
@@ -262,19 +263,31 @@ def _layout_of(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOu
         image_shape = (1, *shape[1:]) if shape[:1] == (n_images(inputs),) else (shape[0], 1, *shape[2:])
         layout = check_part(copy, inputs, profile, module_call, layer.key, image_shape)
     if module_call is None:  # a call that the first image does not reach: only a grid seen elsewhere is certain
-        inferred = infer_layout(shape, batch_size=n_images(inputs), image=image_size(inputs))
+        inferred = infer_layout(shape, batch_size=n_images(inputs), image=image_size(copy, inputs))
         layout = inferred if inferred and inferred.kind == "nchw" and inferred.grid in profile.grids else None
     if layout is None:
         raise LayerError(
             f"{layer.name!r} returns a tensor of shape {shape}, which has no spatial grid, or none that could be "
             "verified. Choose a layer with a grid; `camlucida layers` lists them."
         )
+    if layout.frames and n_images(inputs) > 1:
+        _check_frames(copy, inputs, layer, capture, layout)
     return layout
 
 
+def _check_frames(copy: NetworkCopy, inputs: Any, layer: Layer, capture: CapturedOutput, layout: Layout) -> None:
+    """Raise `LayerError` unless the frames of one video follow each other in the rows of a batch of videos."""
+    axes = batch_axes(copy, inputs).axes_of(capture.ordinal, capture.module) or {}
+    if axes.get(capture.path) != BatchAxis(0, layout.frames):
+        raise LayerError(
+            f"the rows that {layer.name!r} returns for a batch of videos could not be assigned to their frames: the "
+            "frames of one video must follow each other, as after frames.flatten(0, 1). Explain one video at a time."
+        )
+
+
 def _is_single_cell(shape: tuple[int, ...]) -> bool:
-    """Return whether a shape is (b, c, 1, 1), which needs no check."""
-    return len(shape) == 4 and shape[2:] == (1, 1)
+    """Return whether a shape is (b, c, 1, 1) or (b, c, 1, 1, 1), which needs no check."""
+    return len(shape) >= 4 and set(shape[2:]) == {1}
 
 
 def _class_gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bool = False) -> Sequence[Tensor | None]:

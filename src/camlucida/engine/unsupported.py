@@ -9,6 +9,8 @@ from torch import Tensor
 
 from camlucida.engine import nested
 from camlucida.engine.batch_axes import select_image
+from camlucida.engine.image_axes import is_image
+from camlucida.engine.named_inputs import call_network
 from camlucida.engine.network_copy import NetworkCopy
 
 BATCH_SIZES = (1, 2, 3)
@@ -70,7 +72,7 @@ def fixed_batch_message(copy: NetworkCopy, inputs: Any) -> str:
 
 
 def _batch_sizes(inputs: Any) -> set[int]:
-    return {len(tensor) for _, tensor in nested.tensors(inputs) if tensor.ndim == 4}
+    return {len(tensor) for _, tensor in nested.tensors(inputs) if is_image(tensor)}
 
 
 def _runs(copy: NetworkCopy, inputs: Any) -> bool:
@@ -80,10 +82,7 @@ def _runs(copy: NetworkCopy, inputs: Any) -> bool:
     with torch.inference_mode(False), torch.no_grad():
         try:
             arguments = nested.transform(inputs, module_inputs)
-            if isinstance(arguments, dict):
-                copy.module(**arguments)
-            else:
-                copy.module(*(arguments if isinstance(arguments, tuple) else (arguments,)))
+            call_network(copy.module, arguments)
         except Exception:
             return False
     return True

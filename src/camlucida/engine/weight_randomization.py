@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from camlucida.engine.network_copy import duplicate, unwrapped
+from camlucida.errors import ModelError
+from camlucida.opaque_networks import described, has_layers
 
 MAX_BLOCK_LAYERS = 8
 """Maximum number of layers with weights in a block (a residual block, a transformer block)."""
@@ -36,6 +38,8 @@ def stages(network: nn.Module) -> list[Stage]:
     A stage is a layer, or a block of a few layers where the network has blocks: `layer4.2`, `blocks.11`. Weights
     outside of layers (a class token) belong to the module that holds them.
     """
+    if not has_layers(network):
+        raise ModelError(f"the model is {described(network)}, whose weights cannot be re-initialised.")
     collected: list[Stage] = []
     _split_stages(unwrapped(network), "", collected)
     return collected[::-1]

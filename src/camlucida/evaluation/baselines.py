@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from camlucida.attribution.method_choice import default_method
 from camlucida.engine import LayerSpec
 from camlucida.engine.weight_randomization import randomize_weights, stages
 from camlucida.errors import DataError, TargetError
@@ -25,6 +26,7 @@ from camlucida.evaluation.model_input import ModelInput
 from camlucida.maps import gaussian_blur
 from camlucida.methods import find
 from camlucida.models.model import Model
+from camlucida.opaque_networks import has_layers
 
 InformationSource: TypeAlias = Literal["nothing", "image", "ground truth", "another class"]
 
@@ -232,9 +234,22 @@ def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[
         base: The method that is applied to another class, and to a network with random weights.
         layer: Its layer; None for the default one.
     """
-    method = find(base)
-    explainer = MethodExplainer((method, method.with_options({})), layer)
+    explainer = _explainer(base, layer)
     return (*CONTROLS, OtherClass(explainer), RandomWeights(explainer))
+
+
+def controls_of(network: nn.Module) -> tuple[Explainer, ...]:
+    """Return the standard controls that a network allows, with its default method.
+
+    A network whose weights cannot be accessed has no map for random weights.
+    """
+    controls = standard_controls(default_method(network))
+    return controls if has_layers(network) else tuple(c for c in controls if not isinstance(c, RandomWeights))
+
+
+def _explainer(base: str, layer: LayerSpec) -> MethodExplainer:
+    method = find(base)
+    return MethodExplainer((method, method.with_options({})), layer)
 
 
 def _image_generator(model_input: ModelInput, image: Tensor) -> torch.Generator:

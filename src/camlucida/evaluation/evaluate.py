@@ -11,6 +11,8 @@ from torch import nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.method_choice import default_method
+from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import MethodSpec
 from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
@@ -37,7 +39,7 @@ def evaluate(
     model: Model | nn.Module | str,
     data: Dataset,
     *,
-    methods: Sequence[MethodSpec] = ("grad_cam",),
+    methods: Sequence[MethodSpec] | None = None,
     metrics: Sequence[str | Metric | Preset] = ("energy",),
     layer: LayerSpec | Sequence[LayerSpec] = None,
     compared: Sequence[tuple[str, str]] = (),
@@ -56,7 +58,8 @@ def evaluate(
     Args:
         model: As for `explain`.
         data: A data set: `folder("photos/", boxes="boxes.csv")`, `ToyboxDataset(Toybox(500))`, or your own.
-        methods: Names of methods, with or without combinators; "grad_cam @ layer3" sets the method's own layer.
+        methods: Names of methods, with or without combinators; "grad_cam @ layer3" sets the method's own layer. None
+            for the default method of `explain`.
         metrics: Names or aliases of metrics, or presets; each is measured once.
         layer: Layer of the methods that do not set one (called `target_layer` in pytorch-grad-cam); a list measures
             each method at each layer; None for the default layer.
@@ -80,7 +83,9 @@ def evaluate(
         TargetError: For an unknown `target`.
     """
     wrapped = as_model(model)
+    check_takes_an_image(wrapped)
     check_dataset(data)
+    methods = [default_method(wrapped.network)] if methods is None else methods
     for name, value in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
         if not isinstance(value, list | tuple):
             raise MethodError(f"evaluate: {name} must be a list, not {shown(value)}.")

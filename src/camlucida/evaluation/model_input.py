@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from camlucida.attribution.load_input import load_input
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_activation, output_reader, predict
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
 from camlucida.engine import InputVariants, copy_of
+from camlucida.engine.named_inputs import NamedInputs
 from camlucida.models.model import Model
 from camlucida.tasks import OutputActivation
 from camlucida.types import Geometry, ProgressCallback
@@ -61,8 +63,13 @@ class ModelInput:
     ) -> Iterator[Tensor]:
         """Yield the scores of `predict` chunk by chunk, `(n, k)` each."""
         copy = copy_of(self.model.network)
+        inputs = model_inputs(self.model, self.inputs)
         network = InputVariants(
-            copy, self.inputs, output_reader(self.model, copy, self.inputs), progress or (lambda done, total: None)
+            copy,
+            self.inputs,
+            output_reader(self.model, copy, inputs),
+            progress or (lambda done, total: None),
+            held=inputs if isinstance(inputs, NamedInputs) else None,
         )
         for scores in network.iter_outputs(lambda which: variants(which)[:, None], n):
             yield scores[:, 0]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from camlucida.attribution.outputs import to_network
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.engine import copy_of, profile_calls
 from camlucida.errors import DataError, nearest
+from camlucida.foreign import is_convolution
 from camlucida.models.model import Model
 
 N_CONVOLUTIONS = 6
@@ -60,8 +60,7 @@ def last_convolutions(model: Model, n: int = N_CONVOLUTIONS) -> list[str]:
     """Return the names of the last convolutional layers that ran and preserve spatial positions, in execution order."""
     size = model.preprocessing.size
     profile = profile_calls(
-        copy_of(model.network), to_network(model.network, torch.zeros(1, len(model.preprocessing.mean), *size))
+        copy_of(model.network), model_inputs(model, torch.zeros(1, len(model.preprocessing.mean), *size))
     )
-    types = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    names = [e.name for e in profile.module_calls if isinstance(e.module, types) and e.layout is not None]
+    names = [e.name for e in profile.module_calls if is_convolution(e.module) and e.layout is not None]
     return list(dict.fromkeys(names))[-n:]

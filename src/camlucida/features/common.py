@@ -14,8 +14,8 @@ from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
 from camlucida.attribution.explain_request import top_predictions
 from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader
-from camlucida.attribution.outputs import to_network
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.layer_names import layer_names
@@ -46,7 +46,7 @@ def record_layer(
     Returns:
         The resolved layer, and the run with its recorded values.
     """
-    inputs = to_network(model.network, image[None])
+    inputs = model_inputs(model, image[None])
     copy = copy_of(model.network)
     chosen = model.layer if layer is None else layer_names(model.network, layer)
     with torch.inference_mode(False), torch.no_grad():

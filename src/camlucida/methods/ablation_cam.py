@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from camlucida.maps import per_channel
 from camlucida.methods.registry import method
 from camlucida.types import Ablate, Features, Map, Scores
 
@@ -27,4 +28,4 @@ def ablation_cam(activations: Features, score: Scores, ablate: Ablate, *, infill
     """
     drop = score - ablate(infill)
     weights = drop / score.abs().clamp_min(MIN_ABS_SCORE)
-    return (weights.T[:, :, None, None] * activations).sum(1)
+    return (per_channel(weights.T, activations) * activations).sum(1)

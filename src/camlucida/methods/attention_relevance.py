@@ -23,6 +23,10 @@ def attention_relevance(attention: Attention, attention_gradients: AttentionGrad
     returns              (b, H, W)                   non-negative
     """
     eye = relevance = identity_attention(attention)
-    for weights, gradients in zip(attention.weights, attention_gradients, strict=True):
+    blocks = len(attention.weights)
+    for weights, gradients in zip(attention.weights, attention_gradients[:blocks], strict=True):
         relevance = relevance + (gradients * weights).relu().mean(1) @ relevance
+    if attention.pooling is not None:  # eq. 10 for queries that attend to nothing else
+        pooled = (attention_gradients[blocks] * attention.pooling).relu().mean(1)
+        return to_image_map(pooled @ relevance, attention)
     return to_image_map(relevance - eye, attention)

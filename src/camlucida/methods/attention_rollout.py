@@ -28,7 +28,7 @@ def attention_rollout(
 ) -> Map:
     """Multiply the attention matrices of all blocks, with residual connections; class-independent.
 
-    attention  per block (b, heads, t, t)  attention weights between the t tokens
+    attention  per block (b, heads, t, t)  attention weights between the t tokens; those of an attention pooling last
     fuse       reduction over the heads: mean (the paper's), max or min
     discard    fraction of the smallest weights of each block that is set to 0, in [0, 1); 0 in the paper
     returns    (b, H, W)                   non-negative; sums to 1 before upsampling, special tokens included
@@ -37,11 +37,14 @@ def attention_rollout(
     for weights in attention.weights:
         with_residual = _discard_smallest(HEAD_FUSIONS[fuse](weights), discard) + eye
         rollout = with_residual / with_residual.sum(-1, keepdim=True) @ rollout
+    if attention.pooling is not None:  # its queries are learned and no tokens of the image, so nothing bypasses it
+        pooling = _discard_smallest(HEAD_FUSIONS[fuse](attention.pooling), discard)
+        rollout = pooling / pooling.sum(-1, keepdim=True) @ rollout
     return to_image_map(rollout, attention)
 
 
 def _discard_smallest(weights: Tensor, fraction: float) -> Tensor:
-    """Return weights `(b, t, t)` with the smallest `fraction` of each image set to 0."""
+    """Return weights `(b, q, t)` with the smallest `fraction` of each image set to 0."""
     flat = weights.flatten(1)
     smallest = flat.topk(int(fraction * flat.shape[1]), largest=False).indices
     return flat.scatter(1, smallest, 0).view_as(weights)

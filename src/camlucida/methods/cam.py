@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from camlucida.maps import per_channel
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map, Weights
 
@@ -14,4 +15,4 @@ def cam(activations: Features, head_weights: Weights) -> Map:
     head_weights  (b, c)        the row of the linear layer's weight matrix that computes the class score
     returns       (b, h, w)     signed; its mean over the positions is the score minus the bias
     """
-    return (head_weights[:, :, None, None] * activations).sum(1)
+    return (per_channel(head_weights, activations) * activations).sum(1)

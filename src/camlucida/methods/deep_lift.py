@@ -48,5 +48,5 @@ def deep_lift(
         lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed)
     )[0]
     report("baseline_score", baseline_score)
-    report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
-    return reduce_channels(attributions, reduce).to(image_multipliers.dtype)
+    report("completeness_gap", attributions.flatten(1).sum(1) - (score - baseline_score))
+    return reduce_channels(attributions.to(image_multipliers.dtype), reduce)

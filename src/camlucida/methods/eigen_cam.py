@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from camlucida.methods.registry import method
@@ -21,14 +23,14 @@ def eigen_cam(activations: Features) -> Map:
     activations  (b, c, h, w)  activations of the layer
     returns      (b, h, w)     signed; its positive part is displayed
     """
-    b, c, h, w = activations.shape
-    positions = activations.flatten(2).mT.double()  # (b, h * w, c)
+    c, grid = activations.shape[1], activations.shape[2:]
+    positions = activations.flatten(2).mT.double()  # (b, positions, c)
     # Use the smaller of the two Gram matrices: a full SVD of 2048 channels takes seconds.
-    if c <= h * w:
+    if c <= math.prod(grid):
         component = torch.linalg.eigh(positions.mT @ positions).eigenvectors[..., -1]
         maps = (positions @ component[..., None])[..., 0]
     else:
         values, vectors = torch.linalg.eigh(positions @ positions.mT)
         maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
     oriented = torch.where(maps.sum(-1, keepdim=True) < 0, -maps, maps)
-    return oriented.reshape(b, h, w).to(activations.dtype)
+    return oriented.reshape(-1, *grid).to(activations.dtype)

@@ -26,5 +26,5 @@ def eigen_grad_cam(activations: Features, gradients: Features) -> Map:
     """
     contributions = activations * gradients
     component = eigen_cam(contributions)
-    alignment = (component * contributions.sum(1)).sum((1, 2), keepdim=True)
+    alignment = (component * contributions.sum(1)).sum(tuple(range(1, component.ndim)), keepdim=True)
     return torch.where(alignment < 0, -component, component)

@@ -1,12 +1,13 @@
-# Extremal perturbation: the mask of a given area that maximises the score of the masked input.
+"""Extremal perturbation: the mask of a given area that maximises the score of the masked input."""
+
 from __future__ import annotations
 
 from typing import Annotated
 
 import torch
 
-from camlucida.methods.common.area_masks import area_gradient, parameter_grid, smooth_mask
-from camlucida.methods.common.infill import Infill, infill_image
+from camlucida.methods.common.area_masks import area_gradient, full_parameters, smooth_mask
+from camlucida.methods.common.infill import Infill, infill_image, require_images
 from camlucida.methods.common.optimization import MaskOptimizer, score_and_gradient
 from camlucida.methods.registry import method
 from camlucida.options import Between, Count, Positive
@@ -36,18 +37,17 @@ def extremal_perturbation(
     input_gradients  variants -> chunks  scores and gradients at other network inputs
     report           name, (b,) -> None  reports "masked_score": the score of the masked input, for the last area
     progress         done, total -> None called after every step
-    areas            areas of the mask, as fractions of the input's area; the map is the mean of the masks
-    steps            optimisation steps of Adam per area; each is one forward and backward pass
+    areas            areas of the mask, as fractions of the input's; the map is the mean of the masks
+    steps            steps of Adam per area; each is one forward and backward pass
     infill           what replaces the masked pixels: "blur" or "mean" (the mean colour)
     rate             learning rate of Adam
     returns          (b, H, W)           visibility of each pixel, in [0, 1]
     """
+    require_images(inputs, "extremal_perturbation", "occlusion or rise")
     size, hidden = (inputs.shape[-2], inputs.shape[-1]), infill_image(inputs, infill)
     mask_of, total = smooth_mask(size), torch.zeros_like(inputs[:, 0], dtype=torch.float64)
     for i, area in enumerate(areas):
-        optimizer = MaskOptimizer(
-            torch.ones(len(inputs), *parameter_grid(size), dtype=torch.float64, device=inputs.device), rate
-        )
+        optimizer = MaskOptimizer(full_parameters(inputs), rate)
         for step in range(steps):
             with torch.enable_grad():
                 mask = mask_of(optimizer.at)
@@ -55,6 +55,6 @@ def extremal_perturbation(
             optimizer.step(mask, ((inputs - hidden) * gradient).sum(1) + area_gradient(mask, area, step / steps))
             optimizer.at.data.clamp_(0, 1)
             progress(i * steps + step + 1, len(areas) * steps)
-        total += mask.detach()
+        total += mask.detach() / len(areas)
     report("masked_score", score)
-    return (total / len(areas)).to(gradient.dtype)
+    return total.to(gradient.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
@@ -21,7 +22,8 @@ def fem(activations: Features, *, k: float = 2.0) -> Map:
     returns      (b, h, w)     non-negative after a ReLU; else negative where channels with a negative mean are strong
     """
     exact = activations.double()
-    mean, deviation = exact.mean((2, 3), keepdim=True), exact.std((2, 3), correction=0, keepdim=True)
-    varies = exact.amax((2, 3), keepdim=True) > exact.amin((2, 3), keepdim=True)
+    positions = grid_axes(exact)
+    mean, deviation = exact.mean(positions, keepdim=True), exact.std(positions, correction=0, keepdim=True)
+    varies = exact.amax(positions, keepdim=True) > exact.amin(positions, keepdim=True)
     is_strong = (exact >= mean + k * deviation) & varies
     return (mean * is_strong).sum(1).to(activations.dtype)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.options import Count, OneOf
 from camlucida.types import CompetingClasses, Features, Map
@@ -47,5 +48,6 @@ def finer_cam(
     else:  # d/dA of sum_d w_d y_d, where w = softmax(y) depends on the scores
         w = scores.softmax(0)
         class_weights = w * (1 + scores - (w * scores).sum(0))
-    mean_competing_gradient = torch.einsum("nb,nbchw->bchw", class_weights.to(competing_gradients), competing_gradients)
-    return torch.einsum("bc,bchw->bhw", (gradients - gamma * mean_competing_gradient).mean((2, 3)), activations)
+    mean_competing_gradient = torch.einsum("nb,nb...->b...", class_weights.to(competing_gradients), competing_gradients)
+    weights_of_channels = (gradients - gamma * mean_competing_gradient).mean(grid_axes(gradients))
+    return torch.einsum("bc,bc...->b...", weights_of_channels, activations)

@@ -12,7 +12,8 @@ from camlucida.methods.registry import method
 from camlucida.options import OneOf
 from camlucida.types import BiasGradients, Images, Map, Report, Scores
 
-SCALES = {"layer": (1, 2, 3), "channel": (2, 3)}
+SCALES = {"layer": 1, "channel": 2}
+"""The first of the axes over which a contribution `(b, c, *grid)` is scaled: each layer, or each channel."""
 
 
 @method(
@@ -43,18 +44,16 @@ def full_grad(
     """
     gradient, biases = bias_gradients()
     parts = [inputs.to(gradient.dtype) * gradient, *biases]
-    report(
-        "completeness_gap",
-        sum((part.flatten(1).double().sum(1) for part in parts if part.ndim > 1), -score.double())
-        + sum(part.double() for part in parts if part.ndim == 1),
-    )
+    sums = [part.double() if part.ndim == 1 else part.flatten(1).double().sum(1) for part in parts]
+    report("completeness_gap", sum(sums, -score.double()))
     map_ = torch.zeros_like(gradient[:, 0])
     for part in parts:
-        if part.ndim == 4:
-            map_ += upsample(_minmax_scale(part.abs(), SCALES[scale]).sum(1), (inputs.shape[-2], inputs.shape[-1]))
+        if part.ndim > 1:
+            map_ += upsample(_minmax_scale(part.abs(), SCALES[scale]).sum(1), inputs.shape[2:])
     return map_
 
 
-def _minmax_scale(magnitudes: Tensor, axes: tuple[int, ...]) -> Tensor:
+def _minmax_scale(magnitudes: Tensor, first: int) -> Tensor:
+    axes = tuple(range(first, magnitudes.ndim))
     low, high = magnitudes.amin(axes, keepdim=True), magnitudes.amax(axes, keepdim=True)
     return (magnitudes - low) / (high - low).where(high > low, 1)

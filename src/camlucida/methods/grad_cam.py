@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
@@ -21,4 +22,4 @@ def grad_cam(activations: Features, gradients: Features) -> Map:
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     signed; the paper shows its positive part
     """
-    return torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations)
+    return torch.einsum("bc,bc...->b...", gradients.mean(grid_axes(gradients)), activations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
@@ -24,7 +25,8 @@ def grad_cam_plusplus(activations: Features, gradients: Features) -> Map:
     returns      (b, h, w)     signed; the paper shows its positive part
     """
     # Reduced by g^2, which underflows long before g does: alpha = 1 / (2 + (sum_ab A_ab) g).
-    denominator = 2 + activations.sum((2, 3), keepdim=True) * gradients
+    positions = grid_axes(activations)
+    denominator = 2 + activations.sum(positions, keepdim=True) * gradients
     alpha = torch.where(denominator != 0, 1 / denominator.where(denominator != 0, 1), 0)
-    weights = (alpha * gradients.relu()).sum((2, 3), keepdim=True)
+    weights = (alpha * gradients.relu()).sum(positions, keepdim=True)
     return (weights * activations).sum(1)

@@ -10,7 +10,7 @@ from camlucida.types import Gradients, Images, Map
 
 @method(
     paper="Springenberg et al., ICLR workshop 2015, sec. 3.4: R^l = (f^l > 0) (R^(l+1) > 0) R^(l+1)",
-    deviation="backward from the score, not from one neuron; one value per pixel, not a colour image",
+    deviation="backward from the score, not from one neuron; one value per pixel, unless colour=True",
     relu=False,
     display=PIXEL_DISPLAY,
 )

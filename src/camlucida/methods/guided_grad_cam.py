@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from camlucida.maps import upsample
+from camlucida.maps import grid_axes, upsample
 from camlucida.methods.common.channel_reduction import Join, reduce_channels
 from camlucida.methods.common.perturbations import the_image
 from camlucida.methods.registry import PIXEL_DISPLAY, method
@@ -31,7 +31,6 @@ def guided_grad_cam(
     reduce       reduction over the colour channels: max, norm, sum_abs (non-negative) or sum (signed)
     returns      (b, H, W)           non-negative, unless `reduce` is sum
     """
-    cam = torch.einsum("bc,bchw->bhw", gradients.mean((2, 3)), activations).relu()
-    height, width = inputs.shape[-2:]
+    cam = torch.einsum("bc,bc...->b...", gradients.mean(grid_axes(gradients)), activations).relu()
     ((_, _, guided_gradients),) = guided(the_image(inputs), 1)
-    return reduce_channels(guided_gradients[0], reduce) * upsample(cam, (height, width))
+    return reduce_channels(guided_gradients[0] * upsample(cam, inputs.shape[2:])[:, None], reduce)

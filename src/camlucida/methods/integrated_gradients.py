@@ -47,13 +47,13 @@ def integrated_gradients(
     nodes, weights = gauss_legendre(steps)
     difference, total = inputs - baseline_image, torch.zeros_like(inputs, dtype=torch.float64)
     for indices, _, gradients in input_gradients(
-        lambda i: baseline_image + nodes[i].view(-1, 1, 1, 1, 1).to(inputs) * difference, steps
+        lambda i: baseline_image + nodes[i].view(-1, *[1] * inputs.ndim).to(inputs) * difference, steps
     ):
-        total += torch.einsum("n,nbchw->bchw", weights[indices].to(total), gradients.double())
+        total += torch.einsum("n,n...->...", weights[indices].to(total), gradients.double())
     attributions = difference * total
     baseline_score = score_inputs(
         lambda i: baseline_image.expand(len(i), *baseline_image.shape), 1, shared=("baseline", baseline, seed)
     )[0]
     report("baseline_score", baseline_score)
-    report("completeness_gap", attributions.sum((1, 2, 3)) - (score - baseline_score))
-    return reduce_channels(attributions, reduce).to(gradients.dtype)
+    report("completeness_gap", attributions.flatten(1).sum(1) - (score - baseline_score))
+    return reduce_channels(attributions.to(gradients.dtype), reduce)

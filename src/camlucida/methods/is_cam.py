@@ -44,10 +44,10 @@ def is_cam(
     """
     steps = torch.arange(1, n + 1, dtype=torch.float32)
     strengths = (steps * (steps - 1) / 2 if way == "printed" else steps) / n
-    masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
+    masks = channel_masks(activations, inputs.shape[2:])
 
     def masked(indices: torch.Tensor) -> torch.Tensor:
-        strength = strengths[indices % n].to(masks.grids)[:, None, None, None]
+        strength = strengths[indices % n].to(masks.grids).view(-1, *[1] * (inputs.ndim - 1))
         return inputs * (strength * masks(indices // n))[:, :, None]
 
     scores = score_inputs(masked, masks.n_masks * n, shared=("is_cam", n, way)).double()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -23,8 +24,7 @@ KERNELS: dict[str, Callable[[Tensor, float], Tensor]] = {
 
 
 @method(
-    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u,"
-    " K_c the centred kernel of positions",
+    paper="Karmani et al., 2024 (arXiv 2410.00267): L = sqrt(l_1) u_1, K_c u = l u, K_c the centred kernel",
     deviation="the sign, which is left open, is that of the activations' sum less its mean; channels are centred first"
     " and gamma is 1/c, as in the authors' code",
     relu=True,
@@ -39,16 +39,16 @@ def kpca_cam(
     gamma        parameter of the kernel; 0 stands for 1 / c
     returns      (b, h, w)     signed with mean 0; its positive part is displayed
     """
-    b, c, h, w = activations.shape
-    if h * w > MAX_POSITIONS:
-        limit = f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {h} x {w}."
+    c, grid = activations.shape[1], activations.shape[2:]
+    if math.prod(grid) > MAX_POSITIONS:
+        limit = f"kpca_cam supports layers of at most {MAX_POSITIONS} positions, not {' x '.join(map(str, grid))}."
         raise MethodError(f"{limit} Choose a later layer, or eigen_cam.")
-    positions = activations.flatten(2).mT.double()  # (b, h * w, c)
+    positions = activations.flatten(2).mT.double()  # (b, positions, c)
     positions = positions - positions.mean(1, keepdim=True)
     values, vectors = torch.linalg.eigh(_center(KERNELS[kernel](positions, gamma or 1 / c)))
     maps = vectors[..., -1] * values[..., -1:].clamp_min(0).sqrt()
     oriented = torch.where((maps * positions.sum(2)).sum(1, keepdim=True) < 0, -maps, maps)
-    return oriented.reshape(b, h, w).to(activations.dtype)
+    return oriented.reshape(-1, *grid).to(activations.dtype)
 
 
 def _distances(x: Tensor) -> Tensor:

@@ -41,5 +41,5 @@ def lrp(
     returns    (b, H, W)                   signed if `reduce` is sum, else non-negative
     """
     pixel_relevance, total = relevance(rule, epsilon=epsilon, gamma=gamma)
-    report("completeness_gap", pixel_relevance.sum((1, 2, 3)) - total)
+    report("completeness_gap", pixel_relevance.flatten(1).sum(1) - total)
     return reduce_channels(pixel_relevance, reduce)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from camlucida.methods.common.infill import Infill, infill_image
-from camlucida.methods.common.masks import to_pixels, window_starts
+from camlucida.methods.common.masks import boxes, to_pixels, window_starts
 from camlucida.methods.registry import method
 from camlucida.options import Positive
 from camlucida.types import Images, Map, ScoreInputs, Scores
@@ -33,25 +33,28 @@ def occlusion(
     inputs        (b, c, H, W)        network inputs
     score         (b,)                score of the target on them
     score_inputs  variants -> (n, b)  scores of other network inputs
-    window        side of the square window: below 1 a fraction of the shorter side, else pixels
+    window        side of the square window: below 1 a fraction of the shorter side, else pixels; of the box in a
+                  volume, a fraction of each of its own sides, or voxels
     stride        distance between windows, in the units of `window`; the last windows are flush with the border
     infill        infill of covered pixels: "mean" (0, the mean colour after normalisation) or "blur" (blurred input)
     returns       (b, H, W)           signed, in units of the score
     """
-    height, width = inputs.shape[-2:]
-    side, step = (to_pixels(value, min(height, width)) for value in (window, stride))
-    corners = torch.cartesian_prod(window_starts(height, side, step), window_starts(width, side, step))
-    hidden, y, x = infill_image(inputs, infill), torch.arange(height), torch.arange(width)
+    grid = inputs.shape[2:]
+    lengths = [min(grid)] * 2 if len(grid) == 2 else list(grid)
+    sides, steps = ([to_pixels(value, length) for length in lengths] for value in (window, stride))
+    starts = [window_starts(*axis) for axis in zip(grid, sides, steps, strict=True)]
+    corners = torch.cartesian_prod(*starts)
+    hidden = infill_image(inputs, infill)
 
     def occlude(indices: Tensor) -> Tensor:
-        top, left = corners[indices].T[:, :, None]
-        inside = ((y >= top) & (y < top + side))[:, :, None] & ((x >= left) & (x < left + side))[:, None, :]
-        return torch.where(inside[:, None, None].to(inputs.device), hidden, inputs)
+        return torch.where(boxes(corners[indices], sides, grid)[:, None, None].to(inputs.device), hidden, inputs)
 
-    drops = score.double() - score_inputs(occlude, len(corners), shared=("occlusion", side, step, infill)).double()
-    total = torch.zeros(len(inputs), height, width, dtype=torch.float64, device=inputs.device)
+    key = ("occlusion", *sides, *steps, infill)
+    drops = score.double() - score_inputs(occlude, len(corners), shared=key).double()
+    total = torch.zeros(len(inputs), *grid, dtype=torch.float64, device=inputs.device)
     n_windows = torch.zeros_like(total)
-    for (top, left), drop in zip(corners.tolist(), drops, strict=True):
-        total[:, top : top + side, left : left + side] += drop[:, None, None]
-        n_windows[:, top : top + side, left : left + side] += 1
+    for corner, drop in zip(corners.tolist(), drops, strict=True):
+        box = (slice(None), *(slice(start, start + side) for start, side in zip(corner, sides, strict=True)))
+        total[box] += drop.view(-1, *[1] * len(grid))
+        n_windows[box] += 1
     return (total / n_windows).to(torch.promote_types(inputs.dtype, torch.float32))

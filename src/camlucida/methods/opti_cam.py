@@ -46,11 +46,11 @@ def opti_cam(
     for step in range(steps):
         with torch.enable_grad():
             mix = weighted_sum(exact, optimizer.at, softmax=True)
-            mask = minmax_scale(upsample(mix, (inputs.shape[-2], inputs.shape[-1])))
+            mask = minmax_scale(upsample(mix, inputs.shape[2:]), mix.ndim - 1)
         score, gradient = score_and_gradient(input_gradients, inputs * mask.detach()[:, None])
-        best_map = torch.where((score > best_score)[:, None, None], mix.detach(), best_map)
+        best_map = torch.where((score > best_score).view(-1, *[1] * (mix.ndim - 1)), mix.detach(), best_map)
         best_score = best_score.maximum(score)
         optimizer.step(mask, (inputs * gradient).sum(1))
         progress(step + 1, steps)
     report("masked_score", best_score)
-    return (best_map - best_map.amin((1, 2), keepdim=True)).to(activations.dtype)
+    return (best_map - best_map.amin(tuple(range(1, best_map.ndim)), keepdim=True)).to(activations.dtype)

@@ -24,4 +24,4 @@ def random_cam(activations: Features, *, seed: Seed = 0) -> Map:
     returns      (b, h, w)     signed; its positive part is displayed
     """
     uniform = torch.rand(activations.shape[1], generator=generator(seed), dtype=torch.float64)
-    return torch.einsum("c,bchw->bhw", (2 * uniform - 1).to(activations), activations)
+    return torch.einsum("c,bc...->b...", (2 * uniform - 1).to(activations), activations)

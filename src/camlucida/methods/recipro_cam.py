@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 
@@ -24,13 +27,18 @@ def recipro_cam(activations: Features, score_activations: ScoreActivations, *, g
     gaussian           whether the neighbours are partly visible: weights 1/4 (position), 1/8 and 1/16 (neighbours)
     returns            (b, h, w)           non-negative, in units of the score: minus the minimum over the positions
     """
-    b, _, h, w = activations.shape
-    profile = torch.tensor([0.25, 0.5, 0.25]) if gaussian else torch.tensor([0.0, 1.0, 0.0])
-    kernel = torch.outer(profile, profile).to(activations)[None, None]
+    grid = activations.shape[2:]
+    n_positions = math.prod(grid)
+    alone, soft = torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0.25, 0.5, 0.25])
+    profiles = [soft if gaussian else alone for _ in grid]
+    if len(grid) == 3 and grid[0] == 1:  # a single slice has no neighbours: the weights are those of an image
+        profiles[0] = alone
+    kernel = reduce(torch.multiply, torch.meshgrid(*profiles, indexing="ij")).to(activations)[None, None]
+    convolve = F.conv3d if len(grid) == 3 else F.conv2d
 
     def keep_position(indices: torch.Tensor) -> torch.Tensor:
-        mask = F.one_hot(indices, h * w).to(activations).view(-1, 1, h, w)
-        return activations * F.conv2d(mask, kernel, padding=1)[:, None]
+        mask = F.one_hot(indices, n_positions).to(activations).view(-1, 1, *grid)
+        return activations * convolve(mask, kernel, padding=1)[:, None]
 
-    scores = score_activations(keep_position, h * w, shared=("recipro_cam", gaussian))
-    return (scores - scores.amin(0)).T.reshape(b, h, w).to(activations.dtype)
+    scores = score_activations(keep_position, n_positions, shared=("recipro_cam", gaussian))
+    return (scores - scores.amin(0)).T.reshape(-1, *grid).to(activations.dtype)

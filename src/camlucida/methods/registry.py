@@ -43,6 +43,7 @@ from typing import Any, Literal, TypeAlias
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.errors import MethodError, nearest
+from camlucida.methods.common.channel_reduction import KEEP, reduce_channels
 from camlucida.options import check_all, options_of
 from camlucida.types import Display, Map
 
@@ -69,9 +70,9 @@ ATTENTION_INPUTS = frozenset({"attention", "attention_gradients"})
 """Inputs that only networks with attention between all tokens have."""
 PIXEL_GRADIENT_INPUTS = RELU_INPUTS | {"input_gradients", "multipliers", "bias_gradients", "relevance"}
 """Inputs that need a backward pass through the whole network."""
-METHOD_INPUTS = (
-    LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | {"inputs", "score", "score_inputs", "report", "progress"}
-)
+ANY_NETWORK_INPUTS = frozenset({"inputs", "score", "score_inputs", "report", "progress"})
+"""Inputs that need no more of a network than its scores: all that a black box has."""
+METHOD_INPUTS = LAYER_INPUTS | ATTENTION_INPUTS | PIXEL_GRADIENT_INPUTS | ANY_NETWORK_INPUTS
 """All inputs that a method can name."""
 
 LAYER_DISPLAY = Display()
@@ -109,6 +110,26 @@ class Method:
     @plain_arithmetic()
     def __call__(self, *args: Any, **options: Any) -> Map:
         return self.function(*args, **self.with_options(options))
+
+    @plain_arithmetic()
+    def colour(self, *args: Any, **options: Any) -> tuple[Map, Map]:
+        """Compute a map and the map in colour of which it is the reduction.
+
+        Args:
+            *args: The inputs that the method needs.
+            **options: Options of the method.
+
+        Returns:
+            The map `(b, H, W)`, and the signed map of every colour channel `(b, c, H, W)`.
+        """
+        options = self.with_options(options)
+        colour = self.function(*args, **{**options, "reduce": KEEP})
+        return reduce_channels(colour, options["reduce"]), colour
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether the map is a reduction over the colour channels, so that there is one in colour, too."""
+        return "reduce" in self.options
 
     @property
     def summary(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.options import NotNegative, OneOf
 from camlucida.types import Features, Map, Relevance
@@ -41,4 +42,4 @@ def relevance_cam(
     returns          (b, h, w)                     signed; the paper shows its positive part
     """
     relevance, _ = layer_relevance(rule, epsilon=epsilon, gamma=gamma, contrast=contrast)
-    return torch.einsum("bc,bchw->bhw", relevance.mean((2, 3)), activations)
+    return torch.einsum("bc,bc...->b...", relevance.mean(grid_axes(relevance)), activations)

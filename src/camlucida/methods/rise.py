@@ -42,19 +42,19 @@ def rise(
     seed          seed of the masks, which are the same for every image and target
     returns       (b, H, W)           signed, in units of the score
     """
-    masks, hidden = rise_masks((inputs.shape[-2], inputs.shape[-1]), n, cells, p, seed), infill_image(inputs, infill)
+    masks, hidden = rise_masks(inputs.shape[2:], n, cells, p, seed), infill_image(inputs, infill)
     key = ("rise", n, cells, p, infill, seed)
     scores = score_inputs(
         lambda i: hidden + masks(i).to(inputs)[:, None, None] * (inputs - hidden), n, shared=key
     ).double()
     scores = scores - scores.mean(0) if centred else scores
-    total, squares = torch.zeros(2, len(inputs), *inputs.shape[-2:], dtype=torch.float64, device=inputs.device)
+    total, squares = torch.zeros(2, len(inputs), *inputs.shape[2:], dtype=torch.float64, device=inputs.device)
     for indices in torch.split(torch.arange(n), 64):
         visible = masks(indices).to(scores) - (p if centred else 0)  # centred scores sum to 0: less variance
-        total += torch.einsum("nb,nhw->bhw", scores[indices], visible)
-        squares += torch.einsum("nb,nhw->bhw", scores[indices].square(), visible.square())
+        total += torch.einsum("nb,n...->b...", scores[indices], visible)
+        squares += torch.einsum("nb,n...->b...", scores[indices].square(), visible.square())
     map_: Map = total / (n * p)
-    error = ((squares - total.square() / n).clamp_min(0) / (n - 1) / n).mean((1, 2)).sqrt() / p
+    error = ((squares - total.square() / n).clamp_min(0) / (n - 1) / n).flatten(1).mean(1).sqrt() / p
     report("standard_error", error)
-    report("noise", error / map_.std((1, 2)).clamp_min(1e-12))
+    report("noise", error / map_.flatten(1).std(1).clamp_min(1e-12))
     return map_.to(torch.promote_types(inputs.dtype, torch.float32))

@@ -34,7 +34,7 @@ def score_cam(
                   normalised), or "none"; makes no difference under a softmax
     returns       (b, h, w)           signed; the paper shows its positive part
     """
-    masks = channel_masks(activations, (inputs.shape[-2], inputs.shape[-1]))
+    masks = channel_masks(activations, inputs.shape[2:])
     scores = score_inputs(lambda which: inputs * masks(which)[:, :, None], masks.n_masks, shared="score_cam").double()
     channel_scores = masks.per_channel(subtract_baseline(scores, baseline, scores[0]))
     return weighted_sum(activations, channel_scores, softmax=softmax)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.types import Features, Hvp, Map
 
@@ -24,5 +25,5 @@ def shapley_cam(activations: Features, gradients: Features, hvp: Hvp) -> Map:
     hvp          (b, c, h, w) -> (b, c, h, w)  Hessian-vector product of the score with a direction
     returns      (b, h, w)                     signed; the paper shows its positive part
     """
-    weights = (gradients - 0.5 * hvp(activations)).mean((2, 3))
-    return torch.einsum("bc,bchw->bhw", weights, activations)
+    weights = (gradients - 0.5 * hvp(activations)).mean(grid_axes(activations))
+    return torch.einsum("bc,bc...->b...", weights, activations)

@@ -43,4 +43,4 @@ def smooth_grad(
     total = torch.zeros_like(inputs, dtype=torch.float64)
     for _, _, gradients in input_gradients(noisy(inputs, n, noise, seed), n):
         total += (gradients.double().square() if squared else gradients.double()).sum(0)
-    return reduce_channels(total / n, reduce).to(gradients.dtype)
+    return reduce_channels((total / n).to(gradients.dtype), reduce)

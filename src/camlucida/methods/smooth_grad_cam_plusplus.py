@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from camlucida.maps import grid_axes
 from camlucida.methods.common.perturbations import noisy
 from camlucida.methods.registry import method
 from camlucida.options import Count, NotNegative, Seed
@@ -45,7 +46,8 @@ def smooth_grad_cam_plusplus(
         g = layer_at(copies(torch.tensor([i]))[0])[1].double()
         progress(i + 1, n)
         first, second, third = first + g / n, second + g.square() / n, third + g**3 / n
-    denominator = 2 * second + activations.double().sum((2, 3), keepdim=True) * third
+    positions = grid_axes(activations)
+    denominator = 2 * second + activations.double().sum(positions, keepdim=True) * third
     alpha = torch.where(denominator != 0, (first if printed else second) / denominator.where(denominator != 0, 1), 0)
-    weights = (alpha * first.relu()).sum((2, 3))
-    return torch.einsum("bc,bchw->bhw", weights, activations.double()).to(activations.dtype)
+    weights = (alpha * first.relu()).sum(positions)
+    return torch.einsum("bc,bc...->b...", weights, activations.double()).to(activations.dtype)

@@ -40,7 +40,7 @@ def ss_cam(
     seed          seed of the noise, which is the same for every image and channel
     returns       (b, h, w)           signed; the paper shows its positive part
     """
-    size = (inputs.shape[-2], inputs.shape[-1])
+    size = inputs.shape[2:]
     noise_samples = noise * torch.randn((n, 1, *size), generator=generator(seed), dtype=torch.float32)
     masks = channel_masks(activations, size)
 

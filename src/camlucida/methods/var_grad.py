@@ -45,4 +45,4 @@ def var_grad(
             step = gradient - mean
             mean += step / (i + 1)
             squared_deviations += step * (gradient - mean)
-    return reduce_channels(squared_deviations / n, reduce).to(gradients.dtype)
+    return reduce_channels((squared_deviations / n).to(gradients.dtype), reduce)

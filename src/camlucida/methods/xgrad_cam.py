@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from camlucida.maps import grid_axes
 from camlucida.methods.registry import method
 from camlucida.types import Features, Map
 
@@ -23,8 +24,9 @@ def xgrad_cam(activations: Features, gradients: Features) -> Map:
     gradients    (b, c, h, w)  d score / d activations
     returns      (b, h, w)     signed; the paper shows its positive part
     """
-    total = activations.sum((2, 3), keepdim=True)
-    cancels = total.abs() <= CANCELLATION_TOLERANCE * activations.abs().sum((2, 3), keepdim=True)
+    positions = grid_axes(activations)
+    total = activations.sum(positions, keepdim=True)
+    cancels = total.abs() <= CANCELLATION_TOLERANCE * activations.abs().sum(positions, keepdim=True)
     fractions = activations / total.where(~cancels, 1)
-    weights = (fractions * gradients).sum((2, 3), keepdim=True).where(~cancels, 0)
+    weights = (fractions * gradients).sum(positions, keepdim=True).where(~cancels, 0)
     return (weights * activations).sum(1)

@@ -63,7 +63,7 @@ def adcc(
     coherence, complexity = coherency(saliency, explain, masked_input), float(saliency.double().mean())
     before = float(probability(logits, target, activation))
     after = float(
-        probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target, activation)
+        probability(predict(lambda which: masked_input.expand(len(which), *inputs.shape), 1), target, activation)
     )
     retained = 1 - max(0.0, before - after) / before if before else 0.0
     return dict(zip(NAMES, (harmonic_mean(coherence, 1 - complexity, retained), coherence, complexity), strict=True))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
-from camlucida.metrics.common.perturbation import Predict, cell_sums, probability
+from camlucida.metrics.common.perturbation import Predict, cell_sums, number_cells, probability
 from camlucida.metrics.common.ranking import is_nonzero, ranks
 from camlucida.metrics.registry import MetricOutput, Score, metric, preset
 from camlucida.tasks import MULTICLASS, OutputActivation
@@ -69,8 +69,7 @@ def aopc(
     if not is_nonzero(relevance):
         return Score(float("nan"))
     side = max(1, round(REGION_SIDE_FRACTION * min(relevance.shape)))
-    y, x = (torch.arange(n) // side for n in relevance.shape)
-    cells = y[:, None] * (int(x.max()) + 1) + x
+    cells = number_cells([torch.arange(n) // side for n in relevance.shape])
     order = ranks(cell_sums(relevance, cells), random)[cells].to(inputs.device)
     n_removed = min(regions, int(cells.max()) + 1)
     counts = torch.tensor([*range(0, n_removed, at_once), n_removed], device=inputs.device)
@@ -78,7 +77,7 @@ def aopc(
     noise = black_level + pixel_scale * uniform.to(inputs)
 
     def variants(indices: Tensor) -> Tensor:
-        removed = order < counts[indices % len(counts)][:, None, None]
+        removed = order < counts[indices % len(counts)].view(-1, *[1] * order.ndim)
         return torch.where(removed[:, None], noise[indices // len(counts)], inputs)
 
     probabilities = (

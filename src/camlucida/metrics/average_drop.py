@@ -75,7 +75,7 @@ def average_drop(
     before = float(probability(logits, target, activation))
     masked_input = masked(inputs, saliency, _background(on, black_level))
     after = float(
-        probability(predict(lambda which: masked_input.expand(len(which), -1, -1, -1), 1), target, activation)
+        probability(predict(lambda which: masked_input.expand(len(which), *inputs.shape), 1), target, activation)
     )
     drop = max(0.0, before - after) / before if before else float("nan")
     gain = max(0.0, after - before) / (1 - before) if before < 1 else 0.0

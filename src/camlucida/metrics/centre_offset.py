@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from camlucida.metrics.common.ranking import require_image
 from camlucida.metrics.registry import MetricOutput, metric
 
 
@@ -35,6 +36,7 @@ def centre_offset(display_map: Tensor, region: Tensor) -> dict[str, float]:
     total, area = weights.sum(), region.double().sum()
     if not float(total) > 0 or not float(area) > 0 or not bool(weights.isfinite().all()):
         return {"centre_offset": float("nan"), "centre_offset_x": float("nan"), "centre_offset_y": float("nan")}
+    require_image(display_map, "centre_offset")
     height, width = display_map.shape
     y, x = (torch.arange(n, device=display_map.device, dtype=torch.float32) + 0.5 for n in (height, width))
     down, across = (

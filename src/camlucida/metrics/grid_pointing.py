@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.maps import upsample
+from camlucida.metrics.common.ranking import require_image
 from camlucida.metrics.registry import MetricOutput, metric
 
 MIN_SUM = 1e-7
@@ -61,5 +62,6 @@ def grid_pointing(relevance: Tensor, raw: Tensor, input_region: Tensor) -> dict[
     if not bool(region.any()):
         return {"grid_pointing": float("nan"), "grid_pointing_of_ceiling": float("nan")}
     score = float(positive[region].sum()) / total if total > MIN_SUM else 0.0
+    require_image(raw, "grid_pointing")
     height, width = raw.shape
     return {"grid_pointing": score, "grid_pointing_of_ceiling": score / ceiling(region, (height, width))}

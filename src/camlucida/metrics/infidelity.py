@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.errors import MetricError
 from camlucida.metrics.common.infill import pixel_remover
 from camlucida.metrics.common.perturbation import Predict, logit
-from camlucida.metrics.common.ranking import is_nonzero
+from camlucida.metrics.common.ranking import is_nonzero, require_image
 from camlucida.metrics.registry import MetricOutput, metric, preset
 
 Scale = Literal["positive", "any", "none"]
@@ -72,6 +72,7 @@ def infidelity(
     if not is_nonzero(relevance):
         return {"infidelity": float("nan"), "infidelity_share": float("nan")}
     corners = _squares(relevance.shape, samples, random).to(inputs.device)
+    require_image(relevance, "infidelity")
     remove = pixel_remover(inputs, infill, pixel_scale=pixel_scale, black_level=black_level, random=random)
 
     def removed_pixels(indices: Tensor) -> Tensor:

@@ -48,8 +48,9 @@ def localisation_error(
 
     Returns:
         0 (hit) or 1 (miss) for each of `localisation_error_known`, `_top1` and `_top5`; the mean over images is the
-        error rate. There is no chance level: a box that covers the whole image misses objects that cover less than
-        `overlap` of it.
+        error rate. With five classes or fewer the true class is always among the top five, so that `_top5` equals
+        `_known` and says nothing about the predictions. There is no chance level: a box that covers the whole image
+        misses objects that cover less than `overlap` of it.
     """
     missed = float("nan")
     if is_rankable(display_map) and target == label:

@@ -64,7 +64,7 @@ def mu_fidelity(
     if not is_rankable(relevance):
         return float("nan")
     grid = grid_cells(relevance.shape, cells)
-    removed = torch.rand((samples, cells * cells), generator=random, dtype=torch.float32) < fraction
+    removed = torch.rand((samples, int(grid.max()) + 1), generator=random, dtype=torch.float32) < fraction
     set_relevance, drops = relevance_and_drops(
         relevance,
         inputs,

@@ -4,6 +4,9 @@ A metric scores one map of one image. It is a function whose positional paramete
 keyword-only. It returns one number, a `Score` with a curve, or a dict of several. NaN means that the map cannot be
 scored (for example because it is zero everywhere); such maps are counted, and never turn a mean into NaN.
 
+Of volumes and videos, (H, W) is (D, H, W), and `pixel_scale` and `black_level` are `(c, 1, 1, 1)`. Metrics that are
+defined for images only raise a `MetricError`.
+
 The map:
 
 - `display_map` `(height, width)`: on the original image, non-negative as the paper displays it, 0 outside the crop that

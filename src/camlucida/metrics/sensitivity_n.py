@@ -65,7 +65,7 @@ def sensitivity_n(
     if not is_rankable(relevance):
         return Score(float("nan"))
     grid = grid_cells(relevance.shape, cells)
-    n_cells = cells * cells
+    n_cells = int(grid.max()) + 1
     counts = (
         torch.logspace(0, torch.tensor(0.8 * n_cells, dtype=torch.float32).log10().item(), sizes, dtype=torch.float32)
         .round()

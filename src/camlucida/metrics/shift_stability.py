@@ -10,6 +10,7 @@ from torch import Tensor
 
 from camlucida.maps import spearman
 from camlucida.metrics.common.perturbed_inputs import explain_batches
+from camlucida.metrics.common.ranking import require_image
 from camlucida.metrics.registry import MetricOutput, metric
 
 
@@ -34,6 +35,7 @@ def shift_stability(
     Returns:
         The mean correlation, -1 to 1, over the positions that both maps cover. NaN if one of the maps is constant.
     """
+    require_image(inputs[0], "shift_stability")
     step = max(1, round(fraction * min(inputs.shape[1:])))
     shifts = [(0, step), (0, -step), (step, 0), (-step, 0)]
     padded = F.pad(inputs[None], (step,) * 4, mode="reflect")[0]

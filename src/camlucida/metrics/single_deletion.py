@@ -53,6 +53,7 @@ def single_deletion(
     """
     if not is_rankable(relevance):
         return float("nan")
+    grid = grid_cells(relevance.shape, cells)
     cell_relevance, drops = relevance_and_drops(
         relevance,
         inputs,
@@ -62,8 +63,8 @@ def single_deletion(
         black_level,
         predict,
         random,
-        cells=grid_cells(relevance.shape, cells),
-        removed=torch.eye(cells * cells, dtype=torch.bool),
+        cells=grid,
+        removed=torch.eye(int(grid.max()) + 1, dtype=torch.bool),
         infill=infill,
     )
     return float(spearman(cell_relevance[None], drops[None]))

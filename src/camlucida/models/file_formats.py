@@ -11,6 +11,7 @@ from typing import Any
 
 from camlucida.models.quoting import printable
 
+TORCHSCRIPT = "a TorchScript archive (torch.jit.save)"
 START_BYTES = 4096
 """Number of bytes at the start of a file that are examined."""
 MAX_HEADER_BYTES = 100_000_000
@@ -23,6 +24,7 @@ FOREIGN_SUFFIXES = (".onnx", ".keras", ".h5", ".hdf5", ".tflite", ".pb", ".pt2",
 
 ADVICE_SAVE = "In the program that wrote it: torch.save(network.state_dict(), 'weights.pth')."
 ADVICE_TORCHSCRIPT = "Without that program: torch.save(torch.jit.load(file).state_dict(), 'weights.pth')."
+ADVICE_NO_ARCH = "Without arch= (--arch), it is explained as it is, with methods that need no layers."
 ADVICE_FETCH = "Download it again"
 ADVICE_UNPACK = "Unpack it and pass the checkpoint in it."
 ADVICE_CONVERT = "Convert it to PyTorch first, and save the state_dict."
@@ -90,12 +92,24 @@ def foreign_format(path: Path) -> tuple[str, str] | None:
             "Join them: load each, merge them into one dictionary, and save that.",
         )
     if start[:1] == b"\x08" and len(start) > 2 and start[1] < 0x20 and start[2] in ONNX_FIELDS:
-        return "an ONNX model", "Pass the checkpoint that it was exported from."
+        return "an ONNX model", f"Pass the checkpoint that it was exported from. {ADVICE_NO_ARCH}"
     if path.suffix == ".onnx":
-        return "an ONNX model", "Pass the checkpoint that it was exported from."
+        return "an ONNX model", f"Pass the checkpoint that it was exported from. {ADVICE_NO_ARCH}"
     if path.suffix == ".pb":
         return "a TensorFlow graph (.pb)", ADVICE_CONVERT
     return None
+
+
+def is_torchscript(path: Path) -> bool:
+    """Return whether a file is an archive of `torch.jit.save`, regardless of its name. Nothing in it is executed."""
+    try:
+        with path.open("rb") as stream:
+            if stream.read(2) != b"PK":
+                return False
+        kind = _archive_format(path)
+    except OSError:
+        return False
+    return kind is not None and kind[0] == TORCHSCRIPT
 
 
 def _archive_format(path: Path) -> tuple[str, str] | None:
@@ -109,7 +123,7 @@ def _archive_format(path: Path) -> tuple[str, str] | None:
     if "archive_format" in basenames or "serialized_exported_program.json" in basenames:
         return "an exported program (torch.export, .pt2)", ADVICE_SAVE
     if "constants.pkl" in basenames or "bytecode.pkl" in basenames or any("/code/" in f"/{name}" for name in names):
-        return "a TorchScript archive (torch.jit.save)", f"{ADVICE_SAVE} {ADVICE_TORCHSCRIPT}"
+        return TORCHSCRIPT, f"{ADVICE_SAVE} {ADVICE_TORCHSCRIPT} {ADVICE_NO_ARCH}"
     if "data.pkl" in basenames:
         return None
     if "model.weights.h5" in basenames or {"metadata.json", "config.json"} <= basenames:

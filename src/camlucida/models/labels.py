@@ -10,6 +10,7 @@ from typing import Any
 
 from camlucida.errors import ModelError
 from camlucida.models.quoting import printable
+from camlucida.models.triton_conflict import prevent_abort
 from camlucida.options import is_path, shown
 
 
@@ -62,6 +63,7 @@ def check_names(names: Any, *, source: str) -> tuple[str, ...]:
 @cache
 def imagenet_names() -> tuple[str, ...]:
     """Return torchvision's names of the 1000 classes of ImageNet-1k."""
+    prevent_abort()
     from torchvision.models import ResNet18_Weights
 
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])

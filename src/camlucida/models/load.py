@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
-from camlucida.models import checkpoint, trained_run
+from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.image_names import image_names, image_preprocessings
+from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
+from camlucida.models.keras.backends import is_keras_model
+from camlucida.models.keras.load import wrap_keras
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
+from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
 from camlucida.models.sources import SpecificationLoader
-from camlucida.models.wrappers import wrapper_message
+from camlucida.models.volume_preprocessing import VolumePreprocessing
+from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
 from camlucida.options import shown
 
@@ -46,9 +52,14 @@ def load(
 
             - resnet50, torchvision:resnet50@IMAGENET1K_V2: torchvision, with the preprocessing of its weights
             - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
+            - hf:google/vit-base-patch16-224, hf:owner/name@revision, hf:/path: transformers, a repository of the
+              Hugging Face hub or a folder that save_pretrained wrote (needs the extra `hf`); its code is never run
             - toybox, toybox:vgg: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
+            - model.onnx, scripted.pt, program.pt2: ONNX, TorchScript and torch.export, without accessible layers
+            - http://127.0.0.1:8000/score: a server that scores images, see the documentation of black boxes
+            - keras:ResNet50, model.keras, model.h5: Keras on torch or TensorFlow (needs the extra `keras`)
             - python:package.module:factory, python:path/to/file.py:factory: a function of the user without arguments
         arch: For a checkpoint: the specification of its architecture.
         labels: Class names, or a text file with one name per line; by default those stored with the weights.
@@ -88,11 +99,20 @@ def load(
     )
     if not (device == AUTO and _is_placed(model.network)):
         model = replace(model, network=model.network.to(chosen))
-    if preprocess:
+    check_normalisation(model, preprocess)
+    if preprocess and _is_stored_without_preprocessing(model):
+        model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
+    elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
     if task is not None or probabilities is not None:
         model = replace(model, task=task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
+
+
+def _is_stored_without_preprocessing(model: Model) -> bool:
+    """Return whether a model is a file or a server that says nothing of its preprocessing but the input size."""
+    network = model.network
+    return isinstance(network, OpaqueNetwork) and model.preprocessing == input_preprocessing(network, None, {})
 
 
 def load_recorded(
@@ -115,14 +135,16 @@ def load_recorded(
         labels: A file with class names.
         by: The name of the record, for messages.
         instead: What the user can do about a model that a record may not name.
-        trust_code: Whether to accept any specification, as if the user had given it.
+        trust_code: Whether to accept any specification, as if the user had given it; never the address of a server, to
+            which images would be sent.
         device: Where the network runs, as of `load`.
         **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
 
     Raises:
         ModelError: If the record may not name the model, or it cannot be loaded.
     """
-    if trust_code and isinstance(spec, str) and isinstance(arch, str | None):
+    is_address = any(isinstance(name, str) and http_scorer.is_address(name) for name in (spec, arch))
+    if trust_code and isinstance(spec, str) and isinstance(arch, str | None) and not is_address:
         return _checked(load(spec, arch=arch, labels=labels, trust_code=True, device=device, **preprocess))
     name = None if arch is None else architecture_named(arch, by=by, instead=instead)
     if (
@@ -142,41 +164,83 @@ def _checked(model: Model) -> Model:
 
 
 def wrap(
-    network: nn.Module,
+    network: nn.Module | Callable[[Tensor], Any] | Any,
     *,
     preprocess: Any = None,
     labels: Sequence[str] | str | Path | None = None,
     layer: LayerSpec = None,
     output: Output = None,
+    image: str | int | Sequence[str | int] | None = None,
     task: Task | None = None,
     probabilities: bool | None = None,
     name: str = "",
+    volume: VolumePreprocessing | None = None,
     **numbers: Any,
 ) -> Model:
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
 
     Args:
-        network: The network.
-        preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None.
+        network: The network, or something that computes class scores without accessible layers: a function from images
+            `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
+            array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
+            `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `occlusion` by
+            default. Or a Keras model, whose preprocessing then follows from what it contains.
+        preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None. For
+            several images that differ, a dict from their names to such values, or to dicts of numbers.
         labels: Class names in the order of the outputs, or a text file with one name per line.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name, index or as a module of the
             network; by default it is chosen automatically.
         output: Which part of the output contains the class scores: a key, an index or a callable.
+        image: For a network that takes several inputs: which of them is the image, by the name or the index of the
+            parameter of `forward`; a list for several images, of which each is explained with the others held.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
             None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
+        volume: How volumes become the network input, for networks of volumes (b, c, D, H, W): a `VolumePreprocessing`.
+            The parameters of images are then not used.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
-    if not isinstance(network, nn.Module):
-        raise ModelError(wrapper_message(network) or f"wrap needs a torch.nn.Module, not {type(network).__name__}.")
-    preprocessing_ = make_preprocessing(preprocess, **numbers)
-    names = () if labels is None else class_names(labels)
-    default = layer_names(network, layer)
-    return Model(network, preprocessing_, names, default, output, name, task, probabilities)
+    if is_keras_model(network):
+        wrapped_keras = wrap_keras(
+            network,
+            preprocess=preprocess,
+            numbers=numbers,
+            labels=labels,
+            layer=layer,
+            output=output,
+            task=task,
+            probabilities=probabilities,
+            name=name,
+        )
+        return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
+    wrapped = as_network(network, "wrap needs a torch.nn.Module")
+    images = image_names(wrapped, image)
+    several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
+    preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
+    names = _stored_labels(wrapped) if labels is None else class_names(labels)
+    default = layer_names(wrapped, layer)
+    return Model(
+        wrapped,
+        preprocessing_,
+        names,
+        default,
+        output,
+        name,
+        task,
+        probabilities,
+        image=images,
+        preprocessings=several,
+        volume=volume,
+    )
+
+
+def _stored_labels(network: nn.Module) -> tuple[str, ...]:
+    """Return the class names that an opaque network comes with."""
+    return network.labels if isinstance(network, OpaqueNetwork) else ()
 
 
 def _is_placed(network: nn.Module) -> bool:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
+from camlucida.models.image_names import image_names
+from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.models.weights_digest import weights_digest
-from camlucida.models.wrappers import wrapper_message
+from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
+from camlucida.options import shown
 from camlucida.tasks import check_probabilities_flag, check_task
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
@@ -25,7 +29,8 @@ class Model:
     """A network with everything needed to explain its predictions. Created by `load` or `wrap`.
 
     Attributes:
-        network: The network, which is never modified by this package.
+        network: The network, which is never modified by this package. A function, a session of ONNX Runtime, a
+            TorchScript network or an exported program is replaced by a module that runs it, see `wrap`.
         preprocessing: Converts an image to the network input.
         labels: Class names in the order of the outputs; may be empty.
         layer: The default layer (called `target_layer` in pytorch-grad-cam), by name or index; None to choose it
@@ -37,6 +42,13 @@ class Model:
             recognise it.
         probabilities: Whether the network's output holds probabilities. None to recognise it; False to take the output
             as scores in any case.
+        image: Names of the inputs that are images, for a network that takes several inputs; empty for a network that
+            takes one.
+        preprocessings: The preprocessing of each image by its name, where they differ.
+        held: Further inputs by name, which are passed to the network unmodified with every image. `explain` and `trust`
+            set them for a dict of inputs.
+        volume: Converts volumes to the network input (`VolumePreprocessing`), for networks of volumes; None for
+            networks of images. `preprocessing` is then not used.
     """
 
     network: nn.Module
@@ -47,23 +59,47 @@ class Model:
     spec: str = ""
     task: Task | None = None
     probabilities: bool | None = None
+    image: tuple[str, ...] = ()
+    preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
+    held: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    volume: VolumePreprocessing | None = None
 
     def __post_init__(self) -> None:
-        network: Any = self.network
-        if message := wrapper_message(network):
-            raise ModelError(message)
-        if not isinstance(network, nn.Module):
-            raise ModelError(
-                f"a model must be a torch.nn.Module, a wrapped one or a name, not {type(network).__name__}."
-            )
+        object.__setattr__(self, "network", as_network(self.network))
+        network = self.network
         object.__setattr__(self, "layer", layer_names(network, self.layer))
+        object.__setattr__(self, "image", image_names(network, None if self.image == () else self.image))
         check_task(self.task)
         check_probabilities_flag(self.probabilities)
+        volume: Any = self.volume
+        if volume is not None and not isinstance(volume, VolumePreprocessing):
+            raise ModelError(f"volume must be a VolumePreprocessing, not {shown(volume)}.")
+
+    def of_image(self, name: str) -> Model:
+        """Return the model with one of its images as the explained one, and that image's preprocessing."""
+        of_images = {image: self.preprocessings.get(image, self.preprocessing) for image in self.image}
+        preprocessing = self.preprocessings.get(name, self.preprocessing)
+        return replace(
+            self, image=(name,), preprocessing=preprocessing, preprocessings={**self.preprocessings, **of_images}
+        )
+
+    def hold(self, **inputs: Any) -> Model:
+        """Return the model with further inputs held: they are passed to the network unmodified with every image.
+
+        Args:
+            **inputs: The inputs by name; tensors have a batch axis of 1.
+
+        Raises:
+            ModelError: The network has no such input.
+        """
+        image_names(self.network, list(inputs))
+        return replace(self, held={**self.held, **inputs})
 
     @property
     def name(self) -> str:
         """Return the name to display."""
-        return self.spec or type(self.network).__name__
+        title = self.network.title if isinstance(self.network, OpaqueNetwork) else ""
+        return self.spec or title or type(self.network).__name__
 
     @property
     def weights_hash(self) -> str:

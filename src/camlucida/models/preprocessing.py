@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,12 +15,16 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida.errors import ImageError, ModelError
+from camlucida.models.transforms import preprocessing_fields
 from camlucida.options import shown
 from camlucida.types import Geometry
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic", "nearest", "lanczos", "box"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 Fit: TypeAlias = Literal["crop", "squash", "letterbox"]
 """How an image is fitted to the input size: resize and centre crop, resize without keeping the aspect ratio, or pad."""
+CropRounding: TypeAlias = Literal["nearest", "down"]
+"""How half a pixel in the margin before the centre crop is rounded: as torchvision and timm do, or as transformers."""
 
 MAX_PIXELS = 89_478_485
 """Largest number of pixels of the resized image, as for reading an image."""
@@ -47,6 +51,12 @@ class Preprocessing:
         std: Standard deviation of each channel in [0, 1].
         interpolation: Interpolation of the resize, which is antialiased.
         fill: Grey level of the letterbox padding in [0, 1].
+        crop_rounding: Rounding of the margin before the centre crop, "nearest" (torchvision, timm) or "down"
+            (transformers), which differ by one pixel for a quarter of all image sizes.
+        channel_order: "bgr" for networks that take blue first, as some of Keras do; `mean` and `std` are in this order.
+        display_bands: Which bands of a multispectral image are displayed as red, green and blue, numbered from 1, each
+            stretched from its 2nd to its 98th percentile; None for the first three bands as they are. The network input
+            does not depend on it.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -56,6 +66,9 @@ class Preprocessing:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: Interpolation = "bilinear"
     fill: float = 0.5
+    crop_rounding: CropRounding = "nearest"
+    channel_order: ChannelOrder = "rgb"
+    display_bands: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise `ModelError` for invalid values."""
@@ -70,6 +83,8 @@ class Preprocessing:
             raise ModelError(f"resize must be an integer of 1 or more, or (height, width), not {shown(resize)}.")
         _check_choice("fit", self.fit, get_args(Fit))
         _check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        _check_choice("crop_rounding", self.crop_rounding, get_args(CropRounding))
+        _check_choice("channel_order", self.channel_order, get_args(ChannelOrder))
         for name, values in (("mean", self.mean), ("std", self.std)):
             if not isinstance(values, tuple) or not all(_is_number(value) for value in values):
                 raise ModelError(f"{name} must have one finite number per channel, not {values!r}.")
@@ -77,6 +92,16 @@ class Preprocessing:
             raise ModelError(f"std must be greater than 0 for every channel, not {self.std!r}.")
         if not _is_number(self.fill) or not 0 <= self.fill <= 1:
             raise ModelError(f"fill must be between 0 and 1, not {self.fill!r}.")
+        bands: Any = self.display_bands
+        if bands is not None:
+            bands = tuple(bands) if isinstance(bands, list) else bands
+            known = isinstance(bands, tuple) and all(_is_count(band) and band <= len(self.mean) for band in bands)
+            if not known or len(bands) != 3:
+                raise ModelError(
+                    f"display_bands must be three bands from 1 to {len(self.mean)}, for red, green and blue, not "
+                    f"{shown(bands)}."
+                )
+            object.__setattr__(self, "display_bands", bands)
 
     def __call__(self, image: Image.Image) -> tuple[Tensor, Geometry]:
         """Return the network input `(c, height, width)` of an RGB image, and its geometry relative to the image.
@@ -92,6 +117,7 @@ class Preprocessing:
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
         pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
+        pixels = self.reorder_channels(pixels)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return ((pixels - mean) / std).contiguous(), geometry
 
@@ -129,7 +155,10 @@ class Preprocessing:
                 f"an image of {image.width} × {image.height} is too elongated: with its shorter side at "
                 f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Crop it."
             )
-        left, top = _crop_margin(new_width, width), _crop_margin(new_height, height)
+        left, top = (
+            _crop_margin(side, target, self.crop_rounding)
+            for side, target in ((new_width, width), (new_height, height))
+        )
         resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
         pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
         network_view = Image.new(
@@ -157,11 +186,17 @@ class Preprocessing:
     def denormalise(self, inputs: Tensor) -> Tensor:
         """Return network inputs `(b, c, h, w)` scaled back to [0, 1], to display them as images."""
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return (inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+        return self.reorder_channels((inputs.cpu().float() * std[:, None, None] + mean[:, None, None]).clamp(0, 1))
+
+    def reorder_channels(self, pixels: Tensor) -> Tensor:
+        """Return RGB `(..., 3, h, w)` in the channel order of the network, or the reverse, which is the same."""
+        return pixels.flip(-3) if self.channel_order == "bgr" and len(self.mean) == 3 else pixels
 
 
-def _crop_margin(size: int, target_size: int) -> int:
-    """Return the margin cropped before the centre, negative for padding; rounded as in torchvision."""
+def _crop_margin(size: int, target_size: int, rounding: CropRounding) -> int:
+    """Return the margin cropped before the centre, negative for padding; "nearest" rounds as torchvision does."""
+    if rounding == "down" and size >= target_size:
+        return (size - target_size) // 2
     return round((size - target_size) / 2.0) if size >= target_size else -((target_size - size) // 2)
 
 
@@ -210,12 +245,15 @@ def make_preprocessing(
             without keeping the aspect ratio.
         mean: Mean of each channel in [0, 1]; any number of channels, see `Preprocessing`.
         std: Standard deviation of each channel in [0, 1].
-        **rest: Further fields of `Preprocessing`: fit, interpolation and fill.
+        **rest: Further fields of `Preprocessing`: fit, interpolation, fill and crop_rounding.
 
     Raises:
         ModelError: If a value is invalid, or the transforms contain steps through which maps cannot be projected back.
     """
-    base = Preprocessing() if preprocess is None else _from_transforms(preprocess)
+    if isinstance(preprocess, Preprocessing):
+        base = preprocess
+    else:
+        base = Preprocessing() if preprocess is None else Preprocessing(**preprocessing_fields(preprocess))
     if preprocess is None and size is not None:
         base = replace(base, resize=None)  # 256 belongs to 224 only
     changes: dict[str, Any] = dict(rest)
@@ -269,108 +307,3 @@ def _listed(name: str, values: Any) -> list[Any]:
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__") or getattr(values, "ndim", 1) != 1:
         raise ModelError(f"{name} must be a list with one number per channel, not {shown(values)}.")
     return list(values.tolist() if hasattr(values, "tolist") else values)
-
-
-def _from_transforms(transforms: Any) -> Preprocessing:
-    """Convert torchvision's presets and a `Compose` of the usual steps, which are recognised by their attributes."""
-    if isinstance(transforms, Preprocessing):
-        return transforms
-    if hasattr(transforms, "crop_size") and hasattr(transforms, "resize_size"):
-        crop, resize = _pair(transforms.crop_size), _pair(transforms.resize_size)
-        return Preprocessing(
-            size=crop,
-            resize=min(resize),
-            mean=tuple(transforms.mean),
-            std=tuple(transforms.std),
-            interpolation=_interpolation(transforms.interpolation),
-        )
-    steps = getattr(transforms, "transforms", None)
-    if steps is None:
-        raise ModelError(
-            f"the effect of {type(transforms).__name__} on an image is unknown, so maps cannot be aligned with it. "
-            "Pass weights.transforms(), a Compose of Resize, CenterCrop, ToTensor and Normalize, "
-            "or size=, mean= and std=."
-        )
-    return _from_steps(list(_make_explanations(steps)))
-
-
-SCALING_STEPS = ("ToTensor", "MaybeToTensor", "ConvertImageDtype")
-"""Steps that scale pixel values to [0, 1]."""
-IGNORED_STEPS = ("PILToTensor", "MaybePILToTensor", "ToImage", "ToPureTensor", "ToRGB", "RGB", "Identity")
-"""Steps that change neither the geometry nor the values."""
-
-
-def _make_explanations(steps: Any) -> Iterator[Any]:
-    """Yield the steps, with nested `Compose` steps expanded."""
-    for step in steps:
-        if type(step).__name__ == "Compose":
-            yield from _make_explanations(step.transforms)
-        else:
-            yield step
-
-
-def _from_steps(steps: list[Any]) -> Preprocessing:
-    names = [type(step).__name__ for step in steps]
-    unknown = [
-        n for n in names if n not in ("Resize", "CenterCrop", "Normalize", "ToDtype", *SCALING_STEPS, *IGNORED_STEPS)
-    ]
-    if unknown:
-        raise ModelError(
-            f"maps cannot be aligned with the image through the transform {unknown[0]}. "
-            "For explanations, use Resize, CenterCrop, ToTensor and Normalize, or size=, mean= and std=."
-        )
-    resizes, crops = ([s for s, n in zip(steps, names, strict=True) if n == k] for k in ("Resize", "CenterCrop"))
-    if len(resizes) > 1 or len(crops) > 1:
-        raise ModelError("maps can be aligned with the image for one Resize and one CenterCrop, not for several.")
-    if crops and (not resizes or names.index("CenterCrop") < names.index("Resize")):
-        raise ModelError(
-            f"CenterCrop without a Resize before it has a different scale for each image. Put Resize({crops[0].size}) "
-            "before it, or pass the input size with size=."
-        )
-    if not resizes:
-        raise ModelError("these transforms have no Resize. Pass the input size with size=.")
-    unscaled = "ToImage" in names or "PILToTensor" in names
-    scaled = any(n in SCALING_STEPS or (n == "ToDtype" and s.scale) for s, n in zip(steps, names, strict=True))
-    if unscaled and not scaled:
-        raise ModelError("these transforms leave the pixels in 0 to 255. Use ToDtype(torch.float32, scale=True).")
-    normalise = [s for s, n in zip(steps, names, strict=True) if n == "Normalize"]
-    return replace(
-        _from_resize_and_crop(resizes[0], crops[0] if crops else None),
-        mean=_floats(normalise[0].mean) if normalise else (0.0,) * 3,
-        std=_floats(normalise[0].std) if normalise else (1.0,) * 3,
-    )
-
-
-def _from_resize_and_crop(resize: Any, crop: Any) -> Preprocessing:
-    if getattr(resize, "max_size", None) is not None:
-        raise ModelError("Resize with max_size gives inputs of varying shape. Pass the input size with size=.")
-    interpolation = _interpolation(resize.interpolation)
-    size, crop_size = _pair(resize.size), None if crop is None else _pair(crop.size)
-    if isinstance(resize.size, list | tuple) and len(resize.size) == 2:
-        if crop_size is not None and crop_size != size:
-            return Preprocessing(crop_size, size, "crop", interpolation=interpolation)
-        return Preprocessing(size, None, "squash", interpolation=interpolation)
-    if crop_size is None:
-        raise ModelError(
-            f"Resize({size[0]}) keeps the aspect ratio, so the input has no fixed size: "
-            f"add CenterCrop({size[0]}), or write Resize(({size[0]}, {size[0]}))."
-        )
-    return Preprocessing(crop_size, size[0], "crop", interpolation=interpolation)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    if isinstance(size, int):
-        return size, size
-    numbers = [int(s) for s in size]
-    return (numbers[0], numbers[-1])
-
-
-def _floats(values: Any) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
-
-
-def _interpolation(mode: Any) -> Interpolation:
-    name = str(getattr(mode, "value", mode)).lower()
-    if name not in ("bilinear", "bicubic", "nearest", "lanczos", "box"):
-        raise ModelError(f"the interpolation {name!r} is not supported. Use bilinear, bicubic, nearest or lanczos.")
-    return name  # type: ignore[return-value]

@@ -8,21 +8,41 @@ from pathlib import Path
 from typing import Any
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models import checkpoint, python_factory, small_cnn, timm_models, torchvision_models, trained_run
+from camlucida.models import (
+    checkpoint,
+    exported_program,
+    http_scorer,
+    hugging_face,
+    onnx_network,
+    python_factory,
+    small_cnn,
+    timm_models,
+    torchscript,
+    torchvision_models,
+    trained_run,
+)
 from camlucida.models import toybox_weights as built_in
-from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index
+from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index, is_torchscript
+from camlucida.models.keras import applications as keras_applications
+from camlucida.models.keras import load as keras_files
 from camlucida.models.model import Model
 from camlucida.models.recorded import architecture_named
 
 SOURCES: dict[str, Callable[[str, bool], Model]] = {
     "torchvision": torchvision_models.load,
     "timm": timm_models.load,
+    "hf": hugging_face.load,
     "toybox": built_in.load,
+    "keras": keras_applications.load,
     "python": python_factory.load,
 }
 """Loader of each source, the part of a specification before the colon: (remainder, pretrained) to a model."""
 
-FILE_FORMATS: dict[str, Callable[[Path], Model]] = {}
+FILE_FORMATS: dict[str, Callable[[Path], Model]] = {
+    ".onnx": onnx_network.load,
+    ".pt2": exported_program.load,
+    **dict.fromkeys(keras_files.SUFFIXES, keras_files.load_file),
+}
 """Loader of each format that stores a network together with its weights, by suffix; other files are checkpoints."""
 
 
@@ -39,7 +59,9 @@ class SpecificationLoader:
     parents: tuple[str, ...] = ()
 
     def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
-        """Return the model of a specification given by the user."""
+        """Return the model of a specification given by the user, which alone may be the address of a server."""
+        if http_scorer.is_address(spec) and arch is None:
+            return http_scorer.load(spec)
         source, colon, rest = spec.partition(":")
         is_file = checkpoint.looks_like_file(spec) or (arch is None and trained_run.run_folder(spec) is not None)
         if colon and source in SOURCES and arch is None and not is_file:
@@ -67,6 +89,8 @@ class SpecificationLoader:
         file = Path(path).expanduser()
         if arch is None and (load_file := FILE_FORMATS.get(file.suffix.lower())) is not None:
             return replace(load_file(file), spec=file.name)
+        if arch is None and is_torchscript(file):
+            return replace(torchscript.load(file), spec=file.name)
         built = None if arch is None else self.from_spec(arch, None, False)
         return replace(checkpoint.load(file, built, self._recorded_by_file), spec=file.name)
 
@@ -76,7 +100,7 @@ class SpecificationLoader:
 
     def _recorded_by_run(self, name: Any, by: str, instead: str) -> Model:
         """Return the architecture named by a training run, which may be any if the user trusts it."""
-        if not self.trust_code or not isinstance(name, str):
+        if not self.trust_code or not isinstance(name, str) or http_scorer.is_address(name):
             return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
         if by in self.parents:
             raise ModelError(f"{by} names itself as its architecture.")
@@ -107,6 +131,8 @@ def _unknown_model_message(spec: str) -> str:
 def _no_file_message(spec: str) -> str:
     if not _is_folder(spec):
         return f"the file {spec[:200]!r} does not exist in {Path.cwd()}."
+    if _is_of_transformers(Path(spec).expanduser() / "config.json"):
+        return f"{spec!r} is a folder that transformers saved. Use hf:{Path(spec).expanduser().absolute()}."
     if (Path(spec).expanduser() / "saved_model.pb").is_file():
         return f"{spec!r} is a TensorFlow SavedModel. Convert it to PyTorch first, and save the state_dict."
     if has_index(Path(spec).expanduser()):
@@ -116,6 +142,13 @@ def _no_file_message(spec: str) -> str:
     if (Path(spec).expanduser() / "config.json").is_file():
         return f"{spec!r} is a folder. If timm saved it, use timm:local-dir:{Path(spec).absolute()}."
     return f"{spec!r} is a folder. Pass the checkpoint file in it."
+
+
+def _is_of_transformers(config: Path) -> bool:
+    try:
+        return '"model_type"' in config.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
 
 
 def _is_folder(spec: str) -> bool:

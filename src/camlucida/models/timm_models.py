@@ -12,6 +12,7 @@ from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import make_preprocessing
 from camlucida.models.quoting import printable
+from camlucida.models.triton_conflict import prevent_abort
 
 HUB = "huggingface.co"
 
@@ -20,6 +21,7 @@ def is_known(name: str) -> bool:
     """Return whether timm is installed and has an architecture of that name."""
     if importlib.util.find_spec("timm") is None:
         return False
+    prevent_abort()
     import timm
 
     return name.partition(".")[0] in timm.list_models()
@@ -33,6 +35,7 @@ def is_registered(name: str) -> bool:
 
 def load(spec: str, pretrained: bool = True) -> Model:
     """Load `convnext_tiny.fb_in22k_ft_in1k`, `local-dir:/path` (as saved by timm), or `hf-hub:owner/name`."""
+    prevent_abort()
     timm = need("timm", extra="timm", what=f"timm:{spec}")
     local = spec.startswith(("local-dir:", "hf-hub:", "hf_hub:"))
     if not local and spec.partition(".")[0] not in timm.list_models():

@@ -14,6 +14,7 @@ from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
 from camlucida.models.state_dicts import rename_old_densenet
+from camlucida.models.triton_conflict import prevent_abort
 
 BUILDING: dict[str, dict[str, Any]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
@@ -25,6 +26,7 @@ BUILDING: dict[str, dict[str, Any]] = {
 @cache
 def classifier_names() -> tuple[str, ...]:
     """Return the names of all classifiers of torchvision."""
+    prevent_abort()
     import torchvision.models as zoo
 
     return tuple(zoo.list_models(module=zoo))
@@ -57,6 +59,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 def build(name: str, **options: Any) -> nn.Module:
     """Return the architecture with random weights."""
+    prevent_abort()
     import torchvision.models as zoo
 
     if name.lower() not in classifier_names():
@@ -67,6 +70,7 @@ def build(name: str, **options: Any) -> nn.Module:
 
 def get_weights(name: str, weights_name: str = "") -> Any:
     """Return the named weights of a classifier, by default its default weights."""
+    prevent_abort()
     import torchvision.models as zoo
 
     if name.lower() not in classifier_names():

@@ -18,6 +18,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from camlucida.foreign import refresh
+from camlucida.opaque_networks import OpaqueNetwork
+
 DIGEST_LETTERS = 16
 """Number of hexadecimal digits of the SHA-256 in a digest."""
 WORDS_PER_SUM = 251
@@ -41,8 +44,12 @@ def weights_digest(network: nn.Module) -> str:
 
     The digest covers names, types, shapes and bytes, including buffers that are not in the state dict, since outputs
     depend on them. Half-precision values count as the same numbers in float32.
-    The same weights have the same digest on every device and in every process.
+    The same weights have the same digest on every device and in every process. Networks whose layers cannot be accessed
+    identify themselves (`OpaqueNetwork.digest`).
     """
+    if isinstance(network, OpaqueNetwork):
+        return network.digest()
+    refresh(network)
     with torch.inference_mode(False), torch.no_grad():
         tensors = list(_tensors(network))
         sums = _versions(tensors), _digest(tensors, _summed)

@@ -116,6 +116,6 @@ def border_test(model_input: ModelInput, highlighted: Tensor | None) -> BorderTe
     down, across = round(BORDER_FRACTION * height), round(BORDER_FRACTION * width)
     border = torch.ones(height, width, dtype=torch.float32)
     border[down : height - down, across : width - across] = 0
-    border_drop, middle_drop = blur_drops(model_input, torch.stack([border, 1 - border]))[0].tolist()
+    border_drop, middle_drop = blur_drops(model_input, torch.stack([border, 1 - border])).tolist()
     border_fraction = float((highlighted.cpu() * border).sum() / highlighted.sum()) if highlighted is not None else 0.0
     return BorderTest(border_drop, middle_drop, border_fraction)

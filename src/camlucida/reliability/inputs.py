@@ -13,6 +13,7 @@ import torch
 
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.load_input import Decoded, ImageInput, decode
+from camlucida.attribution.method_choice import check_applicable, or_default
 from camlucida.attribution.request import check_layer, one_layer
 from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Item
@@ -31,7 +32,7 @@ def metric_inputs_of(
     model: Model,
     image: ImageInput,
     *,
-    method: Any = "grad_cam",
+    method: Any = None,
     layer: Any = None,
     target: str | int | None = None,
     options: Mapping[str, Any] | None = None,
@@ -44,7 +45,7 @@ def metric_inputs_of(
     Args:
         model: The model.
         image: The image.
-        method: One attribution method, as in `explain`.
+        method: One attribution method, as in `explain`; None for the default one.
         layer: One layer, as in `explain`.
         target: One class, by name or index; None for the predicted class.
         options: Options of the method.
@@ -75,7 +76,8 @@ def metric_inputs_of(
         )
     if isinstance(method, list | tuple):
         raise MethodError(f"trust tests the map of one method, not {shown(method)}.")
-    chosen_method = find(method)
+    chosen_method = find(or_default(method, model.network))
+    check_applicable([chosen_method], model.network)
     check_layer(chosen_method, layer)
     if not chosen_method.fuses_layers:
         one_layer(layer, "trust tests")

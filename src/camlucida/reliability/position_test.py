@@ -1,19 +1,24 @@
 """An exact randomisation test of the position of a map, under a group of shifts, mirrors and rotations.
 
-The highlighted region of the map is blurred, and the drop in the target's log-probability is compared with the drops
-for transformed copies of the region. The transforms form a group. If the map were independent of the image, every copy
-would be equally likely to be the map, so its rank among the copies is uniform and P(p <= a) <= a holds exactly for
-every network, image and statistic. Arbitrary small shifts give no such guarantee, and most of them still cover the
-object.
+The image is blurred inside, or outside, each window of a regular grid with wrap-around, and the changes of the
+target's class score are recorded. They do not depend on the tested map. For each kind of window the changes are
+standardised over the grid, and they are added up; this is the importance of each position. The statistic is the mean
+importance, weighted by the map. It is compared with the statistics of transformed copies of the map.
+
+The transforms form a group. If the map is independent of the image and as likely as each of its copies, its rank among
+the copies is uniform and P(p <= a) <= a holds exactly for every network, image and importance. Arbitrary small shifts
+give no such guarantee. The copies cost no forward passes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from camlucida.errors import MethodError
@@ -21,122 +26,222 @@ from camlucida.evaluation.model_input import ModelInput
 from camlucida.maps import gaussian_blur
 from camlucida.types import ProgressCallback
 
-TOP_FRACTION = 0.2
-"""Fraction of the image that is blurred: where the map is highest."""
-BLUR_SIGMA = 1 / 8
-"""Standard deviation of the blur that replaces the highlighted region, as a fraction of the shorter side."""
-FEATHER_SIGMA = 1 / 32
-"""Standard deviation of the region's soft edge, as a fraction of the shorter side. A hard edge would add evidence of
+Perturbation: TypeAlias = Literal["deletion", "insertion"]
+"""Deletion blurs the inside of a window, insertion its outside."""
+
+WINDOW_KINDS: tuple[tuple[Perturbation, float], ...] = (("deletion", 0.2), ("insertion", 0.15), ("insertion", 0.35))
+"""Perturbation, and area of a window as a fraction of the image. Objects differ in size: a window of one size is too
+large or too small for many of them. Chosen on 23 photographs; see docs/trust.md.
+"""
+WINDOW_COUNTS = (16, 36)
+"""Possible numbers of windows of each kind: square grids."""
+WINDOW_EDGE = 1 / 64
+"""Width of a window's soft edge (the scale of a sigmoid), as a fraction of each side. A hard edge would add evidence of
 its own.
 """
-N_SHIFTS = 4
-"""Number of shifts per axis: by multiples of a quarter of the side, with wrap-around."""
-CENTRE_OFFSET = (1 / 16, 1 / 32)
-"""Centre of the mirrors and rotations, as an offset (x, y) from the middle, in fractions of the sides. Objects usually
-lie in the middle of images; rotated about the middle, a map would cover its object again, eight times. Of 40 toybox
-scenes, 35 reached p <= .05 with rotations about the middle, and 39 with this offset.
+TOP_FRACTION = 0.2
+"""Fraction of the image in the highlighted region: where the map is highest. It equals the area of the deletion
+windows, whose mean drop is that of other positions.
 """
-TIE_TOLERANCE = 1e-6
-"""Drops (in nats) that differ by less count as equal: transforms that produce the same network input produce the same
-drop up to rounding.
+BLUR_SIGMA = 1 / 8
+"""Standard deviation of the blur that replaces windows and region, as a fraction of the shorter side."""
+FEATHER_SIGMA = 1 / 32
+"""Standard deviation of the region's soft edge, as a fraction of the shorter side."""
+MIN_STD = 1e-6
+"""Changes of the score (in nats) whose standard deviation over the grid is smaller differ by rounding alone, and
+count as equal.
 """
+TIE_TOLERANCE = 1e-9
+"""Statistics that differ by less count as equal: copies that are equal have equal statistics up to rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class PositionTest:
-    """Drops in the target's log-probability when the highlighted region is blurred, under every transform.
+    """How important the positions are at which a map is high, compared with transformed copies of the map.
 
     Attributes:
-        drops: Drops `(n_transforms,)` in nats; the first is that of the map itself.
-        highlighted: The blurred region on the network input `(H, W)`, in [0, 1].
+        statistics: Test statistics `(n_transforms,)`: the mean importance weighted by the map under every transform, in
+            standard deviations; the first is that of the map itself.
+        importance: Importance of each position of the grid `(n, n)`, from the top left: the sum over the kinds of
+            windows of the standardised changes of the target's class score.
+        drop: Drop in the target's log-probability when the highlighted region is blurred, in nats.
+        window_drops: The same when each window of the area of the highlighted region is blurred, `(n, n)`.
+        highlighted: The highlighted region on the network input `(H, W)`, in [0, 1].
         infill: The blurred image `(c, H, W)` that replaces the region.
     """
 
-    drops: Tensor = field(repr=False)
+    statistics: Tensor = field(repr=False)
+    importance: Tensor = field(repr=False)
+    drop: float
+    window_drops: Tensor = field(repr=False)
     highlighted: Tensor = field(repr=False)
     infill: Tensor = field(repr=False)
 
     @property
     def p(self) -> float:
-        """Return the p-value: the fraction of all transforms, the identity included, with a drop at least as large."""
-        return float((self.drops >= self.drops[0] - TIE_TOLERANCE).double().mean())
+        """Return the p-value: the fraction of the transforms, the identity included, with at least this statistic."""
+        return float((self.statistics >= self.statistics[0] - TIE_TOLERANCE).double().mean())
 
     @property
-    def drop(self) -> float:
-        """Return the drop in the log-probability for the map itself, in nats."""
-        return float(self.drops[0])
+    def statistic(self) -> float:
+        """Return the mean importance weighted by the map itself, in standard deviations."""
+        return float(self.statistics[0])
 
     @property
     def mean_drop_elsewhere(self) -> float:
-        """Return the mean drop for the transformed maps, in nats."""
-        return float(self.drops[1:].mean())
+        """Return the mean drop in the log-probability for discs of the same area at all positions, in nats."""
+        return float(self.window_drops.mean())
 
 
 def position_test(
-    model_input: ModelInput, relevance: Tensor, *, n_transforms: int = 128, progress: ProgressCallback | None = None
+    model_input: ModelInput, relevance: Tensor, *, n_windows: int = 36, progress: ProgressCallback | None = None
 ) -> PositionTest | None:
-    """Test whether the target's score depends on the region that a map highlights.
+    """Test whether the target's score depends on the positions that a map highlights.
 
     Args:
         model_input: The network input and its target.
         relevance: The map on the network input `(H, W)`.
-        n_transforms: Number of transforms: 128 are shifts, mirrors and quarter turns; 64 are without mirrors; 32 have
-            half turns only. An oblong input has no quarter turns: 64 are with mirrors, 32 without. Fewer transforms are
-            faster and give the test less power.
-        progress: Called with the number of network inputs done and the total number.
+        n_windows: Number of windows of each kind, 36 or 16. Fewer windows are faster and give the test less power.
+        progress: Called with the number of network inputs done and the total number, three for each window and one for
+            the highlighted region.
 
     Returns:
-        The drops; None for a map that is constant or not finite, which highlights no position.
+        The statistics; None for a map that is constant or not finite, which highlights no position.
 
     Raises:
-        MethodError: If `n_transforms` is not 128, 64 or 32.
+        MethodError: If `n_windows` is not 36 or 16.
     """
+    side = _grid_side(n_windows)
     values = relevance.detach().cpu().double()
     if not bool(values.isfinite().all()) or float(values.max()) == float(values.min()):
         return None
     height, width = values.shape
-    highlighted = feather(top_pixels(pad_to_grid(values), model_input.random("place")))
-    transformed = transform_group(highlighted, n_transforms)
-    masks = torch.stack([mask[:height, :width] for mask in transformed])
-    drops, infill = blur_drops(model_input, masks, progress)
-    return PositionTest(drops, masks[0].to(infill.dtype), infill)
+    highlighted = feather(top_pixels(values, model_input.random("place")))
+    areas = [blurred_areas(height, width, side, kind).float() for kind in WINDOW_KINDS]
+    masks = torch.cat([highlighted[None].float(), *areas])
+    scores, infill = _blurred_scores(model_input, masks, progress)
+    activation, target = model_input.activation, model_input.target
+    before = model_input.logits.double().cpu()
+    drops = activation.log_probabilities(before)[target] - activation.log_probabilities(scores)[:, target]
+    changes = drops if activation.is_probability else before[target] - scores[:, target]
+    importance = importance_of(changes[1:].view(len(WINDOW_KINDS), side, side))
+    return PositionTest(
+        statistics=weighted_importance(cell_weights(values, side), importance, square=height == width),
+        importance=importance,
+        drop=float(drops[0]),
+        window_drops=drops[1 : 1 + n_windows].view(side, side),
+        highlighted=highlighted.to(infill.dtype),
+        infill=infill,
+    )
 
 
-def blur_drops(
-    model_input: ModelInput, masks: Tensor, progress: ProgressCallback | None = None
-) -> tuple[Tensor, Tensor]:
-    """Compute the drops in the target's log-probability when regions of the network input are blurred.
+def blur_drops(model_input: ModelInput, masks: Tensor) -> Tensor:
+    """Return the drops in the target's log-probability when regions of the network input are blurred.
 
     Args:
         model_input: The network input and its target.
         masks: Weight of the blurred image at each pixel, for each region `(n, H, W)`, in [0, 1].
-        progress: Called with the number of network inputs done and the total number.
 
     Returns:
-        The drops `(n,)` in nats, and the blurred image `(c, H, W)`; both on the CPU.
+        The drops `(n,)` in nats, on the CPU.
     """
-    inputs = model_input.inputs
-    infill = blur_images(inputs, BLUR_SIGMA * min(inputs.shape[-2:]), "reflect")
-    weights = masks.to(inputs)[:, None]
-
-    def blurred(indices: Tensor) -> Tensor:
-        weight = weights[indices.to(weights.device)]
-        return inputs * (1 - weight) + infill * weight
-
-    log_probabilities = model_input.activation.log_probabilities
-    scores = model_input.predict(blurred, len(masks), progress=progress).double()
-    after = log_probabilities(scores)[:, model_input.target]
-    before = log_probabilities(model_input.logits.double())[model_input.target]
-    return (before - after).cpu(), infill[0].cpu()
+    log_probabilities, target = model_input.activation.log_probabilities, model_input.target
+    after = log_probabilities(_blurred_scores(model_input, masks)[0])[:, target]
+    return log_probabilities(model_input.logits.double().cpu())[target] - after
 
 
-def pad_to_grid(map_: Tensor) -> Tensor:
-    """Return the map with its last rows and columns repeated, so that both sides are divisible by four.
+def blurred_areas(height: int, width: int, side: int, kind: tuple[Perturbation, float]) -> Tensor:
+    """Return what is blurred for each position of the grid: soft discs that wrap around, or everything but the disc.
 
-    For other sides, quarters would have to be rounded, and the transforms would not form a group.
+    With the wrap-around all windows have one area. Without it, those at the border would be smaller and matter less,
+    and every map of the middle would gain by that.
+
+    Args:
+        height: Height of the network input.
+        width: Width of the network input. On an oblong input the discs are ellipses.
+        side: Number of windows per axis.
+        kind: Perturbation, and area of a window as a fraction of the image.
+
+    Returns:
+        Masks `(side * side, H, W)` in [0, 1], float64, from the top left, row by row.
     """
-    right, below = (-map_.shape[1]) % N_SHIFTS, (-map_.shape[0]) % N_SHIFTS
-    return F.pad(map_[None, None], (0, right, 0, below), mode="replicate")[0, 0]
+    perturbation, area = kind
+    centres = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+    down, across = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (height, width))
+    distances = [(pixels - centres[:, None]).abs() for pixels in (down, across)]
+    y, x = (distance.minimum(1 - distance) for distance in distances)
+    distance = (y[:, None, :, None].square() + x[None, :, None, :].square()).sqrt().flatten(0, 1)
+    inside = (1 + ((math.sqrt(area / math.pi) - distance) / (2 * WINDOW_EDGE)).tanh()) / 2  # a logistic edge
+    return inside if perturbation == "deletion" else 1 - inside
+
+
+def importance_of(changes: Tensor) -> Tensor:
+    """Add the drops of the score for all kinds of windows, standardised over the grid.
+
+    Args:
+        changes: Drops of the target's class score `(kinds, n, n)` for the kinds of `WINDOW_KINDS`: the logit; the
+            log-probability if the network's output is a probability. For insertion a small drop means that the window
+            contains the evidence, so its sign is reversed.
+
+    Returns:
+        The sum `(n, n)`, with mean 0. A kind of window that does not change the score adds nothing.
+    """
+    total = torch.zeros_like(changes[0])
+    for (perturbation, _), drops in zip(WINDOW_KINDS, changes, strict=True):
+        centred, std = drops - drops.mean(), drops.std(correction=0)
+        if float(std) > MIN_STD:
+            total += centred / std if perturbation == "deletion" else -centred / std
+    return total
+
+
+def cell_weights(map_: Tensor, side: int) -> Tensor:
+    """Return the fraction of a map in each cell of the grid, `(side, side)`.
+
+    Args:
+        map_: The map `(H, W)`. Its minimum is subtracted, which changes no rank among the transforms: the weights of a
+            map with negative values are not negative either.
+        side: Number of cells per axis. Pixels on the edge of two cells are divided between them.
+    """
+    rows, columns = (_cell_overlaps(n, side) for n in map_.shape)
+    weights = rows @ (map_ - map_.min()) @ columns.T
+    return weights / weights.sum()
+
+
+def weighted_importance(weights: Tensor, importance: Tensor, *, square: bool) -> Tensor:
+    """Return the mean importance, weighted by every transform of the weights: `(n_transforms,)`.
+
+    Args:
+        weights: Weights of the cells `(n, n)`.
+        importance: Importance `(n, n)`.
+        square: Whether the network input is square, so that quarter turns are possible.
+    """
+    return weights.flatten()[_permutations(len(weights), square)] @ importance.flatten()
+
+
+def transform_group(grid: Tensor, *, square: bool = True) -> list[Tensor]:
+    """Return all transforms of a grid of weights, the identity first: its shifts with wrap-around, mirrors and turns.
+
+    Args:
+        grid: The weights `(n, n)`.
+        square: Whether quarter turns are transforms: 8 n² transforms in place of 4 n².
+
+    Returns:
+        The transformed grids.
+    """
+    return [
+        turned.roll((down, across), (0, 1))
+        for rotation in ((0, 1, 2, 3) if square else (0, 2))
+        for turned in (torch.rot90(grid, rotation, (0, 1)), torch.rot90(grid, rotation, (0, 1)).flip(1))
+        for down in range(len(grid))
+        for across in range(len(grid))
+    ]
+
+
+@cache
+def _permutations(side: int, square: bool) -> Tensor:
+    """Return the transforms of a grid as indices into its cells, `(n_transforms, side * side)`."""
+    cells = torch.arange(side * side).view(side, side)
+    return torch.stack(transform_group(cells, square=square)).flatten(1)
 
 
 def top_pixels(map_: Tensor, generator: torch.Generator, fraction: float = TOP_FRACTION) -> Tensor:
@@ -158,35 +263,8 @@ def top_pixels(map_: Tensor, generator: torch.Generator, fraction: float = TOP_F
 
 
 def feather(mask: Tensor) -> Tensor:
-    """Return the mask with soft edges; with wrap-around, so that the blur commutes with shifts."""
+    """Return the mask `(H, W)` with soft edges; a hard edge would add evidence of its own."""
     return blur_images(mask[None, None], FEATHER_SIGMA * min(mask.shape), "circular")[0, 0]
-
-
-def transform_group(mask: Tensor, n_transforms: int = 128) -> list[Tensor]:
-    """Return all transforms of a mask, the identity first.
-
-    Args:
-        mask: A mask `(H, W)` whose sides are divisible by four.
-        n_transforms: 128, 64 or 32.
-
-    Returns:
-        The transformed masks.
-    """
-    height, width = mask.shape
-    rotations, flips = _rotations_and_flips(height == width, n_transforms)
-    x, y = round(CENTRE_OFFSET[0] * width), round(CENTRE_OFFSET[1] * height)
-    centred = mask.roll((-y, -x), (0, 1))
-    transformed = []
-    for rotation in rotations:
-        for flip in flips:
-            rotated = torch.rot90(centred, rotation, (0, 1))
-            rotated = rotated.flip(1) if flip else rotated
-            transformed += [
-                rotated.roll((y + down * height // N_SHIFTS, x + across * width // N_SHIFTS), (0, 1))
-                for down in range(N_SHIFTS)
-                for across in range(N_SHIFTS)
-            ]
-    return transformed
 
 
 def blur_images(images: Tensor, sigma: float, border: str) -> Tensor:
@@ -204,10 +282,31 @@ def blur_images(images: Tensor, sigma: float, border: str) -> Tensor:
     return gaussian_blur(images, sigma, radius, border)
 
 
-def _rotations_and_flips(square: bool, n_transforms: int) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    """Return the quarter turns and the mirrors of the group."""
-    if n_transforms not in (128, 64, 32):
-        raise MethodError(f"n_transforms must be 128, 64 or 32, not {n_transforms!r}.")
-    if square and n_transforms > 32:
-        return (0, 1, 2, 3), ((False, True) if n_transforms == 128 else (False,))
-    return (0, 2), ((False, True) if n_transforms > 32 else (False,))
+def _blurred_scores(
+    model_input: ModelInput, masks: Tensor, progress: ProgressCallback | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the class scores `(n, k)` with each region blurred, and the blurred image `(c, H, W)`; on the CPU."""
+    inputs = model_input.inputs
+    infill = blur_images(inputs, BLUR_SIGMA * min(inputs.shape[-2:]), "reflect")
+    weights = masks.to(inputs)[:, None]
+
+    def blurred(indices: Tensor) -> Tensor:
+        weight = weights[indices.to(weights.device)]
+        return inputs * (1 - weight) + infill * weight
+
+    after = model_input.predict(blurred, len(masks), progress=progress)
+    return after.double().cpu(), infill[0].cpu()
+
+
+def _cell_overlaps(n: int, side: int) -> Tensor:
+    """Return the length of the overlap of each cell with each pixel of an axis, `(side, n)`, in pixels."""
+    start, pixels = (torch.arange(length, dtype=torch.float64) for length in (side, n))
+    low, high = start[:, None] * n / side, (start[:, None] + 1) * n / side
+    return (high.minimum(pixels + 1) - low.maximum(pixels)).clamp_min(0)
+
+
+def _grid_side(n_windows: int) -> int:
+    """Return the number of windows per axis."""
+    if n_windows not in WINDOW_COUNTS:
+        raise MethodError(f"n_windows must be 36 or 16, not {n_windows!r}.")
+    return math.isqrt(n_windows)

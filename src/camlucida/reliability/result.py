@@ -19,7 +19,7 @@ from camlucida.reliability.confidence import BorderTest, Confidence
 from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import RegionTest, Verdict, median_correlation, min_correlation, verdict
-from camlucida.render.text import format_nats
+from camlucida.render.text import format_nats, format_p
 from camlucida.types import Geometry
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Trust:
             rows.append(
                 (
                     "position",
-                    f"p = {position.p:.3f} ({len(position.drops)} transforms)",
+                    f"p = {format_p(position.p)} ({len(position.statistics)} transforms)",
                     f"drop of {format_nats(position.drop)} nats when blurred, "
                     f"{format_nats(position.mean_drop_elsewhere)} at other positions",
                 )
@@ -187,7 +187,9 @@ class Trust:
                 "p": position.p,
                 "drop": position.drop,
                 "mean_drop_elsewhere": position.mean_drop_elsewhere,
-                "drops": position.drops.tolist(),
+                "window_drops": position.window_drops.tolist(),
+                "importance": position.importance.tolist(),
+                "statistics": position.statistics.tolist(),
             },
             "border_test": {
                 "border": border.edge,

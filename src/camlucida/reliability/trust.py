@@ -17,6 +17,9 @@ from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
+from camlucida.attribution.several_inputs import load_inputs
+from camlucida.attribution.video_explanation import VideoExplanation
+from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, DataError, MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MetricInputs
@@ -24,6 +27,7 @@ from camlucida.evaluation.model_input import ModelInput
 from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
 from camlucida.methods import Combined, find
+from camlucida.models.image_names import forward_parameters
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.reliability.confidence import border_test, confidence
@@ -46,32 +50,34 @@ from camlucida.types import ProgressCallback
 @plain_arithmetic()
 def trust(
     model: Model | nn.Module | str,
-    image: ImageInput | Explanation,
+    image: ImageInput | Explanation | Mapping[str, Any],
     *,
-    method: MethodSpec = "grad_cam",
+    method: MethodSpec | None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     target: str | int | None = None,
     region: NDArray[np.bool_] | None = None,
-    n_transforms: Count = 128,
+    n_windows: Count = 36,
     seed: Seed = 0,
     progress: ProgressCallback | None = None,
 ) -> Trust:
     """Test whether one map can be trusted.
 
-    The tests are: is the prediction confident? Does the target's log-probability drop when the highlighted region is
-    blurred, more than for the same shape at other positions? Is the map specific to the class? Is it stable? Does the
-    border of the image decide? They take about 145 forward passes.
+    The tests are: is the prediction confident? Does the target's score depend on the positions where the map is high,
+    more than on others? Is the map specific to the class? Is it stable? Does the border of the image decide? They take
+    about 125 forward passes.
 
     Args:
         model: As in `explain`.
-        image: An image; or an `Explanation`, whose method, layer and class are used.
-        method: One attribution method, as in `explain`. Options are part of it: "rise(n=500)".
+        image: An image; or an `Explanation`, whose method, layer and class are used; or a dict of all inputs of a
+            network that takes several, of which the image is changed and the others are held.
+        method: One attribution method, as in `explain`; None for the default one. Options are part of it:
+            "rise(n=500)".
         layer: One layer, as in `explain` (called `target_layer` in pytorch-grad-cam).
         target: One class, by name or index; None for the predicted class.
         region: Where the evidence should lie, such as the mask of the object `(height, width)`, bool, on the image.
             Without it no test can tell whether the model is right for the right reason.
-        n_transforms: Number of positions at which the map is tested: 128; or, for slow networks, 64 or 32, which give
-            the test less power.
+        n_windows: Number of positions at which the image is blurred for the test of the map's position: 36; or, for
+            slow networks, 16, which give the test less power. Each takes three forward passes.
         seed: Seed of all random choices.
         progress: Called with the number of forward passes done and the total number.
 
@@ -84,16 +90,32 @@ def trust(
     wrapped = as_model(model)
     request: dict[str, Any]
     source: ImageInput
-    if isinstance(image, Explanation):
-        if image.index is None:
-            raise TargetError(f"trust tests the map of a class, and this explanation is of {image.target!r}.")
-        request = _request_of(image)
-        source, name = image.image if image.array is None else image.array, image.source
+    given: ImageInput | Explanation
+    if isinstance(image, VolumeExplanation | VideoExplanation):
+        raise MethodError(
+            "trust tests the map of an image, and this is the explanation of a volume or a video. Its tests move the "
+            "map in two dimensions."
+        )
+    if isinstance(image, Mapping):
+        with error_context(wrapped, image):
+            wrapped, given = load_inputs(wrapped, image).with_others_held()
+    else:
+        given = image
+    if isinstance(given, Explanation):
+        if given.input and set(forward_parameters(wrapped.network)) - {*wrapped.held, given.input}:
+            raise MethodError(
+                f"this explanation is of the input {given.input!r} of a network with several, whose other inputs it "
+                "does not contain: pass the dict of all inputs, with method=, layer= and target=."
+            )
+        if given.index is None:
+            raise TargetError(f"trust tests the map of a class, and this explanation is of {given.target!r}.")
+        request = _request_of(given)
+        source, name = given.image if given.array is None else given.array, given.source
     else:
         request = {"method": method, "layer": layer_names(wrapped.network, layer), "target": target}
-        source, name = image, source_name(image)
+        source, name = given, source_name(given)
     with error_context(wrapped, source):
-        return _run_tests(wrapped, source, name, request, region, n_transforms, seed, progress)
+        return _run_tests(wrapped, source, name, request, region, n_windows, seed, progress)
 
 
 def _request_of(explanation: Explanation) -> dict[str, Any]:
@@ -135,7 +157,7 @@ def _run_tests(
     name: str,
     request: Mapping[str, Any],
     region: NDArray[np.bool_] | None,
-    n_transforms: int,
+    n_windows: int,
     seed: int,
     progress: ProgressCallback | None,
 ) -> Trust:
@@ -144,7 +166,7 @@ def _run_tests(
     metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
-    position = position_test(model_input, map_, n_transforms=n_transforms, progress=progress)
+    position = position_test(model_input, map_, n_windows=n_windows, progress=progress)
     classes, noise, shifts = _similar_maps(metric_inputs) if position is not None else ((), (), ())
     preprocessing = model.preprocessing
     occluded = (

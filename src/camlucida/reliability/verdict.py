@@ -12,7 +12,7 @@ import numpy as np
 from camlucida.reliability.confidence import BorderTest, Confidence
 from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
-from camlucida.render.text import format_nats
+from camlucida.render.text import format_nats, format_p
 
 VerdictLevel: TypeAlias = Literal["supported", "weakly supported", "not supported", "cannot tell"]
 """How well the tests support a map as an explanation of the prediction; it says nothing about the prediction itself."""
@@ -90,11 +90,11 @@ def verdict(
         return Verdict("cannot tell", ("the map is constant",))
     if confidence.guessing:
         return Verdict("not supported", (f"the prediction is a guess ({_uncertainty_text(confidence)})",))
-    if float(position.drops.abs().max()) < MIN_DROP_NATS:
+    if max(abs(position.drop), float(position.window_drops.abs().max())) < MIN_DROP_NATS:
         return Verdict("cannot tell", (f"no blurred region changes the log-probability by {MIN_DROP_NATS} nats",))
     numbers = (
         f"drop of {format_nats(position.drop)} nats, {format_nats(position.mean_drop_elsewhere)} at other positions, "
-        f"p = {position.p:.2g}"
+        f"p = {format_p(position.p)}"
     )
     if position.p > REJECT_P or position.drop <= 0:
         return Verdict("not supported", (f"the target does not depend on the highlighted region ({numbers})",))

@@ -25,7 +25,7 @@ from camlucida.render.canvas import (
     draw_heading,
     line_height,
 )
-from camlucida.render.overlay import overlay
+from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.resize import display_size, resize_heatmap, resize_image
 
@@ -83,6 +83,7 @@ def draw_strips(
     footer: str = "",
     opacity: float = 0.6,
     colormap: str = DEFAULT_COLORMAP,
+    blend: Blend = "saliency",
     width: float = FRAME_WIDTH_PT,
     density: float = 2.0,
 ) -> Image.Image:
@@ -96,6 +97,7 @@ def draw_strips(
         footer: Text below all other content.
         opacity: As in `overlay`.
         colormap: Name of the colour map.
+        blend: As in `overlay`.
         width: Width of a frame in points.
         density: Pixels per point.
 
@@ -121,7 +123,7 @@ def draw_strips(
         below = y
         for column, frame in enumerate(row.frames):
             x = MARGIN_PT + column * (width + GAP_PT)
-            overlaid = _draw_frame(sheet, frame, row.image or image, width, opacity, colormap)
+            overlaid = _draw_frame(sheet, frame, row.image or image, width, opacity, colormap, blend)
             end = y + sheet.draw_image(x, y, overlaid, edge=True) + 3
             sheet.text(x, end, sheet.fit_text(frame.label, SMALL_PT, width), SMALL_PT, TEXT_COLOUR)
             for i, line in enumerate(frame.caption.split("\n")):
@@ -134,7 +136,13 @@ def draw_strips(
 
 
 def _draw_frame(
-    sheet: Sheet, frame: StripFrame, row_image: Image.Image | None, width: float, opacity: float, colormap: str
+    sheet: Sheet,
+    frame: StripFrame,
+    row_image: Image.Image | None,
+    width: float,
+    opacity: float,
+    colormap: str,
+    blend: Blend,
 ) -> Image.Image:
     """Return a frame as an image at its displayed size."""
     image = frame.image or row_image
@@ -143,7 +151,7 @@ def _draw_frame(
     size = display_size(image.size, (sheet.pixels(width), sheet.pixels(width * min(MAX_ASPECT, _aspect(image)))))
     photo = resize_image(image, size)
     if frame.heatmap is not None:
-        photo = overlay(photo, resize_heatmap(frame.heatmap, size), opacity=opacity, colormap=colormap)
+        photo = overlay(photo, resize_heatmap(frame.heatmap, size), opacity=opacity, colormap=colormap, blend=blend)
     if not len(frame.boxes):
         return photo
     scale = [size[0] / image.width, size[1] / image.height] * 2

@@ -34,6 +34,7 @@ STRIP_ASPECT = 2.6
 """Ratio of width to height above which the three images are arranged vertically."""
 
 CAPTIONS = ("Image", "Heatmap", "Overlay")
+COLOUR_CAPTIONS = ("Image", "Signed map in colour, grey is zero", "Overlay of its reduction")
 
 
 def draw_panel(
@@ -51,6 +52,7 @@ def draw_panel(
     colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "saliency",
     contour: float | None = None,
+    colour: Image.Image | None = None,
     density: float = 2.0,
 ) -> Image.Image:
     """Draw a page about one explanation.
@@ -69,6 +71,7 @@ def draw_panel(
         colormap: Name of the colour map.
         blend: As in `overlay`.
         contour: As in `overlay`.
+        colour: The map in colour, of the size of the image, which replaces the heatmap; None without one.
         density: Pixels per point: 1 for small images, 2 for sharp ones.
 
     Returns:
@@ -90,8 +93,12 @@ def draw_panel(
     size = _image_size(sheet, image, strip, content_width)
     photo, resized = resize_image(image, size), resize_heatmap(saliency, size)
     overlaid = overlay(photo, resized, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
-    y = _images(sheet, y + 20, (photo, Image.fromarray(apply_colormap(resized, colormap)), overlaid), strip)
-    y = _draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
+    if colour is None:
+        captions, middle = CAPTIONS, Image.fromarray(apply_colormap(resized, colormap))
+    else:
+        captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
+    y = _images(sheet, y + 20, (photo, middle, overlaid), captions, strip)
+    y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
@@ -99,10 +106,10 @@ def _image_size(sheet: Sheet, image: Image.Image, strip: bool, content_width: fl
     return display_size(image.size, (sheet.pixels(content_width if strip else COLUMN_PT), sheet.pixels(MAX_HEIGHT_PT)))
 
 
-def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], strip: bool) -> float:
+def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], captions: Sequence[str], strip: bool) -> float:
     """Draw the three images side by side or vertically, and return the y at which the last caption ends."""
     x, end = MARGIN_PT, y
-    for image, caption in zip(images, CAPTIONS, strict=True):
+    for image, caption in zip(images, captions, strict=True):
         below = y + sheet.draw_image(x, y, image, edge=True) + 6
         sheet.text(x, below, caption, SMALL_PT, MUTED_COLOUR)
         end = below + line_height(SMALL_PT)
@@ -113,7 +120,7 @@ def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], strip: bool) 
     return end
 
 
-def _draw_lower_half(
+def draw_lower_half(
     sheet: Sheet,
     y: float,
     bars: Sequence[Bar],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 from PIL import ImageDraw
@@ -145,3 +146,8 @@ def format_confidence(probability: float | None, value: float, decimals: int = 0
 def format_nats(drop: float) -> str:
     """Return a drop in nats with two decimals, never as -0.00."""
     return f"{round(drop, 2) + 0.0:.2f}"
+
+
+def format_p(p: float) -> str:
+    """Return a p-value with three decimals; ties are rounded up (0.0625 is 0.063)."""
+    return f"{math.floor(1000 * p + 0.5) / 1000:.3f}"

@@ -29,7 +29,7 @@ from camlucida.render.canvas import (
 from camlucida.render.overlay import overlay
 from camlucida.render.probability_bars import draw_label
 from camlucida.render.resize import display_size, resize_heatmap, resize_image, to_image
-from camlucida.render.text import format_nats
+from camlucida.render.text import format_nats, format_p
 
 if TYPE_CHECKING:
     from camlucida.reliability.position_test import PositionTest
@@ -45,7 +45,7 @@ CHART_HEIGHT = 150.0
 
 
 def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Image:
-    """Draw the overlay, the blurred region, the drops, the maps used for comparison, and the results of all tests.
+    """Draw the overlay, the blurred region, the statistics, the maps used for comparison, and the results of all tests.
 
     Args:
         trust: The results of the tests.
@@ -70,7 +70,7 @@ def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Im
 
 
 def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
-    """Draw the overlay, the image with the region blurred, and the drops; return the y at which they end."""
+    """Draw the overlay, the image with the region blurred, and the statistics; return the y at which they end."""
     saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
     overlaid = _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style)
     end = _draw_image(sheet, MARGIN_PT, y, overlaid, "Overlay")
@@ -79,16 +79,16 @@ def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> fl
         return end
     occluded = _resized(sheet, to_image(trust.occluded_pixels), COLUMN_WIDTH, MAX_HEIGHT)
     end = max(end, _draw_image(sheet, x, y, occluded, "Network input, highlighted region blurred"))
-    return max(end, _draw_drops(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
+    return max(end, _draw_statistics(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
 
 
-def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
-    """Draw a histogram of the drops for the transformed maps, with the map's own drop highlighted."""
-    y = draw_label(sheet, x, y, "Drop in log-probability (nats)")
-    drops = test.drops.double().numpy()
-    low, high = min(0.0, float(drops.min())), float(drops.max())
+def _draw_statistics(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
+    """Draw a histogram of the test statistics of the transformed maps, with that of the map itself highlighted."""
+    y = draw_label(sheet, x, y, "Importance where the map is high (s.d.)")
+    statistics = test.statistics.numpy()
+    low, high = min(0.0, float(statistics.min())), float(statistics.max())
     high = high if high > low else low + 1.0
-    counts, _ = np.histogram(drops[1:], N_BINS, (low, high))
+    counts, _ = np.histogram(statistics[1:], N_BINS, (low, high))
     width = COLUMN_WIDTH / N_BINS
     base = y + CHART_HEIGHT
     for i, count in enumerate(counts):
@@ -96,13 +96,13 @@ def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
         if count:
             sheet.rectangle(x + i * width, base - height, width - BAR_GAP, height, QUIET_COLOUR)
     sheet.rectangle(x, base, COLUMN_WIDTH, 0.75, HAIRLINE_COLOUR)
-    at = x + COLUMN_WIDTH * (test.drop - low) / (high - low)
+    at = x + COLUMN_WIDTH * (test.statistic - low) / (high - low)
     sheet.rectangle(min(at, x + COLUMN_WIDTH - 2), y, 2, CHART_HEIGHT, ACCENT_COLOUR)
     right = at > x + COLUMN_WIDTH / 2
     sheet.text(
         at - 5 if right else at + 7,
         y,
-        f"this map: {format_nats(test.drop)}",
+        f"this map: {format_nats(test.statistic)}",
         SMALL_PT,
         ACCENT_COLOUR,
         "right" if right else "left",
@@ -110,8 +110,8 @@ def _draw_drops(sheet: Sheet, x: float, y: float, test: PositionTest) -> float:
     sheet.text(x, base + 3, format_nats(low), SMALL_PT, MUTED_COLOUR)
     sheet.text(x + COLUMN_WIDTH, base + 3, format_nats(high), SMALL_PT, MUTED_COLOUR, "right")
     caption = (
-        f"Grey: the same shape at {len(drops) - 1} other positions. "
-        f"p = {test.p:.3f}, the fraction of all drops that are at least as large."
+        f"Grey: {len(statistics) - 1} shifted, mirrored and rotated copies of the map. "
+        f"p = {format_p(test.p)}, the fraction of all values that are at least as large."
     )
     return draw_paragraph(
         sheet, x, base + 3 + line_height(SMALL_PT), caption, SMALL_PT, MUTED_COLOUR, COLUMN_WIDTH, max_lines=3

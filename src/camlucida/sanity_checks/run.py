@@ -13,15 +13,17 @@ from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
 from camlucida.engine import LayerSpec
-from camlucida.errors import CamlucidaError, DataError, MethodError, nearest
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, nearest
 from camlucida.layer_names import layer_names
 from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.common.similarity import hog, ssim
 from camlucida.models.model import Model
+from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, checked_arguments, shown
 from camlucida.sanity_checks.perturbations import CHECK_STEPS, SanityInputs, n_steps
 from camlucida.sanity_checks.result import Sanity
@@ -38,7 +40,7 @@ def sanity(
     model: Model | nn.Module | str,
     images: Sequence[ImageInput],
     *,
-    methods: Sequence[MethodSpec] = ("grad_cam",),
+    methods: Sequence[MethodSpec] | None = None,
     checks: Sequence[Check] = ("cascading", "random_logit"),
     layer: LayerSpec = None,
     seeds: Count = 5,
@@ -51,7 +53,7 @@ def sanity(
     Args:
         model: As in `explain`.
         images: About a dozen images are enough. Those that cannot be read are listed in `failures`.
-        methods: Attribution methods by name, with or without combinators.
+        methods: Attribution methods by name, with or without combinators; None for grad_cam.
         checks: Any of cascading, independent, smooth, random_logit and labels.
         layer: Layer to explain; None for the method's default layer.
         seeds: How many times the weights are re-initialised.
@@ -62,9 +64,16 @@ def sanity(
 
     Raises:
         DataError: If no image can be read.
+        ModelError: If the weights of the model cannot be accessed.
         MethodError: If a method or check is unknown.
     """
     wrapped = as_model(model)
+    if not has_layers(wrapped.network):
+        raise ModelError(
+            f"sanity re-initialises the weights of the model, and the model is {described(wrapped.network)}, whose "
+            "weights cannot be accessed. Test its maps with trust and evaluate."
+        )
+    methods = [default_method(wrapped.network)] if methods is None else methods
     images = list(iterated(images))
     layer = layer_names(wrapped.network, layer)
     one_layer(layer, "the checks explain")

@@ -224,6 +224,50 @@ def test_timm_weights_and_gradients_are_those_of_hooks() -> None:
     assert min(gradient.abs().max() for gradient in gradients_) > 1e-6
 
 
+def test_pooling_weights_of_timm_are_those_of_its_formula() -> None:
+    """The fused pooling of SigLIP, whose weights timm never returns."""
+    network, images = from_timm("vit_base_patch16_siglip_224", embed_dim=48, num_heads=3)(), draw(2, 3, 64, 64)
+    kept: list[Tensor] = []
+    pool: Any = network.get_submodule("attn_pool")
+    handles = [
+        getattr(pool, name).register_forward_hook(lambda _, __, out: kept.append(out.detach())) for name in ("q", "kv")
+    ]
+    with torch.no_grad():
+        network(images)
+    for handle in handles:
+        handle.remove()
+    queries = kept[0].reshape(2, 1, 3, 16).transpose(1, 2)
+    keys = kept[1].reshape(2, 16, 2, 3, 16)[:, :, 0].transpose(1, 2)
+    result = trace_attention(copy_of(network), images, scores).attention
+    assert len(result.weights) == 3
+    assert result.pooling is not None
+    assert_close(result.pooling, (queries @ keys.mT / 4).softmax(-1), rtol=1e-10, atol=1e-12)
+    assert result.token_contributions.tolist() == [1.0]
+
+
+def test_pooling_weights_of_transformers_are_those_of_its_module() -> None:
+    """A probe in PyTorch's multi-head attention, as SigLIP is written in transformers."""
+    transformers: Any = pytest.importorskip("transformers")
+    config = transformers.SiglipVisionConfig(
+        hidden_size=48, num_hidden_layers=2, num_attention_heads=3, intermediate_size=64, image_size=64, patch_size=16
+    )
+    network, images = seeded(transformers.SiglipVisionModel(config)), draw(2, 3, 64, 64)
+    given: list[Any] = []
+    pool: Any = network.get_submodule("head.attention")
+    handle = pool.register_forward_pre_hook(lambda _, args, kwargs: given.append((args, kwargs)), with_kwargs=True)
+    with torch.no_grad():
+        network(images)
+        handle.remove()
+        (args, kwargs) = given[0]
+        _, expected = pool(*args, **kwargs, average_attn_weights=False)
+    result = trace_attention(copy_of(network), images, lambda output: output.pooler_output)
+    assert [w.shape for w in result.attention.weights] == [(2, 3, 16, 16)] * 2
+    assert_close(result.attention.pooling, expected, rtol=1e-10, atol=1e-12)
+    gradients = result.gradients(lambda output: output.pooler_output[:, 0])
+    assert [gradient.shape for gradient in gradients] == [(2, 3, 16, 16)] * 2 + [(2, 3, 1, 16)]
+    assert gradients[-1].abs().max() > 1e-6
+
+
 class Written(nn.Module):
     """One attention over patches, its weights written to in place; perhaps within a `no_grad` of its own."""
 
@@ -319,7 +363,7 @@ def swin() -> nn.Module:
 
 REFUSED = {
     "windows": (swin, r"SwinTransformer is not supported: it attends within windows: weights 16×2×16×16 for 1 image\."),
-    "pooling by attention": (from_timm("vit_base_patch16_siglip_224"), "1 of its tokens attend to 16 others"),
+    "class attention": (from_timm("cait_xxs24_224"), "1 of its tokens attend to 17 others"),
     "channels": (Channels, "it attends to 6 tokens that are not positions of the image"),
     "nothing": (lambda: nn.Sequential(nn.Conv2d(3, 5, 4), nn.Flatten(), nn.LazyLinear(5)), "no attention at all"),
     "unread": (Unread, "its scores do not depend on the last attention"),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
+from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of
 from camlucida.engine.backward.lrp import RULES, LrpRun, RelevanceMode, RelevanceRule, register_reader
 from camlucida.errors import LayerError, MethodError
@@ -601,3 +602,14 @@ def test_other_threads_and_later_runs_see_nothing() -> None:
         relevances(network, numbers(2, 3, 12, 10)).propagate(lambda y: y[:, 0])
     assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
     assert_close(gradient(), plain, rtol=0, atol=0)
+
+
+def test_a_callers_autocast_does_not_round_the_relevance() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Flatten())
+    network = nn.Sequential(network, nn.Linear(72, 5)).eval()
+    images = torch.randn(1, 3, 15, 15)
+    expected = attribute(network, images, target=1, method="lrp", signed=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = attribute(network, images, target=1, method="lrp", signed=True)
+    assert torch.equal(maps, expected)

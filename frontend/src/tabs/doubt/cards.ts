@@ -2,7 +2,7 @@
 
 import { h } from "../../dom";
 import { fixed, percent } from "../../numbers";
-import { amounts, dots, falls, share } from "./figures";
+import { amounts, dots, importances, share } from "./figures";
 import { marked, still } from "./stills";
 import type { Verdict } from "./wire";
 
@@ -35,18 +35,20 @@ function marks(told: Verdict, seen: HTMLImageElement, blurred: HTMLImageElement)
 }
 
 function place(found: NonNullable<Verdict["position_test"]>): HTMLElement {
-  const count = found.drops.length;
-  const as = found.drops.filter((fall) => fall >= found.drop - 1e-6).length;
+  const count = found.statistics.length;
+  const as = Math.round(found.p * count);
   return card(
     "Position test",
-    `p = ${found.p.toFixed(3)}`,
-    falls(
-      found.drops,
-      `Drop in the log-probability of the class: ${fixed(found.drop)} nats at the highlighted region, ${fixed(found.mean_drop_elsewhere)} nats on average at other positions`,
+    `p = ${found.p_text}`,
+    importances(
+      found.statistics,
+      `Mean importance of the positions where the map is high: ${fixed(found.statistics[0]!)} standard deviations; p = ${found.p_text}`,
     ),
-    `Drop in the log-probability when the highlighted region is blurred (line), compared with the same shape at ` +
-      `${count - 1} other positions (grey): ` +
-      `${["no other position has", "one other position has"][as - 1] ?? `${as - 1} other positions have`} a drop as large.`,
+    `How much the class depends on the positions where the map is high (line), compared with ` +
+      `${count - 1} shifted, mirrored and rotated copies of the map (grey): ` +
+      `${["no copy has", "one copy has"][as - 1] ?? `${as - 1} copies have`} a value as large. ` +
+      `When the highlighted region is blurred, the log-probability drops by ${fixed(found.drop)} nats, ` +
+      `for discs of the same area by ${fixed(found.mean_drop_elsewhere)} nats on average.`,
   );
 }
 

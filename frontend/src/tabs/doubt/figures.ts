@@ -18,14 +18,14 @@ function text(x: number, y: number, words: string, anchor = "start", kind = "tic
 const BINS = 28;
 const plain = (value: number): string => fixed(value, 1);
 
-/** How often which fall came up in other places, and the one at the map's own place. */
-export function falls(all: readonly number[], words: string): SVGSVGElement {
+/** How often which importance came up for transformed copies of the map, and that of the map itself. */
+export function importances(all: readonly number[], words: string): SVGSVGElement {
   const [own, ...others] = all as [number, ...number[]];
   const low = Math.min(0, ...all);
   const high = Math.max(...all) > low ? Math.max(...all) : low + 1;
   const counts = new Array<number>(BINS).fill(0);
-  for (const fall of others) {
-    const bin = Math.min(BINS - 1, Math.floor(((fall - low) / (high - low)) * BINS));
+  for (const other of others) {
+    const bin = Math.min(BINS - 1, Math.floor(((other - low) / (high - low)) * BINS));
     counts[bin] = counts[bin]! + 1;
   }
   const most = Math.max(1, ...counts);
@@ -52,9 +52,9 @@ export function falls(all: readonly number[], words: string): SVGSVGElement {
     ...bars,
     svg("line", { class: "axis", x1: LEFT, x2: RIGHT, y1: base, y2: base }),
     svg("line", { class: "mark", x1: at.toFixed(1), x2: at.toFixed(1), y1: 6, y2: base }),
-    text(right ? at - 6 : at + 6, 15, "highlighted region", right ? "end" : "start", "told"),
+    text(right ? at - 6 : at + 6, 15, "this map", right ? "end" : "start", "told"),
     text(LEFT, 117, plain(low)),
-    text(WIDTH / 2, 117, "drop in log-probability, in nats", "middle"),
+    text(WIDTH / 2, 117, "importance, in standard deviations", "middle"),
     text(RIGHT, 117, plain(high), "end"),
   );
 }

@@ -15,7 +15,7 @@ import type { Part } from "./part";
 import type { Verdict } from "./wire";
 
 /** About so many runs of the network; a quick map costs one and a half, and thirteen more maps are made. */
-const RUNS = 145;
+const RUNS = 125;
 
 export function verdict(page: Page): Part {
   const found = h("div", { class: "found" });

@@ -121,7 +121,11 @@ function told(found: StudyResults): string {
     const chance = 1 / (1 + Math.exp(last.strength.value! - best.strength.value!));
     said.push(
       `According to these strengths, ${best.method} is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs` +
-        (best.strength.low! > last.strength.high! ? "." : "; their intervals overlap, so more answers are needed."),
+        (best.strength.low === null || last.strength.high === null
+          ? "; too few answers for intervals."
+          : best.strength.low > last.strength.high
+            ? "."
+            : "; their intervals overlap, so more answers are needed."),
     );
   }
   said.push(
@@ -156,10 +160,14 @@ function standings(list: readonly StudyStanding[]): HTMLElement {
   );
 }
 
-const between = (one: StudyNumber): (Node | string)[] => [
-  h("b", {}, fixed(one.value)),
-  h("span", { class: "note" }, ` ${fixed(one.low)} to ${fixed(one.high)}`),
-];
+/** A number and its interval; one dash for an interval that is not known, or for both. */
+const between = (one: StudyNumber): (Node | string)[] =>
+  one.value === null
+    ? ["–"]
+    : [
+        h("b", {}, fixed(one.value)),
+        h("span", { class: "note" }, one.low === null || one.high === null ? " –" : ` ${fixed(one.low)} to ${fixed(one.high)}`),
+      ];
 
 function metrics(one: StudyMetrics): HTMLElement {
   const taus = Object.entries(one.taus).sort(([, a], [, b]) => (b ?? -2) - (a ?? -2));

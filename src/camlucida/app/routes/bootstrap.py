@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 import camlucida
 from camlucida.app.app_state import Page
+from camlucida.app.method_choice import offered
 from camlucida.app.model_entry import Served
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Option, Schema
@@ -92,6 +93,7 @@ SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
 @router.get("/start")
 def start(page: AppDep) -> Start:
     """Return the models with their layers and classes, the methods, the colour maps, and the data set."""
+    names = offered(page.served.values())
     return Start(
         version=camlucida.__version__,
         models=[_model(served) for served in page.served.values()],
@@ -106,6 +108,7 @@ def start(page: AppDep) -> Start:
                 options={name: _plain(value) for name, value in m.options.items()},
             )
             for m in methods().values()
+            if m.name in names
         ],
         combinators=[
             CombinatorChoice(
@@ -134,10 +137,17 @@ def _model(served: Served) -> ModelChoice:
     return ModelChoice(
         name=served.name,
         labels=list(served.model.labels),
-        layers=[LayerChoice(name=layer.name, label=layer.label, grid=layer.grid) for layer in served.layers],
+        layers=[
+            LayerChoice(name=layer.name, label=layer.label, grid=_image_grid(layer.grid)) for layer in served.layers
+        ],
         input=(width, height),
     )
 
 
 def _data(page: Page) -> DataChoice:
     return DataChoice(name=page.data.name, count=len(page.data), classes=list(page.data.classes))
+
+
+def _image_grid(grid: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return the grid of a layer of images; None for other grids, since the page displays images only."""
+    return (grid[0], grid[1]) if grid is not None and len(grid) == 2 else None

@@ -35,6 +35,7 @@ from camlucida.attribution.explain_request import predict_scores, top_prediction
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import to_image_grid
+from camlucida.opaque_networks import has_layers
 
 router = APIRouter(tags=["compare"])
 
@@ -230,6 +231,8 @@ def _model_part(
     named = bool(params.layers and layers)
     if len(params.models) > 1:  # names that this model does not have may belong to another one
         layers, layer_errors = (layers, {}) if layers else layers_of(model, inputs, [])
+    if not has_layers(model.network) and not any(m.needs_layer for m in find_methods(params.methods)[0]):
+        layer_errors = {name: error for name, error in layer_errors.items() if name}  # no default layer is needed
     resolved, target_errors = resolve_targets(model, scores, params.targets or ["predicted"], first.labels)
     result = ModelResult(
         model=served.name,

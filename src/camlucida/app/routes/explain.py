@@ -9,7 +9,7 @@ import base64
 import binascii
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -22,6 +22,7 @@ from camlucida.app.images import StoredImage
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job, QueueName, Task
 from camlucida.app.map_batch import is_quick
+from camlucida.app.method_choice import methods_for
 from camlucida.app.request_limits import MAX_MAPS, check
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import GeometryOut, ImageId, MapOut, Name, Option, PredictionOut, Schema, Score
@@ -64,6 +65,9 @@ class ExplainRequest(Schema):
     compare: bool = False
 
 
+_Params = TypeVar("_Params", bound=ExplainRequest)
+
+
 class PanelRequest(ExplainRequest):
     """One map with its drawing options, as for `camlucida.render.panel`."""
 
@@ -97,12 +101,14 @@ class ExplainResponse(Schema):
 @router.post("/explain", responses={200: {"model": ExplainResponse}})
 async def explain(request: Request, page: AppDep, params: ExplainRequest) -> Response:
     """Explain a model's prediction on an image. With `Accept: text/event-stream` the response includes progress."""
+    params = _with_methods(page, params)
     return await answer(request, lambda job: _cached_or_computed(page, params, job), queue_of(params.methods))
 
 
 @router.post("/explain/panel.png", responses={200: {"content": {"image/png": {}}}}, response_class=Response)
 async def panel(request: Request, page: AppDep, params: PanelRequest) -> Response:
     """Return one map as the panel that `Explanation.save` writes."""
+    params = _with_methods(page, params)
 
     def work(job: Job) -> bytes:
         explanation = _single(page, params, job)
@@ -120,6 +126,7 @@ async def panel(request: Request, page: AppDep, params: PanelRequest) -> Respons
 )
 async def arrays(request: Request, page: AppDep, params: ExplainRequest) -> Response:
     """Return one map as the arrays that `Explanation.save` writes: raw, map, heatmap."""
+    params = _with_methods(page, params)
     return await _file(
         request, lambda job: _single(page, params, job).npz(), params, "application/octet-stream", "explanation.npz"
     )
@@ -128,9 +135,15 @@ async def arrays(request: Request, page: AppDep, params: ExplainRequest) -> Resp
 @router.post("/explain/record.json")
 async def record(request: Request, page: AppDep, params: ExplainRequest) -> Response:
     """Return the record of one map, without pixels, as `Explanation.save` writes it next to the arrays."""
+    params = _with_methods(page, params)
     return await _file(
         request, lambda job: _single(page, params, job).json(), params, "application/json", "explanation.json"
     )
+
+
+def _with_methods(page: Page, params: _Params) -> _Params:
+    """Return the request with the methods that the names stand for with this model."""
+    return params.model_copy(update={"methods": methods_for(page, params.model, params.methods)})
 
 
 async def _file(request: Request, work: Task, params: ExplainRequest, media: str, name: str) -> Response:

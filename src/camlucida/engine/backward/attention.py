@@ -19,7 +19,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from camlucida.engine.batch_axes import n_images
-from camlucida.engine.module_calls import image_size, profile_calls
+from camlucida.engine.image_axes import image_size
+from camlucida.engine.image_dependence import differ, variants_of_image
+from camlucida.engine.module_calls import profile_calls
+from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
 from camlucida.errors import MethodError
@@ -39,6 +42,7 @@ class AttentionWeights(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.attention_weights: list[Tensor] = []
+        self._is_multi_head = False
 
     def __torch_function__(
         self,
@@ -49,12 +53,16 @@ class AttentionWeights(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         if func is F.multi_head_attention_forward:
-            with self:  # a mode is inactive while it handles a call, and the attention runs inside this one
-                return _multi_head_attention(*args, **kwargs)
+            self._is_multi_head = True
+            try:
+                with self:  # a mode is inactive while it handles a call, and the attention runs inside this one
+                    return _multi_head_attention(*args, **kwargs)
+            finally:
+                self._is_multi_head = False
         if func is F.scaled_dot_product_attention:
             return self._attend(*args, **kwargs)
         result = func(*args, **kwargs)
-        if func in SOFTMAXES and _is_attention(result, *args[1:2], **kwargs):
+        if func in SOFTMAXES and (self._is_multi_head or _is_attention(result, *args[1:2], **kwargs)):
             return self._keep(result)
         return result
 
@@ -131,13 +139,16 @@ class AttentionTrace:
             score: A function of the network's output that returns scores (b,).
 
         Returns:
-            For every block the gradient, (b, heads, t, t); 0 where the score does not depend on the weights.
+            For every block the gradient, (b, heads, t, t), and last that of an attention pooling, (b, heads, q, t); 0
+            where the score does not depend on the weights.
         """
         with torch.enable_grad():
             value = score(self._output).sum()
-        shapes = [weights.shape for weights in self.attention.weights]
+        pooling = self.attention.pooling
+        all_weights = self.attention.weights if pooling is None else (*self.attention.weights, pooling)
+        shapes = [weights.shape for weights in all_weights]
         if not value.requires_grad:
-            return tuple(torch.zeros_like(weights) for weights in self.attention.weights)
+            return tuple(torch.zeros_like(weights) for weights in all_weights)
         weight_gradients = torch.autograd.grad(value, self._weights, retain_graph=True, materialize_grads=True)
         return tuple(at_least_float32(g).reshape(shape) for g, shape in zip(weight_gradients, shapes, strict=True))
 
@@ -154,28 +165,53 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
 
     Raises:
         MethodError: Unless every attention is computed between all tokens of the image, and these are the same in every
-            block.
+            block. After the last block, queries that are no tokens may attend to all of them (attention pooling).
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
-    images = n_images(inputs)
-    if reason := _incompatibility([tuple(weights.shape) for weights in mode.attention_weights], images):
+    images, recorded = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
+    shapes = [tuple(weights.shape) for weights in recorded]
+    is_pooled = _ends_in_pooling(shapes, images)
+    if reason := _incompatibility(shapes[:-1] if is_pooled else shapes, images):
         raise _unsupported_error(copy, reason)
-    n_tokens = mode.attention_weights[0].shape[-1]
+    n_tokens = recorded[0].shape[-1]
     grid, prefix = _patch_grid(copy, inputs, n_tokens)
-    weights = tuple(
-        at_least_float32(w.detach()).reshape(images, -1, n_tokens, n_tokens) for w in mode.attention_weights
-    )
-    token_weights = _token_weights(mode.attention_weights[-1], read, output)
+    weights = tuple(at_least_float32(w.detach()).reshape(images, -1, *w.shape[-2:]) for w in recorded)
+    blocks, pooling = (weights[:-1], weights[-1]) if is_pooled else (weights, None)
+    token_weights = _token_weights(recorded[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
         )
     return AttentionTrace(
-        Attention(weights, token_weights.to(weights[-1]), prefix, grid, image_size(inputs)),
+        Attention(blocks, token_weights.to(weights[-1]), prefix, grid, image_size(copy, inputs), pooling),
         output,
-        mode.attention_weights,
+        recorded,
     )
+
+
+def _ends_in_pooling(shapes: Sequence[tuple[int, ...]], images: int) -> bool:
+    """Return whether other queries than the tokens attend to all tokens in the last attention."""
+    if len(shapes) < 2 or _incompatibility(shapes[:-1], images):
+        return False
+    last, n_tokens = shapes[-1], shapes[0][-1]
+    per_image = last[0] == images if len(last) == 4 else len(last) == 3 and last[0] % images == 0
+    return per_image and last[-1] == n_tokens != last[-2]
+
+
+def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[Tensor]) -> list[Tensor]:
+    """Return the attention weights that depend on the explained image, where a network takes several inputs."""
+    if not isinstance(inputs, NamedInputs) or not inputs.other_tensors:
+        return attention_weights
+    runs = []
+    with torch.inference_mode(False), torch.no_grad():
+        for variant in variants_of_image(inputs):
+            with AttentionWeights() as mode:
+                call_network(copy.module, variant)
+            runs.append([weights.detach() for weights in mode.attention_weights])
+    if any(len(run) != len(attention_weights) for run in runs):
+        raise _unsupported_error(copy, "the number of its attentions depends on the image")
+    return [kept for kept, *weights in zip(attention_weights, *runs, strict=True) if differ(weights)]
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:
@@ -203,8 +239,8 @@ def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
     )
 
 
-def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, int], int]:
-    """Return the grid (h, w) of patches, and the number of tokens before them."""
+def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, ...], int]:
+    """Return the grid of patches, and the number of tokens before them."""
     for module_call in reversed(profile_calls(copy, inputs).module_calls):
         layout = module_call.layout
         if (
@@ -220,10 +256,10 @@ def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[in
 
 
 def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
-    """Return each token's contribution (t,) to the scores: uniform over the tokens used after the last attention.
+    """Return the contribution to the scores of each token, (t,), or of each query of an attention pooling, (q,).
 
-    A row of the attention weights that is not used has no gradient, which is tested with a random mixture of all
-    classes.
+    It is uniform over those used after the last attention. A row of the attention weights that is not used has no
+    gradient, which is tested with a random mixture of all classes.
     """
     with torch.enable_grad():
         scores = read(output)

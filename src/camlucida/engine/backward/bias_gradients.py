@@ -27,6 +27,7 @@ from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.input_variants import InputVariants
 from camlucida.engine.layout import Layout, infer_layout
 from camlucida.errors import MethodError
+from camlucida.foreign import OutsideTorch, refuse_outside
 
 _CONVOLUTIONS = functions_named(
     *("conv1d", "conv2d", "conv3d", "convolution", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
@@ -67,7 +68,7 @@ def bias_gradients(
     Raises:
         MethodError: If the network takes different paths for these images.
     """
-    rows = [_single_image(images, score_of(i), image) for i, image in enumerate(torch.split(images.inputs, 1))]
+    rows = [_single_image(images.of_image(i), score_of(i)) for i in range(len(images.inputs))]
     calls = [[call for call, _ in row[1]] for row in rows]
     if any(calls_of_image != calls[0] for calls_of_image in calls):
         raise MethodError(
@@ -78,13 +79,11 @@ def bias_gradients(
     return torch.cat([row[0] for row in rows]), biases
 
 
-def _single_image(
-    images: InputVariants, score: Callable[[Tensor], Tensor], image: Tensor
-) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+def _single_image(images: InputVariants, score: Callable[[Tensor], Tensor]) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     with torch.inference_mode(False), torch.enable_grad():
-        image = image.detach().clone().requires_grad_()
-        with BiasGradientMode((int(image.shape[-2]), int(image.shape[-1]))) as biases:
-            value = score(images.read(images.copy.module(image.clone()))).sum()
+        image = images.inputs.detach().clone().requires_grad_()
+        with BiasGradientMode(tuple(int(side) for side in image.shape[2:])) as biases:
+            value = score(images.read(images.network(image.clone()))).sum()
         (gradient,) = torch.autograd.grad(value, image)
     add_cost(len(image) * FORWARDS_WITH_GRADIENT)
     return gradient.to(torch.promote_types(gradient.dtype, torch.float32)), biases.gradients()
@@ -111,14 +110,14 @@ class BiasGradientMode(FunctionMode):
     """Determines the bias of every call; after the backward pass, `gradients` returns their contributions.
 
     Args:
-        image_size: (height, width) of the network's input.
+        image_size: (height, width) of the network's input, or (depth, height, width).
     """
 
-    def __init__(self, image_size: tuple[int, int]) -> None:
+    def __init__(self, image_size: tuple[int, ...]) -> None:
         super().__init__()
         self.image_size = image_size
         self.bias_terms: list[_BiasTerm] = []
-        self.grids: list[tuple[int, int]] = []
+        self.grids: list[tuple[int, ...]] = []
 
     def gradients(self) -> list[tuple[str, Tensor]]:
         """Return the bias gradients, each with the name and layout of its call.
@@ -129,6 +128,10 @@ class BiasGradientMode(FunctionMode):
             (f"{term.name} {term.layout}", part) for term in self.bias_terms for part in (term.on_grid, term.off_grid)
         ]
         return [(name, part) for name, part in parts if part is not None]
+
+    def outside_torch(self, call: OutsideTorch) -> None:
+        """Refuse a layer whose bias this mode cannot determine."""
+        refuse_outside(call, "full_grad", in_any_case=True)
 
     def has_rule(self, func: Function) -> bool:
         """Return whether the bias of the function is known, so that it is not decomposed."""
@@ -146,8 +149,8 @@ class BiasGradientMode(FunctionMode):
         else:
             y = func(*args, **kwargs)
             bias = bias_rule(func, args, kwargs, y.detach())
-        if func in _GRIDS and y.ndim == 4:
-            self.grids.append((int(y.shape[2]), int(y.shape[3])))
+        if func in _GRIDS and y.ndim == len(self.image_size) + 2:
+            self.grids.append(tuple(int(side) for side in y.shape[2:]))
         if bias is not None:
             self._register(func, y, bias)
         return y
@@ -172,7 +175,8 @@ class BiasGradientMode(FunctionMode):
     def _layout(self, func: Function, y: Tensor) -> Layout | None:
         """Return the layout of the call's bias; attention, sums and concatenations have none."""
         if func in _GRIDS | _NORMS:
-            layout = Layout("nchw", (int(y.shape[2]), int(y.shape[3]))) if y.ndim == 4 else None
+            is_grid = y.ndim == len(self.image_size) + 2
+            layout = Layout("nchw", tuple(int(side) for side in y.shape[2:])) if is_grid else None
         elif func not in _WITH_LAYOUT:
             return None
         else:
@@ -183,7 +187,7 @@ class BiasGradientMode(FunctionMode):
                 channels_last=func in _CHANNELS_LAST,
                 known_grids=self.grids,
             )
-        return layout if layout and layout.grid != (1, 1) else None
+        return layout if layout and set(layout.grid) != {1} else None
 
 
 BiasRule = Callable[[Function, tuple[Any, ...], dict[str, Any], Tensor], Tensor | None]

@@ -42,6 +42,7 @@ from camlucida.engine.backward.function_mode import Function, FunctionMode, depe
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
 from camlucida.engine.input_variants import InputVariants
 from camlucida.errors import MethodError
+from camlucida.foreign import OutsideTorch, refuse_outside
 
 
 def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor], baselines: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def multipliers(input_variants: InputVariants, score: Callable[[Tensor], Tensor]
     def run(images: Tensor, mode: DeepLiftMode) -> tuple[Tensor, Tensor]:
         images = images.detach().to(input_variants.inputs.dtype).clone().requires_grad_()
         with mode:
-            return images, score(input_variants.read(input_variants.copy.module(images.clone()))[None]).sum()
+            return images, score(input_variants.read(input_variants.network(images.clone()))[None]).sum()
 
     with torch.inference_mode(False), torch.enable_grad():
         recorder = DeepLiftMode(type(input_variants.copy.module).__name__)
@@ -88,6 +89,11 @@ class DeepLiftMode(FunctionMode):
         self.network = network
         self.recorded_calls: list[tuple[str, tuple[Tensor, ...]]] = []
         self.baseline = baseline
+
+    def outside_torch(self, call: OutsideTorch) -> None:
+        """Refuse a layer that is nonlinear: its multipliers would be its derivatives."""
+        if not call.is_affine and call.runs_on != "torch":
+            refuse_outside(call, "DeepLIFT")
 
     def has_rule(self, func: Function) -> bool:
         """Return whether the function has a DeepLIFT rule, so that it is not decomposed."""

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from camlucida.foreign import OutsideTorch, refuse_outside
+
 ReluRuleName: TypeAlias = Literal["guided", "deconvolution"]
 
 Limits: TypeAlias = tuple[Any, Any]
@@ -55,6 +57,11 @@ class ReluRule(TorchFunctionMode):
         super().__init__()
         self.rule = rule
         self.count = 0
+
+    def outside_torch(self, call: OutsideTorch) -> None:
+        """Refuse a layer that may compute a ReLU where this mode cannot replace it."""
+        if call.may_hide_relu and call.runs_on != "torch":
+            refuse_outside(call, f"{self.rule} backpropagation")
 
     def __torch_function__(
         self,

@@ -15,7 +15,7 @@ method is a value, `Combined`, which `camlucida.attribution.executor` evaluates.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -28,7 +28,7 @@ from camlucida.options import check_all, options_of
 from camlucida.types import Display
 
 CombinatorKind: TypeAlias = Literal["part", "layer", "fusion", "views", "competing_classes"]
-MapToImage: TypeAlias = Callable[[Tensor, tuple[int, int]], Tensor]
+MapToImage: TypeAlias = Callable[[Tensor, Sequence[int]], Tensor]
 """Map a saliency map (b, h, w) of a view to (b, *size) on the unmodified input, NaN outside the view."""
 
 
@@ -120,6 +120,11 @@ class Combined:
     combinator: Combinator
     inner: Method | Combined
     given_options: Mapping[str, Any]
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether there is a map in colour: combinators combine maps that are reduced already, so there is none."""
+        return False
 
     @property
     def name(self) -> str:

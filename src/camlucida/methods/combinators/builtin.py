@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from typing import Annotated
@@ -10,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from camlucida.maps import max_scale
+from camlucida.maps import LINEAR_MODES, max_scale
 from camlucida.methods.combinators.base import MapToImage, Views, combinator
+from camlucida.methods.common.infill import require_images
 from camlucida.methods.common.perturbations import noisy
 from camlucida.options import Between, Count, NotNegative, Positive, Seed
 
@@ -138,10 +140,11 @@ def scales(inputs: Tensor, *, factors: tuple[Positive, ...] = (0.75, 1.0, 1.5)) 
 
     Args:
         inputs: Network inputs `(b, c, H, W)`.
-        factors: Sizes as multiples of the input's side; larger ones yield finer maps.
+        factors: Sizes as multiples of the input's side; larger ones yield finer maps. The number of slices of a volume,
+            or frames of a video, stays.
     """
-    height, width = inputs.shape[-2:]
-    sizes = [(round(f * height), round(f * width)) for f in factors]
+    *slices, height, width = inputs.shape[2:]
+    sizes = [(*slices, round(f * height), round(f * width)) for f in factors]
     return Views(len(sizes), lambda i: (_resize(inputs, sizes[i]), resize_map))
 
 
@@ -153,21 +156,22 @@ def crops(inputs: Tensor, *, share: Annotated[float, Between(MIN_CROP_FRACTION, 
         inputs: Network inputs `(b, c, H, W)`.
         share: Side of a crop, as a fraction of the input's side, in [0.5, 1].
     """
+    require_images(inputs, "crops", "flips, smooth or scales")
     margin = 1 - share
     corners = [None, (0.0, 0.0), (margin, 0.0), (0.0, margin), (margin, margin), (margin / 2, margin / 2)]
     return Views(len(corners), lambda i: (_crop(inputs, corners[i], share), _uncrop(corners[i], share)))
 
 
-def resize_map(map_: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize a map `(b, h, w)` bilinearly; the precision is kept."""
-    return map_ if map_.shape[1:] == size else _resize(map_[:, None], size)[:, 0]
+def resize_map(map_: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize a map `(b, *grid)` linearly along every axis; the precision is kept."""
+    return map_ if tuple(map_.shape[1:]) == tuple(size) else _resize(map_[:, None], size)[:, 0]
 
 
-def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
-    if images.shape[-2:] == size:
+def _resize(images: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(images.shape[2:]) == tuple(size):
         return images
-    size = max(1, size[0]), max(1, size[1])
-    return F.interpolate(_at_least_float32(images), size=size, mode="bilinear", align_corners=False).to(images.dtype)
+    size, mode = tuple(max(1, side) for side in size), LINEAR_MODES[images.ndim - 2]
+    return F.interpolate(_at_least_float32(images), size=size, mode=mode, align_corners=False).to(images.dtype)
 
 
 def _at_least_float32(images: Tensor) -> Tensor:
@@ -176,8 +180,8 @@ def _at_least_float32(images: Tensor) -> Tensor:
 
 
 def _max_abs(maps: Tensor) -> Tensor:
-    """Return the largest absolute value of each map `(b, 1, 1)`; 1 for a map of zeros."""
-    maximum = maps.abs().amax((1, 2), keepdim=True)
+    """Return the largest absolute value of each map, with axes of length 1 for its grid; 1 for a map of zeros."""
+    maximum = maps.abs().amax(tuple(range(1, maps.ndim)), keepdim=True)
     return maximum.where(maximum > 0, 1)
 
 
@@ -196,9 +200,9 @@ def _patterns(activations: Tensor, components: int) -> Tensor:
 
 def _to_common_grid(maps: Sequence[Tensor], gamma: float = 0.0) -> list[Tensor]:
     """Return the positive parts, each divided by its maximum, on the finest grid among the maps."""
-    finest = max((map_.shape[1:] for map_ in maps), key=lambda size: size[0] * size[1])
-    scaled_maps = [max_scale(map_) for map_ in maps]
-    return [resize_map(m if gamma == 0 else (gamma * m).tanh(), (finest[0], finest[1])) for m in scaled_maps]
+    finest = max((map_.shape[1:] for map_ in maps), key=math.prod)
+    scaled_maps = [max_scale(map_, map_.ndim - 1) for map_ in maps]
+    return [resize_map(m if gamma == 0 else (gamma * m).tanh(), finest) for m in scaled_maps]
 
 
 def _crop(inputs: Tensor, corner: tuple[float, float] | None, share: float) -> Tensor:
@@ -213,7 +217,7 @@ def _uncrop(corner: tuple[float, float] | None, share: float) -> MapToImage:
     if corner is None:
         return resize_map
 
-    def to_image(map_: Tensor, size: tuple[int, int]) -> Tensor:
+    def to_image(map_: Tensor, size: Sequence[int]) -> Tensor:
         y, x = ((_centres(n, map_) - start) / share for n, start in zip(size, corner, strict=True))
         inside = ((y >= 0) & (y <= 1))[:, None] & ((x >= 0) & (x <= 1))
         return _sample(map_[:, None], y, x)[:, 0].where(inside, torch.nan)

@@ -29,6 +29,12 @@ def parameter_grid(size: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] / pixels)), max(1, round(size[1] / pixels))
 
 
+def full_parameters(inputs: Tensor) -> Tensor:
+    """Return parameters `(b, *parameter_grid)` of masks that keep the whole of network inputs `(b, c, H, W)`."""
+    grid = parameter_grid((inputs.shape[-2], inputs.shape[-1]))
+    return torch.ones(len(inputs), *grid, dtype=torch.float64, device=inputs.device)
+
+
 def smooth_mask(size: tuple[int, int]) -> Callable[[Tensor], Tensor]:
     """Return the function from parameters to masks: smax_v k(u - v) p_v, the smooth max-convolution.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,13 +21,14 @@ def to_image_map(relevance: Tensor, attention: Attention) -> Map:
     """Convert token relevance to a map of the network input.
 
     Args:
-        relevance: Relevance `(b, t, t)` of each token (column) for each token (row).
+        relevance: Relevance `(b, t, t)` of each token (column) for each token (row), or `(b, q, t)` for each query of
+            an attention pooling.
         attention: The attention, with the contributions of the tokens to the output.
 
     Returns:
         The relevance of the patches for the output, upsampled to `(b, H, W)`.
     """
     rows = torch.einsum("t,bts->bs", attention.token_contributions, relevance)
-    n_patches = attention.grid[0] * attention.grid[1]
+    n_patches = math.prod(attention.grid)
     patches = rows[:, attention.prefix : attention.prefix + n_patches]
     return upsample(patches.reshape(len(patches), *attention.grid), attention.image)

@@ -16,15 +16,31 @@ Infill: TypeAlias = Annotated[str, OneOf(INFILLS)]
 """Name of the infill of hidden pixels."""
 
 
+def require_images(inputs: Tensor, name: str, instead: str) -> None:
+    """Refuse volumes and frames, for methods that are defined for images only.
+
+    Args:
+        inputs: Network inputs `(b, c, *grid)`.
+        name: Name of the method.
+        instead: Methods that support volumes.
+
+    Raises:
+        MethodError: The inputs are not images `(b, c, H, W)`.
+    """
+    if inputs.ndim != 4:
+        shape = "×".join(map(str, inputs.shape))
+        raise MethodError(f"{name} supports images only, and the network input is {shape}. Use {instead}.")
+
+
 def infill_image(inputs: Tensor, infill: str) -> Tensor:
     """Return network inputs without content.
 
     Args:
-        inputs: Network inputs `(b, c, H, W)`.
+        inputs: Network inputs `(b, c, *grid)`.
         infill: "mean" for the mean colour (0, after normalisation), "blur" for the blurred inputs.
 
     Returns:
-        Infill `(b, c, H, W)`.
+        Infill `(b, c, *grid)`.
 
     Raises:
         MethodError: The infill is unknown.

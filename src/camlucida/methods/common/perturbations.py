@@ -22,13 +22,14 @@ def noisy(inputs: Tensor, n: int, noise: float, seed: int) -> Callable[[Tensor],
     """Return variants with Gaussian noise, which is the same for every image and independent of the chunks.
 
     Args:
-        inputs: Network inputs `(b, c, H, W)`.
+        inputs: Network inputs `(b, c, *grid)`.
         n: Number of variants.
         noise: Standard deviation, as a fraction of each input's range (its maximum minus its minimum).
         seed: Seed of the noise.
     """
     noise_samples = torch.randn((n, *inputs.shape[1:]), generator=generator(seed), dtype=torch.float32)
-    sigma = noise * (inputs.amax((1, 2, 3), keepdim=True) - inputs.amin((1, 2, 3), keepdim=True))
+    values = tuple(range(1, inputs.ndim))
+    sigma = noise * (inputs.amax(values, keepdim=True) - inputs.amin(values, keepdim=True))
     return lambda which: inputs + sigma * noise_samples[which][:, None].to(inputs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
@@ -17,57 +19,58 @@ class ChannelMasks:
     """The distinct masks of the channels. Mask 0 is zero everywhere; constant channels use it.
 
     Attributes:
-        grids: The masks on the layer's grid `(n_masks, b, h, w)`.
+        grids: The masks on the layer's grid `(n_masks, b, *grid)`.
         mask_of_channel: Index of the mask of each channel `(b, c)`.
-        size: (height, width) of the network input.
+        size: (height, width) of the network input; of volumes (depth, height, width).
     """
 
     grids: Tensor
     mask_of_channel: Tensor
-    size: tuple[int, int]
+    size: Sequence[int]
 
     @property
     def n_masks(self) -> int:
         return len(self.grids)
 
     def __call__(self, indices: Tensor) -> Tensor:
-        """Return the masks `(n, b, H, W)` with indices `(n,)`: first upsampled, then scaled to [0, 1]."""
+        """Return the masks `(n, b, *size)` with indices `(n,)`: first upsampled, then scaled to [0, 1]."""
         grids = self.grids[indices]
         upsampled = upsample(grids.flatten(0, 1), self.size)
-        return minmax_scale(upsampled).view(*grids.shape[:2], *self.size)
+        return minmax_scale(upsampled, len(self.size)).view(*grids.shape[:2], *self.size)
 
     def per_channel(self, scores: Tensor) -> Tensor:
         """Return one number per channel `(b, c)` from one number per mask `(n_masks, b)`."""
         return scores.T.gather(1, self.mask_of_channel)
 
 
-def channel_masks(activations: Tensor, size: tuple[int, int]) -> ChannelMasks:
-    """Return the masks of activations `(b, c, h, w)` for inputs of `size` (height, width).
+def channel_masks(activations: Tensor, size: Sequence[int]) -> ChannelMasks:
+    """Return the masks of activations `(b, c, *grid)` for inputs of `size`.
 
     Equal channels, and constant ones, share a mask, so that each mask is evaluated once.
     """
-    b, c, h, w = activations.shape
+    b, c, *grid = activations.shape
     grids, rows = [], []
-    for image in minmax_scale(activations):
-        candidates = torch.cat([image.new_zeros(1, h * w), image.flatten(1)])
+    for image in minmax_scale(activations, len(grid)):
+        candidates = torch.cat([image.new_zeros(1, math.prod(grid)), image.flatten(1)])
         unique_masks, row = torch.unique(
             candidates, dim=0, return_inverse=True
         )  # sorted, so that the zero mask stays first
-        grids.append(unique_masks.view(-1, h, w))
+        grids.append(unique_masks.view(-1, *grid))
         rows.append(row[1:])
     return ChannelMasks(torch.nn.utils.rnn.pad_sequence(grids), torch.stack(rows).view(b, c), size)
 
 
-def minmax_scale(maps: Tensor) -> Tensor:
-    """Scale maps `(..., h, w)` to [0, 1] each; a constant map becomes 0."""
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+def minmax_scale(maps: Tensor, n_axes: int = 2) -> Tensor:
+    """Scale maps `(..., *grid)` to [0, 1] each, with `n_axes` axes in the grid; a constant map becomes 0."""
+    positions = tuple(range(-n_axes, 0))
+    low, high = maps.amin(positions, keepdim=True), maps.amax(positions, keepdim=True)
     return (maps - low) / (high - low).where(high > low, 1)
 
 
 def weighted_sum(activations: Tensor, channel_scores: Tensor, *, softmax: bool) -> Tensor:
-    """Return sum_k alpha_k A^k `(b, h, w)`; alpha is `channel_scores` (b, c), or its softmax over the channels."""
+    """Return sum_k alpha_k A^k `(b, *grid)`; alpha is `channel_scores` (b, c), or its softmax over the channels."""
     weights = channel_scores.softmax(1) if softmax else channel_scores
-    return torch.einsum("bc,bchw->bhw", weights, activations.to(weights.dtype)).to(activations.dtype)
+    return torch.einsum("bc,bc...->b...", weights, activations.to(weights.dtype)).to(activations.dtype)
 
 
 BASELINES = ("black", "none")

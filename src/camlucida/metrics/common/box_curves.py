@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.errors import MetricError, nearest
+from camlucida.metrics.common.ranking import require_image
 from camlucida.metrics.common.regions import (
     N_LEVELS,
     LevelComponents,
@@ -63,6 +64,7 @@ def box_curve(
     Raises:
         MetricError: For an unknown protocol.
     """
+    require_image(raw, "a metric of boxes")
     if protocol not in get_args(Protocol):
         names = get_args(Protocol)
         raise MetricError(f"no protocol {protocol!r}.{nearest(protocol, names)} Known: {', '.join(names)}.")

@@ -12,6 +12,7 @@ from torch import Tensor
 from camlucida.errors import MetricError, nearest
 from camlucida.maps import blurred_infill, gaussian_kernel
 from camlucida.metrics.common.imputation import impute
+from camlucida.metrics.common.ranking import require_image
 
 RemovePixels: TypeAlias = Callable[[Tensor], Tensor]
 """A function from bool masks of missing pixels `(n, H, W)` to modified inputs `(n, c, H, W)`."""
@@ -50,6 +51,7 @@ def pixel_remover(
         MetricError: For an unknown infill.
     """
     if infill == "road":
+        require_image(inputs[0], "the infill road")
         scaled_noise = noise * pixel_scale * torch.randn(inputs.shape, generator=random, dtype=torch.float64).to(inputs)
         return lambda missing: _impute_or_mean(inputs, missing, scaled_noise)
     return replace_by(inputs, image(inputs, infill, black_level))
@@ -72,10 +74,11 @@ def image(inputs: Tensor, infill: str, black_level: Tensor) -> Tensor:
     if infill == "black":
         return black_level.to(inputs).expand_as(inputs)
     if infill == "mean":
-        return inputs.mean((1, 2), keepdim=True).expand_as(inputs)
+        return inputs.mean(tuple(range(1, inputs.ndim)), keepdim=True).expand_as(inputs)
     if infill == "gaussian":
         return blurred_infill(inputs[None])[0]
     if infill == "rise_blur":
+        require_image(inputs[0], "the infill rise_blur")
         kernel = rise_kernel().to(inputs)
         return F.conv2d(inputs[:, None], kernel[None, None], padding=len(kernel) // 2)[:, 0]
     known = get_args(Infill)

@@ -79,17 +79,29 @@ def relevance_and_drops(
 
 
 def grid_cells(size: Sequence[int], n_cells: int) -> Tensor:
-    """Return the index `(H, W)` of each pixel's cell, row by row, in a grid of `n_cells` x `n_cells` cells.
+    """Return the index of each pixel's cell, row by row, in a grid of `n_cells` cells along every side.
+
+    Args:
+        size: (height, width) of the network input, or (depth, height, width).
+        n_cells: Number of cells along a side.
 
     Raises:
         MetricError: If the grid has fewer than 2 cells per side, or more than pixels.
     """
     if not 1 < n_cells <= min(size):
         raise MetricError(
-            f"a network input of {size[0]} x {size[1]} pixels has no grid of {n_cells} x {n_cells} cells."
+            f"a network input of {' x '.join(map(str, size))} pixels has no grid of "
+            f"{' x '.join([str(n_cells)] * len(size))} cells."
         )
-    y, x = (torch.arange(n) * n_cells // n for n in size)
-    return y[:, None] * n_cells + x
+    return number_cells([torch.arange(n) * n_cells // n for n in size])
+
+
+def number_cells(along: Sequence[Tensor]) -> Tensor:
+    """Return the number of each pixel's cell, row by row, from the index of its cell along every axis."""
+    numbers = torch.zeros((), dtype=torch.long)
+    for axis in along:
+        numbers = numbers[..., None] * (int(axis.max()) + 1) + axis
+    return numbers
 
 
 def cell_sums(relevance: Tensor, cells: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class PerturbationCurve:
     def images(self, indices: Tensor) -> Tensor:
         """Return the inputs `(n, c, H, W)` at the points with the given indices `(n,)`."""
         steps = torch.tensor(self.counts, device=self.order.device)[indices.to(self.order.device)]
-        changed = self.order < steps[:, None, None]
+        changed = self.order < steps.view(-1, *[1] * self.order.ndim)
         return self.remove(~changed if self.inserting else changed)
 
 

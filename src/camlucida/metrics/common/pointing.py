@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from camlucida.errors import MetricError
+from camlucida.metrics.common.ranking import require_image
 
 Ties: TypeAlias = Literal["random", "first"]
 """Which of several maxima is taken: a random one (seeded), or the first in reading order, as in TorchRay."""
@@ -17,6 +18,7 @@ def argmax_position(saliency: Tensor, ties: Ties, random: torch.Generator) -> tu
     """Return the position (x, y) of the map's maximum."""
     if ties not in ("random", "first"):
         raise MetricError(f"no rule {ties!r} for ties. Known: random, first.")
+    require_image(saliency, "the pointing game")
     highest = (saliency == saliency.max()).flatten().nonzero()[:, 0].cpu()
     flat_index = int(
         highest[int(torch.randint(len(highest), (), generator=random))] if ties == "random" else highest[0]

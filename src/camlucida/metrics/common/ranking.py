@@ -5,8 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from camlucida.errors import MetricError
+
 CONSTANT_TOLERANCE = 1e-6
 """A map whose range is at most this fraction of its largest absolute value is constant up to rounding."""
+
+
+def require_image(map_: Tensor, what: str) -> None:
+    """Raise `MetricError` for a map that is not one of an image `(height, width)`.
+
+    Args:
+        map_: A map, a mask or one channel of a network input.
+        what: What is defined for images only, as the start of a sentence.
+    """
+    if map_.ndim != 2:
+        shape = "×".join(map(str, map_.shape))
+        raise MetricError(
+            f"{what} is defined for images, and this is a volume or a video of {shape}. Use deletion, insertion, "
+            "mu_fidelity, gini, entropy, auroc or energy."
+        )
 
 
 def normalized_magnitudes(map_: Tensor) -> Tensor:

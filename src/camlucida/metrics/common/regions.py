@@ -17,6 +17,7 @@ from torch import Tensor
 
 from camlucida._optional import need
 from camlucida.errors import MetricError, nearest
+from camlucida.metrics.common.ranking import require_image
 
 Rule: TypeAlias = Literal["component", "contour", "rectangle", "everything"]
 """Which region counts as "the largest segment", which the papers leave open.
@@ -43,6 +44,7 @@ def is_rankable(saliency: Tensor) -> bool:
 
 def threshold_map(display_map: Tensor, threshold: float) -> Tensor:
     """Return the mask `(height, width)` of pixels with at least `threshold` times the map's maximum."""
+    require_image(display_map, "a metric of regions and boxes")
     return display_map >= threshold * display_map.max()
 
 

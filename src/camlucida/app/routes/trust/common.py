@@ -14,6 +14,7 @@ from camlucida.app.app_state import Page
 from camlucida.app.cache_keys import CacheKey, request_key
 from camlucida.app.images import StoredImage
 from camlucida.app.jobs import Job
+from camlucida.app.method_choice import method_for
 from camlucida.app.request_limits import check_method
 from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, Schema, packed
 from camlucida.attribution.error_context import error_context
@@ -99,12 +100,13 @@ def map_of(page: Page, params: MapRequest, image: Image.Image, name: str, job: J
         job: The job, to which progress is reported.
     """
     model = page.model(params.model).model
-    check_method(params.method)
+    method_name = method_for(page.model(params.model), params.method)
+    check_method(method_name)
     with error_context(model, image):
         return metric_inputs_of(
             model,
             image,
-            method=params.method,
+            method=method_name,
             layer=params.layer,
             target=params.target,
             progress=job.progress,

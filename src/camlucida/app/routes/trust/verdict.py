@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from camlucida.app.app_state import Page
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
+from camlucida.app.method_choice import method_for
 from camlucida.app.request_limits import check_method
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.routes.trust.common import MapRequest, data_uri, key, shrunk
@@ -20,6 +21,7 @@ from camlucida.reliability import Trust, trust
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import MAX_P, MIN_STABILITY, REJECT_P, VerdictLevel, min_correlation
 from camlucida.render.resize import to_image
+from camlucida.render.text import format_p
 
 router = APIRouter()
 
@@ -48,17 +50,23 @@ class ConfidenceOut(Schema):
 
 
 class PositionTestOut(Schema):
-    """The drop in log-probability, in nats, when the highlighted region is blurred.
+    """How important the positions are at which the map is high, compared with transformed copies of the map.
 
     Attributes:
-        drops: The drops at all positions; the first is that of the region itself.
-        highlighted: The blurred region, from 0 to 1, on the network input.
+        p: The fraction of all transforms, the identity included, with a statistic at least as large as the map's.
+        p_text: The same as text, as in the reasons.
+        drop: The drop in log-probability, in nats, when the highlighted region is blurred.
+        mean_drop_elsewhere: The mean drop for discs of the same area at all positions, in nats.
+        statistics: The mean importance weighted by the map under every transform, in standard deviations; the first is
+            that of the map itself.
+        highlighted: The highlighted region, from 0 to 1, on the network input.
     """
 
     p: float
+    p_text: str
     drop: float
     mean_drop_elsewhere: float
-    drops: list[float]
+    statistics: list[float]
     highlighted: EncodedMap
 
 
@@ -122,7 +130,7 @@ class Verdict(Schema):
 
 @router.post("/trust", responses={200: {"model": Verdict}})
 async def verdict(request: Request, page: AppDep, params: MapRequest) -> Response:
-    """Test a map, with about 145 runs of the network. A stream includes progress events."""
+    """Test a map, with about 125 runs of the network. A stream includes progress events."""
     return await answer(request, lambda job: _cached_or_computed(page, params, job), "long")
 
 
@@ -133,11 +141,13 @@ def _cached_or_computed(page: Page, params: MapRequest, job: Job) -> Verdict | b
     cached = page.caches.responses.get(cache_key)
     if cached is not None:
         return cached
-    check_method(params.method)
+    served = page.model(params.model)
+    method = method_for(served, params.method)
+    check_method(method)
     verdict_result = trust(
-        page.model(params.model).model,
+        served.model,
         image.image,
-        method=params.method,
+        method=method,
         layer=params.layer,
         target=params.target,
         progress=job.progress,
@@ -169,9 +179,10 @@ def verdict_of(result: Trust) -> Verdict:
         if position is None
         else PositionTestOut(
             p=position.p,
+            p_text=format_p(position.p),
             drop=position.drop,
             mean_drop_elsewhere=position.mean_drop_elsewhere,
-            drops=position.drops.tolist(),
+            statistics=position.statistics.tolist(),
             highlighted=packed(shrunk(position.highlighted[None], MASK_CELLS)),
         ),
         border_test=BorderTestOut(

@@ -40,6 +40,7 @@ from camlucida.engine.backward.lrp.op_types import (
 from camlucida.engine.backward.lrp.rules import AffineRule, BatchNormFold, LrpRule, NoRule, PassThrough, WeightedRule
 from camlucida.engine.trace import at_least_float32
 from camlucida.errors import MethodError, nearest
+from camlucida.foreign import OutsideTorch, refuse_outside
 
 RULES: dict[str, tuple[LrpRule, LrpRule, LrpRule]] = {
     "composite": ("flat", "z_plus", "epsilon"),
@@ -91,6 +92,10 @@ class RelevanceMode(TorchFunctionMode):
         self._marks = WeakTensorKeyDictionary()
         if image is not None:
             self._marks[image] = frozenset({"raw"})
+
+    def outside_torch(self, call: OutsideTorch) -> None:
+        """Refuse a layer through which this mode cannot propagate relevance."""
+        refuse_outside(call, "layer-wise relevance propagation", in_any_case=True)
 
     def __torch_function__(
         self,

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from camlucida._ambient import without_callers_autocast
 from camlucida.engine import nested
 from camlucida.engine.backward.lrp.mode import RelevanceMode, RelevanceRule
 from camlucida.engine.backward.lrp.op_types import UNCAUGHT
 from camlucida.engine.backward.lrp.rules import AffineRule, NoRule, PassThrough, WeightedRule
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.cost import FORWARDS_WITH_GRADIENT, add_cost
+from camlucida.engine.named_inputs import call_network, named_image, with_images
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.recording import get_tensor
 from camlucida.engine.trace import LayerTrace, at_least_float32
@@ -51,7 +53,7 @@ class LrpRun:
         inputs: Network inputs.
         read: Extracts the class scores (b, k) from the network's output.
         rule: The rule.
-        traced: The layer; None for the network's input, which must be a tensor.
+        traced: The layer; None for the image, which must be a tensor or named.
 
     Raises:
         LayerError: If the layer is not reached, or the score does not depend on it.
@@ -68,12 +70,15 @@ class LrpRun:
     ) -> None:
         self._copy, self._traced = copy, traced
         add_cost(n_images(inputs) * FORWARDS_WITH_GRADIENT)
-        with torch.inference_mode(False), torch.set_grad_enabled(traced is None):
+        # Autocast would round the products of the rules, which subtract large contributions from each other.
+        with torch.inference_mode(False), torch.set_grad_enabled(traced is None), without_callers_autocast():
             network_inputs = nested.transform(inputs, lambda _, t: at_least_float32(t.detach()).clone())
             if traced is None:
-                self._leaf = network_inputs.requires_grad_()
+                image = named_image(network_inputs)
+                assert image is not None, "relevance at the network's input needs to know which input is the image"
+                self._leaf = image.requires_grad_()
                 with RelevanceMode(rule, self._leaf):
-                    self._outputs = read(copy.module(self._leaf.clone()))
+                    self._outputs = read(call_network(copy.module, with_images(network_inputs, self._leaf.clone())))
             else:
                 leaf_observer = _LayerLeaf(traced)
                 with RelevanceMode(rule, None):
