@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -164,9 +165,8 @@ def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, scr
     assert [row[0] for row in rows] == [one.method for one in wanted.ranking]
     for row, one in zip(rows, wanted.ranking, strict=True):
         s = one.strength
-        assert row[1].replace("−", "-") == f"{s.value:.2f} {s.low:.2f} to {s.high:.2f}".replace(
-            "-0.00", "0.00"
-        ).replace("nan", "–")
+        interval = "–" if math.isnan(s.low) else f"{s.low:.2f} to {s.high:.2f}"
+        assert row[1].replace("−", "-") == f"{s.value:.2f} {interval}".replace("-0.00", "0.00")
         assert row[3:] == [f"{one.n_won} of {one.n_compared}", str(one.n_rated)]
     assert "evaluation" in page.locator(".study .metrics h3").inner_text()
     with page.expect_download() as saved:
