@@ -37,6 +37,17 @@ def layer_names(network: nn.Module, layer: Any) -> Any:
     return _name_of(network, layer) if isinstance(layer, nn.Module) else layer
 
 
+def without_wrappers(network: nn.Module) -> nn.Module:
+    """Return the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
+    while True:
+        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
+            network = inner
+        else:
+            return network
+
+
 def _name_of(network: nn.Module, module: nn.Module) -> str:
     name: str | None = next((name for name, other in network.named_modules() if other is module), None)
     if name is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.testing import assert_close
 
@@ -124,8 +125,8 @@ def test_a_users_own_function(where: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("python:nets.py:wrong", r"nets.py:wrong returned dict; it must return a torch.nn.Module or a wrapped one\."),
-        ("python:nets.py:NUMBER", "nets.py:NUMBER returned int; it must return"),
+        ("python:nets.py:wrong", r"nets.py:wrong returned dict: wrap needs a torch.nn.Module, not dict\."),
+        ("python:nets.py:NUMBER", "nets.py:NUMBER returned int: wrap needs a torch.nn.Module"),
         ("python:nets.py:broken", r"nets.py:broken\(\) raised ZeroDivisionError: no\."),
         ("python:nets.py:needs", r"nets.py:needs\(\) raised TypeError: .*missing 1 required"),
         ("python:nets.py:nett", r"nets.py has no 'nett'\. Did you mean 'net'"),
@@ -144,6 +145,13 @@ def test_what_can_be_wrong_with_it(spec: str, sentence: str) -> None:
     with pytest.raises(ModelError, match=sentence):
         cl.load(spec)
     assert str(Path.cwd()) not in sys.path
+
+
+def test_a_factory_of_a_function_that_scores_images() -> None:
+    write("scores.py", "def make():\n    return lambda images: images.mean((2, 3))\n")
+    model = cl.load("python:scores.py:make", mean=(0, 0, 0), std=(1, 1, 1))
+    assert model.network(torch.ones(2, 3, 8, 8)).tolist() == [[1.0] * 3] * 2
+    assert cl.explain(model, Image.new("RGB", (40, 30), "red")).method == "occlusion"
 
 
 # --- timm

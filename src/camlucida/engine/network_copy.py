@@ -32,6 +32,7 @@ from camlucida.engine.quantized import check_quantized
 from camlucida.engine.structural_copy import StructuralCopy
 from camlucida.errors import ModelError
 from camlucida.foreign import refresh
+from camlucida.layer_names import without_wrappers
 from camlucida.opaque_networks import OpaqueNetwork
 
 
@@ -267,18 +268,13 @@ def unwrapped(network: nn.Module) -> nn.Module:
     Raises:
         ModelError: For a scripted or traced network.
     """
-    while True:
-        if isinstance(network, torch.jit.ScriptModule):
-            raise ModelError(
-                f"{type(network).__name__} is a scripted or traced network: its layers cannot be accessed. "
-                "Pass the Python module that it was created from."
-            )
-        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
-            network = inner
-        else:
-            return network
+    inside = without_wrappers(network)
+    if isinstance(inside, torch.jit.ScriptModule):
+        raise ModelError(
+            f"{type(inside).__name__} is a scripted or traced network: its layers cannot be accessed. "
+            "Pass the Python module that it was created from."
+        )
+    return inside
 
 
 def _prepare_for_capture(module: nn.Module) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
+from camlucida.layer_names import without_wrappers
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
 from camlucida.options import shown
 
@@ -18,20 +19,9 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 def forward_parameters(network: nn.Module) -> dict[str, inspect.Parameter]:
     """Return the parameters of a network's `forward` by name, without `self`; empty where they cannot be read."""
     try:
-        return dict(inspect.signature(_inside(network).forward).parameters)
+        return dict(inspect.signature(without_wrappers(network).forward).parameters)
     except (TypeError, ValueError):
         return {}
-
-
-def _inside(network: nn.Module) -> nn.Module:
-    """Return the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
-    while True:
-        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
-            network = inner
-        else:
-            return network
 
 
 def image_names(network: nn.Module, image: Any) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from camlucida.models.model import Model
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Import the module and call the function, which returns an `nn.Module` or a `Model` made by `wrap`."""
+    """Import the module and call the function, which returns a `Model` made by `wrap`, or what `wrap` takes."""
+    from camlucida.models.load import wrap  # which imports this module
+
     module_name, colon, name = spec.rpartition(":")
     if not colon or not module_name or not name:
         raise ModelError(f"python:{spec} needs a module and a function: python:package.module:factory.")
@@ -36,11 +38,10 @@ def load(spec: str, pretrained: bool = True) -> Model:
         result = copy.deepcopy(result)  # loading weights must not modify the network in the module
     if isinstance(result, Model):
         return result
-    if isinstance(result, nn.Module):
-        return Model(result)
-    raise ModelError(
-        f"{module_name}:{name} returned {type(result).__name__}; it must return a torch.nn.Module or a wrapped one."
-    )
+    try:
+        return wrap(result)
+    except ModelError as error:
+        raise ModelError(f"{module_name}:{name} returned {type(result).__name__}: {error}") from None
 
 
 def _import_module(module_name: str) -> ModuleType:
