@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import raised_by_network
-from camlucida.attribution.executor import ExecutionRequest, Fused, run_attribution
+from camlucida.attribution.executor import AttributionRun, ExecutionRequest, Fused, run_attribution
 from camlucida.attribution.method_choice import check_applicable, or_default
 from camlucida.attribution.network_inputs import as_network_inputs, check_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader
@@ -50,6 +50,9 @@ class Attribution:
         activation: How the class scores become probabilities.
         colours: In the same order as the maps, if requested, the map in colour `(b, c, H, W)` of which each map is the
             reduction; None for methods without colour.
+        channel_relevance: Per layer of the first method and target, if it was requested, the relevance of each channel
+            `(b, c)`: the sum of activation times gradient over the grid. Their sum over channels is the gradient's
+            first-order estimate of the score.
     """
 
     output: Tensor
@@ -60,6 +63,7 @@ class Attribution:
     notes: tuple[tuple[tuple[Mapping[str, Tensor], ...], ...], ...]
     activation: OutputActivation = MULTICLASS
     colours: tuple[tuple[tuple[Tensor | None, ...], ...], ...] = ()
+    channel_relevance: tuple[tuple[Tensor, ...], ...] = ()
 
 
 @plain_arithmetic()
@@ -142,7 +146,8 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
                 copy,
                 tuple(unique_layers),
                 read,
-                frozenset(need for method, _ in methods for need in method.needs),
+                frozenset(need for method, _ in methods for need in method.needs)
+                | ({"gradients"} if request.channel_relevance else set()),
                 lambda scores: [
                     target
                     for spec in request.targets
@@ -169,6 +174,7 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
                     require_influence(copy, inputs, layer, read)
             maps.append(tuple(tuple(row) for row in rows))
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
+        relevance = _channel_relevance(result, layers_of_methods[0], unique_layers) if request.channel_relevance else ()
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
     return Attribution(
         result.output,
@@ -179,6 +185,18 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
         tuple(notes),
         read.activation,
         tuple(colours),
+        relevance,
+    )
+
+
+def _channel_relevance(
+    result: AttributionRun, layers: Sequence[Layer], unique_layers: Sequence[Layer]
+) -> tuple[tuple[Tensor, ...], ...]:
+    """Return the relevance `(b, c)` of each channel, per layer and target."""
+    rows = [result.at_layers[unique_layers.index(layer)] for layer in layers]
+    return tuple(
+        tuple((at.activations * at.gradients).flatten(2).sum(2) for at in row if at.gradients is not None)
+        for row in rows
     )
 
 

@@ -42,6 +42,7 @@ class AttributionRequest:
         progress: Called as `progress(done, total)` by such methods.
         colour: Whether to also return the maps in colour of the methods that have them.
         several: Whether the result is a set even if it holds one map only: a list was given, or "top3", or a glob.
+        channel_relevance: Whether to return the relevance of every channel beside the maps, from the same run.
     """
 
     targets: Sequence[TargetSpec] = (None,)
@@ -52,6 +53,7 @@ class AttributionRequest:
     progress: ProgressCallback | None = None
     colour: bool = False
     several: bool = False
+    channel_relevance: bool = False
 
     @classmethod
     def of(

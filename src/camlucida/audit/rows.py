@@ -1,0 +1,124 @@
+"""The columns of an audit's table: what is known of an image, its prediction and its maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from camlucida.audit.map_statistics import map_statistics
+from camlucida.audit.plan import EXPLAINED_CLASSES, AuditPlan
+from camlucida.audit.reading import ReadImage
+from camlucida.evaluation.model_input import fill_in
+from camlucida.evaluation.store import Row
+from camlucida.targets import class_label
+
+COLUMNS = {
+    "index": "int64",
+    "image": "string",
+    "split": "string",
+    "label": "string",
+    "label_index": "int64",
+    "predicted": "string",
+    "predicted_index": "int64",
+    "correct": "bool",
+    "confidence": "float64",
+    "competing": "string",
+    "competing_index": "int64",
+    "competing_confidence": "float64",
+    "label_confidence": "float64",
+    "label_rank": "int64",
+    "prediction_entropy": "float64",
+    "width": "int64",
+    "height": "int64",
+    "brightness": "float64",
+    "n_boxes": "int64",
+    "error": "string",
+}
+"""Columns beside those of the maps. Confidences are probabilities; `prediction_entropy` is in nats; `brightness` is the
+mean of the network input in [0, 1]."""
+
+MAP_COLUMNS = ("energy_in_box", "energy_at_border", "center_x", "center_y", "entropy", "scale")
+"""Columns of each map; `scale` is the largest magnitude of the raw map, by which the stored one is divided."""
+
+
+def columns_of(method_names: Sequence[str]) -> dict[str, str]:
+    """Return the names and types of all columns for an audit with these methods."""
+    columns = dict(COLUMNS)
+    error = columns.pop("error")
+    columns["box_area"] = "float64"
+    for m, name in enumerate(method_names):
+        prefix = "" if m == 0 else f"{name}."
+        columns |= {
+            f"{prefix}{_class_prefix(explained)}{column}": "float64"
+            for explained in EXPLAINED_CLASSES
+            for column in MAP_COLUMNS
+        }
+    return columns | {"error": error}
+
+
+def base_row(plan: AuditPlan, image: ReadImage) -> Row:
+    """Return what is known of an image before the network runs."""
+    if image.item is None:
+        return {"index": image.index}
+    item, label = image.item, plan.output_of(image.item.label)
+    if item.label is None:
+        name = None
+    elif label is None:
+        name = class_label(item.label, plan.data.classes)
+    else:
+        name = class_label(label, plan.model.labels)
+    row: Row = {"index": image.index, "image": item.name, "split": item.split, "label": name, "label_index": label}
+    row["n_boxes"] = None if item.boxes is None else len(item.boxes)
+    if image.geometry is not None:
+        row["width"], row["height"] = image.geometry.original
+    if image.inputs is not None:
+        row["brightness"] = float(plan.model.preprocessing.denormalise(image.inputs[None]).mean())
+    return row
+
+
+def prediction_columns(plan: AuditPlan, image: ReadImage, logits: Tensor, label: int | None) -> Row:
+    """Return the columns of the prediction from the class scores `(k,)`."""
+    probabilities = plan.activation.probabilities(logits.double())
+    order = logits.topk(min(2, len(logits))).indices.tolist()
+    predicted, competing = order[0], order[-1]
+    also = [] if image.item is None else [plan.output_of(other) for other in image.item.also_correct]
+    return {
+        "predicted": class_label(predicted, plan.model.labels),
+        "predicted_index": predicted,
+        "correct": None if label is None else predicted in {label, *also},
+        "confidence": float(probabilities[predicted]),
+        "competing": class_label(competing, plan.model.labels),
+        "competing_index": competing,
+        "competing_confidence": float(probabilities[competing]),
+        "label_confidence": None if label is None else float(probabilities[label]),
+        "label_rank": None if label is None else 1 + int((logits > logits[label]).sum()),
+        "prediction_entropy": float(torch.special.entr(probabilities).sum()),
+    }
+
+
+def map_columns(image: ReadImage, maps: Sequence[Tensor], has_label: bool, prefix: str) -> Row:
+    """Return the columns of the maps `(h, w)` of the predicted, competing and true class of one image."""
+    if image.geometry is None or image.item is None:
+        return {}
+    region: Tensor | None = None
+    if image.item.mask is not None:
+        region = torch.as_tensor(image.item.mask())
+    elif image.item.boxes is not None:
+        region = fill_in(torch.as_tensor(image.item.boxes).double(), image.geometry.original)
+    row: Row = {}
+    for explained, saliency in zip(EXPLAINED_CLASSES, maps, strict=True):
+        if explained == "true" and not has_label:
+            continue
+        numbers = asdict(map_statistics(saliency, image.geometry, region))
+        row["box_area"] = numbers.pop("box_area")
+        numbers["scale"] = float(saliency.abs().max())
+        row |= {f"{prefix}{_class_prefix(explained)}{column}": value for column, value in numbers.items()}
+    return {column: None if value != value else value for column, value in row.items()}  # NaN: not defined
+
+
+def _class_prefix(explained: str) -> str:
+    """Return the prefix of a class's columns; those of the predicted class have none."""
+    return "" if explained == "predicted" else f"{explained}_"

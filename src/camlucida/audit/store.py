@@ -1,0 +1,176 @@
+"""The folder of an audit: plan.json, parts/ with the rows and arrays of each chunk, and run.json once it is complete.
+
+A chunk is written exactly once. Its arrays are written first and its table last, each under another name and renamed,
+so that a chunk whose table exists is complete; digests tell damaged chunks, which are measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from camlucida._differences import differences
+from camlucida._files import atomic_write
+from camlucida._locks import locked
+from camlucida._optional import need
+from camlucida.audit.chunks import CHANNELS, Chunk
+from camlucida.audit.rows import columns_of
+from camlucida.data.identity import DATA_CHANGED
+from camlucida.errors import DataError
+from camlucida.evaluation.store import PARTS_FOLDER, Store
+
+RESULT = "images.parquet"
+"""Name of the joined table, one row per image."""
+
+
+@dataclass(frozen=True)
+class AuditStore:
+    """The folder of one audit.
+
+    Attributes:
+        path: The folder.
+        method_names: Names of the methods, in the order of the plan.
+    """
+
+    path: Path
+    method_names: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: Path) -> AuditStore:
+        """Open the folder of an audit that was begun.
+
+        Raises:
+            DataError: If the folder holds no audit, or its plan.json is damaged.
+        """
+        plan = _read_json(path / "plan.json", path)
+        try:
+            return cls(path, tuple(method["name"] for method in plan["methods"]))
+        except (KeyError, TypeError):
+            raise _damaged(path / "plan.json", path, "it has no list of methods") from None
+
+    def begin(self, record: Mapping[str, Any]) -> None:
+        """Write the plan, or check that the folder was begun with the same one.
+
+        Raises:
+            DataError: If the folder holds another audit, or a damaged one.
+        """
+        file = self.path / "plan.json"
+        if not file.exists():
+            if any((self.path / PARTS_FOLDER).glob("part-*")):
+                raise DataError(
+                    f"{self.path} holds parts of an audit, but no plan.json. Choose another folder, or delete this one."
+                )
+            atomic_write(file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            return
+        stored = _read_json(file, self.path)
+        if difference := differences(stored, json.loads(json.dumps(record))):
+            why = f": {DATA_CHANGED}" if stored.get("data_hash") != record.get("data_hash") else ""
+            raise DataError(
+                f"{self.path} holds another audit: {difference}{why}. Choose another folder, or delete this one."
+            )
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The record of the plan."""
+        return _read_json(self.path / "plan.json", self.path)
+
+    def lock(self, shard: int) -> AbstractContextManager[None]:
+        """Lock a shard, so that two processes never measure the same chunks.
+
+        Raises:
+            DataError: If another process holds the lock; the message names it.
+        """
+        return locked(self.path / "shards" / f"{shard:04d}")
+
+    def has(self, number: int) -> bool:
+        """Return whether a chunk is complete and intact."""
+        return self._rows.has(number) and all(
+            _digest_of(self.array_file(number, name)) == digest for name, digest in self._digests(number).items()
+        )
+
+    def write(self, number: int, chunk: Chunk) -> None:
+        """Write a chunk: its arrays, their digests, and last its rows."""
+        digests = {}
+        for name, values in chunk.arrays.items():
+            stream = io.BytesIO()
+            np.save(stream, values)
+            content = stream.getvalue()
+            digests[name] = _digest(content)
+            atomic_write(self.array_file(number, name), content)
+        atomic_write(self._digest_file(number), json.dumps(digests) + "\n")
+        self._rows.write(number, chunk.rows)
+
+    def array_file(self, number: int, name: str) -> Path:
+        """Return the file of one array of a chunk."""
+        return self.path / PARTS_FOLDER / f"part-{number:05d}.{name}.npy"
+
+    def finish(self, summary: Mapping[str, Any]) -> Path:
+        """Join the tables of all chunks, write run.json last, and return the joined table's path."""
+        joined = self._rows.finish()
+        content = {"plan": self.plan, "summary": dict(summary)}
+        atomic_write(self.path / "run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return joined
+
+    def table(self, columns: Sequence[str] | None = None) -> Any:
+        """Return the rows of all chunks as an Arrow table."""
+        arrow = need("pyarrow", extra="analysis", what="reading an audit")
+        return arrow.concat_tables(list(self._rows.tables(columns)))
+
+    def arrays(self, name: str) -> Iterator[NDArray[np.float16]]:
+        """Yield an array chunk by chunk, in the order of the rows. "channels" holds the channel relevances."""
+        if name not in (*self.method_names, CHANNELS):
+            raise DataError(f"{self.path} has no array {name!r}: it has {', '.join((*self.method_names, CHANNELS))}.")
+        for file in sorted((self.path / PARTS_FOLDER).glob(f"part-*.{name}.npy")):
+            yield np.load(file, allow_pickle=False)
+
+    @property
+    def _rows(self) -> Store:
+        return Store(self.path, columns_of(self.method_names), RESULT)
+
+    def _digest_file(self, number: int) -> Path:
+        return self.path / "digests" / f"part-{number:05d}.arrays.json"
+
+    def _digests(self, number: int) -> dict[str, str]:
+        try:
+            content = json.loads(self._digest_file(number).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {"": "missing"}
+        return content if isinstance(content, dict) else {"": "damaged"}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _digest_of(file: Path) -> str | None:
+    try:
+        return _digest(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _read_json(file: Path, folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{folder} contains no audit: there is no {file.name}.") from None
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise _damaged(file, folder, str(error)) from None
+    if not isinstance(content, dict):
+        raise _damaged(file, folder, "it is not an object")
+    return content
+
+
+def _damaged(file: Path, folder: Path, reason: str) -> DataError:
+    return DataError(f"{file} is damaged ({reason}). Delete {folder} to start again, or choose another folder.")
