@@ -53,6 +53,8 @@ class Attribution:
         channel_relevance: Per layer of the first method and target, if it was requested, the relevance of each channel
             `(b, c)`: the sum of activation times gradient over the grid. Their sum over channels is the gradient's
             first-order estimate of the score.
+        channel_means: Per layer of the first method, if the channel relevance was requested, the mean activation of
+            each channel over the grid `(b, c)`.
     """
 
     output: Tensor
@@ -64,6 +66,7 @@ class Attribution:
     activation: OutputActivation = MULTICLASS
     colours: tuple[tuple[tuple[Tensor | None, ...], ...], ...] = ()
     channel_relevance: tuple[tuple[Tensor, ...], ...] = ()
+    channel_means: tuple[Tensor, ...] = ()
 
 
 @plain_arithmetic()
@@ -174,7 +177,9 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
                     require_influence(copy, inputs, layer, read)
             maps.append(tuple(tuple(row) for row in rows))
             notes.append(tuple(tuple(row) for row in result.notes(method, layer_indices)))
-        relevance = _channel_relevance(result, layers_of_methods[0], unique_layers) if request.channel_relevance else ()
+        indices = [unique_layers.index(layer) for layer in layers_of_methods[0]] if request.channel_relevance else []
+        relevance = _channel_relevance(result, indices)
+        means = tuple(result.at_layers[i][0].activations.flatten(2).mean(2) for i in indices)
     used_layers = tuple(_used_layers(method, row) for (method, _), row in zip(methods, layers_of_methods, strict=True))
     return Attribution(
         result.output,
@@ -186,17 +191,15 @@ def _attributions(model: Model, copy: NetworkCopy, inputs: Any, request: Attribu
         read.activation,
         tuple(colours),
         relevance,
+        means,
     )
 
 
-def _channel_relevance(
-    result: AttributionRun, layers: Sequence[Layer], unique_layers: Sequence[Layer]
-) -> tuple[tuple[Tensor, ...], ...]:
+def _channel_relevance(result: AttributionRun, indices: Sequence[int]) -> tuple[tuple[Tensor, ...], ...]:
     """Return the relevance `(b, c)` of each channel, per layer and target."""
-    rows = [result.at_layers[unique_layers.index(layer)] for layer in layers]
     return tuple(
         tuple((at.activations * at.gradients).flatten(2).sum(2) for at in row if at.gradients is not None)
-        for row in rows
+        for row in (result.at_layers[i] for i in indices)
     )
 
 

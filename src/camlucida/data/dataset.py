@@ -45,6 +45,7 @@ class Item:
             are unknown.
         render_without: Renders the same image without one of its parts, given by name; None if that is impossible.
         problems: Errors in the annotations, one sentence each; the remaining annotations are valid.
+        metadata: Further columns of the data set's table, such as the site or the camera, by name.
         files: The files that masks and parts are read from: the item has changed if one of them has.
     """
 
@@ -59,6 +60,7 @@ class Item:
     other_objects_mask: Callable[[], Mask] | None = None
     render_without: Callable[[str], Source] | None = None
     problems: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Any, ...] = ()
 
 

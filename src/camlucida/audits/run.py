@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from torch import nn
 
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import MethodSpec, check_layer, check_layer_spec, several_layers
-from camlucida.audit.chunks import process_chunk
-from camlucida.audit.plan import CHUNK_IMAGES, AuditPlan
-from camlucida.audit.store import AuditStore
+from camlucida.audits.audit_result import Audit
+from camlucida.audits.chunks import process_chunk
+from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
+from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation.evaluate import outputs_of
@@ -75,8 +76,9 @@ def audit(
     batch_size: Count = BATCH_SIZE,
     chunk_images: Count = CHUNK_IMAGES,
     shard: Shard | str | None = None,
+    source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
-) -> AuditStore:
+) -> Audit:
     """Predict and explain a data set, and store the rows, maps and channel relevances of every image.
 
     Args:
@@ -93,10 +95,11 @@ def audit(
         chunk_images: Number of images per chunk.
         shard: "i/n" for the i-th of n processes that share the folder; None to take it from RANK and WORLD_SIZE, or all
             chunks.
+        source: How the model and the data were specified, recorded so that they can be opened again.
         progress: Called with the number of finished images and the total of this shard.
 
     Returns:
-        The folder. It is complete, with run.json, once all shards have finished.
+        The audit. It is complete, with run.json, once all shards have finished.
 
     Raises:
         DataError: If the data set is empty, or `out` holds another audit.
@@ -121,15 +124,21 @@ def audit(
     requests = tuple((method, method.with_options({})) for method in found)
     outputs = outputs_of(data.classes, wrapped)
     plan = AuditPlan(wrapped, data, indices, outputs, requests, layer, batch_size, chunk_images, seed)
-    store = AuditStore(Path(out), plan.method_names)
-    run_chunks(plan, store, shard if isinstance(shard, Shard) else Shard.of(shard), progress)
-    return store
+    store = AuditStore(Path(out).expanduser(), plan.method_names, plan.array_names)
+    run_chunks(plan, store, shard if isinstance(shard, Shard) else Shard.of(shard), source, progress)
+    return Audit(store.path, wrapped, data)
 
 
-def run_chunks(plan: AuditPlan, store: AuditStore, shard: Shard, progress: ProgressCallback | None = None) -> None:
+def run_chunks(
+    plan: AuditPlan,
+    store: AuditStore,
+    shard: Shard,
+    source: Mapping[str, Any] | None = None,
+    progress: ProgressCallback | None = None,
+) -> None:
     """Process the chunks of a shard that are missing or damaged; the last process to finish completes the audit."""
     with store.lock(shard.index):
-        store.begin(plan.record())
+        store.begin(plan.record(), source)
         numbers = range(shard.index, plan.n_chunks, shard.count)
         total, done = sum(len(plan.chunk(number)) for number in numbers), 0
         for number in numbers:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from camlucida.audit.map_statistics import map_statistics
-from camlucida.audit.plan import EXPLAINED_CLASSES, AuditPlan
-from camlucida.audit.reading import ReadImage
+from camlucida.audits.map_statistics import map_statistics
+from camlucida.audits.plan import EXPLAINED_CLASSES, AuditPlan
+from camlucida.audits.reading import ReadImage
 from camlucida.evaluation.model_input import fill_in
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
@@ -35,10 +36,11 @@ COLUMNS = {
     "height": "int64",
     "brightness": "float64",
     "n_boxes": "int64",
+    "metadata": "string",
     "error": "string",
 }
 """Columns beside those of the maps. Confidences are probabilities; `prediction_entropy` is in nats; `brightness` is the
-mean of the network input in [0, 1]."""
+mean of the network input in [0, 1]; `metadata` holds the further columns of the data set's table as a JSON object."""
 
 MAP_COLUMNS = ("energy_in_box", "energy_at_border", "center_x", "center_y", "entropy", "scale")
 """Columns of each map; `scale` is the largest magnitude of the raw map, by which the stored one is divided."""
@@ -72,6 +74,7 @@ def base_row(plan: AuditPlan, image: ReadImage) -> Row:
         name = class_label(label, plan.model.labels)
     row: Row = {"index": image.index, "image": item.name, "split": item.split, "label": name, "label_index": label}
     row["n_boxes"] = None if item.boxes is None else len(item.boxes)
+    row["metadata"] = json.dumps(dict(item.metadata), sort_keys=True, default=str) if item.metadata else None
     if image.geometry is not None:
         row["width"], row["height"] = image.geometry.original
     if image.inputs is not None:

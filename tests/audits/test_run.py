@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import camlucida as cl
-from camlucida.audit.chunks import CHANNELS
-from camlucida.audit.run import Shard, audit
-from camlucida.audit.store import AuditStore
+from camlucida.audits.audit_result import Audit
+from camlucida.audits.plan import CHANNELS
+from camlucida.audits.run import Shard, audit
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
@@ -33,7 +33,7 @@ def model() -> cl.Model:
 
 
 @pytest.fixture(scope="module")
-def finished(model: cl.Model, tmp_path_factory: pytest.TempPathFactory) -> AuditStore:
+def finished(model: cl.Model, tmp_path_factory: pytest.TempPathFactory) -> Audit:
     folder = tmp_path_factory.mktemp("audit")
     return audit(model, scenes(), folder, methods=["grad_cam", "hires_cam"], batch_size=3, chunk_images=4)
 
@@ -42,9 +42,8 @@ def scenes(n: int = N) -> ToyboxDataset:
     return ToyboxDataset(Toybox(n))
 
 
-def rows(store: AuditStore) -> list[dict[str, Any]]:
-    result: list[dict[str, Any]] = store.table().to_pylist()
-    return result
+def rows(result: Audit) -> list[dict[str, Any]]:
+    return result.rows
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -52,7 +51,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(files)}
 
 
-def test_predictions_equal_those_of_explain(model: cl.Model, finished: AuditStore) -> None:
+def test_predictions_equal_those_of_explain(model: cl.Model, finished: Audit) -> None:
     data = scenes()
     for row in rows(finished)[:4]:
         result = cl.explain(model, data[row["index"]].image)
@@ -61,10 +60,10 @@ def test_predictions_equal_those_of_explain(model: cl.Model, finished: AuditStor
         assert row["competing"] == result.predictions[1].name
 
 
-def test_maps_equal_those_of_attribute(model: cl.Model, finished: AuditStore) -> None:
+def test_maps_equal_those_of_attribute(model: cl.Model, finished: Audit) -> None:
     data, table = scenes(), rows(finished)
     for name in ("grad_cam", "hires_cam"):
-        stored = np.concatenate(list(finished.arrays(name)))
+        stored = np.concatenate(list(finished.store.arrays(name)))
         assert stored.dtype == np.float16
         assert stored.shape[:2] == (N, 3)
         for i in (0, 5):
@@ -77,7 +76,7 @@ def test_maps_equal_those_of_attribute(model: cl.Model, finished: AuditStore) ->
                 assert float((torch.from_numpy(stored[i, t]).float() - scaled).abs().max()) < 2e-3
 
 
-def test_energy_equals_that_of_evaluate(model: cl.Model, finished: AuditStore, tmp_path: Path) -> None:
+def test_energy_equals_that_of_evaluate(model: cl.Model, finished: Audit, tmp_path: Path) -> None:
     evaluate(model, scenes(), methods=["grad_cam"], metrics=["energy"], out=tmp_path)
     measured = read_table(tmp_path / "results.parquet").to_pylist()
     expected = {row["index"]: row["value"] for row in measured if row["metric"] == "energy"}
@@ -85,8 +84,8 @@ def test_energy_equals_that_of_evaluate(model: cl.Model, finished: AuditStore, t
         assert row["energy_in_box"] == pytest.approx(expected[row["index"]], abs=1e-4, nan_ok=True)
 
 
-def test_channel_relevance_is_activation_times_gradient(model: cl.Model, finished: AuditStore) -> None:
-    stored = np.concatenate(list(finished.arrays(CHANNELS)))
+def test_channel_relevance_is_activation_times_gradient(model: cl.Model, finished: Audit) -> None:
+    stored = np.concatenate(list(finished.store.arrays(CHANNELS)))
     inputs = model.preprocessing(scenes()[0].image)[0][None]  # type: ignore[arg-type]
     name = cl.explain(model, scenes()[0].image).layer
     kept: list[torch.Tensor] = []
@@ -100,7 +99,7 @@ def test_channel_relevance_is_activation_times_gradient(model: cl.Model, finishe
     assert float((torch.from_numpy(stored[0, 0]).float() - scaled).abs().max()) < 2e-3
 
 
-def test_run_json_comes_last_and_summarises(finished: AuditStore) -> None:
+def test_run_json_comes_last_and_summarises(finished: Audit) -> None:
     run = json.loads((finished.path / "run.json").read_text())
     assert run["summary"]["n_images"] == N
     assert run["summary"]["n_errors"] == 0
@@ -108,11 +107,11 @@ def test_run_json_comes_last_and_summarises(finished: AuditStore) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing rows", "truncated array", "flipped bit", "missing array"])
-def test_damaged_chunks_are_measured_again(model: cl.Model, finished: AuditStore, tmp_path: Path, damage: str) -> None:
-    store = audit(model, scenes(), tmp_path, methods=["grad_cam", "hires_cam"], batch_size=3, chunk_images=4)
+def test_damaged_chunks_are_measured_again(model: cl.Model, finished: Audit, tmp_path: Path, damage: str) -> None:
+    result = audit(model, scenes(), tmp_path, methods=["grad_cam", "hires_cam"], batch_size=3, chunk_images=4)
     expected = content(finished.path)
     assert content(tmp_path) == expected
-    array, table = store.array_file(1, "grad_cam"), tmp_path / "parts" / "part-00001.parquet"
+    array, table = result.store.array_file(1, "grad_cam"), tmp_path / "parts" / "part-00001.parquet"
     if damage == "missing rows":
         table.unlink()
     elif damage == "missing array":
@@ -127,7 +126,7 @@ def test_damaged_chunks_are_measured_again(model: cl.Model, finished: AuditStore
     assert content(tmp_path) == expected
 
 
-def test_shards_give_the_same_files(model: cl.Model, finished: AuditStore, tmp_path: Path) -> None:
+def test_shards_give_the_same_files(model: cl.Model, finished: Audit, tmp_path: Path) -> None:
     for shard in ("1/2", "0/2"):
         assert not (tmp_path / "run.json").exists()
         audit(model, scenes(), tmp_path, methods=["grad_cam", "hires_cam"], batch_size=3, chunk_images=4, shard=shard)
@@ -160,7 +159,7 @@ def test_broken_images_are_rows(model: cl.Model, tmp_path: Path) -> None:
     assert [row["index"] for row in found if row["error"]] == [2, 4, 6]
     for i in (0, 1, 3, 5):
         assert {**found[i]} == {**expected[i]}
-    assert np.isnan(np.concatenate(list(broken.arrays("grad_cam")))[[2, 4, 6]]).all()
+    assert np.isnan(np.concatenate(list(broken.store.arrays("grad_cam")))[[2, 4, 6]]).all()
 
 
 def test_another_plan_is_refused(model: cl.Model, tmp_path: Path) -> None:
@@ -173,18 +172,18 @@ def test_another_plan_is_refused(model: cl.Model, tmp_path: Path) -> None:
 
 def test_unlabelled_images(model: cl.Model, tmp_path: Path) -> None:
     data = ListDataset("plain", [Item(scenes()[i].image, str(i)) for i in range(3)])
-    store = audit(model, data, tmp_path)
-    assert all(row["correct"] is None and row["true_energy_in_box"] is None for row in rows(store))
-    maps = np.concatenate(list(store.arrays("grad_cam")))
+    result = audit(model, data, tmp_path)
+    assert all(row["correct"] is None and row["true_energy_in_box"] is None for row in rows(result))
+    maps = np.concatenate(list(result.store.arrays("grad_cam")))
     assert np.isnan(maps[:, 2]).all()
     assert not np.isnan(maps[:, :2]).any()
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(finished: AuditStore, tmp_path: Path) -> None:
+def test_killed_and_resumed(finished: Audit, tmp_path: Path) -> None:
     program = (
         "import sys, camlucida as cl\n"
-        "from camlucida.audit.run import audit\n"
+        "from camlucida.audits.run import audit\n"
         "from camlucida.data.datasets import ToyboxDataset\n"
         "from camlucida.data.toybox import Toybox\n"
         "from camlucida.models.load import load\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from camlucida.audit.map_statistics import drawing_weights, map_statistics
+from camlucida.audits.map_statistics import drawing_weights, map_statistics
 from camlucida.maps import to_image_grid
 from camlucida.metrics import find
 from camlucida.models.preprocessing import Preprocessing

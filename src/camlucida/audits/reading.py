@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.load_input import load_input
-from camlucida.audit.plan import AuditPlan
+from camlucida.audits.plan import AuditPlan
 from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError
 from camlucida.types import Geometry

@@ -22,8 +22,8 @@ from camlucida._differences import differences
 from camlucida._files import atomic_write
 from camlucida._locks import locked
 from camlucida._optional import need
-from camlucida.audit.chunks import CHANNELS, Chunk
-from camlucida.audit.rows import columns_of
+from camlucida.audits.chunks import Chunk
+from camlucida.audits.rows import columns_of
 from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
 from camlucida.evaluation.store import PARTS_FOLDER, Store
@@ -39,10 +39,12 @@ class AuditStore:
     Attributes:
         path: The folder.
         method_names: Names of the methods, in the order of the plan.
+        array_names: Names of the arrays of every chunk.
     """
 
     path: Path
     method_names: tuple[str, ...]
+    array_names: tuple[str, ...]
 
     @classmethod
     def open(cls, path: Path) -> AuditStore:
@@ -51,14 +53,19 @@ class AuditStore:
         Raises:
             DataError: If the folder holds no audit, or its plan.json is damaged.
         """
-        plan = _read_json(path / "plan.json", path)
+        plan = _read_plan(path)["plan"]
         try:
-            return cls(path, tuple(method["name"] for method in plan["methods"]))
+            return cls(path, tuple(method["name"] for method in plan["methods"]), tuple(plan["arrays"]))
         except (KeyError, TypeError):
             raise _damaged(path / "plan.json", path, "it has no list of methods") from None
 
-    def begin(self, record: Mapping[str, Any]) -> None:
+    def begin(self, record: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
         """Write the plan, or check that the folder was begun with the same one.
+
+        Args:
+            record: The record of the plan.
+            source: How the model and the data were specified, so that they can be loaded again; does not affect
+                results.
 
         Raises:
             DataError: If the folder holds another audit, or a damaged one.
@@ -69,9 +76,10 @@ class AuditStore:
                 raise DataError(
                     f"{self.path} holds parts of an audit, but no plan.json. Choose another folder, or delete this one."
                 )
-            atomic_write(file, json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+            content = {"plan": record, "source": dict(source or {})}
+            atomic_write(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
             return
-        stored = _read_json(file, self.path)
+        stored = self.plan
         if difference := differences(stored, json.loads(json.dumps(record))):
             why = f": {DATA_CHANGED}" if stored.get("data_hash") != record.get("data_hash") else ""
             raise DataError(
@@ -81,7 +89,19 @@ class AuditStore:
     @property
     def plan(self) -> dict[str, Any]:
         """The record of the plan."""
-        return _read_json(self.path / "plan.json", self.path)
+        plan: dict[str, Any] = _read_plan(self.path)["plan"]
+        return plan
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """How the model and the data were specified; empty if unknown."""
+        source: dict[str, Any] = _read_plan(self.path)["source"]
+        return source
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every chunk was measured."""
+        return (self.path / "run.json").is_file()
 
     def lock(self, shard: int) -> AbstractContextManager[None]:
         """Lock a shard, so that two processes never measure the same chunks.
@@ -120,15 +140,29 @@ class AuditStore:
         atomic_write(self.path / "run.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         return joined
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of run.json.
+
+        Raises:
+            DataError: If the audit is not complete.
+        """
+        summary: dict[str, Any] = _read_json(self.path / "run.json", self.path).get("summary", {})
+        return summary
+
     def table(self, columns: Sequence[str] | None = None) -> Any:
         """Return the rows of all chunks as an Arrow table."""
         arrow = need("pyarrow", extra="analysis", what="reading an audit")
         return arrow.concat_tables(list(self._rows.tables(columns)))
 
     def arrays(self, name: str) -> Iterator[NDArray[np.float16]]:
-        """Yield an array chunk by chunk, in the order of the rows. "channels" holds the channel relevances."""
-        if name not in (*self.method_names, CHANNELS):
-            raise DataError(f"{self.path} has no array {name!r}: it has {', '.join((*self.method_names, CHANNELS))}.")
+        """Yield an array chunk by chunk, in the order of the rows.
+
+        Raises:
+            DataError: If there is no array of this name.
+        """
+        if name not in self.array_names:
+            raise DataError(f"{self.path} has no array {name!r}: it has {', '.join(self.array_names)}.")
         for file in sorted((self.path / PARTS_FOLDER).glob(f"part-*.{name}.npy")):
             yield np.load(file, allow_pickle=False)
 
@@ -156,6 +190,14 @@ def _digest_of(file: Path) -> str | None:
         return _digest(file.read_bytes())
     except OSError:
         return None
+
+
+def _read_plan(folder: Path) -> dict[str, Any]:
+    file = folder / "plan.json"
+    content = _read_json(file, folder)
+    if not isinstance(content.get("plan"), dict) or not isinstance(content.get("source"), dict):
+        raise _damaged(file, folder, "it has no plan")
+    return content
 
 
 def _read_json(file: Path, folder: Path) -> dict[str, Any]:

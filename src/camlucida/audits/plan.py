@@ -19,6 +19,11 @@ ExplainedClass: TypeAlias = Literal["predicted", "competing", "true"]
 """A class of each image: the predicted one, the one with the next highest score, or the labelled one."""
 EXPLAINED_CLASSES: tuple[ExplainedClass, ...] = ("predicted", "competing", "true")
 
+CHANNELS = "channels"
+"""Name of the array of channel relevances."""
+FEATURES = "features"
+"""Name of the array of mean activations."""
+
 CHUNK_IMAGES = 256
 """Images per chunk, which is the unit of work and the most that an interruption loses."""
 
@@ -62,6 +67,7 @@ class AuditPlan:
             "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),
             "methods": [{"name": method.name, "options": dict(options)} for method, options in self.methods],
+            "arrays": list(self.array_names),
             "layer": self.layer,
             "classes": list(EXPLAINED_CLASSES),
             "batch_size": self.batch_size,
@@ -89,13 +95,22 @@ class AuditPlan:
         """Names of the methods."""
         return tuple(method.name for method, _ in self.methods)
 
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """Names of the arrays of a chunk: one of maps per method, and those of the layer's channels."""
+        return (*self.method_names, CHANNELS, FEATURES) if self.needs_layer else self.method_names
+
+    @property
+    def needs_layer(self) -> bool:
+        """Whether a method maps a layer, and not the network input only."""
+        return any(method.needs_layer for method, _ in self.methods)
+
     def output_of(self, label: int | None) -> int | None:
         """Return the index of the model's output for a class of the data set, or None."""
         return None if label is None else self.outputs[label]
 
     def request(self, targets: Sequence[Any]) -> AttributionRequest:
         """Return the request for the maps of one batch."""
-        needs_layer = any(method.needs_layer for method, _ in self.methods)
         return AttributionRequest(
-            targets=targets, layers=[self.layer], methods=self.methods, channel_relevance=needs_layer
+            targets=targets, layers=[self.layer], methods=self.methods, channel_relevance=self.needs_layer
         )

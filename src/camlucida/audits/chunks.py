@@ -14,14 +14,11 @@ from torch import Tensor
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.audit.plan import EXPLAINED_CLASSES, AuditPlan
-from camlucida.audit.reading import ReadImage, read_batches
-from camlucida.audit.rows import base_row, map_columns, prediction_columns
+from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan
+from camlucida.audits.reading import ReadImage, read_batches
+from camlucida.audits.rows import base_row, map_columns, prediction_columns
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.store import Row
-
-CHANNELS = "channels"
-"""Name of the array of channel relevances."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +29,8 @@ class Chunk:
         rows: One row per image, in order.
         arrays: By method, the maps `(n, 3, h, w)` of the predicted, competing and true class, divided by the largest
             magnitude in the row's `scale` columns, in float16; NaN where there is none. "channels": the relevance of
-            each channel of the layer `(n, 3, c)`, divided by its largest magnitude.
+            each channel of the layer `(n, 3, c)`, divided by its largest magnitude. "features": the mean activation of
+            each channel `(n, c)`.
     """
 
     rows: list[Row]
@@ -51,7 +49,7 @@ def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
         indices: Indices of the images in the data set.
     """
     rows: dict[int, Row] = {}
-    arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in (*plan.method_names, CHANNELS)}
+    arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
     for batch in read_batches(plan, indices):
         readable = [image for image in batch if not image.error]
         explained = dict(zip([image.index for image in readable], _explain(plan, readable), strict=True))
@@ -122,6 +120,8 @@ def _arrays(plan: AuditPlan, result: Attribution, i: int, has_label: bool) -> di
         arrays[CHANNELS] = _scaled(
             torch.stack([per_target[i] for per_target in result.channel_relevance[0]]), has_label
         )
+        limit = torch.finfo(torch.half).max
+        arrays[FEATURES] = result.channel_means[0][i].detach().cpu().clamp(-limit, limit).half().numpy()
     return arrays
 
 
