@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from camlucida.attribution.layer_summary import ArchitectureSummary as ArchitectureSummary
     from camlucida.attribution.layer_summary import LayerSummary as LayerSummary
     from camlucida.attribution.layer_summary import layers as layers
+    from camlucida.audits.audit_result import Audit as Audit
+    from camlucida.audits.run import audit as audit
     from camlucida.data.images import load_image as load_image
     from camlucida.data.open import open_dataset as open_dataset
     from camlucida.data.video import Video as Video
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Activations": "camlucida.features.activations:Activations",
     "ArchitectureSummary": "camlucida.attribution.layer_summary:ArchitectureSummary",
+    "Audit": "camlucida.audits.audit_result:Audit",
     "CamlucidaError": "camlucida.errors:CamlucidaError",
     "Concepts": "camlucida.features.concept_result:Concepts",
     "Embedding": "camlucida.analysis:Embedding",
@@ -81,6 +84,7 @@ _HOME = {
     "VolumePreprocessing": "camlucida.models.volume_preprocessing:VolumePreprocessing",
     "activations": "camlucida.features.activations:activations",
     "attribute": "camlucida.attribution.attribute:attribute",
+    "audit": "camlucida.audits.run:audit",
     "concepts": "camlucida.features.concepts:concepts",
     "embed": "camlucida.analysis:embed",
     "evaluate": "camlucida.evaluation:evaluate",
@@ -125,6 +129,8 @@ __all__ = [
     "Trust",
     "evaluate",
     "Evaluation",
+    "audit",
+    "Audit",
     "mistakes",
     "Mistakes",
     "embed",

@@ -87,6 +87,7 @@ VIDEO = "camlucida.data.video.load_video"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
+AUDIT, FINDINGS = "camlucida.audits.run.audit", "camlucida.audits.findings.run_findings"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
 REOPENED = "camlucida.cli.report.reopen_model_and_data"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.user_study.make_study"
@@ -270,6 +271,36 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("images"),
         ),
         overwritten("concepts pets.png --model toybox -k 2", "camlucida.cli.concepts.free_path"),
+    ],
+    "audit": [
+        OptionCase("audit toybox", MODEL, model(), stop=LOAD),
+        OptionCase(
+            "audit toybox",
+            "--model toybox:vgg --method grad_cam,layer_cam --layer a,b --batch-size 3 --engine ray --workers 2 "
+            "--shard 1/4 --limit 7 --seed 11 --output out",
+            {
+                "data": (OPEN, "spec", "toybox"),
+                "method": (AUDIT, "methods", ["grad_cam", "layer_cam"]),
+                **direct(AUDIT, layer=["a", "b"], batch_size=3, engine="ray", workers=2, shard="1/4"),
+                "limit": [(AUDIT, "limit", 7), (OPEN, "count", 7)],
+                "seed": [(AUDIT, "seed", 11), (OPEN, "seed", 11)],
+                "output": (AUDIT, "out", Path("out")),
+            },
+            stop=AUDIT,
+            required=given("data"),
+        ),
+        OptionCase(
+            "audit shots",
+            "--boxes boxes.csv --split train",
+            direct(OPEN, boxes=Path("boxes.csv"), split="train"),
+            stop=OPEN,
+        ),
+        OptionCase(
+            "audit toybox --limit 1 --output out",
+            "--findings none",
+            {"findings": (FINDINGS, "names", ["none"])},
+            stop=FINDINGS,
+        ),
     ],
     "evaluate": [
         OptionCase("evaluate toybox", MODEL, model(), stop=LOAD),

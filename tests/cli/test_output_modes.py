@@ -30,6 +30,7 @@ LINES: dict[str, tuple[str, str]] = {
     "study make": ("study make shots --method cam,grad_cam --model toybox --pairs 1", "n_questions"),
     "study results": ("study results study", "ranking"),
     "evaluate": ("evaluate shots --metrics entropy --no-controls --model toybox", "scores"),
+    "audit": ("audit shots --findings none --model toybox", "accuracy"),
     "report": ("report run --no-images", ""),
     "mistakes": ("mistakes shots --no-maps --model toybox", "accuracy"),
     "embed": ("embed shots --projection pca --model toybox", "n_features"),

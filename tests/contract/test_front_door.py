@@ -84,6 +84,7 @@ MODEL, BATCH = model(), torch.randn(2, 3, 24, 32, generator=torch.Generator().ma
 CALLS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "activations": lambda _: {"model": MODEL, "image": IMAGE},
     "attribute": lambda _: {"model": MODEL, "images": BATCH},
+    "audit": lambda folder: {"model": MODEL, "data": scenes(), "out": folder / "audit"},
     "concepts": lambda _: {"model": MODEL, "images": [IMAGE], "k": 2},
     "embed": lambda folder: {"model": MODEL, "data": scenes(), "way": "pca", "out": folder / "embed"},
     "evaluate": lambda folder: {"model": MODEL, "data": scenes(), "metrics": ["entropy"], "out": folder / "evaluate"},
@@ -130,7 +131,7 @@ def called(name: str, arguments: dict[str, Any]) -> None:
         list(result)
 
 
-CALLBACKS = {"progress", "tick"}
+CALLBACKS = {"progress", "tick", "engine"}
 """Whatever they raise reaches the caller: that is how a run is stopped."""
 
 

@@ -25,6 +25,7 @@ from camlucida.analysis.calibration import calibration
 from camlucida.analysis.correct_vs_wrong import group_differences
 from camlucida.attribution.attribute import attribute
 from camlucida.attribution.explain import explain
+from camlucida.audits.run import audit
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, sample_indices, subset
 from camlucida.data.open import open_dataset
@@ -172,6 +173,9 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     ],
     "analysis.error_analysis.mistakes": lambda seed, _: [
         row["image"] for row in mistakes(net(), tiny(), maps=False, limit=4, seed=seed).rows
+    ],
+    "audits.run.audit": lambda seed, folder: [
+        row["image"] for row in audit(net(), tiny(), folder, limit=4, seed=seed).rows
     ],
     "data.dataset.sample_indices": lambda seed, _: sample_indices(50, 5, seed),
     "data.open.open_dataset": lambda seed, _: open_dataset("toybox", count=2, seed=seed),
@@ -495,6 +499,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "explain smooth_grad": lambda seed: explain(net(), CATS[0], method="smooth_grad", seed=seed),
     "trust": lambda seed: trust(net(), CATS[0], seed=seed),
     "evaluate": lambda seed: evaluate(net(), tiny(), seed=seed),
+    "audit": lambda seed: audit(net(), tiny(), "audit", seed=seed),
     "mistakes": lambda seed: mistakes(net(), tiny(), seed=seed),
     "embed": lambda seed: embed(net(), tiny(), seed=seed),
     "concepts": lambda seed: concepts(net(), CATS[0], seed=seed),

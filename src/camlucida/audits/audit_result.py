@@ -38,6 +38,10 @@ class Audit:
     model: Model | None = None
     data: Dataset | None = None
 
+    def __post_init__(self) -> None:
+        """Accept the folder as a string, too."""
+        object.__setattr__(self, "path", Path(self.path).expanduser())
+
     @cached_property
     def store(self) -> AuditStore:
         """The files of the audit.
@@ -73,6 +77,12 @@ class Audit:
     def rows(self) -> list[dict[str, Any]]:
         """The rows as dictionaries."""
         rows: list[dict[str, Any]] = self.table.to_pylist()
+        return rows
+
+    def error_rows(self) -> list[dict[str, Any]]:
+        """Return index, image and error of the images that could not be read or explained."""
+        table = self.table.select(["index", "image", "error"])
+        rows: list[dict[str, Any]] = table.filter(table["error"].is_valid()).to_pylist()
         return rows
 
     def column(self, name: str) -> NDArray[Any]:

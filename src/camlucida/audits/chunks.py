@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from camlucida.attribution.error_context import describe_network_error, raised_b
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan
 from camlucida.audits.reading import ReadImage, read_batches
 from camlucida.audits.rows import base_row, map_columns, prediction_columns
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, LayerError
 from camlucida.evaluation.store import Row
 
 
@@ -38,7 +38,7 @@ class Chunk:
 
 
 @plain_arithmetic()
-def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
+def process_chunk(plan: AuditPlan, indices: Sequence[int], progress: Callable[[int], None] | None = None) -> Chunk:
     """Predict and explain the images of one chunk.
 
     The result depends on the plan and the indices only, on whatever machine and in whatever order chunks run. An image
@@ -47,6 +47,7 @@ def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
     Args:
         plan: The plan of the audit.
         indices: Indices of the images in the data set.
+        progress: Called after each batch with the number of finished images of the chunk.
     """
     rows: dict[int, Row] = {}
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
@@ -64,6 +65,8 @@ def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
             rows[image.index] = row
             for name, values in arrays.items():
                 values.append(result.get(name))
+        if progress:
+            progress(len(rows))
     return Chunk([rows[index] for index in indices], {name: _stacked(values) for name, values in arrays.items()})
 
 
@@ -89,39 +92,58 @@ def _explain_batch(plan: AuditPlan, images: Sequence[ReadImage]) -> list[dict[st
     labels = [plan.output_of(image.item.label) if image.item else None for image in images]
     true_class = torch.tensor([-1 if label is None else label for label in labels])
     known = true_class >= 0
-    result = attributions(plan.model, inputs, plan.request(["top2", true_class.clamp_min(0)]))
+    targets = ["top2", true_class.clamp_min(0)]
+    results = [attributions(plan.model, inputs, run.request(targets)) for run in plan.runs]
+    maps = _maps_by_method(plan, results)
     return [
         {
-            "row": prediction_columns(plan, image, result.output[i].float().cpu(), labels[i])
-            | _map_columns(plan, result, image, i, bool(known[i])),
-            **_arrays(plan, result, i, bool(known[i])),
+            "row": prediction_columns(plan, image, results[0].output[i].float().cpu(), labels[i])
+            | _map_columns(plan, maps, image, i, bool(known[i])),
+            **_arrays(plan, results, maps, i, bool(known[i])),
         }
         for i, image in enumerate(images)
     ]
 
 
-def _map_columns(plan: AuditPlan, result: Attribution, image: ReadImage, i: int, has_label: bool) -> Row:
+def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Sequence[Tensor]]:
+    """Return the maps of each method of the plan: one tensor `(b, h, w)` per explained class.
+
+    Raises:
+        LayerError: If two of the layers are the same one, such as layer4 and -1.
+    """
+    maps: list[Sequence[Tensor]] = [()] * len(plan.explainers)
+    for run, result in zip(plan.runs, results, strict=True):
+        for position, m, l in run.cells:
+            if len(run.layers) > 1 and len(result.maps[m]) not in (1, len(run.layers)):
+                names = ", ".join(str(spec) for spec in run.layers)
+                raise LayerError(f"two of the layers {names} are the same one. Name each layer once.")
+            maps[position] = result.maps[m][l]
+    return maps
+
+
+def _map_columns(plan: AuditPlan, maps: Sequence[Sequence[Tensor]], image: ReadImage, i: int, has_label: bool) -> Row:
     """Return the columns that describe the maps of image i."""
     columns: Row = {}
     for m, name in enumerate(plan.method_names):
-        maps = [result.maps[m][0][t][i].float().cpu() for t in range(len(EXPLAINED_CLASSES))]
         prefix = "" if m == 0 else f"{name}."
-        columns |= map_columns(image, maps, has_label, prefix)
+        columns |= map_columns(image, [per_class[i].float().cpu() for per_class in maps[m]], has_label, prefix)
     return columns
 
 
-def _arrays(plan: AuditPlan, result: Attribution, i: int, has_label: bool) -> dict[str, NDArray[np.float16]]:
+def _arrays(
+    plan: AuditPlan, results: Sequence[Attribution], maps: Sequence[Sequence[Tensor]], i: int, has_label: bool
+) -> dict[str, NDArray[np.float16]]:
     """Return the maps `(3, h, w)` of each method, and the channel relevances `(3, c)`, of image i."""
     arrays = {
-        name: _scaled(torch.stack([per_target[i] for per_target in result.maps[m][0]]), has_label)
+        name: _scaled(torch.stack([per_class[i] for per_class in maps[m]]), has_label)
         for m, name in enumerate(plan.method_names)
     }
-    if result.channel_relevance:
-        arrays[CHANNELS] = _scaled(
-            torch.stack([per_target[i] for per_target in result.channel_relevance[0]]), has_label
-        )
-        limit = torch.finfo(torch.half).max
-        arrays[FEATURES] = result.channel_means[0][i].detach().cpu().clamp(-limit, limit).half().numpy()
+    for run, result in zip(plan.runs, results, strict=True):
+        if run.channels and result.channel_relevance:
+            relevance = torch.stack([per_class[i] for per_class in result.channel_relevance[0]])
+            arrays[CHANNELS] = _scaled(relevance, has_label)
+            limit = torch.finfo(torch.half).max
+            arrays[FEATURES] = result.channel_means[0][i].detach().cpu().clamp(-limit, limit).half().numpy()
     return arrays
 
 

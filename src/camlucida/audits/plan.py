@@ -12,6 +12,9 @@ from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.request import AttributionRequest, MethodRequest
 from camlucida.data.datasets import Dataset, dataset_hash
 from camlucida.engine import LayerSpec
+from camlucida.evaluation.metric_inputs import MethodExplainer
+from camlucida.evaluation.plan import describe_explainer
+from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.tasks import OutputActivation
 
@@ -29,6 +32,29 @@ CHUNK_IMAGES = 256
 
 
 @dataclass(frozen=True, eq=False)
+class LayerRun:
+    """The maps of an audit that come from one run of the network.
+
+    Attributes:
+        methods: The methods; one that maps a layer comes first.
+        layers: The layers.
+        cells: For each map, the position of its method in the plan, in `methods` and in `layers`.
+        channels: Whether the run also gives the relevance and mean activation of the channels of its first layer.
+    """
+
+    methods: tuple[MethodRequest, ...]
+    layers: tuple[LayerSpec, ...]
+    cells: tuple[tuple[int, int, int], ...]
+    channels: bool = False
+
+    def request(self, targets: Sequence[Any]) -> AttributionRequest:
+        """Return the request for the maps of one batch."""
+        return AttributionRequest(
+            targets=targets, layers=self.layers, methods=self.methods, channel_relevance=self.channels
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class AuditPlan:
     """Everything that determines the rows of an audit.
 
@@ -38,8 +64,7 @@ class AuditPlan:
         indices: Indices of the images in the data set.
         outputs: For each class of the data set, the index of the model's output; None where the model has no such
             class.
-        methods: The methods, each with all its options.
-        layer: The layer of the methods that need one; None for the default layer.
+        explainers: The methods with all their options, each at one layer; None for the default layer.
         batch_size: Images that the network runs at once. Part of the plan, since sums depend on it in the last digits.
         chunk_images: Images per chunk.
         seed: Seed of all random numbers.
@@ -49,8 +74,7 @@ class AuditPlan:
     data: Dataset
     indices: Sequence[int]
     outputs: tuple[int | None, ...]
-    methods: tuple[MethodRequest, ...]
-    layer: LayerSpec = None
+    explainers: tuple[MethodExplainer, ...]
     batch_size: int = 16
     chunk_images: int = CHUNK_IMAGES
     seed: int = 0
@@ -66,9 +90,8 @@ class AuditPlan:
             "data": self.data.name,
             "n_images": len(self.indices),
             "data_hash": dataset_hash(self.data, self.indices),
-            "methods": [{"name": method.name, "options": dict(options)} for method, options in self.methods],
+            "methods": [describe_explainer(explainer) for explainer in self.explainers],
             "arrays": list(self.array_names),
-            "layer": self.layer,
             "classes": list(EXPLAINED_CLASSES),
             "batch_size": self.batch_size,
             "chunk_images": self.chunk_images,
@@ -92,8 +115,8 @@ class AuditPlan:
 
     @property
     def method_names(self) -> tuple[str, ...]:
-        """Names of the methods."""
-        return tuple(method.name for method, _ in self.methods)
+        """Names of the methods, with the layer where several are explained: "grad_cam @ layer3"."""
+        return tuple(explainer.name for explainer in self.explainers)
 
     @property
     def array_names(self) -> tuple[str, ...]:
@@ -103,14 +126,41 @@ class AuditPlan:
     @property
     def needs_layer(self) -> bool:
         """Whether a method maps a layer, and not the network input only."""
-        return any(method.needs_layer for method, _ in self.methods)
+        return any(explainer.request[0].needs_layer for explainer in self.explainers)
+
+    @cached_property
+    def runs(self) -> tuple[LayerRun, ...]:
+        """The runs of the network that give all maps of a batch.
+
+        One run gives the maps of all methods and layers. Methods that fuse layers have a run of their own, since they
+        take all layers of a run for one map. The channels are those of the first layer that a method names.
+        """
+        single = [explainer for explainer in self.explainers if not explainer.request[0].fuses_layers]
+        runs = [self._run_of(single)] if single else []
+        fusing = [explainer for explainer in self.explainers if explainer.request[0].fuses_layers]
+        runs += [self._run_of([explainer]) for explainer in fusing]
+        if self.needs_layer and not any(run.channels for run in runs):
+            method = find("grad_cam")
+            runs.append(LayerRun(((method, method.with_options({})),), (None,), (), channels=True))
+        return tuple(runs)
+
+    def _run_of(self, explainers: Sequence[MethodExplainer]) -> LayerRun:
+        """Return the run of explainers; those that map a layer come first, so that the run has channels."""
+        ordered = sorted(explainers, key=lambda explainer: not explainer.request[0].needs_layer)
+        layered = [explainer for explainer in ordered if explainer.request[0].needs_layer]
+        requests = {explainer.request[0].name: explainer.request for explainer in ordered}
+        layers = list(dict.fromkeys(spec for explainer in layered for spec in explainer.layers)) or [None]
+        fused = any(explainer.request[0].fuses_layers for explainer in layered)
+        cells = tuple(
+            (
+                self.explainers.index(explainer),
+                list(requests).index(explainer.request[0].name),
+                layers.index(explainer.layers[0]) if explainer in layered and not fused else 0,
+            )
+            for explainer in ordered
+        )
+        return LayerRun(tuple(requests.values()), tuple(layers), cells, channels=bool(layered) and not fused)
 
     def output_of(self, label: int | None) -> int | None:
         """Return the index of the model's output for a class of the data set, or None."""
         return None if label is None else self.outputs[label]
-
-    def request(self, targets: Sequence[Any]) -> AttributionRequest:
-        """Return the request for the maps of one batch."""
-        return AttributionRequest(
-            targets=targets, layers=[self.layer], methods=self.methods, channel_relevance=self.needs_layer
-        )

@@ -6,6 +6,7 @@ so that a chunk whose table exists is complete; digests tell damaged chunks, whi
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -14,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,7 @@ from camlucida.audits.chunks import Chunk
 from camlucida.audits.rows import columns_of
 from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError
-from camlucida.evaluation.store import PARTS_FOLDER, Store
+from camlucida.evaluation.store import PARTS_FOLDER, Store, read_table
 
 RESULT = "images.parquet"
 """Name of the joined table, one row per image."""
@@ -129,9 +131,27 @@ class AuditStore:
         atomic_write(self._digest_file(number), json.dumps(digests) + "\n")
         self._rows.write(number, chunk.rows)
 
+    def n_errors(self, number: int) -> int:
+        """Return the number of images of a stored chunk that could not be read or explained.
+
+        Raises:
+            DataError: If the chunk is damaged.
+        """
+        error = read_table(self.part_file(number), ["error"])["error"]
+        return len(error) - int(error.null_count)
+
+    def part_numbers(self) -> list[int]:
+        """Return the numbers of the chunks whose rows are stored."""
+        names = (file.stem.removeprefix("part-") for file in (self.path / PARTS_FOLDER).glob("part-*.parquet"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def part_file(self, number: int) -> Path:
+        """Return the file of the rows of a chunk, which exists once the chunk is complete."""
+        return self.path / PARTS_FOLDER / f"part-{number:05d}.parquet"
+
     def array_file(self, number: int, name: str) -> Path:
         """Return the file of one array of a chunk."""
-        return self.path / PARTS_FOLDER / f"part-{number:05d}.{name}.npy"
+        return self.path / PARTS_FOLDER / f"part-{number:05d}.{array_file_name(name)}.npy"
 
     def finish(self, summary: Mapping[str, Any]) -> Path:
         """Join the tables of all chunks, write run.json last, and return the joined table's path."""
@@ -163,7 +183,7 @@ class AuditStore:
         """
         if name not in self.array_names:
             raise DataError(f"{self.path} has no array {name!r}: it has {', '.join(self.array_names)}.")
-        for file in sorted((self.path / PARTS_FOLDER).glob(f"part-*.{name}.npy")):
+        for file in sorted((self.path / PARTS_FOLDER).glob(f"part-*.{glob.escape(array_file_name(name))}.npy")):
             yield np.load(file, allow_pickle=False)
 
     @property
@@ -179,6 +199,14 @@ class AuditStore:
         except (OSError, ValueError):
             return {"": "missing"}
         return content if isinstance(content, dict) else {"": "damaged"}
+
+
+def array_file_name(name: str) -> str:
+    """Return the part of a file name that stands for an array: grad_cam@layer3 for "grad_cam @ layer3".
+
+    Characters that a file name must not contain, as in the layers of some networks, are percent-encoded.
+    """
+    return quote(name.replace(" ", ""), safe="@(),=+")
 
 
 def _digest(content: bytes) -> str:

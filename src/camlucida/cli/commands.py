@@ -18,6 +18,7 @@ import camlucida
 from camlucida._files import DENIED, FULL, reason_of
 from camlucida.cli import (
     activations,
+    audit,
     cache,
     completion,
     concepts,
@@ -57,6 +58,7 @@ for function in (
     activations.activations,
     concepts.concepts,
     evaluate.evaluate,
+    audit.audit,
     report.report,
     train.train,
     sanity.sanity,

@@ -19,6 +19,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida evaluate photos/ --boxes boxes.csv --report report.html",
         "camlucida evaluate runs/dogs --recipe cam-vs-gradcam",
     ),
+    "audit": (
+        "camlucida audit photos/ --model resnet50 -o audits/dogs",
+        "camlucida audit toybox --method grad_cam,hires_cam --limit 200",
+        "camlucida audit runs/dogs --layer layer3,layer4 --findings none",
+        "camlucida audit photos/ --model resnet50 -o audits/dogs --shard 0/4",
+    ),
     "data check": ("camlucida data check photos/ --split train",),
     "report": ("camlucida report camlucida-out/evaluation -o report.html",),
     "train": (

@@ -204,7 +204,7 @@ def _is_taken(stem: str, endings: Sequence[str], taken: set[str]) -> bool:
     )
 
 
-def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
+def progress_bar(console: Console, n_inputs: int | None = None) -> ProgressBar:
     """Return a progress bar that is removed when it is complete; without a terminal, lines on standard error.
 
     Args:
@@ -216,7 +216,7 @@ def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
         console = console.progress_console
     is_hidden = n_inputs in (0, 1)
     has_lines = not is_hidden and not console.is_terminal and not console.quiet
-    return _ProgressLines(
+    return ProgressBar(
         *columns,
         console=console,
         transient=True,
@@ -225,13 +225,19 @@ def progress_bar(console: Console, n_inputs: int | None = None) -> Progress:
     )
 
 
-class _ProgressLines(Progress):
+class ProgressBar(Progress):
     """A progress bar that prints a line every `LINE_INTERVAL_S` instead, if it is given a console for them."""
 
     def __init__(self, *columns: Any, errors: Terminal | None, **kwargs: Any) -> None:
         super().__init__(*columns, **kwargs)
         self._errors = errors
         self._started = self._printed = time.monotonic()
+        self._n_before = 0.0
+
+    def resume(self, task_id: TaskID, n_before: int, total: int) -> None:
+        """Begin a task of which a part was done by an earlier run, which does not count for the time left."""
+        self._started, self._n_before = time.monotonic(), n_before
+        self.reset(task_id, completed=n_before, total=total)
 
     def update(self, task_id: TaskID, **kwargs: Any) -> None:
         """Update a task, and print a line if it is time."""
@@ -251,8 +257,11 @@ class _ProgressLines(Progress):
         task = self._tasks[task_id]
         if not task.visible or not task.completed or task.finished:
             return
-        total = "" if task.total is None else f" of {task.total:,.0f} ({task.completed / max(1, task.total):.0%})"
-        left = "" if task.total is None else _time_left(now - self._started, task.completed / max(1, task.total))
+        total = left = ""
+        if task.total is not None:
+            fraction = (task.completed - self._n_before) / max(1, task.total - self._n_before)
+            total = f" of {task.total:,.0f} ({task.completed / max(1, task.total):.0%})"
+            left = _time_left(now - self._started, fraction)
         description = task.description.replace("\\[", "[")  # escaped for rich's markup
         self._errors.print_line(f"{description}: {task.completed:,.0f}{total}{left}")
 

@@ -1,0 +1,299 @@
+"""The `camlucida audit` command."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.progress import TaskID
+
+from camlucida.cli.exit_codes import DONE, IN_PART, exit_code
+from camlucida.cli.images import ProgressBar, progress_bar
+from camlucida.cli.method_choice import announced_method
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.options import (
+    COMPUTATION,
+    TESTS,
+    Boxes,
+    Limit,
+    Names,
+    Output,
+    Seed,
+    Split,
+    TerminalOptions,
+    split_list,
+)
+from camlucida.cli.terminal import Terminal
+from camlucida.errors import DataError
+
+if TYPE_CHECKING:
+    from camlucida.audits.audit_result import Audit
+    from camlucida.evaluation.statistics import Interval
+    from camlucida.models.model import Model
+    from camlucida.types import ProgressCallback
+
+RESULT = "images.parquet"
+"""Name of the joined table, one row per image."""
+
+REPORT = "audit.html"
+"""Name of the report in the folder of an audit."""
+
+MAX_SENTENCES = 3
+"""Maximum number of verified hypotheses that are printed; all are in the report."""
+
+ERROR_INTERVAL_S = 1.0
+"""Time, in seconds, between two counts of the errors so far."""
+
+
+def audit(
+    data: str,
+    /,
+    *,
+    model: ModelOptions = ModelOptions(),
+    method: Names = None,
+    layer: Names = None,
+    findings: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
+    boxes: Boxes = None,
+    split: Split = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    engine: Annotated[Literal["local", "ray"], Parameter(group=COMPUTATION)] = "local",
+    workers: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
+    shard: Annotated[str | None, Parameter(group=COMPUTATION)] = None,
+    batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
+    output: Output = Path("camlucida-out/audit"),
+    terminal: TerminalOptions = TerminalOptions(),
+) -> int:
+    """Explain every image of a data set, and find where the model relies on something that it should not.
+
+    Writes the rows, maps and channel relevances of all images, the findings, and audit.html. An interrupted run resumes
+    when it is started again; an image that cannot be read becomes a row with the reason.
+
+    Parameters
+    ----------
+    data
+        A data set, as for `camlucida evaluate`: a folder, whose sub-folders are the classes if it has any, a table,
+        toybox, …
+    method
+        Methods, separated by commas, or all. The first one decides the columns without a prefix. If not given:
+        grad_cam. See `camlucida models`.
+    layer
+        The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
+        default layer. A method can have its own: --method "grad_cam @ layer3".
+    findings
+        What is derived from the rows and maps, separated by commas: hypotheses, slices, differences, label_errors,
+        duplicates, record; or all, or none. If not given: all.
+    split
+        Use only this split of the data set: train, val or test.
+    limit
+        The number of images, selected at random. If not given: all, or 500 of toybox.
+    seed
+        The random seed.
+    engine
+        local: this process; ray: the workers of a Ray cluster, or of this machine (needs the extra ray).
+    workers
+        The number of Ray workers. If not given: as many as there is room for.
+    shard
+        i/n: measure only the i-th of n parts, from 0/n, so that n processes share the work in one folder. If not given:
+        RANK and WORLD_SIZE, as torchrun and other schedulers set them, or everything.
+    batch_size
+        The number of images that the network runs at once. If not given: 16.
+    output
+        The folder to write to.
+    """
+    from camlucida.audits.findings import choose_findings
+    from camlucida.audits.run import audit as run
+
+    console = terminal.open("audit")
+    model = model.for_data(data)
+    chosen = split_list(findings)
+    choose_findings(chosen)  # a wrong name is reported before anything runs
+    with console.status(model.status):
+        loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed, split=split)
+    try:
+        with progress_bar(console) as bar:
+            result = run(
+                loaded,
+                dataset,
+                output,
+                methods=_methods(method, loaded) or [announced_method(console, loaded)],
+                layer=_layers(layer),
+                limit=limit,
+                seed=seed,
+                batch_size=batch_size or 16,
+                shard=shard,
+                engine=engine,
+                workers=workers,
+                source=recorded_source(data, model, boxes, dataset) | {"split": split},
+                progress=AuditProgress(bar, output),
+            )
+        if not result.store.is_complete:
+            return _finish_shard(console, result)
+        records, failures = _derive(console, result, chosen)
+    except KeyboardInterrupt:
+        _print_resume(output)
+        raise
+    return _print_audit(console, result, records, failures)
+
+
+class AuditProgress:
+    """The progress of an audit: images, images per second, time left, and errors so far."""
+
+    def __init__(self, bar: ProgressBar, folder: Path) -> None:
+        self._bar, self._folder = bar, folder
+        self._task: TaskID | None = None
+        self._started = self._counted = 0.0
+        self._n_before = self._n_errors = 0
+        self._seen: set[int] = set()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report that `done` of `total` images are finished."""
+        now = time.monotonic()
+        if self._task is None:  # the first call reports what earlier runs measured
+            self._task = self._bar.add_task("auditing", total=None)
+            self._started, self._n_before = now, done
+            self._bar.resume(self._task, done, total)
+            return
+        speed = (done - self._n_before) / max(1e-9, now - self._started)
+        text = f"auditing, {speed:,.{0 if speed >= 100 else 1}f} images/s"
+        if n_errors := self._errors(now, done == total):
+            text += f", {n_errors:,} errors" if n_errors > 1 else ", 1 error"
+        self._bar.update(self._task, description=text, completed=done, total=total)
+
+    def _errors(self, now: float, last: bool) -> int:
+        """Return the number of images with an error in the chunks that are stored so far."""
+        from camlucida.audits.store import AuditStore
+
+        if last or now - self._counted >= ERROR_INTERVAL_S:
+            self._counted = now
+            store = AuditStore.open(self._folder.expanduser())
+            new = set(store.part_numbers()) - self._seen
+            self._seen |= new
+            self._n_errors += sum(store.n_errors(number) for number in new)
+        return self._n_errors
+
+
+def _methods(values: Sequence[str] | None, model: Model) -> list[str]:
+    from camlucida.attribution.method_choice import applicable
+
+    names = split_list(values) or []
+    return [method for name in names for method in (applicable(model.network) if name == "all" else [name])]
+
+
+def _layers(values: Sequence[str] | None) -> list[str] | None:
+    return split_list(values) or None
+
+
+def _derive(
+    console: Terminal, audit: Audit, names: Sequence[str] | None
+) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
+    """Compute the findings of a complete audit; return their records, and those that failed with the reasons."""
+    from camlucida.audits.findings import run_findings
+
+    with progress_bar(console) as bar:
+
+        def begin(title: str) -> ProgressCallback:
+            task = bar.add_task(title, total=None)
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        run = run_findings(audit, names, progress=begin)
+    return run.records, run.failures
+
+
+def _finish_shard(console: Terminal, audit: Audit) -> int:
+    """Report a shard that is complete while others are not."""
+    n_missing = -(-audit.plan["n_images"] // audit.plan["chunk_images"]) - len(audit.store.part_numbers())
+    console.print_line(
+        f"This shard is complete; {n_missing:,} chunks of other shards are missing. The last shard to finish completes "
+        "the audit; any audit command with the same arguments resumes it."
+    )
+    console.add(complete=False, chunks_missing=n_missing)
+    console.print_paths([audit.path])
+    return console.finish(DONE)
+
+
+def _print_resume(output: Path) -> None:
+    """Print to standard error what an interruption keeps, and how to resume."""
+    from camlucida.audits.store import AuditStore
+
+    try:
+        store = AuditStore.open(output.expanduser())
+        n_stored = store.plan["chunk_images"] * len(store.part_numbers())
+        n_stored = min(n_stored, store.plan["n_images"])
+    except DataError:  # interrupted before anything was stored
+        return
+    Terminal(stderr=True).print_line(
+        f"The results of {n_stored:,} images are kept in {output}. The same command resumes there."
+    )
+
+
+def _print_audit(
+    console: Terminal,
+    audit: Audit,
+    records: Mapping[str, dict[str, Any]],
+    failures: Sequence[tuple[str, str]],
+) -> int:
+    """Print the summary and write the report; return the exit code."""
+    from camlucida.audits.overview import overview
+
+    numbers = overview(audit)
+    errors = [(row["image"] or f"image {row['index']}", row["error"]) for row in audit.error_rows()]
+    console.print_line(
+        f"{numbers.n_images:,} images of {audit.plan['data']} · {audit.plan['model']} · "
+        + ("no errors" if not errors else f"{len(errors):,} could not be read or explained")
+    )
+    if numbers.n_labelled:
+        console.print_line(f"accuracy {_percentage(numbers.accuracy)} on {numbers.n_labelled:,} labelled images")
+    if numbers.energy_in_box.value == numbers.energy_in_box.value:
+        console.print_line(
+            f"energy in the box {_percentage(numbers.energy_in_box)}; the boxes cover {numbers.box_area:.1%} of the "
+            "images"
+        )
+    _print_findings(console, records)
+    for name, reason in failures:
+        console.print_failure(name, reason)
+    console.add(complete=True, **vars(numbers), findings=dict(records))
+    console.print_failures(errors, "the column error of images.parquet")
+    with console.status("Drawing the report …"):
+        written = _write_report(audit)
+    console.print_paths([audit.path / RESULT, *written])
+    code = exit_code(numbers.n_images - len(errors), len(errors))
+    return console.finish(IN_PART if code == DONE and failures else code)
+
+
+def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) -> None:
+    """Print the number of verified hypotheses with the first ones, and the worst slice."""
+    if "hypotheses" in records:
+        hypotheses = records["hypotheses"].get("hypotheses", [])
+        verified = [hypothesis for hypothesis in hypotheses if hypothesis["verified"]]
+        console.print_line(f"{len(verified):,} of {len(hypotheses):,} hypotheses about spurious cues verified")
+        for hypothesis in verified[:MAX_SENTENCES]:
+            console.print_line(f"  {hypothesis['sentence']}")
+    if "slices" in records:
+        differing = [part for part in records["slices"].get("slices", []) if part["differs"]]
+        worst = min(differing, key=lambda part: part["accuracy"], default=None)
+        if worst is None:
+            console.print_line("no slice whose accuracy differs from that of the rest")
+        else:
+            console.print_line(
+                f"worst slice: {worst['name']}, accuracy {worst['accuracy']:.1%} on {worst['n']:,} images, "
+                f"{worst['rest_accuracy']:.1%} on the rest"
+            )
+
+
+def _write_report(audit: Audit) -> list[Path]:
+    """Write audit.html and return its path; nothing where the report is not part of this version."""
+    if importlib.util.find_spec("camlucida.report.audit_page") is None:
+        return []
+    path: Path = importlib.import_module("camlucida.report.audit_page").audit_report(audit, audit.path / REPORT)
+    return [path]
+
+
+def _percentage(interval: Interval) -> str:
+    ends = f" ({interval.low:.1%} to {interval.high:.1%})" if interval.low == interval.low else ""
+    return f"{interval.value:.1%}{ends}"
