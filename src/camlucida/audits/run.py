@@ -18,14 +18,13 @@ from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
 from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, LayerError, MethodError
-from camlucida.evaluation.evaluate import outputs_of
+from camlucida.evaluation.dataset_pass import outputs_of
+from camlucida.evaluation.run_parts import BATCH_SIZE, run_parts
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.methods import find
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.types import ProgressCallback
-
-BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def audit(
         shard: "i/n" for the i-th of n processes that share the folder; None to take it from RANK and WORLD_SIZE, or all
             chunks.
         source: How the model and the data were specified, recorded so that they can be opened again.
-        progress: Called with the number of finished images and the total of this shard.
+        progress: Called after every batch with the number of finished images and the total of this shard.
 
     Returns:
         The audit. It is complete, with run.json, once all shards have finished.
@@ -139,15 +138,15 @@ def run_chunks(
     """Process the chunks of a shard that are missing or damaged; the last process to finish completes the audit."""
     with store.lock(shard.index):
         store.begin(plan.record(), source)
-        numbers = range(shard.index, plan.n_chunks, shard.count)
-        total, done = sum(len(plan.chunk(number)) for number in numbers), 0
-        for number in numbers:
-            chunk = plan.chunk(number)
-            if not store.has(number):
-                store.write(number, process_chunk(plan, chunk))
-            done += len(chunk)
-            if progress:
-                progress(done, total)
+        parts = {number: plan.chunk(number) for number in range(shard.index, plan.n_chunks, shard.count)}
+        run_parts(
+            plan,
+            store,
+            parts,
+            plan.batch_size,
+            lambda number, batches: process_chunk(plan, parts[number], batches),
+            progress,
+        )
         if all(store.has(number) for number in range(plan.n_chunks)):
             store.finish(summary(store))
 
