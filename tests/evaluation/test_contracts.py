@@ -108,10 +108,10 @@ def test_also_correct_classes_count_as_correct(tmp_path: Path) -> None:
 
 def test_every_field_of_a_plan_is_in_its_record() -> None:
     model = load("toybox")
-    plan = Plan(model, SCENES, (0, 1), explainers_of(["grad_cam"]), (find("entropy"),), "predicted", 0, (0,) * 10)
+    plan = Plan(model, SCENES, (0, 1), (0,) * 10, explainers_of(["grad_cam"]), (find("entropy"),), "predicted", 0)
     others: dict[str, Any] = {
         "model": load("toybox:vgg"),
-        "dataset": ToyboxDataset(Toybox(6, seed=4, objects=2)),
+        "data": ToyboxDataset(Toybox(6, seed=4, objects=2)),
         "indices": (0, 2),
         "explainers": tuple(replace(one, layer="layer3") for one in explainers_of(["grad_cam"])),  # of the same name
         "presets": (find("gini"),),
@@ -119,7 +119,7 @@ def test_every_field_of_a_plan_is_in_its_record() -> None:
         "seed": 1,
         "compared_pairs": (("grad_cam", "gradient"),),
     }
-    assert set(others) == {field.name for field in fields(Plan)} - {"labels"}  # determined by model and data
+    assert set(others) == {field.name for field in fields(Plan)} - {"outputs"}  # determined by model and data
     record = plan.record()
     assert replace(plan).record() == record
     for name, value in others.items():

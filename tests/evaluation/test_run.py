@@ -20,7 +20,8 @@ from camlucida.data.toybox import CLASSES, Toybox
 from camlucida.errors import DataError, MethodError, MetricError, TargetError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.baselines import Control
-from camlucida.evaluation.evaluate import PART_IMAGES, outputs_of
+from camlucida.evaluation.dataset_pass import outputs_of
+from camlucida.evaluation.evaluate import PART_IMAGES
 
 SCENES = ToyboxDataset(Toybox(11, seed=3, objects=2))
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.checkpoints import checkpoints
-from camlucida.analysis.dataset_pass import DatasetPass
 from camlucida.analysis.film_result import Film, Frame
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
@@ -22,6 +21,7 @@ from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError
+from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import fill_in
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import max_scale, to_image_grid
@@ -170,9 +170,7 @@ def _make_frame(
         best.name,
         confidence,
         probability,
-        None
-        if label is None
-        else best.index in {label, *(dataset_pass.output_of(other) for other in item.also_correct)},
+        None if label is None else best.index in dataset_pass.correct_outputs(item),
         share,
         lift,
     )

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_stream, atomic_write, write_image
-from camlucida.analysis.dataset_pass import BASE_COLUMNS, DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
@@ -29,6 +28,10 @@ from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import DataError, ModelError
 from camlucida.errors import nearest as nearest_name
+from camlucida.evaluation.dataset_pass import DatasetPass
+from camlucida.evaluation.prediction_rows import BASE_COLUMNS, prediction_row
+from camlucida.evaluation.read_images import LoadedImage, stacked
+from camlucida.evaluation.run_parts import run_pass
 from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.features.common import shrink_image
 from camlucida.models.model import Model
@@ -273,7 +276,7 @@ def embed(
         run_pass(
             store,
             dataset_pass,
-            lambda batch: _extract(wrapped, batch),
+            lambda images: _extract(wrapped, stacked(images)),
             lambda image, output: _feature_row(dataset_pass, image, output),
             progress,
         )

@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.analysis.dataset_pass import DatasetPass, LoadedImage, prediction_row, run_pass
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.explain_request import as_model
@@ -19,7 +18,11 @@ from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, TargetError
+from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
+from camlucida.evaluation.prediction_rows import prediction_row
+from camlucida.evaluation.read_images import LoadedImage, stacked
+from camlucida.evaluation.run_parts import run_pass
 from camlucida.evaluation.store import Row, Store
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.methods import find as find_method
@@ -92,7 +95,7 @@ def mistakes(
         run_pass(
             store,
             dataset_pass,
-            lambda batch: _predict_and_explain(wrapped, explainer, batch, maps),
+            lambda images: _predict_and_explain(wrapped, explainer, stacked(images), maps),
             lambda image, output: _prediction_and_map_row(dataset_pass, explainer, image, output),
             progress,
         )

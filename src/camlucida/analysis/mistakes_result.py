@@ -16,10 +16,10 @@ from camlucida._files import write_image
 from camlucida.analysis.calibration import Calibration, calibration, fit_temperature
 from camlucida.analysis.confusion import Confusion, wilson_interval
 from camlucida.analysis.correct_vs_wrong import GroupDifference, group_differences
-from camlucida.analysis.dataset_pass import BASE_COLUMNS
 from camlucida.analysis.error_sheet import Mistake, error_sheet, explain_mistakes
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError
+from camlucida.evaluation.prediction_rows import BASE_COLUMNS
 from camlucida.evaluation.provenance import mismatch
 from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row, Store

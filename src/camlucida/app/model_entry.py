@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.analysis.dataset_pass import BATCH_SIZE, DatasetPass, make_rows, prediction_row
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.load_input import load_input
 from camlucida.attribution.network_inputs import model_inputs
@@ -19,7 +18,10 @@ from camlucida.attribution.output_reader import output_reader, predict
 from camlucida.data.datasets import Dataset
 from camlucida.engine import Layer, candidates, copy_of
 from camlucida.errors import CamlucidaError, ModelError
-from camlucida.evaluation.evaluate import outputs_of
+from camlucida.evaluation.dataset_pass import DatasetPass, outputs_of
+from camlucida.evaluation.prediction_rows import batch_rows, prediction_row
+from camlucida.evaluation.read_images import LoadedImage, read_batches, stacked
+from camlucida.evaluation.run_parts import BATCH_SIZE
 from camlucida.models.model import Model
 
 
@@ -119,11 +121,12 @@ def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePredicti
     model = served.model
     run = DatasetPass(model, served.data, indices, served.outputs)
 
-    def scores_of(batch: Tensor) -> Sequence[Tensor]:
-        return list(predict(model, batch)[0].cpu())
+    def scores_of(images: Sequence[LoadedImage]) -> Sequence[Tensor]:
+        return list(predict(model, stacked(images))[0].cpu())
 
-    prediction_rows = make_rows(run, indices, scores_of, lambda item, logits: prediction_row(run, item, logits))
-    return {row["index"]: _prediction(row) for row in prediction_rows}
+    (batch,) = read_batches(run, [indices])
+    rows = batch_rows(run, batch, scores_of, lambda image, logits: prediction_row(run, image, logits))
+    return {row["index"]: _prediction(row) for row in rows}
 
 
 def _prediction(row: dict[str, Any]) -> SamplePrediction:

@@ -252,7 +252,8 @@ def explain_each(
 
     Args:
         model: As of `explain`; loaded once.
-        images: Paths, files, Pillow images or arrays; an iterator is consumed one image at a time.
+        images: Paths, files, Pillow images or arrays. The files of a list are read while earlier ones are explained; an
+            iterator is consumed one image at a time.
         target: As of `explain`.
         layer: As of `explain`.
         method: As of `explain`.
@@ -281,4 +282,5 @@ def explain_each(
         progress=progress,
         colour=colour,
     )
-    return explain_requests(wrapped, iterated(images), request)
+    checked = iterated(images)
+    return explain_requests(wrapped, images if isinstance(images, Sequence) else checked, request)

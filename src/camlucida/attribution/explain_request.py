@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
+from camlucida.attribution.batches import read_ahead
 from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
@@ -26,6 +28,7 @@ from camlucida.attribution.request import INPUT, AttributionRequest
 from camlucida.attribution.several_inputs import load_inputs, with_others
 from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
+from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
@@ -48,17 +51,40 @@ def explain_requests(
 
     Args:
         model: The model.
-        images: The images.
+        images: The images. Files of a list are read while the network runs on earlier ones; an iterator is consumed one
+            image at a time.
         request: The request.
         others: Further inputs of the network by name, which are the same for every image.
     """
-    for image in images:
+    for image, loaded in _read(model, images, others):
         try:
-            result = explained(model, with_others(model, image, others) if others else image, request)
+            given = with_others(model, image, others) if others else image
+            result = explained(model, given, request, loaded)
         except CamlucidaError as error:
             yield image, error
         else:
             yield image, result
+
+
+def _read(
+    model: Model, images: Iterable[ImageInput], others: Mapping[str, Any] | None
+) -> Iterator[tuple[ImageInput, Loaded | Exception | None]]:
+    """Yield each image with what was loaded of it, or with the error; with None for images that are not read ahead."""
+    if not isinstance(images, Sequence) or others or model.image or model.volume is not None:
+        yield from ((image, None) for image in images)
+        return
+
+    def read(image: ImageInput) -> Loaded | Exception | None:
+        if not isinstance(image, str | os.PathLike) or is_volume_path(image):
+            return None  # in memory already, or too large to hold several
+        try:
+            return load_any(model, image)
+        except Exception as error:  # raised where the image is explained
+            return error
+
+    with closing(read_ahead(read, ([image] for image in images))) as batches:
+        for image, (loaded,) in zip(images, batches, strict=True):
+            yield image, loaded
 
 
 def iterated(images: Any) -> Iterator[ImageInput]:
@@ -77,13 +103,28 @@ def iterated(images: Any) -> Iterator[ImageInput]:
 
 @plain_arithmetic()
 def explained(
-    model: Model, image: ImageInput | Mapping[str, Any], request: AttributionRequest
+    model: Model,
+    image: ImageInput | Mapping[str, Any],
+    request: AttributionRequest,
+    loaded: Loaded | Exception | None = None,
 ) -> Explanation | ExplanationSet:
-    """Return the explanation, or the set of explanations, of one image for a request. Raises as `explain` does."""
+    """Return the explanation, or the set of explanations, of one image for a request.
+
+    Args:
+        model: The model.
+        image: The image.
+        request: The request.
+        loaded: What was loaded of the image already, or the error of loading it; None to load it.
+
+    Raises:
+        CamlucidaError: As in `explain`.
+    """
     with error_context(model, image):
+        if isinstance(loaded, Exception):
+            raise loaded
         if isinstance(image, Mapping):
             return _explain_inputs(model, image, request)
-        return _explain(model, image, request)
+        return _explain(model, image, request, load_any(model, image) if loaded is None else loaded)
 
 
 def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:
@@ -118,8 +159,9 @@ def _renamed(explanation: Explanation | ExplanationSet, source: str) -> Explanat
     return ExplanationSet(tuple(replace(item, source=source) for item in explanation))
 
 
-def _explain(model: Model, image: ImageInput, request: AttributionRequest) -> Explanation | ExplanationSet:
-    loaded = load_any(model, image)
+def _explain(
+    model: Model, image: ImageInput, request: AttributionRequest, loaded: Loaded
+) -> Explanation | ExplanationSet:
     weights = model.weights_hash
     with _input_context(loaded):
         result = attributions(model, loaded.inputs[None], request)
@@ -157,7 +199,7 @@ def _each_map(
     input_name: str = "",
 ) -> Iterator[Explanation]:
     activation = result.activation
-    predictions = top_predictions(_check_finite(result.output[0]), model.labels, activation)
+    predictions = top_predictions(check_finite(result.output[0]), model.labels, activation)
     for m, (method, options) in enumerate(request.methods):
         for t, target in enumerate(result.targets):
             for l, layer in enumerate(result.layers[m]):
@@ -265,10 +307,10 @@ def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple
             loaded = load_any(model, image)
             with _input_context(loaded):
                 scores, activation = predict(model, loaded.inputs[None])
-        return _check_finite(scores[0].cpu()), activation
+        return check_finite(scores[0].cpu()), activation
 
 
-def _check_finite(scores: Tensor) -> Tensor:
+def check_finite(scores: Tensor) -> Tensor:
     """Return scores `(k,)` unmodified.
 
     Raises:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
-from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan
-from camlucida.audits.reading import ReadImage, read_batches
-from camlucida.audits.rows import base_row, map_columns, prediction_columns
-from camlucida.errors import CamlucidaError, LayerError
+from camlucida.audits.rows import image_columns, map_columns, prediction_columns
+from camlucida.errors import LayerError
+from camlucida.evaluation.prediction_rows import batch_rows
+from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches, stacked
 from camlucida.evaluation.store import Row
+from camlucida.targets import ClassScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,71 +39,72 @@ class Chunk:
 
 
 @plain_arithmetic()
-def process_chunk(plan: AuditPlan, indices: Sequence[int], progress: Callable[[int], None] | None = None) -> Chunk:
+def process_chunk(
+    plan: AuditPlan, indices: Sequence[int], batches: Iterable[Sequence[ReadImage]] | None = None
+) -> Chunk:
     """Predict and explain the images of one chunk.
 
     The result depends on the plan and the indices only, on whatever machine and in whatever order chunks run. An image
-    that cannot be read, or on which the network fails, is a row with the reason.
+    that cannot be read, or on which the network fails, is a row with the reason, and changes nothing in other rows.
 
     Args:
         plan: The plan of the audit.
         indices: Indices of the images in the data set.
-        progress: Called after each batch with the number of finished images of the chunk.
+        batches: These images in batches of the plan's size, if they are read elsewhere.
     """
-    rows: dict[int, Row] = {}
+    rows: list[Row] = []
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
-    for batch in read_batches(plan, indices):
-        readable = [image for image in batch if not image.error]
-        explained = dict(zip([image.index for image in readable], _explain(plan, readable), strict=True))
-        for image in batch:
-            row = base_row(plan, image)
-            result = explained.get(image.index, image.error)
-            if isinstance(result, str):
-                row["error"] = result
-                result = {}
-            else:
-                row |= result.pop("row")
-            rows[image.index] = row
+    for batch in read_batches(plan, batches_of(indices, plan.batch_size)) if batches is None else batches:
+        explained: dict[int, dict[str, NDArray[np.float16]]] = {}
+        of_batch = batch_rows(plan, batch, partial(_explain, plan), partial(_columns, plan, explained))
+        for image, row in zip(batch, of_batch, strict=True):
+            rows.append(image_columns(plan, image) | row)
+            found = {} if row.get("error") else explained[image.index]
             for name, values in arrays.items():
-                values.append(result.get(name))
-        if progress:
-            progress(len(rows))
-    return Chunk([rows[index] for index in indices], {name: _stacked(values) for name, values in arrays.items()})
+                values.append(found.get(name))
+    return Chunk(rows, {name: _stacked(values) for name, values in arrays.items()})
 
 
-def _explain(plan: AuditPlan, images: Sequence[ReadImage]) -> list[dict[str, Any] | str]:
-    """Return the row and the arrays of each image, or the reason why the network failed on it.
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    """Image `i` of an explained batch: the results of the plan's runs, and the maps of each method by class."""
 
-    If the batch fails, its images are run one at a time, so that only those that cause the failure are lost.
-    """
-    if not images:
-        return []
-    try:
-        return _explain_batch(plan, images)
-    except Exception as error:
-        if not isinstance(error, CamlucidaError) and not raised_by_network(error):
-            raise
-        if len(images) > 1:
-            return [result for image in images for result in _explain(plan, [image])]
-        return [str(error) if isinstance(error, CamlucidaError) else describe_network_error(error, plan.model)]
+    results: Sequence[Attribution]
+    maps: Sequence[Sequence[Tensor]]
+    i: int
+    label: int | None
 
 
-def _explain_batch(plan: AuditPlan, images: Sequence[ReadImage]) -> list[dict[str, Any] | str]:
-    inputs = torch.stack([image.inputs for image in images if image.inputs is not None])
-    labels = [plan.output_of(image.item.label) if image.item else None for image in images]
-    true_class = torch.tensor([-1 if label is None else label for label in labels])
-    known = true_class >= 0
-    targets = ["top2", true_class.clamp_min(0)]
-    results = [attributions(plan.model, inputs, run.request(targets)) for run in plan.runs]
+def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]:
+    """Explain the predicted, the competing and the true class of a batch."""
+    labels = [plan.output_of(image.item.label) for image in images]
+    true_class = torch.tensor([0 if label is None else label for label in labels])
+    inputs = stacked(images)
+    results = [attributions(plan.model, inputs, run.request(["top2", true_class])) for run in plan.runs]
     maps = _maps_by_method(plan, results)
-    return [
-        {
-            "row": prediction_columns(plan, image, results[0].output[i].float().cpu(), labels[i])
-            | _map_columns(plan, maps, image, i, bool(known[i])),
-            **_arrays(plan, results, maps, i, bool(known[i])),
-        }
-        for i, image in enumerate(images)
-    ]
+    return [_Explained(results, maps, i, label) for i, label in enumerate(labels)]
+
+
+def _columns(
+    plan: AuditPlan,
+    arrays: dict[int, dict[str, NDArray[np.float16]]],
+    image: LoadedImage,
+    explained: _Explained,
+) -> Row:
+    """Return the columns of one image, and add its arrays to those of the batch."""
+    results, maps, i, has_label = explained.results, explained.maps, explained.i, explained.label is not None
+    predicted, competing = (_class_of(results[0], t, i) for t in (0, 1))
+    columns = prediction_columns(plan, image, results[0].output[i].float().cpu(), predicted, competing)
+    columns |= _map_columns(plan, maps, image, i, has_label)
+    arrays[image.index] = _arrays(plan, results, maps, i, has_label)
+    return columns
+
+
+def _class_of(result: Attribution, t: int, i: int) -> int:
+    """Return the class that target t is for image i."""
+    target = result.targets[t]
+    assert isinstance(target, ClassScore)
+    return target.index if isinstance(target.index, int) else int(target.index[i])
 
 
 def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Sequence[Tensor]]:
@@ -121,7 +123,7 @@ def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Seq
     return maps
 
 
-def _map_columns(plan: AuditPlan, maps: Sequence[Sequence[Tensor]], image: ReadImage, i: int, has_label: bool) -> Row:
+def _map_columns(plan: AuditPlan, maps: Sequence[Sequence[Tensor]], image: LoadedImage, i: int, has_label: bool) -> Row:
     """Return the columns that describe the maps of image i."""
     columns: Row = {}
     for m, name in enumerate(plan.method_names):

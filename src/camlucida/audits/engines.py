@@ -12,6 +12,7 @@ from camlucida.audits.chunks import process_chunk
 from camlucida.audits.plan import AuditPlan
 from camlucida.audits.store import AuditStore
 from camlucida.errors import DataError
+from camlucida.evaluation.run_parts import run_parts
 from camlucida.options import shown
 from camlucida.types import ProgressCallback
 
@@ -76,14 +77,14 @@ def local_engine(plan: AuditPlan, store: AuditStore, shard: Shard, progress: Pro
     n_done = total - sum(len(plan.chunk(number)) for number in missing)
     report(n_done, total)
 
-    def report_batch(n: int) -> None:
-        report(n_done + n, total)
-
-    for number in missing:
-        chunk = plan.chunk(number)
-        store.write(number, process_chunk(plan, chunk, report_batch))
-        n_done += len(chunk)
-        report(n_done, total)  # again, now that the chunk is stored
+    run_parts(
+        plan,
+        store,
+        {number: plan.chunk(number) for number in missing},
+        plan.batch_size,
+        lambda number, batches: process_chunk(plan, plan.chunk(number), batches),
+        lambda n, _: report(n_done + n, total),
+    )
 
 
 def missing_chunks(plan: AuditPlan, store: AuditStore, shard: Shard) -> list[int]:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from camlucida.attribution.explain_request import versions
-from camlucida.attribution.output_reader import output_activation
 from camlucida.attribution.request import AttributionRequest, MethodRequest
-from camlucida.data.datasets import Dataset, dataset_hash
 from camlucida.engine import LayerSpec
+from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.metric_inputs import MethodExplainer
 from camlucida.evaluation.plan import describe_explainer
+from camlucida.evaluation.run_parts import BATCH_SIZE
 from camlucida.methods import find
-from camlucida.models.model import Model
-from camlucida.tasks import OutputActivation
 
 ExplainedClass: TypeAlias = Literal["predicted", "competing", "true"]
 """A class of each image: the predicted one, the one with the next highest score, or the labelled one."""
@@ -55,27 +52,18 @@ class LayerRun:
 
 
 @dataclass(frozen=True, eq=False)
-class AuditPlan:
+class AuditPlan(DatasetPass):
     """Everything that determines the rows of an audit.
 
     Attributes:
-        model: The model.
-        data: The data set.
-        indices: Indices of the images in the data set.
-        outputs: For each class of the data set, the index of the model's output; None where the model has no such
-            class.
         explainers: The methods with all their options, each at one layer; None for the default layer.
         batch_size: Images that the network runs at once. Part of the plan, since sums depend on it in the last digits.
         chunk_images: Images per chunk.
         seed: Seed of all random numbers.
     """
 
-    model: Model
-    data: Dataset
-    indices: Sequence[int]
-    outputs: tuple[int | None, ...]
     explainers: tuple[MethodExplainer, ...]
-    batch_size: int = 16
+    batch_size: int = BATCH_SIZE
     chunk_images: int = CHUNK_IMAGES
     seed: int = 0
 
@@ -83,20 +71,13 @@ class AuditPlan:
         """Return the plan as stored in plan.json. Equal records give equal rows."""
         return {
             "audit": 1,
-            "model": self.model.name,
-            "weights": self.model.weights_hash,
-            "preprocessing": self.model.preprocessing.record(),
-            "labels": list(self.model.labels),
-            "data": self.data.name,
-            "n_images": len(self.indices),
-            "data_hash": dataset_hash(self.data, self.indices),
+            **super().record(),
             "methods": [describe_explainer(explainer) for explainer in self.explainers],
             "arrays": list(self.array_names),
             "classes": list(EXPLAINED_CLASSES),
             "batch_size": self.batch_size,
             "chunk_images": self.chunk_images,
             "seed": self.seed,
-            "versions": versions(),
         }
 
     @property
@@ -107,11 +88,6 @@ class AuditPlan:
     def chunk(self, number: int) -> Sequence[int]:
         """Return the indices of the images of a chunk."""
         return self.indices[number * self.chunk_images : (number + 1) * self.chunk_images]
-
-    @cached_property
-    def activation(self) -> OutputActivation:
-        """How the class scores become probabilities."""
-        return output_activation(self.model)
 
     @property
     def method_names(self) -> tuple[str, ...]:
@@ -160,7 +136,3 @@ class AuditPlan:
             for explainer in ordered
         )
         return LayerRun(tuple(requests.values()), tuple(layers), cells, channels=bool(layered) and not fused)
-
-    def output_of(self, label: int | None) -> int | None:
-        """Return the index of the model's output for a class of the data set, or None."""
-        return None if label is None else self.outputs[label]

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from camlucida.audits.map_statistics import map_statistics
 from camlucida.audits.plan import EXPLAINED_CLASSES, AuditPlan
-from camlucida.audits.reading import ReadImage
 from camlucida.evaluation.model_input import fill_in
+from camlucida.evaluation.prediction_rows import prediction_row
+from camlucida.evaluation.read_images import LoadedImage, ReadImage
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
 
@@ -61,38 +62,36 @@ def columns_of(method_names: Sequence[str]) -> dict[str, str]:
     return columns | {"error": error}
 
 
-def base_row(plan: AuditPlan, image: ReadImage) -> Row:
-    """Return what is known of an image before the network runs."""
+def image_columns(plan: AuditPlan, image: ReadImage) -> Row:
+    """Return the columns of an image that do not depend on the network, as far as they are known."""
     if image.item is None:
-        return {"index": image.index}
-    item, label = image.item, plan.output_of(image.item.label)
-    if item.label is None:
-        name = None
-    elif label is None:
-        name = class_label(item.label, plan.data.classes)
-    else:
-        name = class_label(label, plan.model.labels)
-    row: Row = {"index": image.index, "image": item.name, "split": item.split, "label": name, "label_index": label}
-    row["n_boxes"] = None if item.boxes is None else len(item.boxes)
-    row["metadata"] = json.dumps(dict(item.metadata), sort_keys=True, default=str) if item.metadata else None
-    if image.geometry is not None:
+        return {}
+    item = image.item
+    row: Row = {
+        "label_index": plan.output_of(item.label),
+        "n_boxes": None if item.boxes is None else len(item.boxes),
+        "metadata": json.dumps(dict(item.metadata), sort_keys=True, default=str) if item.metadata else None,
+    }
+    if isinstance(image, LoadedImage):
         row["width"], row["height"] = image.geometry.original
-    if image.inputs is not None:
         row["brightness"] = float(plan.model.preprocessing.denormalise(image.inputs[None]).mean())
     return row
 
 
-def prediction_columns(plan: AuditPlan, image: ReadImage, logits: Tensor, label: int | None) -> Row:
-    """Return the columns of the prediction from the class scores `(k,)`."""
+def prediction_columns(plan: AuditPlan, image: LoadedImage, logits: Tensor, predicted: int, competing: int) -> Row:
+    """Return the columns of the prediction.
+
+    Args:
+        plan: The plan of the audit.
+        image: The image.
+        logits: Class scores `(k,)`.
+        predicted: The predicted class, which was explained.
+        competing: The class with the next highest score, which was explained.
+    """
+    row = prediction_row(plan, image, logits, predicted)
     probabilities = plan.activation.probabilities(logits.double())
-    order = logits.topk(min(2, len(logits))).indices.tolist()
-    predicted, competing = order[0], order[-1]
-    also = [] if image.item is None else [plan.output_of(other) for other in image.item.also_correct]
-    return {
-        "predicted": class_label(predicted, plan.model.labels),
-        "predicted_index": predicted,
-        "correct": None if label is None else predicted in {label, *also},
-        "confidence": float(probabilities[predicted]),
+    label = row["label_index"]
+    return row | {
         "competing": class_label(competing, plan.model.labels),
         "competing_index": competing,
         "competing_confidence": float(probabilities[competing]),
@@ -102,10 +101,8 @@ def prediction_columns(plan: AuditPlan, image: ReadImage, logits: Tensor, label:
     }
 
 
-def map_columns(image: ReadImage, maps: Sequence[Tensor], has_label: bool, prefix: str) -> Row:
+def map_columns(image: LoadedImage, maps: Sequence[Tensor], has_label: bool, prefix: str) -> Row:
     """Return the columns of the maps `(h, w)` of the predicted, competing and true class of one image."""
-    if image.geometry is None or image.item is None:
-        return {}
     region: Tensor | None = None
     if image.item.mask is not None:
         region = torch.as_tensor(image.item.mask())

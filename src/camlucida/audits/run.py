@@ -16,14 +16,13 @@ from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
 from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, LayerError, MethodError
-from camlucida.evaluation.evaluate import outputs_of
+from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.plan import explainers_of
+from camlucida.evaluation.run_parts import BATCH_SIZE
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.types import ProgressCallback
-
-BATCH_SIZE = 16
 
 
 @checked_arguments(DataError)
@@ -65,7 +64,7 @@ def audit(
         engine: "local" for this process, or "ray" for the workers of a Ray cluster; see `camlucida.audits.engines`.
         workers: Number of Ray workers; None for as many as the cluster has room for.
         source: How the model and the data were specified, recorded so that they can be opened again.
-        progress: Called with the number of finished images and the total of this shard.
+        progress: Called after every batch with the number of finished images and the total of this shard.
 
     Returns:
         The audit. It is complete, with run.json, once all shards have finished.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import MethodSpec
-from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.engine import LayerSpec
 from camlucida.errors import DataError, MethodError, TargetError
+from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.metric_inputs import Explainer
 from camlucida.evaluation.plan import Plan, explainers_of
+from camlucida.evaluation.read_images import ReadImage
 from camlucida.evaluation.rows import image_rows
+from camlucida.evaluation.run_parts import run_parts
 from camlucida.evaluation.store import Row, Store
 from camlucida.layer_names import layer_names
 from camlucida.metrics import Metric, Preset, find
@@ -108,11 +110,11 @@ def evaluate(
         wrapped,
         data,
         tuple(indices),
+        outputs_of(data.classes, wrapped),
         explainers,
         tuple({preset.name: preset for preset in map(find, metrics)}.values()),
         target,
         seed,
-        outputs_of(data.classes, wrapped),
         tuple(compared),
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
@@ -124,40 +126,9 @@ def evaluate(
 
 
 def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
-    """Compute and write the parts that are missing or damaged."""
-    indices = plan.indices
-    parts = [indices[i : i + PART_IMAGES] for i in range(0, len(indices), PART_IMAGES)]
-    n_done = 0
-    for number, part in enumerate(parts):
-        if not store.has(number):
-            rows: list[Row] = []
-            for index in part:
-                rows += image_rows(plan, index)
-                n_done += 1
-                if progress:
-                    progress(n_done, len(indices))
-            store.write(number, rows)
-        else:
-            n_done += len(part)
-            if progress:
-                progress(n_done, len(indices))
+    """Compute and write the parts that are missing or damaged; images are measured one by one."""
 
+    def rows(_: int, batches: Iterator[list[ReadImage]]) -> list[Row]:
+        return [row for batch in batches for image in batch for row in image_rows(plan, image)]
 
-def outputs_of(classes: Sequence[str], model: Model) -> tuple[int | None, ...]:
-    """Return the model's output for each class of a data set; None for classes that the model does not have.
-
-    Classes are matched by name, or by a part of it as for `--target`; a name that is a number is the index of an
-    output.
-    """
-    if classes == model.labels:
-        return tuple(range(len(classes)))
-    return tuple(_output_of(name, model) for name in classes)
-
-
-def _output_of(name: str, model: Model) -> int | None:
-    if name.strip().isdigit():
-        return int(name)
-    try:
-        return class_index(name, model.labels)
-    except TargetError:
-        return None
+    run_parts(plan, store, plan.parts(PART_IMAGES), 1, rows, progress)

@@ -204,10 +204,38 @@ def prepare_input(
         ImageError: If the image cannot be read.
     """
     loaded = load_input(model.preprocessing, item.image)
-    network_input = to_network(model.network, loaded.inputs[None])
+    return predicted_input(
+        model, item, loaded.inputs, loaded.geometry, label, also_correct=also_correct, target=target, seed=seed
+    )
+
+
+def predicted_input(
+    model: Model,
+    item: Item,
+    inputs: Tensor,
+    geometry: Geometry,
+    label: int | None,
+    *,
+    also_correct: Sequence[int] = (),
+    target: str = "predicted",
+    seed: int = 0,
+) -> ModelInput:
+    """Compute the model's scores of an image that was loaded already.
+
+    Args:
+        model: As of `prepare_input`.
+        item: As of `prepare_input`.
+        inputs: Network input `(c, H, W)`.
+        geometry: Position of the network input on the image.
+        label: As of `prepare_input`.
+        also_correct: As of `prepare_input`.
+        target: As of `prepare_input`.
+        seed: As of `prepare_input`.
+    """
+    network_input = to_network(model.network, inputs[None])
     scores, _ = predict(model, network_input.clone())
     logits = scores[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())
     return ModelInput(
-        model, item, network_input, loaded.geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
     )

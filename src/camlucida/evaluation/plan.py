@@ -6,58 +6,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camlucida.attribution.explain_request import versions
 from camlucida.attribution.request import check_layer, check_layer_spec, several_layers
-from camlucida.data.datasets import Dataset, dataset_hash
 from camlucida.errors import LayerError
+from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer
 from camlucida.methods import find
 from camlucida.metrics import Preset
-from camlucida.models.model import Model
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, eq=False)
+class Plan(DatasetPass):
     """Everything that determines the results of an evaluation.
 
     Attributes:
-        model: The model.
-        dataset: The data set.
-        indices: Indices of the evaluated images.
         explainers: Methods and controls.
         presets: The metrics with their options.
         target: "predicted" or "true".
         seed: Seed of all random numbers.
-        labels: The model's output for each class of the data set; None for classes that the model does not have.
         compared_pairs: Pairs of methods whose maps are compared with each other.
     """
 
-    model: Model
-    dataset: Dataset
-    indices: tuple[int, ...]
     explainers: tuple[Explainer, ...]
     presets: tuple[Preset, ...]
     target: str
     seed: int
-    labels: tuple[int | None, ...]
     compared_pairs: tuple[tuple[str, str], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the plan as stored in run.json. Equal records give equal results."""
         return {
-            "model": self.model.name,
-            "weights": self.model.weights_hash,
-            "preprocessing": self.model.preprocessing.record(),
-            "data": self.dataset.name,
-            "n_images": len(self.indices),
-            "exact": bool(getattr(self.dataset, "exact", False)),
-            "data_hash": dataset_hash(self.dataset, self.indices),
+            **super().record(),
+            "exact": bool(getattr(self.data, "exact", False)),
             "methods": [describe_explainer(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _to_json(preset.settings) for preset in self.presets},
             "compared": [list(pair) for pair in self.compared_pairs],
             "target": self.target,
             "seed": self.seed,
-            "versions": versions(),
         }
 
 

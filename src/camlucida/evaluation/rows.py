@@ -12,8 +12,10 @@ from camlucida.attribution.error_context import describe_network_error, raised_b
 from camlucida.engine.cost import track_cost
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer, MetricInputs
-from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.evaluation.model_input import ModelInput, predicted_input
 from camlucida.evaluation.plan import Plan
+from camlucida.evaluation.prediction_rows import base_row
+from camlucida.evaluation.read_images import ReadImage, UnreadableImage
 from camlucida.evaluation.records import value_name
 from camlucida.evaluation.store import SIMILARITY_METRICS, Row
 from camlucida.maps import spearman, upsample
@@ -21,15 +23,22 @@ from camlucida.metrics import Preset
 from camlucida.targets import class_label
 
 
-def image_rows(plan: Plan, index: int) -> list[Row]:
+def image_rows(plan: Plan, image: ReadImage) -> list[Row]:
     """Compute all rows of one image, or a single row with the reason if it cannot be evaluated."""
-    item = plan.dataset[index]
-    label = None if item.label is None else plan.labels[item.label]
-    also_correct = tuple(k for k in (plan.labels[other] for other in item.also_correct) if k is not None)
-    base: Row = {"index": index, "image": item.name, "label": _named_label(plan, item.label)}
+    base = {name: value for name, value in base_row(plan, image).items() if name != "split"}
+    if isinstance(image, UnreadableImage):
+        return [{**base, "error": image.error}]
+    label = plan.output_of(image.item.label)
     try:
-        model_input = prepare_input(
-            plan.model, item, label, also_correct=also_correct, target=plan.target, seed=plan.seed
+        model_input = predicted_input(
+            plan.model,
+            image.item,
+            image.inputs,
+            image.geometry,
+            label,
+            also_correct=[k for k in map(plan.output_of, image.item.also_correct) if k is not None],
+            target=plan.target,
+            seed=plan.seed,
         )
     except CamlucidaError as error:
         return [{**base, "error": str(error)}]
@@ -39,11 +48,10 @@ def image_rows(plan: Plan, index: int) -> list[Row]:
         return [{**base, "error": describe_network_error(error, plan.model)}]
     names = plan.model.labels
     predicted = int(model_input.logits.argmax())
-    correct_classes = {label, *also_correct}
     base |= {
         "predicted": class_label(predicted, names),
         "target": class_label(model_input.target, names),
-        "correct": None if label is None else predicted in correct_classes,
+        "correct": None if label is None else predicted in plan.correct_outputs(image.item),
         "confidence": float(model_input.activation.probabilities(model_input.logits)[predicted]),
     }
     outcomes = list(_explain(plan, model_input))
@@ -135,11 +143,3 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
 
 def _layer(explainer: Explainer) -> str:
     return "" if not isinstance(explainer, MethodExplainer) or explainer.layer is None else str(explainer.layer)
-
-
-def _named_label(plan: Plan, label: int | None) -> str | None:
-    """Return the name of the true class in the model's labels, or in the data set's if the model does not have it."""
-    if label is None:
-        return None
-    output = plan.labels[label]
-    return class_label(label, plan.dataset.classes) if output is None else class_label(output, plan.model.labels)

@@ -18,7 +18,7 @@ from camlucida.attribution.request import INPUT
 from camlucida.data.datasets import Dataset, sample_indices
 from camlucida.data.images import load_image
 from camlucida.errors import CamlucidaError
-from camlucida.evaluation.evaluate import outputs_of
+from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.provenance import mismatch
 from camlucida.metrics import Preset

@@ -1,0 +1,108 @@
+"""The rows of a batch of images: what is known of each image, its prediction, or the reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+from camlucida.attribution.batches import run_batch
+from camlucida.attribution.explain_request import check_finite
+from camlucida.errors import CamlucidaError
+from camlucida.evaluation.dataset_pass import DatasetPass
+from camlucida.evaluation.read_images import LoadedImage, ReadImage, UnreadableImage
+from camlucida.evaluation.store import Row
+from camlucida.targets import class_label
+
+T = TypeVar("T")
+
+BASE_COLUMNS = {
+    "index": "int64",
+    "image": "string",
+    "split": "string",
+    "label": "string",
+    "label_index": "int64",
+    "predicted_index": "int64",
+    "predicted": "string",
+    "correct": "bool",
+    "confidence": "float64",
+    "error": "string",
+}
+"""Columns of every row. `label_index` and `predicted_index` are indices of the model's outputs, `label` and `predicted`
+the names of the labelled and the predicted class. `label_index` is missing where the model has no such class; `error`
+states why the other columns are missing.
+"""
+
+
+def batch_rows(
+    dataset_pass: DatasetPass,
+    batch: Sequence[ReadImage],
+    run: Callable[[Sequence[LoadedImage]], Sequence[T]],
+    make_row: Callable[[LoadedImage, T], Row],
+) -> list[Row]:
+    """Return one row per image of a batch; an image that fails has a row with the reason.
+
+    Args:
+        dataset_pass: The model and the images.
+        batch: The images.
+        run: Runs the network once, and returns one output per image.
+        make_row: Returns the columns of an image from its output.
+    """
+    loaded = [image if isinstance(image, LoadedImage) else None for image in batch]
+    outputs = run_batch(dataset_pass.model, loaded, run)
+    rows = []
+    for image, output in zip(batch, outputs, strict=True):
+        row = base_row(dataset_pass, image)
+        if isinstance(image, UnreadableImage):
+            row["error"] = image.error
+        elif isinstance(output, str):
+            row["error"] = output
+        else:
+            try:
+                row |= make_row(image, output)
+            except CamlucidaError as error:
+                row["error"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def base_row(dataset_pass: DatasetPass, image: ReadImage) -> Row:
+    """Return what is known of an image before the network runs: index, name, split and label."""
+    if image.item is None:
+        return {"index": image.index}
+    item = image.item
+    return {
+        "index": image.index,
+        "image": item.name,
+        "split": item.split,
+        "label": dataset_pass.label_name(item.label),
+    }
+
+
+def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor, predicted: int | None = None) -> Row:
+    """Return the columns of the prediction.
+
+    Args:
+        dataset_pass: The model and the images.
+        image: The image.
+        logits: Class scores `(k,)`.
+        predicted: The predicted class; None for the first one with the highest score.
+
+    Returns:
+        Label, predicted class, whether it is correct, and the confidence (NaN without probabilities). Every class in
+        `also_correct` counts as correct.
+
+    Raises:
+        ModelError: If a score is NaN or infinite.
+    """
+    probabilities = dataset_pass.activation.probabilities(check_finite(logits).double())
+    predicted = int(logits.argmax()) if predicted is None else predicted
+    label = dataset_pass.output_of(image.item.label)
+    return {
+        "label_index": label,
+        "predicted_index": predicted,
+        "predicted": class_label(predicted, dataset_pass.model.labels),
+        "correct": None if label is None else predicted in dataset_pass.correct_outputs(image.item),
+        "confidence": float(probabilities[predicted]),
+    }
