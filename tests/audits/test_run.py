@@ -84,6 +84,15 @@ def test_energy_equals_that_of_evaluate(model: cl.Model, finished: Audit, tmp_pa
         assert row["energy_in_box"] == pytest.approx(expected[row["index"]], abs=1e-4, nan_ok=True)
 
 
+def test_object_columns_are_those_of_the_mask(finished: Audit) -> None:
+    for row in rows(finished)[:4]:
+        mask = scenes()[row["index"]].mask()  # type: ignore[misc]
+        y, x = np.nonzero(mask)
+        assert row["box_area"] == pytest.approx(mask.mean())
+        assert row["object_x"] == pytest.approx((x + 0.5).mean() / mask.shape[1])
+        assert row["object_y"] == pytest.approx((y + 0.5).mean() / mask.shape[0])
+
+
 def test_channel_relevance_is_activation_times_gradient(model: cl.Model, finished: Audit) -> None:
     stored = np.concatenate(list(finished.store.arrays(CHANNELS)))
     inputs = model.preprocessing(scenes()[0].image)[0][None]  # type: ignore[arg-type]

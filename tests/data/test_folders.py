@@ -120,6 +120,20 @@ def test_parquet(tmp_path: Path) -> None:
         open_dataset(tmp_path / "t.parquet")
 
 
+def test_further_columns_are_metadata(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "path,label,x0,y0,x1,y1,site,age,pose\na.jpg,cat,1,2,3,4,A,3,left\na.jpg,cat,5,6,7,8,A,3,right\nb.jpg,dog,,,,,,4,\n"
+    )
+    result = open_dataset(tmp_path / "t.csv")
+    assert result[0].metadata == {"site": "A", "age": "3"}  # the pose is that of each box
+    assert result[1].metadata == {"age": "4"}
+    table = {"path": ["a.jpg", "b.jpg"], "age": [3, None], "night": [True, False]}
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "t.parquet")
+    result = open_dataset(tmp_path / "t.parquet")
+    assert result[0].metadata == {"age": 3, "night": True}
+    assert result[1].metadata == {"night": False}
+
+
 def test_a_bad_line_is_a_sentence_and_the_rest_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label,x0,y0,x1,y1\na.jpg,cat,1,2,x,4\na.jpg,dog,1,2,3,4\nb.jpg,dog,9,2,3,4\n")
     result = open_dataset(tmp_path / "t.csv")

@@ -37,7 +37,7 @@ def full(tmp_path: Path) -> Item:
     read.write_bytes(b"mask")
     return Item(
         PIXELS, "name", 0, np.array([[0.0, 1, 2, 3]]), lambda: MASK, lambda: {"head": MASK}, "train", (1,),
-        lambda: ~MASK, None, (), (read,),
+        lambda: ~MASK, None, (), {"site": "A"}, (read,),
     )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ CHANGES: dict[str, Any] = {
     "boxes": np.array([[0.0, 1, 2, 3.5]]),
     "split": "val",
     "also_correct": (),
+    "metadata": {"site": "B"},
     "files": (),
 }
 OF_FILES = {"mask", "parts", "other_objects_mask"}

@@ -324,7 +324,8 @@ def coco(tmp_path: Path, write_image: Write) -> Path:
     runs = [30 * 20 + 5, 10, 30 * 20 - 15]
     content = {
         "images": [
-            {"id": 139, "file_name": "000000000139.jpg", "width": 40, "height": 30},
+            {"id": 139, "file_name": "000000000139.jpg", "width": 40, "height": 30, "license": 3,
+             "coco_url": "http://x/139.jpg", "attributes": {"weather": "fog", "tags": ["a"]}},
             {"id": 285, "file_name": "000000000285.jpg", "width": 40, "height": 30},
         ],
         "annotations": [
@@ -352,6 +353,7 @@ def test_coco(coco: Path) -> None:
     assert (mask.sum(), mask[3:11, 2:12].all()) == (80, True)
     assert (item.other_objects_mask().sum(), item.other_objects_mask()[5:15, 20].all()) == (10, True)
     assert result[1].label is None
+    assert item.metadata == {"license": 3, "weather": "fog"}
     whole = open_dataset(f"coco:{coco}")
     assert "annotation 3: the category 99 is not in the list" in whole.problems[0]
     assert "annotations of image 777, which is not listed" in whole.problems[1]

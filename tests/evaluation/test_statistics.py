@@ -25,6 +25,7 @@ from camlucida.evaluation.recipes import last_convolutions, recipe
 from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
     MIN_INTERVAL_SIZE,
+    benjamini_hochberg,
     bootstrap_p,
     holm_correction,
     kendall,
@@ -169,6 +170,16 @@ def test_holm_by_hand() -> None:
     assert_allclose(holm_correction([0.01, 0.04, 0.03, nan, 0.005]), [0.03, 0.06, 0.06, nan, 0.02])
     assert holm_correction([]) == []
     assert holm_correction([0.9, 0.8]) == [1, 1]
+
+
+def test_benjamini_hochberg_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    p = np.concatenate([rng.random(30), rng.random(10) ** 6, [0.0, 1.0, 0.2, 0.2]])
+    assert_allclose(benjamini_hochberg(p), scipy.stats.false_discovery_control(p))
+    with_missing = np.insert(p, 3, np.nan)
+    assert np.isnan(benjamini_hochberg(with_missing)[3])
+    assert_allclose(np.delete(benjamini_hochberg(with_missing), 3), scipy.stats.false_discovery_control(p))
+    assert len(benjamini_hochberg([])) == 0
 
 
 def test_bootstrap_p_is_that_of_the_normal() -> None:

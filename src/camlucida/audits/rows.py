@@ -43,6 +43,10 @@ COLUMNS = {
 """Columns beside those of the maps. Confidences are probabilities; `prediction_entropy` is in nats; `brightness` is the
 mean of the network input in [0, 1]; `metadata` holds the further columns of the data set's table as a JSON object."""
 
+OBJECT_COLUMNS = ("box_area", "object_x", "object_y")
+"""Columns of the object, its mask or the union of its boxes: the fraction of the image that it covers, and its center
+of mass as a fraction of the image's width and height."""
+
 MAP_COLUMNS = ("energy_in_box", "energy_at_border", "center_x", "center_y", "entropy", "scale")
 """Columns of each map; `scale` is the largest magnitude of the raw map, by which the stored one is divided."""
 
@@ -51,7 +55,7 @@ def columns_of(method_names: Sequence[str]) -> dict[str, str]:
     """Return the names and types of all columns for an audit with these methods."""
     columns = dict(COLUMNS)
     error = columns.pop("error")
-    columns["box_area"] = "float64"
+    columns |= dict.fromkeys(OBJECT_COLUMNS, "float64")
     for m, name in enumerate(method_names):
         prefix = "" if m == 0 else f"{name}."
         columns |= {
@@ -108,15 +112,30 @@ def map_columns(image: LoadedImage, maps: Sequence[Tensor], has_label: bool, pre
         region = torch.as_tensor(image.item.mask())
     elif image.item.boxes is not None:
         region = fill_in(torch.as_tensor(image.item.boxes).double(), image.geometry.original)
-    row: Row = {}
+    row: Row = _object_columns(region)
     for explained, saliency in zip(EXPLAINED_CLASSES, maps, strict=True):
         if explained == "true" and not has_label:
             continue
         numbers = asdict(map_statistics(saliency, image.geometry, region))
-        row["box_area"] = numbers.pop("box_area")
+        del numbers["box_area"]  # that of the object, which is the same for all maps
         numbers["scale"] = float(saliency.abs().max())
         row |= {f"{prefix}{_class_prefix(explained)}{column}": value for column, value in numbers.items()}
     return {column: None if value != value else value for column, value in row.items()}  # NaN: not defined
+
+
+def _object_columns(region: Tensor | None) -> Row:
+    """Return the columns of the object from its mask `(height, width)`."""
+    if region is None or not bool(region.any()):
+        return dict.fromkeys(OBJECT_COLUMNS)
+    mask = region.double()
+    area, (height, width) = float(mask.mean()), mask.shape
+    x, y = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (width, height))
+    total = mask.sum()
+    return {
+        "box_area": area,
+        "object_x": float((mask.sum(0) * x).sum() / total) / width,
+        "object_y": float((mask.sum(1) * y).sum() / total) / height,
+    }
 
 
 def _class_prefix(explained: str) -> str:

@@ -1,8 +1,9 @@
 """Hash of a dataset, which tells whether it is still the one that a run was started with.
 
 No image is opened: a file counts by size and modification time (in ns), as for `make` and Git, and an image in memory
-by its pixels. Boxes, labels and splits count by value; masks and parts count by the files that they are read from or,
-if an item names no files, by their pixels. Names are part of the hash but paths are not, so folders may be moved.
+by its pixels. Boxes, labels, splits and metadata count by value; masks and parts count by the files that they are read
+from or, if an item names no files, by their pixels. Names are part of the hash but paths are not, so folders may be
+moved.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class DatasetHasher:
         boxes = None if item.boxes is None else np.asarray(item.boxes, dtype=np.float64).tolist()
         record = (item.name, item.label, item.split, item.also_correct, boxes, content_stamp(item.image))
         self._digest.update(repr(record).encode(*_ENCODING))
+        if item.metadata:  # without metadata, the hash is that of earlier versions
+            self._digest.update(repr(sorted(item.metadata.items())).encode(*_ENCODING))
         if item.files:
             for file in item.files:
                 self._digest.update(self._file_stamp(file).encode(*_ENCODING))

@@ -1,6 +1,7 @@
 """Datasets from a table (CSV or Parquet) with one line per image, or several lines if it has several boxes.
 
-The columns are `path,label,split,x0,y0,x1,y1`; instead of the corners, a column `boxes` may hold a list of boxes.
+The columns are `path,label,split,x0,y0,x1,y1`; instead of the corners, a column `boxes` may hold a list of boxes. All
+further columns become the metadata of the items.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ TABLE_COLUMN_ALIASES: Mapping[str, tuple[str, ...]] = {
     "split": ("split", "set", "subset", "fold"),
 }
 """Accepted names of each column."""
+FURTHER = "further columns"
+"""Key of the columns without a meaning of their own; not a name that a column can be asked for by."""
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 TABLE_SUFFIXES = (".csv", ".parquet")
 
@@ -40,6 +43,7 @@ class TableEntry:
     split: str = ""
     boxes: list[list[float]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    metadata: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 def table_dataset(path: str | Path | Location) -> ListDataset:
@@ -48,7 +52,9 @@ def table_dataset(path: str | Path | Location) -> ListDataset:
     Args:
         path: A .csv or .parquet file. Its columns are path (or file, image, ...) and optionally label (a name or a
             number), split, and boxes (a list of [x0, y0, x1, y1]) or x0, y0, x1, y1. Right and bottom are exclusive, in
-            pixels of the stored image. Invalid values are ignored and listed in the item's `problems`.
+            pixels of the stored image. Invalid values are ignored and listed in the item's `problems`. All further
+            columns, such as the site or the camera, are the item's `metadata`; a column whose values differ between the
+            rows of one image describes its boxes, and is left out for this image.
 
     Raises:
         DataError: If the table cannot be read or lists no image.
@@ -71,7 +77,17 @@ def table_dataset(path: str | Path | Location) -> ListDataset:
         image = location_of(name) if _is_absolute(name) else file.parent / name
         boxes = np.array(entry.boxes, dtype=np.float64) if entry.boxes else None
         label = label_of.get(entry.label)
-        items.append(Item(image, name, label, boxes, split=entry.split, problems=tuple(entry.problems)))
+        items.append(
+            Item(
+                image,
+                name,
+                label,
+                boxes,
+                split=entry.split,
+                problems=tuple(entry.problems),
+                metadata=_common_values(entry.metadata),
+            )
+        )
     return ListDataset(file.stem, items, classes)
 
 
@@ -95,7 +111,11 @@ def _read_rows(file: Location) -> Iterator[dict[str, Any]]:
             f"{file.name} needs a column path (or {', '.join(TABLE_COLUMN_ALIASES['file'])}); it has "
             f"{', '.join(header) or 'none'}."
         )
-    return ({key: row.get(name) for key, name in columns.items()} for row in rows)
+    further = [name for name in header if name and name not in columns.values()]
+    return (
+        {key: row.get(name) for key, name in columns.items()} | {FURTHER: {name: row.get(name) for name in further}}
+        for row in rows
+    )
 
 
 def _read_csv(content: bytes, file: Location) -> tuple[list[str], Iterator[dict[str, Any]]]:
@@ -115,7 +135,19 @@ def _read_parquet(content: bytes, file: Location) -> tuple[list[str], Iterator[d
     return list(contents.column_names), iter(contents.to_pylist())
 
 
+def _common_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the further columns whose values are the same in all rows of an image; empty cells are no values."""
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            plain = value.strip() if isinstance(value, str) else value
+            if plain not in (None, "") and plain not in values.setdefault(name, []):
+                values[name].append(plain)
+    return {name: found[0] for name, found in values.items() if len(found) == 1}
+
+
 def _add_row(entry: TableEntry, row: Mapping[str, Any], location: str) -> None:
+    entry.metadata.append(row[FURTHER])
     values = {key: "" if row.get(key) is None else str(row[key]).strip() for key in ("label", "split")}
     if values["label"] and entry.label and values["label"] != entry.label:
         entry.problems.append(f"{location}: the label is {values['label']}, but an earlier row has {entry.label}.")

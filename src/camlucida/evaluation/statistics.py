@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from camlucida._optional import need
 from camlucida.seeds import check_seed
@@ -151,6 +151,26 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
     scaled = corrected[order] * np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1) if len(order) else scaled
     return [float(p) for p in corrected]
+
+
+def benjamini_hochberg(p: ArrayLike) -> Floats:
+    """Correct p-values for multiple tests by the method of Benjamini and Hochberg (1995).
+
+    Of the hypotheses whose corrected p-value is at most q, a fraction of at most q is expected to be true, for tests
+    that are independent or positively dependent.
+
+    Args:
+        p: P-values `(n,)`. NaN means no test, stays NaN and does not count.
+
+    Returns:
+        The corrected p-values `(n,)`, also called adjusted p-values or q-values.
+    """
+    corrected = np.array(p, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(corrected))
+    order = tested[np.argsort(-corrected[tested], kind="stable")]
+    scaled = corrected[order] * len(order) / np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.minimum.accumulate(scaled), 1.0) if len(order) else scaled
+    return corrected
 
 
 def pairwise_signs(numbers: Floats) -> NDArray[np.int8]:

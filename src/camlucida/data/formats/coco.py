@@ -21,6 +21,8 @@ LAYOUT = (
     "split with _annotations.coco.json next to the images, or the path of one JSON file"
 )
 JsonObject = Mapping[str, Any]
+NO_METADATA = ("id", "file_name", "width", "height")
+"""Members of an image that are known already, or identify it."""
 
 
 def coco(root: Location) -> ListDataset:
@@ -136,7 +138,19 @@ def _item(
         split=split,
         also_correct=tuple(sorted(set(area) - {label})),
         other_objects_mask=partial(_mask, of_others, size, name) if has_masks and of_others else None,
+        metadata=_metadata(image),
     )
+
+
+def _metadata(image: JsonObject) -> dict[str, Any]:
+    """Return the attributes of an image that are numbers, texts or truth values: also those in its `attributes`."""
+    nested = image.get("attributes")
+    further = {**image, **(nested if isinstance(nested, Mapping) else {})}
+    return {
+        str(key): value
+        for key, value in further.items()
+        if key not in NO_METADATA and not str(key).endswith("url") and isinstance(value, str | int | float)
+    }
 
 
 def _mask(objects: Sequence[JsonObject], size: tuple[int, int], name: str) -> Mask:
