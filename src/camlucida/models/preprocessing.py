@@ -148,25 +148,31 @@ class Preprocessing:
 
     def resize_and_place(self, image: Image.Image) -> tuple[Image.Image, Geometry]:
         """Return the resized and cropped or padded image before normalisation, and its geometry on the original."""
-        height, width = self.size
+        geometry = self.geometry(image.size)
         new_width, new_height = self._resized_size(image.size)
         if new_width * new_height > MAX_PIXELS:  # an image of 2 × 40,000 pixels would become 256 × 5,120,000
             raise ImageError(
                 f"an image of {image.width} × {image.height} is too elongated: with its shorter side at "
                 f"{min(new_width, new_height)} pixels it has {new_width * new_height / 1e6:,.0f} megapixels. Crop it."
             )
+        resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
+        pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
+        network_view = Image.new(
+            image.mode, geometry.input, (pad_level, pad_level, pad_level) if image.mode == "RGB" else pad_level
+        )
+        network_view.paste(resized, (int(geometry.offset[0]), int(geometry.offset[1])))
+        return network_view, geometry
+
+    def geometry(self, size: tuple[int, int]) -> Geometry:
+        """Return the position of the network input on an image of a size (width, height), in pixels."""
+        height, width = self.size
+        new_width, new_height = self._resized_size(size)
         left, top = (
             _crop_margin(side, target, self.crop_rounding)
             for side, target in ((new_width, width), (new_height, height))
         )
-        resized = image.resize((new_width, new_height), getattr(Image.Resampling, self.interpolation.upper()))
-        pad_level = round(255 * self.fill) if self.fit == "letterbox" else 0
-        network_view = Image.new(
-            image.mode, (width, height), (pad_level, pad_level, pad_level) if image.mode == "RGB" else pad_level
-        )
-        network_view.paste(resized, (-left, -top))
-        scale = new_width / image.width, new_height / image.height
-        return network_view, Geometry(image.size, (width, height), scale, (float(-left), float(-top)))
+        scale = new_width / size[0], new_height / size[1]
+        return Geometry(size, (width, height), scale, (float(-left), float(-top)))
 
     def _resized_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return (width, height) after resizing an image of `size`, which is also (width, height)."""
