@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ class Chunk:
 
 
 @plain_arithmetic()
-def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
+def process_chunk(plan: AuditPlan, indices: Sequence[int], progress: Callable[[int], None] | None = None) -> Chunk:
     """Predict and explain the images of one chunk.
 
     The result depends on the plan and the indices only, on whatever machine and in whatever order chunks run. An image
@@ -47,6 +47,7 @@ def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
     Args:
         plan: The plan of the audit.
         indices: Indices of the images in the data set.
+        progress: Called after each batch with the number of finished images of the chunk.
     """
     rows: dict[int, Row] = {}
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
@@ -64,6 +65,8 @@ def process_chunk(plan: AuditPlan, indices: Sequence[int]) -> Chunk:
             rows[image.index] = row
             for name, values in arrays.items():
                 values.append(result.get(name))
+        if progress:
+            progress(len(rows))
     return Chunk([rows[index] for index in indices], {name: _stacked(values) for name, values in arrays.items()})
 
 

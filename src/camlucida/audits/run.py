@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from torch import nn
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.request import MethodSpec, check_layer, check_layer_spec, several_layers
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.chunks import process_chunk
+from camlucida.audits.engines import Engine, EngineName, Shard, find_engine, local_engine
 from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
 from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
@@ -26,41 +24,6 @@ from camlucida.options import Count, Seed, checked_arguments
 from camlucida.types import ProgressCallback
 
 BATCH_SIZE = 16
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several processes that share the chunks of an audit: it takes every n-th chunk.
-
-    Attributes:
-        index: Number of the process, from 0.
-        count: Number of processes.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        """Raise `DataError` for an impossible shard."""
-        if not 0 <= self.index < self.count:
-            raise DataError(f"shard {self.index}/{self.count} does not exist: shards count from 0/n to (n - 1)/n.")
-
-    @classmethod
-    def of(cls, text: str | None) -> Shard:
-        """Return the shard "i/n"; without a text that of the environment variables RANK and WORLD_SIZE, if set.
-
-        Raises:
-            DataError: If the text is no shard.
-        """
-        if text is None:
-            rank, world = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-            if rank is None or world is None:
-                return cls()
-            text = f"{rank}/{world}"
-        index, _, count = text.partition("/")
-        if not index.strip().isdigit() or not count.strip().isdigit():
-            raise DataError(f"a shard is written i/n, such as 0/4 for the first of four processes, not {text!r}.")
-        return cls(int(index), int(count))
 
 
 @checked_arguments(DataError)
@@ -76,6 +39,8 @@ def audit(
     batch_size: Count = BATCH_SIZE,
     chunk_images: Count = CHUNK_IMAGES,
     shard: Shard | str | None = None,
+    engine: Engine | EngineName = "local",
+    workers: Count | None = None,
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
 ) -> Audit:
@@ -95,6 +60,8 @@ def audit(
         chunk_images: Number of images per chunk.
         shard: "i/n" for the i-th of n processes that share the folder; None to take it from RANK and WORLD_SIZE, or all
             chunks.
+        engine: "local" for this process, or "ray" for the workers of a Ray cluster; see `camlucida.audits.engines`.
+        workers: Number of Ray workers; None for as many as the cluster has room for.
         source: How the model and the data were specified, recorded so that they can be opened again.
         progress: Called with the number of finished images and the total of this shard.
 
@@ -125,7 +92,8 @@ def audit(
     outputs = outputs_of(data.classes, wrapped)
     plan = AuditPlan(wrapped, data, indices, outputs, requests, layer, batch_size, chunk_images, seed)
     store = AuditStore(Path(out).expanduser(), plan.method_names, plan.array_names)
-    run_chunks(plan, store, shard if isinstance(shard, Shard) else Shard.of(shard), source, progress)
+    measure = find_engine(engine, workers)
+    run_chunks(plan, store, shard if isinstance(shard, Shard) else Shard.of(shard), source, progress, measure)
     return Audit(store.path, wrapped, data)
 
 
@@ -135,19 +103,12 @@ def run_chunks(
     shard: Shard,
     source: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    engine: Engine = local_engine,
 ) -> None:
     """Process the chunks of a shard that are missing or damaged; the last process to finish completes the audit."""
     with store.lock(shard.index):
         store.begin(plan.record(), source)
-        numbers = range(shard.index, plan.n_chunks, shard.count)
-        total, done = sum(len(plan.chunk(number)) for number in numbers), 0
-        for number in numbers:
-            chunk = plan.chunk(number)
-            if not store.has(number):
-                store.write(number, process_chunk(plan, chunk))
-            done += len(chunk)
-            if progress:
-                progress(done, total)
+        engine(plan, store, shard, progress)
         if all(store.has(number) for number in range(plan.n_chunks)):
             store.finish(summary(store))
 

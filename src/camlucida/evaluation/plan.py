@@ -15,6 +15,9 @@ from camlucida.methods import find
 from camlucida.metrics import Preset
 from camlucida.models.model import Model
 
+PART_IMAGES = 8
+"""Number of images per part, which is the most that an interruption loses."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -41,6 +44,15 @@ class Plan:
     seed: int
     labels: tuple[int | None, ...]
     compared_pairs: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def n_parts(self) -> int:
+        """Number of parts."""
+        return -(-len(self.indices) // PART_IMAGES)
+
+    def part(self, number: int) -> tuple[int, ...]:
+        """Return the indices of the images of a part."""
+        return self.indices[number * PART_IMAGES : (number + 1) * PART_IMAGES]
 
     def record(self) -> dict[str, Any]:
         """Return the plan as stored in run.json. Equal records give equal results."""
