@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,18 @@ from camlucida.errors import DataError, MethodError, TargetError
 from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.metric_inputs import Explainer
+from camlucida.evaluation.plan import PART_IMAGES as PART_IMAGES
 from camlucida.evaluation.plan import Plan, explainers_of
-from camlucida.evaluation.read_images import ReadImage
-from camlucida.evaluation.rows import image_rows
+from camlucida.evaluation.ray_engine import measure_on_ray
+from camlucida.evaluation.ray_pool import EngineName, RayPool, ray_pool
+from camlucida.evaluation.rows import part_rows
 from camlucida.evaluation.run_parts import run_parts
-from camlucida.evaluation.store import Row, Store
+from camlucida.evaluation.store import Store
 from camlucida.layer_names import layer_names
 from camlucida.metrics import Metric, Preset, find
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.types import ProgressCallback
-
-PART_IMAGES = 8
-"""Number of images per part, which is the most that an interruption loses."""
 
 
 @checked_arguments(DataError)
@@ -51,6 +50,8 @@ def evaluate(
     seed: Seed = 0,
     out: str | Path | None = None,
     source: Mapping[str, Any] | None = None,
+    engine: EngineName | RayPool = "local",
+    workers: Count | None = None,
     progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Measure the quality of maps over a data set.
@@ -73,17 +74,22 @@ def evaluate(
         out: Output folder with run.json, parts/ and results.parquet. Existing parts are not measured again. None for a
             temporary folder.
         source: How the model and the data were specified, stored with the results so that they can be loaded again.
+        engine: "local" for this process; "ray" for workers of a Ray cluster, which share the folder `out`; or a
+            `camlucida.evaluation.ray_pool.RayPool`. Results are the same, except for the measured seconds.
+        workers: Number of Ray workers; None for one per GPU, or one per two CPUs.
         progress: Called with the number of finished images and the total.
 
     Returns:
         The evaluation, opened from the folder.
 
     Raises:
-        DataError: If the data set is empty, or `out` contains another run.
+        DataError: If the data set is empty, `out` contains another run, or a node does not see `out` or the images.
+        MissingExtra: If the engine is not installed.
         MetricError: For an unknown metric.
         MethodError: For an unknown method.
         TargetError: For an unknown `target`.
     """
+    pool = ray_pool(engine, workers)
     wrapped = as_model(model)
     check_takes_an_image(wrapped)
     check_dataset(data)
@@ -120,7 +126,10 @@ def evaluate(
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
     with store.lock():
         store.begin(plan.record(), source)
-        _measure(plan, store, progress)
+        if pool is None:
+            _measure(plan, store, progress)
+        else:
+            measure_on_ray(plan, store, pool, progress)
         store.finish()
     return Evaluation(store.path)
 
@@ -128,7 +137,4 @@ def evaluate(
 def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
     """Compute and write the parts that are missing or damaged; images are measured one by one."""
 
-    def rows(_: int, batches: Iterator[list[ReadImage]]) -> list[Row]:
-        return [row for batch in batches for image in batch for row in image_rows(plan, image)]
-
-    run_parts(plan, store, plan.parts(PART_IMAGES), 1, rows, progress)
+    run_parts(plan, store, plan.parts(PART_IMAGES), 1, lambda _, batches: part_rows(plan, batches), progress)

@@ -13,6 +13,9 @@ from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer
 from camlucida.methods import find
 from camlucida.metrics import Preset
 
+PART_IMAGES = 8
+"""Number of images per part, which is the most that an interruption loses."""
+
 
 @dataclass(frozen=True, eq=False)
 class Plan(DatasetPass):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,11 @@ from camlucida.evaluation.store import SIMILARITY_METRICS, Row
 from camlucida.maps import spearman, upsample
 from camlucida.metrics import Preset
 from camlucida.targets import class_label
+
+
+def part_rows(plan: Plan, batches: Iterable[Sequence[ReadImage]]) -> list[Row]:
+    """Compute all rows of the images of a part; they are measured one by one."""
+    return [row for batch in batches for image in batch for row in image_rows(plan, image)]
 
 
 def image_rows(plan: Plan, image: ReadImage) -> list[Row]:
