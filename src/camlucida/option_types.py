@@ -73,6 +73,8 @@ Seed: TypeAlias = Annotated[int, Between(0, MAX_SEED)]
 """The seed of everything random in a call."""
 Count: TypeAlias = Annotated[int, Between(1, MAX_COUNT)]
 """A positive integer."""
+ByteCount: TypeAlias = Annotated[int, Between(1, MAX_SEED)]
+"""A positive number of bytes."""
 Positive: TypeAlias = Annotated[float, Between(0, above=True)]
 """A number above 0."""
 NotNegative: TypeAlias = Annotated[float, Between(0)]

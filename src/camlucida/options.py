@@ -29,6 +29,7 @@ from camlucida.option_types import (
     MAX_COUNT,
     TYPE_NAMES,
     Between,
+    ByteCount,
     Count,
     NotNegative,
     OneOf,
@@ -43,6 +44,7 @@ from camlucida.option_types import (
 __all__ = [
     "MAX_COUNT",
     "Between",
+    "ByteCount",
     "Count",
     "NotNegative",
     "OneOf",

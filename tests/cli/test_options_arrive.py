@@ -296,6 +296,9 @@ LINES: dict[str, list[OptionCase]] = {
             stop=OPEN,
         ),
         OptionCase(
+            "audit toybox --limit 1", "--max-memory 2MB", {"max_memory": (AUDIT, "max_bytes", 2_000_000)}, stop=AUDIT
+        ),
+        OptionCase(
             "audit toybox --limit 1 --output out",
             "--findings none",
             {"findings": (FINDINGS, "names", ["none"])},

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
-from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan
+from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
+from camlucida.engine import Layer
 from camlucida.errors import LayerError
 from camlucida.evaluation.prediction_rows import batch_rows
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches, stacked
@@ -108,19 +109,21 @@ def _class_of(result: Attribution, t: int, i: int) -> int:
 
 
 def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Sequence[Tensor]]:
-    """Return the maps of each method of the plan: one tensor `(b, h, w)` per explained class.
-
-    Raises:
-        LayerError: If two of the layers are the same one, such as layer4 and -1.
-    """
+    """Return the maps of each method of the plan: one tensor `(b, h, w)` per explained class."""
     maps: list[Sequence[Tensor]] = [()] * len(plan.explainers)
     for run, result in zip(plan.runs, results, strict=True):
+        check_distinct_layers(run, result)
         for position, m, l in run.cells:
-            if len(run.layers) > 1 and len(result.maps[m]) not in (1, len(run.layers)):
-                names = ", ".join(str(spec) for spec in run.layers)
-                raise LayerError(f"two of the layers {names} are the same one. Name each layer once.")
             maps[position] = result.maps[m][l]
     return maps
+
+
+def check_distinct_layers(run: LayerRun, result: Attribution) -> None:
+    """Raise `LayerError` if two layers of a run are the same one, such as layer4 and -1."""
+    for layers in result.layers:
+        if isinstance(layers[0], Layer) and len(layers) != len(run.layers):
+            names = ", ".join("the default layer" if spec is None else str(spec) for spec in run.layers)
+            raise LayerError(f"two of the layers {names} are the same one. Name each layer once.")
 
 
 def _map_columns(plan: AuditPlan, maps: Sequence[Sequence[Tensor]], image: LoadedImage, i: int, has_label: bool) -> Row:

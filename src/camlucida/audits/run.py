@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.method_choice import check_applicable
 from camlucida.attribution.request import MethodSpec
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.batch_size import MAX_BYTES, batch_size_for
 from camlucida.audits.engines import Engine, EngineName, Shard, find_engine, local_engine
 from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
 from camlucida.audits.store import AuditStore
@@ -18,10 +21,9 @@ from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.plan import explainers_of
-from camlucida.evaluation.run_parts import BATCH_SIZE
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models.model import Model
-from camlucida.options import Count, Seed, checked_arguments, shown
+from camlucida.options import ByteCount, Count, Seed, checked_arguments, shown
 from camlucida.types import ProgressCallback
 
 
@@ -35,7 +37,8 @@ def audit(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     limit: Count | None = None,
     seed: Seed = 0,
-    batch_size: Count = BATCH_SIZE,
+    batch_size: Count | None = None,
+    max_bytes: ByteCount = MAX_BYTES,
     chunk_images: Count = CHUNK_IMAGES,
     shard: Shard | str | None = None,
     engine: Engine | EngineName = "local",
@@ -57,7 +60,10 @@ def audit(
             activations of channels are those of the first layer.
         limit: Number of images, sampled at random with `seed`; None for all.
         seed: Seed of all random numbers.
-        batch_size: Number of images that the network runs at once.
+        batch_size: Number of images that the network runs at once. None for the largest power of two whose tensors fit
+            into `max_bytes`, at most 16 on a CPU and 128 on a GPU; it is stored in the plan, so that all shards, and
+            runs that resume, have the same one.
+        max_bytes: Memory of the tensors of one batch, in bytes, from which `batch_size` follows.
         chunk_images: Number of images per chunk.
         shard: "i/n" for the i-th of n processes that share the folder; None to take it from RANK and WORLD_SIZE, or all
             chunks.
@@ -85,10 +91,14 @@ def audit(
     if not explainers:
         raise LayerError(f"audit: layer must be a layer or a list of layers, not {shown(layer)}.")
     outputs = outputs_of(data.classes, wrapped)
-    plan = AuditPlan(wrapped, data, indices, outputs, explainers, batch_size, chunk_images, seed)
+    check_applicable([explainer.request[0] for explainer in explainers], wrapped.network)
+    plan = AuditPlan(wrapped, data, indices, outputs, explainers, batch_size or 1, chunk_images, seed)
     store = AuditStore(Path(out).expanduser(), plan.method_names, plan.array_names)
     measure = find_engine(engine, workers)
-    run_chunks(plan, store, shard if isinstance(shard, Shard) else Shard.of(shard), source, progress, measure)
+    part = shard if isinstance(shard, Shard) else Shard.of(shard)
+    known = store.batch_size or batch_size_for(plan, max_bytes)  # the latter also finds wrong layers
+    plan = replace(plan, batch_size=batch_size or known)
+    run_chunks(plan, store, part, source, progress, measure)
     return Audit(store.path, wrapped, data)
 
 

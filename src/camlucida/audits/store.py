@@ -95,6 +95,12 @@ class AuditStore:
         return plan
 
     @property
+    def batch_size(self) -> int | None:
+        """The batch size with which the audit was begun; None if it was not."""
+        size = self.plan.get("batch_size") if (self.path / "plan.json").exists() else None
+        return size if isinstance(size, int) and size > 0 else None
+
+    @property
     def source(self) -> dict[str, Any]:
         """How the model and the data were specified; empty if unknown."""
         source: dict[str, Any] = _read_plan(self.path)["source"]

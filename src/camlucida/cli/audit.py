@@ -26,6 +26,7 @@ from camlucida.cli.options import (
     Seed,
     Split,
     TerminalOptions,
+    byte_count,
     split_list,
 )
 from camlucida.cli.terminal import Terminal
@@ -66,6 +67,7 @@ def audit(
     workers: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     shard: Annotated[str | None, Parameter(group=COMPUTATION)] = None,
     batch_size: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
+    max_memory: Annotated[str | None, Parameter(group=COMPUTATION)] = None,
     output: Output = Path("camlucida-out/audit"),
     terminal: TerminalOptions = TerminalOptions(),
 ) -> int:
@@ -102,7 +104,10 @@ def audit(
         i/n: measure only the i-th of n parts, from 0/n, so that n processes share the work in one folder. If not given:
         RANK and WORLD_SIZE, as torchrun and other schedulers set them, or everything.
     batch_size
-        The number of images that the network runs at once. If not given: 16.
+        The number of images that the network runs at once. If not given: as many as fit into --max-memory, at most 16
+        on a CPU and 128 on a GPU; an audit that resumes keeps the one that it was begun with.
+    max_memory
+        The memory for the activations, gradients and maps of one batch, such as 500MB. If not given: 1GiB.
     output
         The folder to write to.
     """
@@ -113,6 +118,9 @@ def audit(
     model = model.for_data(data)
     chosen = split_list(findings)
     choose_findings(chosen)  # a wrong name is reported before anything runs
+    if batch_size is not None and max_memory is not None:
+        raise DataError("--batch-size and --max-memory both determine the batch size: give one of them.")
+    memory = byte_count("--max-memory", "1GiB" if max_memory is None else max_memory)
     with console.status(model.status):
         loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed, split=split)
     try:
@@ -125,7 +133,8 @@ def audit(
                 layer=_layers(layer),
                 limit=limit,
                 seed=seed,
-                batch_size=batch_size or 16,
+                batch_size=batch_size,
+                max_bytes=memory,
                 shard=shard,
                 engine=engine,
                 workers=workers,

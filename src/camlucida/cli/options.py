@@ -280,6 +280,20 @@ def input_size(text: str) -> int | tuple[int, int]:
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
+def byte_count(option: str, text: str) -> int:
+    """Return the number of bytes that an option names, such as 500MB, 2GB or 2GiB.
+
+    Raises:
+        DataError: The text is no amount of memory.
+    """
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(i?)b?", text.strip(), re.IGNORECASE)
+    power = 0 if match is None else " kmgt".index(match[2].lower() or " ")
+    n = 0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    if n < 1:
+        raise DataError(f"{option} {text}: must be an amount of memory, such as 500MB, 2GB or 2GiB.")
+    return n
+
+
 def check_opacity(opacity: float) -> None:
     """Raise a `DataError` if an opacity does not lie in [0, 1]."""
     if not 0 <= opacity <= 1:
