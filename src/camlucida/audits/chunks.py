@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
+from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
 from camlucida.evaluation.prediction_rows import batch_rows
@@ -54,23 +55,47 @@ def process_chunk(
     rows: list[Row] = []
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
     for batch in read_batches(plan, batches_of(indices, plan.batch_size)) if batches is None else batches:
-        explained: dict[int, dict[str, NDArray[np.float16]]] = {}
+        explained: dict[int, _Explained] = {}
         of_batch = batch_rows(plan, batch, partial(_explain, plan), partial(_columns, plan, explained))
         for image, row in zip(batch, of_batch, strict=True):
             rows.append(image_columns(plan, image) | row)
-            found = {} if row.get("error") else explained[image.index]
+            of_image = None if row.get("error") else explained[image.index]
             for name, values in arrays.items():
-                values.append(found.get(name))
+                values.append(None if of_image is None else of_image.array(name))
     return Chunk(rows, {name: _stacked(values) for name, values in arrays.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What was computed of a batch of b images.
+
+    Attributes:
+        output: Class scores `(b, k)`.
+        predicted: The predicted class of each image.
+        competing: The class with the next highest score; the predicted one if there is no other.
+        labels: The true class of each image, as an output of the model; None if it is unknown.
+        maps: By method, the maps `(b, 3, h, w)` of the predicted, the competing and the true class.
+        arrays: As of `Chunk`.
+    """
+
+    output: Tensor
+    predicted: list[int]
+    competing: list[int]
+    labels: list[int | None]
+    maps: Mapping[str, Tensor]
+    arrays: Mapping[str, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, eq=False)
 class _Explained:
     """Image `i` of an explained batch."""
 
-    result: Attribution
+    batch: _Batch
     i: int
-    label: int | None
+
+    def array(self, name: str) -> NDArray[np.float16] | None:
+        """Return an array of this image; None if there is none."""
+        return self.batch.arrays[name][self.i] if name in self.batch.arrays else None
 
 
 def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]:
@@ -78,65 +103,50 @@ def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]
     labels = [plan.output_of(image.item.label) for image in images]
     true_class = torch.tensor([0 if label is None else label for label in labels])
     result = attributions(plan.model, stacked(images), plan.request(["top2", true_class]))
-    return [_Explained(result, i, label) for i, label in enumerate(labels)]
-
-
-def _columns(
-    plan: AuditPlan,
-    arrays: dict[int, dict[str, NDArray[np.float16]]],
-    image: LoadedImage,
-    explained: _Explained,
-) -> Row:
-    """Return the columns of one image, and add its arrays to those of the batch."""
-    result, i, has_label = explained.result, explained.i, explained.label is not None
-    predicted, competing = (_class_of(result, t, i) for t in (0, 1))
-    columns = prediction_columns(plan, image, result.output[i].float().cpu(), predicted, competing)
-    columns |= _map_columns(plan, result, image, i, has_label)
-    arrays[image.index] = _arrays(plan, result, i, has_label)
-    return columns
-
-
-def _class_of(result: Attribution, t: int, i: int) -> int:
-    """Return the class that target t is for image i."""
-    target = result.targets[t]
-    assert isinstance(target, ClassScore)
-    return target.index if isinstance(target.index, int) else int(target.index[i])
-
-
-def _map_columns(plan: AuditPlan, result: Attribution, image: LoadedImage, i: int, has_label: bool) -> Row:
-    """Return the columns that describe the maps of image i."""
-    columns: Row = {}
-    for m, name in enumerate(plan.method_names):
-        maps = [result.maps[m][0][t][i].float().cpu() for t in range(len(EXPLAINED_CLASSES))]
-        prefix = "" if m == 0 else f"{name}."
-        columns |= map_columns(image, maps, has_label, prefix)
-    return columns
-
-
-def _arrays(plan: AuditPlan, result: Attribution, i: int, has_label: bool) -> dict[str, NDArray[np.float16]]:
-    """Return the maps `(3, h, w)` of each method, and the channel relevances `(3, c)`, of image i."""
-    arrays = {
-        name: _scaled(torch.stack([per_target[i] for per_target in result.maps[m][0]]), has_label)
+    of_classes = [0, 0, 1] if len(result.targets) == 2 else [0, 1, 2]  # a network with one output has no other class
+    maps = {
+        name: torch.stack([result.maps[m][0][t].float().cpu() for t in of_classes], 1)
         for m, name in enumerate(plan.method_names)
     }
+    scaled = dict(maps)
+    arrays: dict[str, NDArray[np.float16]] = {}
     if result.channel_relevance:
-        arrays[CHANNELS] = _scaled(
-            torch.stack([per_target[i] for per_target in result.channel_relevance[0]]), has_label
-        )
+        scaled[CHANNELS] = torch.stack([result.channel_relevance[0][t].float().cpu() for t in of_classes], 1)
         limit = torch.finfo(torch.half).max
-        arrays[FEATURES] = result.channel_means[0][i].detach().cpu().clamp(-limit, limit).half().numpy()
-    return arrays
+        arrays[FEATURES] = result.channel_means[0].detach().cpu().clamp(-limit, limit).half().numpy()
+    arrays |= {name: _scaled(values, labels) for name, values in scaled.items()}
+    predicted, competing = (_classes_of(result, t) for t in of_classes[:2])
+    batch = _Batch(result.output.float().cpu(), predicted, competing, labels, maps, arrays)
+    return [_Explained(batch, i) for i in range(len(images))]
 
 
-def _scaled(values: Tensor, has_label: bool) -> NDArray[np.float16]:
-    """Return values `(3, ...)`, each divided by its largest magnitude, in float16; NaN for the true class without one.
+def _classes_of(result: Attribution, t: int) -> list[int]:
+    """Return the class that target t is for each image."""
+    target, n = result.targets[t], len(result.output)
+    assert isinstance(target, ClassScore)
+    return [target.index] * n if isinstance(target.index, int) else [int(index) for index in target.index]
+
+
+def _columns(plan: AuditPlan, explained: dict[int, _Explained], image: LoadedImage, of_image: _Explained) -> Row:
+    """Return the columns of one image, and keep its arrays in `explained`."""
+    batch, i = of_image.batch, of_image.i
+    columns = prediction_columns(plan, image, batch.output[i], batch.predicted[i], batch.competing[i])
+    region = ObjectRegion.of(image.item, image.geometry.original)
+    for m, (name, maps) in enumerate(batch.maps.items()):
+        prefix = "" if m == 0 else f"{name}."
+        columns |= map_columns(image, region, maps[i], batch.labels[i] is not None, prefix)
+    explained[image.index] = of_image
+    return columns
+
+
+def _scaled(values: Tensor, labels: Sequence[int | None]) -> NDArray[np.float16]:
+    """Return values `(b, 3, ...)`, each divided by its largest magnitude, in float16; NaN for unknown true classes.
 
     Half precision has 65,504 as its largest and 6e-8 as its smallest number, which raw maps exceed in both directions.
     """
-    flat = values.detach().double().cpu().flatten(1)
-    scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    if not has_label:
-        scaled[EXPLAINED_CLASSES.index("true")] = torch.nan
+    flat = values.detach().double().flatten(2)
+    scaled = flat / flat.abs().amax(2, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    scaled[[label is None for label in labels], EXPLAINED_CLASSES.index("true")] = torch.nan
     half: NDArray[np.float16] = scaled.reshape(values.shape).half().numpy()
     return half
 
