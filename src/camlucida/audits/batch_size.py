@@ -13,11 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import attributions
+from camlucida.attribution.batches import READ_AHEAD_BATCHES
 from camlucida.attribution.error_context import raised_by_network
 from camlucida.audits.chunks import check_distinct_layers
 from camlucida.audits.plan import AuditPlan, LayerRun
-from camlucida.audits.reading import READ_AHEAD_BATCHES, ReadImage, read_image
 from camlucida.errors import CamlucidaError, ImageError
+from camlucida.evaluation.read_images import LoadedImage, read_image
 from camlucida.methods import Combined, Method, find
 from camlucida.opaque_networks import has_layers
 
@@ -38,10 +39,10 @@ ONE_RUN_INPUTS = frozenset(
 """Inputs of methods that run the network once. Others run it in batches of their own, which do not grow with ours."""
 
 
-def first_readable(plan: AuditPlan) -> ReadImage | None:
+def first_readable(plan: AuditPlan) -> LoadedImage | None:
     """Return the first of the first images that can be read."""
     images = (read_image(plan, index) for index in plan.indices[:FIRST_IMAGES])
-    return next((image for image in images if image.inputs is not None), None)
+    return next((image for image in images if isinstance(image, LoadedImage)), None)
 
 
 def batch_size_for(plan: AuditPlan, max_bytes: int = MAX_BYTES) -> int:
@@ -61,7 +62,7 @@ def batch_size_for(plan: AuditPlan, max_bytes: int = MAX_BYTES) -> int:
     device = next((parameter.device for parameter in plan.model.network.parameters()), torch.device("cpu"))
     largest = MAX_BATCH_SIZE if device.type == "cpu" else MAX_GPU_BATCH_SIZE
     image = first_readable(plan)
-    if image is None or image.inputs is None:
+    if image is None:
         return largest
     try:
         peak_bytes(plan, image.inputs[None])  # the first run of a network also makes what later ones reuse

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions
+from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
 from camlucida.engine import Layer
@@ -56,24 +57,47 @@ def process_chunk(
     rows: list[Row] = []
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
     for batch in read_batches(plan, batches_of(indices, plan.batch_size)) if batches is None else batches:
-        explained: dict[int, dict[str, NDArray[np.float16]]] = {}
+        explained: dict[int, _Explained] = {}
         of_batch = batch_rows(plan, batch, partial(_explain, plan), partial(_columns, plan, explained))
         for image, row in zip(batch, of_batch, strict=True):
             rows.append(image_columns(plan, image) | row)
-            found = {} if row.get("error") else explained[image.index]
+            of_image = None if row.get("error") else explained[image.index]
             for name, values in arrays.items():
-                values.append(found.get(name))
+                values.append(None if of_image is None else of_image.array(name))
     return Chunk(rows, {name: _stacked(values) for name, values in arrays.items()})
 
 
 @dataclass(frozen=True, eq=False)
-class _Explained:
-    """Image `i` of an explained batch: the results of the plan's runs, and the maps of each method by class."""
+class _Batch:
+    """What was computed of a batch of b images.
 
-    results: Sequence[Attribution]
-    maps: Sequence[Sequence[Tensor]]
+    Attributes:
+        output: Class scores `(b, k)`.
+        predicted: The predicted class of each image.
+        competing: The class with the next highest score; the predicted one if there is no other.
+        labels: The true class of each image, as an output of the model; None if it is unknown.
+        maps: By method, the maps `(b, 3, h, w)` of the predicted, the competing and the true class.
+        arrays: As of `Chunk`.
+    """
+
+    output: Tensor
+    predicted: list[int]
+    competing: list[int]
+    labels: list[int | None]
+    maps: Mapping[str, Tensor]
+    arrays: Mapping[str, NDArray[np.float16]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Explained:
+    """Image `i` of an explained batch."""
+
+    batch: _Batch
     i: int
-    label: int | None
+
+    def array(self, name: str) -> NDArray[np.float16] | None:
+        """Return an array of this image; None if there is none."""
+        return self.batch.arrays[name][self.i] if name in self.batch.arrays else None
 
 
 def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]:
@@ -82,34 +106,27 @@ def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]
     true_class = torch.tensor([0 if label is None else label for label in labels])
     inputs = stacked(images)
     results = [attributions(plan.model, inputs, run.request(["top2", true_class])) for run in plan.runs]
-    maps = _maps_by_method(plan, results)
-    return [_Explained(results, maps, i, label) for i, label in enumerate(labels)]
-
-
-def _columns(
-    plan: AuditPlan,
-    arrays: dict[int, dict[str, NDArray[np.float16]]],
-    image: LoadedImage,
-    explained: _Explained,
-) -> Row:
-    """Return the columns of one image, and add its arrays to those of the batch."""
-    results, maps, i, has_label = explained.results, explained.maps, explained.i, explained.label is not None
-    predicted, competing = (_class_of(results[0], t, i) for t in (0, 1))
-    columns = prediction_columns(plan, image, results[0].output[i].float().cpu(), predicted, competing)
-    columns |= _map_columns(plan, maps, image, i, has_label)
-    arrays[image.index] = _arrays(plan, results, maps, i, has_label)
-    return columns
-
-
-def _class_of(result: Attribution, t: int, i: int) -> int:
-    """Return the class that target t is for image i."""
-    target = result.targets[t]
-    assert isinstance(target, ClassScore)
-    return target.index if isinstance(target.index, int) else int(target.index[i])
+    result = results[0]
+    of_classes = [0, 0, 1] if len(result.targets) == 2 else [0, 1, 2]  # a network with one output has no other class
+    maps = {
+        name: torch.stack([of_method[t].float().cpu() for t in of_classes], 1)
+        for name, of_method in zip(plan.method_names, _maps_by_method(plan, results), strict=True)
+    }
+    scaled = dict(maps)
+    arrays: dict[str, NDArray[np.float16]] = {}
+    for run, of_run in zip(plan.runs, results, strict=True):
+        if run.channels and of_run.channel_relevance:
+            scaled[CHANNELS] = torch.stack([of_run.channel_relevance[0][t].float().cpu() for t in of_classes], 1)
+            limit = torch.finfo(torch.half).max
+            arrays[FEATURES] = of_run.channel_means[0].detach().cpu().clamp(-limit, limit).half().numpy()
+    arrays |= {name: _scaled(values, labels) for name, values in scaled.items()}
+    predicted, competing = (_classes_of(result, t) for t in of_classes[:2])
+    batch = _Batch(result.output.float().cpu(), predicted, competing, labels, maps, arrays)
+    return [_Explained(batch, i) for i in range(len(images))]
 
 
 def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Sequence[Tensor]]:
-    """Return the maps of each method of the plan: one tensor `(b, h, w)` per explained class."""
+    """Return the maps of each method of the plan: one tensor `(b, h, w)` per target."""
     maps: list[Sequence[Tensor]] = [()] * len(plan.explainers)
     for run, result in zip(plan.runs, results, strict=True):
         check_distinct_layers(run, result)
@@ -126,41 +143,33 @@ def check_distinct_layers(run: LayerRun, result: Attribution) -> None:
             raise LayerError(f"two of the layers {names} are the same one. Name each layer once.")
 
 
-def _map_columns(plan: AuditPlan, maps: Sequence[Sequence[Tensor]], image: LoadedImage, i: int, has_label: bool) -> Row:
-    """Return the columns that describe the maps of image i."""
-    columns: Row = {}
-    for m, name in enumerate(plan.method_names):
+def _classes_of(result: Attribution, t: int) -> list[int]:
+    """Return the class that target t is for each image."""
+    target, n = result.targets[t], len(result.output)
+    assert isinstance(target, ClassScore)
+    return [target.index] * n if isinstance(target.index, int) else [int(index) for index in target.index]
+
+
+def _columns(plan: AuditPlan, explained: dict[int, _Explained], image: LoadedImage, of_image: _Explained) -> Row:
+    """Return the columns of one image, and keep its arrays in `explained`."""
+    batch, i = of_image.batch, of_image.i
+    columns = prediction_columns(plan, image, batch.output[i], batch.predicted[i], batch.competing[i])
+    region = ObjectRegion.of(image.item, image.geometry.original)
+    for m, (name, maps) in enumerate(batch.maps.items()):
         prefix = "" if m == 0 else f"{name}."
-        columns |= map_columns(image, [per_class[i].float().cpu() for per_class in maps[m]], has_label, prefix)
+        columns |= map_columns(image, region, maps[i], batch.labels[i] is not None, prefix)
+    explained[image.index] = of_image
     return columns
 
 
-def _arrays(
-    plan: AuditPlan, results: Sequence[Attribution], maps: Sequence[Sequence[Tensor]], i: int, has_label: bool
-) -> dict[str, NDArray[np.float16]]:
-    """Return the maps `(3, h, w)` of each method, and the channel relevances `(3, c)`, of image i."""
-    arrays = {
-        name: _scaled(torch.stack([per_class[i] for per_class in maps[m]]), has_label)
-        for m, name in enumerate(plan.method_names)
-    }
-    for run, result in zip(plan.runs, results, strict=True):
-        if run.channels and result.channel_relevance:
-            relevance = torch.stack([per_class[i] for per_class in result.channel_relevance[0]])
-            arrays[CHANNELS] = _scaled(relevance, has_label)
-            limit = torch.finfo(torch.half).max
-            arrays[FEATURES] = result.channel_means[0][i].detach().cpu().clamp(-limit, limit).half().numpy()
-    return arrays
-
-
-def _scaled(values: Tensor, has_label: bool) -> NDArray[np.float16]:
-    """Return values `(3, ...)`, each divided by its largest magnitude, in float16; NaN for the true class without one.
+def _scaled(values: Tensor, labels: Sequence[int | None]) -> NDArray[np.float16]:
+    """Return values `(b, 3, ...)`, each divided by its largest magnitude, in float16; NaN for unknown true classes.
 
     Half precision has 65,504 as its largest and 6e-8 as its smallest number, which raw maps exceed in both directions.
     """
-    flat = values.detach().double().cpu().flatten(1)
-    scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    if not has_label:
-        scaled[EXPLAINED_CLASSES.index("true")] = torch.nan
+    flat = values.detach().double().flatten(2)
+    scaled = flat / flat.abs().amax(2, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
+    scaled[[label is None for label in labels], EXPLAINED_CLASSES.index("true")] = torch.nan
     half: NDArray[np.float16] = scaled.reshape(values.shape).half().numpy()
     return half
 

@@ -8,13 +8,18 @@ needs no map at full resolution, and the numbers equal those of the metrics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from camlucida.audits.object_region import ObjectRegion
 from camlucida.types import Geometry
+
+Floats = NDArray[np.float64]
 
 BORDER_FRACTION = 0.1
 """Width of the border, as a fraction of the visible width and height."""
@@ -57,26 +62,61 @@ class DrawingWeights:
     columns: Tensor
     visible: tuple[int, int, int, int]
 
-    def of_region(self, region: Tensor) -> Tensor:
-        """Return the weights `(h, w)` whose product with a map sums the drawn map over a region `(height, width)`."""
-        return self.rows.T @ region.to(self.rows.dtype) @ self.columns
+    @cached_property
+    def row_sums(self) -> Floats:
+        """Sum of the weights of the first n rows of the image, `(height + 1, h)`."""
+        return _cumulative(self.rows)
 
-    def of_box(self, rows: slice, columns: slice) -> Tensor:
-        """Return the weights `(h, w)` of a rectangle of pixels."""
-        return torch.outer(self.rows[rows].sum(0), self.columns[columns].sum(0))
+    @cached_property
+    def column_sums(self) -> Floats:
+        """Sum of the weights of the first n columns of the image, `(width + 1, w)`."""
+        return _cumulative(self.columns)
 
-    def of_image(self) -> Tensor:
-        """Return the weights `(h, w)` of the whole image."""
-        return self.of_box(slice(None), slice(None))
+    @cached_property
+    def of_statistics(self) -> Floats:
+        """Weights `(4, h * w)` whose products with a map are sums over the drawn map.
 
-    def of_inner_part(self, border: float = BORDER_FRACTION) -> Tensor:
-        """Return the weights `(h, w)` of the visible image without its border."""
+        They are the sum over the image, the sum without the border, and the sums of x and of y, as fractions of the
+        width and height.
+        """
         left, top, right, bottom = self.visible
-        dx, dy = round((right - left) * border), round((bottom - top) * border)
-        return self.of_box(slice(top + dy, bottom - dy), slice(left + dx, right - dx))
+        dx, dy = round((right - left) * BORDER_FRACTION), round((bottom - top) * BORDER_FRACTION)
+        inner_rows = self.row_sums[max(bottom - dy, top + dy)] - self.row_sums[top + dy]
+        inner_columns = self.column_sums[max(right - dx, left + dx)] - self.column_sums[left + dx]
+        all_rows, all_columns = self.row_sums[-1], self.column_sums[-1]
+        center_rows, center_columns = _centers(self.rows), _centers(self.columns)
+        pairs = (
+            (all_rows, all_columns),
+            (inner_rows, inner_columns),
+            (all_rows, center_columns),
+            (center_rows, all_columns),
+        )
+        return np.stack([np.outer(rows, columns).ravel() for rows, columns in pairs])
+
+    def of_region(self, region: ObjectRegion) -> Floats:
+        """Return the weights `(h * w,)` whose product with a map sums the drawn map over a region."""
+        if region.mask is not None:
+            mask = torch.as_tensor(region.mask)
+            return (self.rows.T @ mask.to(self.rows.dtype) @ self.columns).numpy().ravel()
+        rows = np.diff(self.row_sums[region.y_edges], axis=0)
+        columns = np.diff(self.column_sums[region.x_edges], axis=0)
+        weights: Floats = rows.T @ region.cells @ columns
+        return weights.ravel()
 
 
-@lru_cache(maxsize=512)
+def _cumulative(weights: Tensor) -> Floats:
+    sums = np.zeros((weights.shape[0] + 1, weights.shape[1]))
+    np.cumsum(weights.numpy(), axis=0, out=sums[1:])
+    return sums
+
+
+def _centers(weights: Tensor) -> Floats:
+    """Return the sum of the weights of each pixel times its position, as a fraction of the image."""
+    values: Floats = (np.arange(len(weights)) + 0.5) / len(weights) @ weights.numpy()
+    return values
+
+
+@lru_cache(maxsize=64)  # images of photographs have a few sizes; each takes as much memory as a thumbnail
 def drawing_weights(geometry: Geometry, grid: tuple[int, int]) -> DrawingWeights:
     """Return the matrices of `camlucida.maps.to_image_grid` for maps `(h, w)` of a grid.
 
@@ -92,6 +132,7 @@ def drawing_weights(geometry: Geometry, grid: tuple[int, int]) -> DrawingWeights
     return DrawingWeights(rows, columns, (left_px, top_px, right_px, bottom_px))
 
 
+@lru_cache(maxsize=128)
 def _along(
     n_pixels: int, n_input: int, n_cells: int, scale: float, offset: float, visible: tuple[float, float]
 ) -> tuple[Tensor, tuple[int, int]]:
@@ -112,37 +153,43 @@ def _along(
     return matrix * inside[:, None], (int(where[0]), int(where[-1]) + 1)
 
 
-def map_statistics(map_: Tensor, geometry: Geometry, region: Tensor | None = None) -> MapStatistics:
-    """Return the numbers of one map.
+def map_statistics(map_: Tensor, geometry: Geometry, region: ObjectRegion | None = None) -> MapStatistics:
+    """Return the numbers of one map `(h, w)`, see `statistics_of_maps`."""
+    (statistics,) = statistics_of_maps(map_[None], geometry, region)
+    return statistics
+
+
+def statistics_of_maps(
+    maps: Tensor, geometry: Geometry, region: ObjectRegion | None = None
+) -> tuple[MapStatistics, ...]:
+    """Return the numbers of the maps of one image.
 
     Args:
-        map_: The signed map `(h, w)`; its positive part counts.
+        maps: The signed maps `(n, h, w)`; their positive part counts.
         geometry: Position of the network input on the image.
-        region: The object's mask `(height, width)`; None if it is unknown.
+        region: The object; None if it is unknown.
     """
-    positive = map_.detach().double().cpu().clamp_min(0)
-    weights = drawing_weights(geometry, (int(map_.shape[0]), int(map_.shape[1])))
-    area = float("nan") if region is None or not bool(region.any()) else float(region.double().mean())
-    total = float((positive * weights.of_image()).sum())
-    if not total > 0:
-        nan = float("nan")
-        return MapStatistics(nan, area, nan, nan, nan, nan)
-    energy = float((positive * weights.of_region(region)).sum()) / total if region is not None and area > 0 else area
-    inner = float((positive * weights.of_inner_part()).sum()) / total
-    by_row = weights.rows @ (positive @ weights.columns.sum(0))
-    by_column = weights.columns @ (weights.rows.sum(0) @ positive)
-    share = positive.flatten() / positive.sum()
-    entropy = float(torch.special.entr(share).sum()) / float(torch.tensor(float(share.numel())).log().clamp_min(1e-12))
-    return MapStatistics(
-        energy_in_box=energy,
-        box_area=area,
-        energy_at_border=1 - inner,
-        center_x=_center(by_column),
-        center_y=_center(by_row),
-        entropy=entropy,
+    values = maps.detach().cpu().double().flatten(1).numpy()
+    positive = np.where(values > 0, values, 0.0)  # NaN is not greater than 0
+    drawing = drawing_weights(geometry, (int(maps.shape[1]), int(maps.shape[2])))
+    weights = drawing.of_statistics
+    if region is not None:
+        weights = np.vstack([weights, drawing.of_region(region)])
+    sums = positive @ weights.T
+    totals = sums[:, :1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fractions = np.where(totals > 0, sums / totals, np.nan)
+        shares = positive / positive.sum(1, keepdims=True)
+        information = -np.where(shares > 0, shares * np.log(shares), 0.0).sum(1) / np.log(max(positive.shape[1], 2))
+    area = float("nan") if region is None else region.area
+    return tuple(
+        MapStatistics(
+            energy_in_box=float("nan") if region is None or area != area else float(row[4]),
+            box_area=area,
+            energy_at_border=1 - float(row[1]),
+            center_x=float(row[2]),
+            center_y=float(row[3]),
+            entropy=float(entropy) if row[0] == row[0] else float("nan"),
+        )
+        for row, entropy in zip(fractions, information, strict=True)
     )
-
-
-def _center(marginal: Tensor) -> float:
-    centers = (torch.arange(len(marginal), dtype=torch.float64) + 0.5) / len(marginal)
-    return float((marginal * centers).sum() / marginal.sum())

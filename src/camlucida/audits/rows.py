@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from camlucida.audits.map_statistics import map_statistics
+from camlucida.audits.map_statistics import statistics_of_maps
+from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import EXPLAINED_CLASSES, AuditPlan
-from camlucida.evaluation.model_input import fill_in
 from camlucida.evaluation.prediction_rows import prediction_row
 from camlucida.evaluation.read_images import LoadedImage, ReadImage
 from camlucida.evaluation.store import Row
+from camlucida.models.preprocessing import Preprocessing
 from camlucida.targets import class_label
 
 COLUMNS = {
@@ -78,8 +78,15 @@ def image_columns(plan: AuditPlan, image: ReadImage) -> Row:
     }
     if isinstance(image, LoadedImage):
         row["width"], row["height"] = image.geometry.original
-        row["brightness"] = float(plan.model.preprocessing.denormalise(image.inputs[None]).mean())
+        row["brightness"] = brightness(plan.model.preprocessing, image.inputs)
     return row
+
+
+def brightness(preprocessing: Preprocessing, inputs: Tensor) -> float:
+    """Return the mean of a network input `(c, H, W)` in [0, 1], before its normalisation."""
+    means: list[float] = inputs.mean((1, 2)).tolist()
+    levels = [m * std + mean for m, mean, std in zip(means, preprocessing.mean, preprocessing.std, strict=True)]
+    return min(max(sum(levels) / len(levels), 0.0), 1.0)
 
 
 def prediction_columns(plan: AuditPlan, image: LoadedImage, logits: Tensor, predicted: int, competing: int) -> Row:
@@ -105,37 +112,33 @@ def prediction_columns(plan: AuditPlan, image: LoadedImage, logits: Tensor, pred
     }
 
 
-def map_columns(image: LoadedImage, maps: Sequence[Tensor], has_label: bool, prefix: str) -> Row:
-    """Return the columns of the maps `(h, w)` of the predicted, competing and true class of one image."""
-    region: Tensor | None = None
-    if image.item.mask is not None:
-        region = torch.as_tensor(image.item.mask())
-    elif image.item.boxes is not None:
-        region = fill_in(torch.as_tensor(image.item.boxes).double(), image.geometry.original)
-    row: Row = _object_columns(region)
-    for explained, saliency in zip(EXPLAINED_CLASSES, maps, strict=True):
+def map_columns(image: LoadedImage, region: ObjectRegion | None, maps: Tensor, has_label: bool, prefix: str) -> Row:
+    """Return the columns of the maps of one image by one method.
+
+    Args:
+        image: The image.
+        region: The object on it.
+        maps: The maps `(3, h, w)` of the predicted, the competing and the true class.
+        has_label: Whether the true class is known.
+        prefix: Prefix of the method's columns.
+    """
+    row: Row = {} if region is None else _object_columns(region)
+    scales = maps.abs().amax((1, 2)).tolist()
+    for explained, statistics, scale in zip(
+        EXPLAINED_CLASSES, statistics_of_maps(maps, image.geometry, region), scales, strict=True
+    ):
         if explained == "true" and not has_label:
             continue
-        numbers = asdict(map_statistics(saliency, image.geometry, region))
+        numbers = {**vars(statistics), "scale": scale}
         del numbers["box_area"]  # that of the object, which is the same for all maps
-        numbers["scale"] = float(saliency.abs().max())
         row |= {f"{prefix}{_class_prefix(explained)}{column}": value for column, value in numbers.items()}
     return {column: None if value != value else value for column, value in row.items()}  # NaN: not defined
 
 
-def _object_columns(region: Tensor | None) -> Row:
-    """Return the columns of the object from its mask `(height, width)`."""
-    if region is None or not bool(region.any()):
-        return dict.fromkeys(OBJECT_COLUMNS)
-    mask = region.double()
-    area, (height, width) = float(mask.mean()), mask.shape
-    x, y = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (width, height))
-    total = mask.sum()
-    return {
-        "box_area": area,
-        "object_x": float((mask.sum(0) * x).sum() / total) / width,
-        "object_y": float((mask.sum(1) * y).sum() / total) / height,
-    }
+def _object_columns(region: ObjectRegion) -> Row:
+    """Return the columns of the object: its area, and its center of mass."""
+    x, y = region.center
+    return dict(zip(OBJECT_COLUMNS, (region.area, x, y), strict=True))
 
 
 def _class_prefix(explained: str) -> str:

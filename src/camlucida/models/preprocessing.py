@@ -116,10 +116,10 @@ class Preprocessing:
             )
         resized, geometry = self.resize_and_place(image)
         array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
-        pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div(255)
+        pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div_(255)
         pixels = self.reorder_channels(pixels)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
-        return ((pixels - mean) / std).contiguous(), geometry
+        return pixels.sub_(mean).div_(std).contiguous(), geometry
 
     def record(self) -> dict[str, Any]:
         """Return all fields with the types that JSON can represent."""
