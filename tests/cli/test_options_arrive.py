@@ -297,6 +297,15 @@ LINES: dict[str, list[OptionCase]] = {
         ),
         OptionCase(
             "evaluate toybox",
+            "--engine ray --workers 3",
+            {
+                "engine": (EVALUATE, "engine", lambda engine: engine.reopen is not None),
+                "workers": (EVALUATE, "engine", lambda engine: engine.workers == 3),
+            },
+            stop=EVALUATE,
+        ),
+        OptionCase(
+            "evaluate toybox",
             "--recipe cam-vs-gradcam",
             {
                 "recipe": [
