@@ -93,7 +93,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 
 def measure(model: cl.Model, out: Path, engine: Any = "ray", **options: Any) -> Audit:
     options = {"workers": 2} | options if engine == "ray" else options
-    return audit(model, scenes(), out, methods=METHODS, batch_size=2, chunk_images=CHUNK_IMAGES, engine=engine, **options)
+    return audit(
+        model, scenes(), out, methods=METHODS, batch_size=2, chunk_images=CHUNK_IMAGES, engine=engine, **options
+    )
 
 
 def content(folder: Path) -> dict[str, bytes]:

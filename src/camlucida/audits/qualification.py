@@ -46,6 +46,12 @@ N_MAPS = 2000
 """Images whose maps are compared between retrained models."""
 
 
+def explained_method(audit: Audit) -> tuple[str, Any]:
+    """Return the name of the audit's first method, without a layer, and its layer; None for the default layer."""
+    entry = audit.plan["methods"][0]
+    return entry.get("method", entry["name"]), entry.get("layer", audit.plan.get("layer"))
+
+
 def controls(
     audit: Audit, seed: int = 0, n_images: int = N_IMAGES, progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
@@ -61,7 +67,7 @@ def controls(
         "status", and for each control its mean energy and the paired difference of the method to it, with intervals
         and p-values of Wilcoxon's test, corrected by Holm's method. "qualified": whether the method is better than all.
     """
-    method, layer = audit.store.method_names[0], audit.plan["layer"]
+    method, layer = explained_method(audit)
     candidates = [int(i) for i in np.flatnonzero(np.isfinite(audit.column("energy_in_box").astype(np.float64)))]
     if min(n_images, len(candidates)) < MIN_IMAGES:
         return _not_measured(

@@ -11,7 +11,7 @@ import numpy as np
 
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.manifest import manifest
-from camlucida.audits.qualification import N_IMAGES, controls, reproducibility
+from camlucida.audits.qualification import N_IMAGES, controls, explained_method, reproducibility
 from camlucida.audits.subgroups import abstentions, performance
 from camlucida.errors import CamlucidaError
 from camlucida.reliability.trust import trust
@@ -120,14 +120,15 @@ def _verdicts(audit: Audit, n: int, seed: int) -> dict[str, Any]:
         return {"status": "not measured", "reason": reason if not n else "the model and the data were not available"}
     readable = [row["index"] for row in audit.rows if row["error"] is None]
     chosen = np.random.default_rng(seed).choice(readable, min(n, len(readable)), replace=False).tolist()
+    method, layer = explained_method(audit)
     counts: Counter[str] = Counter()
     for index in chosen:
         try:
             result = trust(
                 audit.model,
                 audit.data[index].image,
-                method=audit.store.method_names[0],
-                layer=audit.plan["layer"],
+                method=method,
+                layer=layer,
                 seed=seed,
             )
         except CamlucidaError:
