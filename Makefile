@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo app test test-tensorflow test-app test-front planted-bugs check front front-current bench docs clean
+.PHONY: demo app test test-tensorflow test-ray test-app test-front planted-bugs check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
@@ -17,6 +17,9 @@ test: .venv/.dev  ## run the tests, all but those in a browser
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
 	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/models/keras
+
+test-ray: .venv/.ray  ## run the tests of the engine ray, on a cluster of two nodes on this machine
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ray
 
 test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser
@@ -68,6 +71,10 @@ clean:
 
 .venv/.tensorflow: .venv/.dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt tensorflow-cpu
+	touch $@
+
+.venv/.ray: .venv/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
 	touch $@
 
 .venv/.browser: .venv/.dev

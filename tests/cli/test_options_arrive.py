@@ -21,6 +21,7 @@ from PIL import Image
 
 import camlucida
 from camlucida.attribution.request import AttributionRequest
+from camlucida.audits.run import audit
 from camlucida.cli import main
 from camlucida.cli.commands import app
 from camlucida.data import toybox
@@ -88,6 +89,7 @@ TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
 AUDIT, FINDINGS = "camlucida.audits.run.audit", "camlucida.audits.findings.run_findings"
+EXPORT, REOPEN = "camlucida.audits.exports.export", "camlucida.cli.model_and_data.reopen_model_and_data"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
 REOPENED = "camlucida.cli.report.reopen_model_and_data"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.user_study.make_study"
@@ -331,6 +333,15 @@ LINES: dict[str, list[OptionCase]] = {
         ),
         OptionCase(
             "evaluate toybox",
+            "--engine ray --workers 3",
+            {
+                "engine": (EVALUATE, "engine", lambda engine: engine.reopen is not None),
+                "workers": (EVALUATE, "engine", lambda engine: engine.workers == 3),
+            },
+            stop=EVALUATE,
+        ),
+        OptionCase(
+            "evaluate toybox",
             "--recipe cam-vs-gradcam",
             {
                 "recipe": [
@@ -350,6 +361,31 @@ LINES: dict[str, list[OptionCase]] = {
             "evaluate toybox --limit 1 --metrics entropy --no-controls --report page.html",
             "camlucida.cli.evaluate.free_path",
         ),
+    ],
+    "export": [
+        OptionCase(
+            "export audit",
+            "--format fiftyone --where confidence>.01 --top 1 --output out/x.json",
+            {
+                "audit": (EXPORT, "audit", lambda audit: audit.path == Path("audit")),
+                "format": (EXPORT, "kind", "fiftyone"),
+                "where": ("camlucida.audits.query.select", "expression", "confidence>.01"),
+                "top": (EXPORT, "indices", [0]),
+                "output": (EXPORT, "file", Path("out/x.json")),
+            },
+            stop=EXPORT,
+            required=given("audit"),
+        ),
+        OptionCase(
+            "export audit --format coco",
+            "--no-images",
+            {"images": (EXPORT, "audit", lambda audit: audit.data is None)},
+            stop=EXPORT,
+        ),
+        OptionCase(
+            "export audit --format coco", "--trust-code", {"trust_code": (REOPEN, "trust_code", True)}, stop=REOPEN
+        ),
+        overwritten("export audit", "camlucida.cli.export.free_path"),
     ],
     "report": [
         OptionCase(
@@ -704,6 +740,10 @@ def _add(folder: Path, name: str) -> None:
         source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
         both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
         evaluate("toybox", ToyboxDataset(Toybox(1)), **both, out=folder / name, source=source)  # type: ignore[arg-type]
+    if name == "audit" and not (folder / name).exists():
+        audit(
+            "toybox", ToyboxDataset(Toybox(2)), folder / name, source={"data": "toybox", "count": 2, "model": "toybox"}
+        )
     if name == "study" and not (folder / name).exists():
         study: Study = make_study(folder / name, "toybox", [folder / "pets.png"], methods=["cam", "grad_cam"])
         for trial in study.trial_order("anna"):

@@ -24,10 +24,11 @@ def two_nodes() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="camlucida-ray-", dir="/tmp")  # short: the paths of sockets are limited
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 100 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=node | {"temp_dir": folder, "include_dashboard": False})
+    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+    head = node | {"node_ip_address": "127.0.0.2", "temp_dir": folder, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        cluster.add_node(**node)
+        cluster.add_node(**node, node_ip_address="127.0.0.3")
         ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
     finally:

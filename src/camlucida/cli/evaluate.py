@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
@@ -15,8 +16,9 @@ from rich.table import Table
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import free_path, progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
 from camlucida.cli.options import (
+    COMPUTATION,
     EXPLANATION,
     OUTPUT,
     TESTS,
@@ -63,6 +65,8 @@ def evaluate(
     target: Annotated[str, Parameter(group=EXPLANATION)] = "predicted",
     limit: Limit = None,
     seed: Seed = 0,
+    engine: Annotated[Literal["local", "ray"], Parameter(group=COMPUTATION)] = "local",
+    workers: Annotated[int | None, Parameter(group=COMPUTATION)] = None,
     output: Output = Path("camlucida-out/evaluation"),
     report: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     overwrite: Overwrite = False,
@@ -105,6 +109,11 @@ def evaluate(
         The number of images, selected at random. If not given: all, or 500 of toybox.
     seed
         The random seed.
+    engine
+        local: this process; ray: the workers of a Ray cluster (RAY_ADDRESS, or `ray start`), whose nodes share the
+        output folder, or else of this machine (needs the extra ray). The results are the same.
+    workers
+        The number of Ray workers. If not given: one per GPU, or one per two CPUs.
     output
         The folder to write to.
     report
@@ -113,6 +122,7 @@ def evaluate(
     from camlucida.evaluation import evaluate as run
     from camlucida.evaluation.baselines import controls_of
     from camlucida.evaluation.benchmarks import PREFIX
+    from camlucida.evaluation.ray_pool import RayPool
     from camlucida.evaluation.recipes import recipe as find_recipe
 
     console = terminal.open("evaluate", width=None if sys.stdout.isatty() else 140)
@@ -128,6 +138,7 @@ def evaluate(
         study = find_recipe(recipe, loaded)
         chosen_methods, pairs = list(study.methods), study.compared_pairs
         chosen_metrics = chosen_metrics if metrics else list(study.metrics)
+    source = recorded_source(data, model, boxes, dataset) | {"split": split}
     with progress_bar(console) as progress:
         task = progress.add_task("evaluating", total=None)
         result = run(
@@ -142,7 +153,9 @@ def evaluate(
             limit=limit,
             seed=seed,
             out=output,
-            source=recorded_source(data, model, boxes, dataset) | {"split": split},
+            source=source,
+            engine=RayPool(workers, partial(reopen_trusted, source, str(output), seed)) if engine == "ray" else engine,
+            workers=None if engine == "ray" else workers,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     print_evaluation(console, result, None if metrics or recipe else DEFAULT_METRICS)

@@ -27,6 +27,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "data check": ("camlucida data check photos/ --split train",),
     "report": ("camlucida report camlucida-out/evaluation -o report.html",),
+    "export": (
+        'camlucida export audits/dogs --format coco --where "wrong and confidence > .9" -o mend.json',
+        "camlucida export audits/dogs --format model-card -o README.md",
+    ),
     "train": (
         "camlucida train photos/ --arch resnet50 --epochs 2 -o runs/dogs",
         "camlucida train toybox --augment flip,crop --keep-epochs",

@@ -250,6 +250,17 @@ def reopen_model_and_data(
     return model(), dataset
 
 
+def reopen_trusted(source: Mapping[str, Any], record_path: str, seed: int) -> tuple[Model, Dataset]:
+    """Return the model and the data set of a command that runs: its workers open what its user named.
+
+    Args:
+        source: As `recorded_source` returned it in this command.
+        record_path: The folder of the run, for error messages.
+        seed: The seed of the command.
+    """
+    return reopen_model_and_data(source, record_path=record_path, seed=seed, trust_code=True)
+
+
 def model_of_data(data: str) -> str | None:
     """Return the model that comes with a data set: of a training run its own, of toybox and exact:… toybox."""
     from camlucida.data.open import is_toybox

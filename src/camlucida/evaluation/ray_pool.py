@@ -12,6 +12,7 @@ import os
 import pickle
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,8 +39,9 @@ chunks need no such task, since the driver holds them; other users of the cluste
 MAX_BLOCKS = 4096
 """Largest number of blocks of chunk numbers; with more chunks, a block holds several."""
 
-LOCAL_ADDRESS = "127.0.0.1"
-"""Address of a Ray instance that is started for one run: nothing outside of this machine is contacted."""
+LOOPBACK = "127.0.0.2"
+"""Address of a Ray instance that is started for one run, on Linux. Ray replaces 127.0.0.1 by the machine's address in
+the network, which firewalls and changes of the network cut off."""
 
 EngineName: TypeAlias = Literal["local", "ray"]
 """What processes the parts: this process, or workers of a Ray cluster."""
@@ -133,11 +135,9 @@ def ray_pool(engine: EngineName | RayPool, workers: int | None = None) -> RayPoo
         DataError: If there is no such engine, or workers are given to another engine than Ray.
         MissingExtra: If Ray is not installed.
     """
-    if isinstance(engine, RayPool):
-        return engine
-    if engine == "ray":
+    if isinstance(engine, RayPool) or engine == "ray":
         need("ray", extra="ray", what="the engine ray")
-        return RayPool(workers)
+        return engine if isinstance(engine, RayPool) else RayPool(workers)
     if engine != "local":
         raise DataError(f"engine is 'local' or 'ray', not {shown(engine)}.")
     if workers is not None:
@@ -260,7 +260,7 @@ def _start(ray: ModuleType, n_bytes: int, stack: ExitStack) -> None:
         address="local",
         include_dashboard=False,
         object_store_memory=2**28 + 4 * n_bytes,
-        _node_ip_address=LOCAL_ADDRESS,
+        _node_ip_address=LOOPBACK if sys.platform == "linux" else None,
         _temp_dir=folder,
         **quiet,
     )
