@@ -86,7 +86,7 @@ class ConditionResult:
         return any(test.holds for test in self.tests)
 
     def sentences(self) -> list[str]:
-        """Return where the condition holds, in sentences: all images first, then the classes by the size of the change."""
+        """Return where the condition holds, in sentences: all images first, then classes by the size of the change."""
         holding = sorted(
             (test for test in self.tests if test.holds), key=lambda test: (test.group != ALL, -abs(test.new - test.old))
         )
