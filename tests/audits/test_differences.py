@@ -69,7 +69,7 @@ def test_the_guess_detector_equals_scikit_learn(border: Audit) -> None:
         assert detector.auc == pytest.approx(roc_auc_score(wrong, [sign * row[name] for row in rows]))
         assert detector.low < detector.auc < detector.high
         assert (detector.roc[0], detector.roc[-1]) == ((0, 0), (1, 1))
-    assert list(result.guess_detector)[0] == "energy_at_border"
+    assert next(iter(result.guess_detector)) == "energy_at_border"
     assert result.combined[OUTPUTS_AND_MAPS].auc > result.combined[OUTPUTS_ONLY].auc
     assert result.combined_p < 0.05
     assert "The maps add to the outputs" in result.sentences()[-1]

@@ -196,7 +196,7 @@ def find_differences(audit: Audit, *, seed: int = 0, progress: ProgressCallback 
 
 
 def statistics(audit: Audit) -> tuple[list[str], Floats]:
-    """Return the names of the statistics of the maps, and their values `(n, k)`, without those that are never defined."""
+    """Return the names and values `(n, k)` of the statistics of the maps, without those that are never defined."""
     columns: dict[str, Floats] = {}
     for m, method in enumerate(audit.store.method_names):
         prefix = "" if m == 0 else f"{method}."

@@ -3,6 +3,7 @@
 0    everything that was requested is done
 1    done in part: an image that cannot be read, a method that does not fit, data to be corrected
 2    nothing could be done: a wrong option, no readable input, a full disk
+3    everything is done, and a condition of --fail-on holds: the test of `camlucida audit --against` has failed
 130  interrupted with Ctrl-C
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 DONE = 0
 IN_PART = 1
 NOT_DONE = 2
+CONDITION_HOLDS = 3
 INTERRUPTED = 130
 
 

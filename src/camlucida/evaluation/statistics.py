@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from camlucida._optional import need
 from camlucida.seeds import check_seed
 
 Floats = NDArray[np.float64]
+Alternative: TypeAlias = Literal["two-sided", "less", "greater"]
+"""The alternative of a test, as SciPy names it."""
 
 N_BOOTSTRAP = 1000
 """Number of bootstrap resamples."""
@@ -103,13 +106,16 @@ def percentile_interval(value: float, drawn: Floats, n: int, level: float = CONF
     return Interval(value, float(low), float(high))
 
 
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Compute the p-value of McNemar's exact test (1947) from the numbers of images that only one method hits."""
-    return (
-        float(_scipy_stats().binomtest(only_first, only_first + only_second).pvalue)
-        if only_first + only_second
-        else 1.0
-    )
+def mcnemar_p(only_first: int, only_second: int, alternative: Alternative = "two-sided") -> float:
+    """Compute the p-value of McNemar's exact test (1947) from the numbers of images that only one method hits.
+
+    Args:
+        only_first: Number of images that only the first method hits.
+        only_second: Number of images that only the second one hits.
+        alternative: The first method is better ("greater"), worse ("less"), or either ("two-sided").
+    """
+    n = only_first + only_second
+    return float(_scipy_stats().binomtest(only_first, n, alternative=alternative).pvalue) if n else 1.0
 
 
 def paired_differences(first: Floats, second: Floats) -> Floats:
@@ -123,11 +129,16 @@ def paired_differences(first: Floats, second: Floats) -> Floats:
     return np.where(np.abs(differences) <= ROUNDING_TOLERANCE * size, 0.0, differences)
 
 
-def wilcoxon_p(differences: Floats) -> float:
-    """Compute the p-value of Wilcoxon's signed-rank test (1945) of paired differences; zeros are left out."""
+def wilcoxon_p(differences: Floats, alternative: Alternative = "two-sided") -> float:
+    """Compute the p-value of Wilcoxon's signed-rank test (1945) of paired differences; zeros are left out.
+
+    Args:
+        differences: `(n,)`.
+        alternative: The differences are larger than 0 ("greater"), smaller ("less"), or either ("two-sided").
+    """
     if not differences.any():
         return 1.0
-    return float(_scipy_stats().wilcoxon(differences).pvalue)
+    return float(_scipy_stats().wilcoxon(differences, alternative=alternative).pvalue)
 
 
 def bootstrap_p(difference: float, drawn: Floats) -> float:
