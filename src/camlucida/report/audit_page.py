@@ -106,7 +106,7 @@ def page_content(audit: Audit, max_images: int, progress: ProgressCallback | Non
     blocks |= {f"sheet-{i}": sheet for i, sheet in enumerate(sheets.sheets)} if sheets else {}
     n_broken = int(audit.summary["n_errors"])
     return {
-        "title": f"{audit.plan['model']} on {audit.plan['data']}",
+        "title": f"Audit of {audit.plan['model']} on {audit.plan['data']}",
         "overview": overview(audit, _counts(sections)),
         "confusion": confusion_section(confusion) if confusion else None,
         "projection": projection,
