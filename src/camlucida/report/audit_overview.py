@@ -136,7 +136,9 @@ def _class_plot(confusion: Confusion) -> Any:
         for each in classes[:MAX_CLASSES]
     ]
     overall = confusion.n_correct / confusion.total
-    which = f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
+    which = (
+        f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
+    )
     return forest_plot(
         f"Accuracy by class ({which})",
         rows,
