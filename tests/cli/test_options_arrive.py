@@ -611,6 +611,12 @@ LINES: dict[str, list[OptionCase]] = {
             stop=PAGE,
         ),
         OptionCase(
+            "app --model toybox --port 0 --limit 1",
+            "--audit audited",
+            {"audit": (PAGE, "audit_folders", (Path("audited"),))},
+            stop=PAGE,
+        ),
+        OptionCase(
             "app --model toybox --limit 1",
             "--host localhost --port 0 --browser",
             {
@@ -728,6 +734,8 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "table.json").write_text("[[1.0, 2.0]]")
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
     (folder / "net.py").write_text(VOLUME_NETWORK)
+    (folder / "audited").mkdir()
+    (folder / "audited" / "plan.json").write_text('{"plan": {"arrays": []}, "source": {}}')
     nibabel = pytest.importorskip("nibabel")
     values = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "scan.nii.gz")

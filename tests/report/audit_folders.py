@@ -53,7 +53,14 @@ def invented_row(i: int, rng: np.random.Generator, name: str) -> dict[str, Any]:
 
 
 def invented_audit(
-    folder: Path, n: int, *, seed: int = 0, broken: tuple[int, ...] = (), nasty: bool = False, findings: bool = True
+    folder: Path,
+    n: int,
+    *,
+    seed: int = 0,
+    broken: tuple[int, ...] = (),
+    nasty: bool = False,
+    findings: bool = True,
+    labelled: bool = True,
 ) -> Audit:
     """Write a complete audit of n images that are drawn on access.
 
@@ -64,16 +71,16 @@ def invented_audit(
         broken: Images that could not be read.
         nasty: Whether names and classes try to inject markup.
         findings: Whether to write findings.
+        labelled: Whether the images have labels.
     """
     rng = np.random.default_rng(seed)
     data = ListDataset("photos", _Pictures(n, nasty), CLASSES)  # type: ignore[arg-type]
-    names = [method for method in METHODS]
     store = AuditStore(folder, METHODS, (*METHODS, "channels", "features"))
     plan = {
         "audit": 1, "model": "resnet18", "weights": "0123456789abcdef", "preprocessing": Preprocessing().record(),
         "labels": list(CLASSES), "data": "photos", "n_images": n,
         "data_hash": dataset_hash(data, range(n)) if n <= 2000 else "unknown",
-        "methods": [{"name": name, "options": {}} for name in names], "arrays": list(store.array_names),
+        "methods": [{"name": name, "options": {}} for name in METHODS], "arrays": list(store.array_names),
         "layer": None, "classes": ["predicted", "competing", "true"], "batch_size": 16, "chunk_images": CHUNK,
         "seed": seed, "versions": {"torch": "2.9", "camlucida": "1"},
     }  # fmt: skip
@@ -86,10 +93,12 @@ def invented_audit(
                 row = {"index": i, "image": row["image"], "error": f"cannot read {row['image']}: it is empty"}
             if nasty and i == 1:
                 row["predicted"] = NASTY
+            if not labelled:
+                row |= dict.fromkeys(("label", "label_index", "label_confidence", "label_rank", "correct"))
             rows.append(row)
         maps = rng.random((count, 3, 7, 7)).astype(np.float16) ** 3
         features = (rng.normal(size=(count, 16)) + 2 * np.arange(start, start + count)[:, None] % 5).astype(np.float16)
-        arrays = {name: maps for name in names}
+        arrays = dict.fromkeys(METHODS, maps)
         arrays |= {"channels": rng.random((count, 3, 16)).astype(np.float16), "features": features}
         store.write(number, Chunk(rows, arrays))
     store.finish(summary(store) | {"seconds": 12.5, "images_per_second": n / 12.5})
@@ -137,10 +146,12 @@ def write_findings(audit: Audit, n: int, broken: tuple[int, ...] = ()) -> None:
         "schema_version": 1, "settings": {}, "sentences": ["The maps of wrong predictions lie less on the object."],
         "differences": [
             {"name": "energy_in_box", "correct": {"value": 0.62, "low": 0.6, "high": 0.64},
-             "wrong": {"value": 0.45, "low": 0.4, "high": 0.5}, "difference": {"value": 0.17, "low": 0.12, "high": 0.22},
+             "wrong": {"value": 0.45, "low": 0.4, "high": 0.5},
+             "difference": {"value": 0.17, "low": 0.12, "high": 0.22},
              "p": 0.0001, "p_corrected": 0.0005, "differs": True},
             {"name": "entropy", "correct": {"value": 0.5, "low": 0.49, "high": 0.51},
-             "wrong": {"value": 0.5, "low": 0.47, "high": 0.53}, "difference": {"value": 0.0, "low": -0.03, "high": 0.03},
+             "wrong": {"value": 0.5, "low": 0.47, "high": 0.53},
+             "difference": {"value": 0.0, "low": -0.03, "high": 0.03},
              "p": 0.9, "p_corrected": 0.9, "differs": False},
         ],
         "guess_detector": {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from camlucida.app.analysis_runs import Runs
+from camlucida.app.audit_pages import AuditPages
 from camlucida.app.caches import Caches
 from camlucida.app.images import ImageStore
 from camlucida.app.jobs import JobQueues
@@ -25,17 +26,20 @@ class Page:
         data: The data set from which samples are taken.
         runs: Folders that `camlucida evaluate`, `mistakes` or `embed` wrote.
         study: The folder of the user study, or in which one may be created.
+        audit_folders: Folders that `camlucida audit` wrote.
         queues: The job queues in front of the network.
         caches: The caches.
         served: The models by name.
         images: The images by id.
         analysis_runs: The runs over the data set.
+        audits: The reports of the audits.
     """
 
     models: Sequence[Model]
     data: Dataset
     runs: Sequence[Path] = ()
     study: Path | None = None
+    audit_folders: Sequence[Path] = ()
     queues: JobQueues = field(default_factory=JobQueues)
     caches: Caches = field(default_factory=Caches)
 
@@ -47,6 +51,7 @@ class Page:
         self.served = {model.name: Served(model, self.data) for model in with_unique_names(self.models)}
         self.images = ImageStore(self.data)
         self.analysis_runs = Runs(self.runs, self.served, self.data)
+        self.audits = AuditPages(self.audit_folders, self.data)
 
     def warm(self) -> None:
         """Find the layers of every model now, so that the first request need not wait for it."""

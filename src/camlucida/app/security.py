@@ -7,8 +7,8 @@ Host      In DNS rebinding, a foreign page whose name resolves to this machine s
           known names are accepted, as by Starlette's `TrustedHostMiddleware`. With a token names do not matter:
           cookies belong to a name, and the foreign name has none.
 Origin    Sent with all background and POST requests of a page; it must equal this app's origin including the port:
-          localhost:3000 is a different origin. If it is missing, Sec-Fetch-Site is checked instead. Links to "/" are
-          accepted from anywhere, because they only open the app.
+          localhost:3000 is a different origin. If it is missing, Sec-Fetch-Site is checked instead. Links to
+          `PAGES` are accepted from anywhere, because they only open the app.
 Token     Sent as a bearer header, or once as ?token= in the URL, from where it is moved into a cookie and removed from
           the URL, which users copy and browsers store. Compared in constant time.
 
@@ -44,6 +44,8 @@ from camlucida.app.http_messages import (
 from camlucida.app.request_body import MAX_BODIES, MAX_BODY, MAX_DURATION_S, MAX_PAUSE_S, Body, too_large
 
 COOKIE = "camlucida_token"
+PAGES = frozenset({"/", "/audit"})
+"""Paths of pages that links on other sites and printed addresses may open."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_][a-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.IGNORECASE)
 
@@ -147,11 +149,11 @@ class SecurityMiddleware:
     def _check_token(self, scope: Scope, headers: Headers, host: str) -> str | None:
         """Return None if the token is valid, or the URL to redirect to if it was given in the query."""
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        if scope["path"] == "/" and scope["method"] in ("GET", "HEAD"):
+        if scope["path"] in PAGES and scope["method"] in ("GET", "HEAD"):
             tokens = [value for key, value in query if key == "token"]
             if tokens and self._is_token(tokens[0]):
                 query_string = urlencode([(key, value) for key, value in query if key != "token"])
-                return f"/?{query_string}" if query_string else "/"
+                return f"{scope['path']}?{query_string}" if query_string else str(scope["path"])
         kind, _, value = (headers.only("authorization") or "").partition(" ")
         if (kind.lower() == "bearer" and self._is_token(value.strip())) or self._is_token(_cookie(headers, host)):
             return None
@@ -197,7 +199,7 @@ def _opens(scope: Scope, headers: Headers) -> bool:
     """Return whether a browser opens the app itself in a tab."""
     return (
         scope["method"] in ("GET", "HEAD")
-        and scope["path"] == "/"
+        and scope["path"] in PAGES
         and headers.last("sec-fetch-mode") == "navigate"
         and headers.last("sec-fetch-dest") == "document"
     )

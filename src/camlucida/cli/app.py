@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
+from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data, reopen_model_and_data
 from camlucida.cli.options import (
     DATA,
     MODEL,
@@ -31,8 +34,14 @@ from camlucida.cli.options import (
     TerminalOptions,
     TrustCode,
 )
+from camlucida.cli.report import is_audit
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
+
+if TYPE_CHECKING:
+    from camlucida.app.app_state import Page
+    from camlucida.data.datasets import Dataset
+    from camlucida.models.model import Model
 
 BUILT_IN = ("toybox", "toybox:vgg", "toybox:vit", "toybox:cleverhans")
 STOP_TIMEOUT_S = 0.5
@@ -57,6 +66,7 @@ def app(
     limit: Limit = None,
     seed: Seed = 0,
     run: Annotated[list[Path] | None, Parameter(negative=(), group=DATA)] = None,
+    audit: Annotated[list[Path] | None, Parameter(negative=(), group=DATA)] = None,
     study: Annotated[Path, Parameter(group=DATA)] = Path("camlucida-out/study"),
     host: Annotated[str, Parameter(group=SERVER)] = "127.0.0.1",
     port: Annotated[int, Parameter(group=SERVER)] = 8790,
@@ -82,6 +92,9 @@ def app(
         The random seed of the scenes.
     run
         A folder that `camlucida evaluate`, `mistakes` or `embed` wrote for this data, to be displayed; can be repeated.
+    audit
+        A folder that `camlucida audit` wrote, whose report is displayed at /audit; can be repeated. Without --model and
+        --data, the app opens the model and the data of the first one.
     study
         The folder of a user study; if it does not exist, a study can be created in the app.
     host
@@ -103,10 +116,18 @@ def app(
     for folder in run or ():
         if not folder.is_dir():
             raise DataError(f"--run {folder}: no such folder. Expected one that evaluate, mistakes or embed wrote.")
+    for folder in audit or ():
+        if not is_audit(folder):
+            raise DataError(f"--audit {folder}: no audit there. Expected a folder that `camlucida audit` wrote.")
     console = terminal.open("app")
     with listen(host, port) as listening:  # before anything is loaded, which may take long
         come_with_data = BUILT_IN if is_toybox(data) else [model_of_data(data)]
         models = []
+        if audit and model is None and data == "toybox":
+            with console.status("Loading the model and the data of the audit …"):
+                loaded, dataset = _of_audit(audit[0], trust_code)
+            models.append(loaded)
+            come_with_data = []
         for name in dict.fromkeys(model or come_with_data):
             options = ModelOptions(
                 model=name,
@@ -124,7 +145,8 @@ def app(
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)
             models.append(loaded)
-        page = Page(models, dataset, tuple(run or ()), study)
+        page = Page(models, dataset, tuple(run or ()), study, tuple(audit or ()))
+        _write_audit_reports(console, page)
         with console.status("Preparing the models …"):
             page.warm()
         n_images = f"{len(dataset):,} image{'s' * (len(dataset) != 1)}"
@@ -139,6 +161,8 @@ def app(
             if console.mode == "quiet":  # without the address the app cannot be used
                 Terminal().print_line(address)
             console.print_line(f"→ {address}")
+            if audit:
+                console.print_line(f"→ {audit_address(address)}")
             if "?token=" in address:
                 console.print_line(
                     "Anyone who can connect to this machine and has this address can use the app, under any host name. "
@@ -153,6 +177,33 @@ def app(
                 _exit_now()
             raise
     return 0
+
+
+def audit_address(address: str) -> str:
+    """Return the address of the first audit's report for that of the app, which may end in a token."""
+    base, _, query = address.partition("?")
+    return f"{base.rstrip('/')}/audit{'?' if query else ''}{query}"
+
+
+def _write_audit_reports(console: Terminal, page: Page) -> None:
+    """Write the reports of audits that have none, before the app starts: thumbnails of a large audit take a minute."""
+    for number in range(len(page.audit_folders)):
+        with progress_bar(console) as bar:
+            update = partial(bar.update, bar.add_task("reading images of the audit", total=None))
+            page.audits.file(number, partial(_advance, update))
+
+
+def _advance(update: Callable[..., None], done: int, total: int) -> None:
+    update(completed=done, total=total)
+
+
+def _of_audit(folder: Path, trust_code: bool) -> tuple[Model, Dataset]:
+    """Open the model and the data that an audit records."""
+    from camlucida.audits.store import AuditStore
+
+    store, record = AuditStore.open(folder.expanduser()), str(folder / "plan.json")
+    seed = int(store.plan["seed"])
+    return reopen_model_and_data(store.source, record_path=record, seed=seed, trust_code=trust_code)
 
 
 def _exit_now() -> None:

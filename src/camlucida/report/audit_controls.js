@@ -39,7 +39,11 @@ function createControls(audit, state) {
   document.getElementById("clear").addEventListener("click", () => state.replaceFilters({}));
   sort.addEventListener("change", () => state.set({ sort: sort.value }));
   map.addEventListener("change", () => state.set({ map: map.value }, "display"));
-  opacity.addEventListener("input", () => state.set({ opacity: opacity.value }, "display"));
+  let waiting = 0;
+  opacity.addEventListener("input", () => {
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(() => state.set({ opacity: opacity.value }, "display"));
+  });
 
   function rangeRow(key) {
     const name = key.slice(2), row = element("span", { class: "range", "data-key": key }, name + " ");
@@ -98,7 +102,10 @@ function showImages() {
 }
 
 async function startPage() {
-  const audit = await readAudit(), state = createState(audit), tiles = createTiles(audit, state);
+  performance.mark("script");
+  const audit = await readAudit();
+  performance.mark("read");
+  const state = createState(audit), tiles = createTiles(audit, state);
   const open = createDetails(audit, state, tiles);
   createControls(audit, state);
   createGrid(audit, state, tiles, open);
@@ -110,6 +117,7 @@ async function startPage() {
   const at = image === "" ? -1 : audit.positions.indexOf(Number(image));
   if (at >= 0) open(at, state.shown.includes(at) ? state.shown : [at]);
   document.documentElement.dataset.ready = "";
+  performance.mark("ready");
 }
 
 startPage().catch(error => {

@@ -26,7 +26,8 @@ def write_exports(audit: Audit, path: Path) -> list[Path]:
 
     Args:
         audit: The audit.
-        path: The HTML file of the report; audit.json has its name with another suffix.
+        path: The HTML file of the report. Outside of the audit's folder the names of the two files begin with its own,
+            since images.csv may be a file of the user there.
 
     Returns:
         The paths of the two files.
@@ -37,7 +38,8 @@ def write_exports(audit: Audit, path: Path) -> list[Path]:
         "summary": audit.summary,
         "findings": all_findings(audit),
     }
-    record, table = path.with_suffix(".json"), path.with_name("images.csv")
+    is_inside = path.parent.resolve() == audit.path.resolve()
+    record, table = path.with_suffix(".json"), path.with_name("images.csv" if is_inside else f"{path.stem}-images.csv")
     atomic_write(record, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     atomic_write(table, csv_text(audit.table.column_names, audit.rows))
     return [record, table]

@@ -1,6 +1,6 @@
 // The grid of all images that pass the filters, of which only the visible ones exist; and the strips of the sections.
 
-const TILE_PX = 104, TILE_WIDTH = 116, TILE_HEIGHT = 146, OVERSCAN_ROWS = 2;
+const TILE_PX = 104, TILE_WIDTH = 116, TILE_HEIGHT = 146, OVERSCAN_ROWS = 2, STRIP_PX = 92;
 
 function createGrid(audit, state, tiles, open) {
   const grid = document.getElementById("grid"), canvas = document.getElementById("canvas");
@@ -69,11 +69,14 @@ function createGrid(audit, state, tiles, open) {
 
 function createStrips(state, tiles, open) {
   const seen = new Set();
+  function options(strip) {
+    return { region: strip.dataset.region?.split(" ").map(Number), map: strip.dataset.map && Number(strip.dataset.map) };
+  }
   function fill(strip) {
-    const rows = strip.dataset.rows.split(",").map(Number), region = strip.dataset.region?.split(" ").map(Number);
+    const rows = strip.dataset.rows.split(",").map(Number);
     for (const i of rows) {
       const tile = strip.appendChild(element("button", { type: "button", class: "tile" }));
-      tiles.fill(tile, i, 96, { region });
+      tiles.fill(tile, i, STRIP_PX, options(strip));
       tile.addEventListener("click", () => open(i, rows));
     }
     seen.add(strip);
@@ -86,9 +89,6 @@ function createStrips(state, tiles, open) {
   addEventListener("beforeprint", () => { for (const strip of strips) if (!seen.has(strip)) { observer.unobserve(strip); fill(strip); } });
   state.onChange(part => {
     if (part !== "display") return;
-    for (const strip of seen) {
-      const region = strip.dataset.region?.split(" ").map(Number);
-      for (const tile of strip.children) tiles.fill(tile, tile.image, 96, { region });
-    }
+    for (const strip of seen) for (const tile of strip.children) tiles.fill(tile, tile.image, STRIP_PX, options(strip));
   });
 }

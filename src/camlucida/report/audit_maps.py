@@ -98,7 +98,10 @@ def _preprocessing(audit: Audit) -> Preprocessing | None:
     if audit.model is not None and isinstance(audit.model.preprocessing, Preprocessing):
         return audit.model.preprocessing
     record = audit.plan["preprocessing"]
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+    }
     try:
-        return Preprocessing(**{name: tuple(v) if isinstance(v, list) else v for name, v in record.items()})
+        return Preprocessing(**fields)
     except (TypeError, CamlucidaError):  # of volumes, or of another version
         return None

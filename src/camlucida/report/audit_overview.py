@@ -21,8 +21,8 @@ from camlucida.report.formatting import count_noun, format_interval, format_numb
 from camlucida.report.reliability import reliability_diagram
 from camlucida.report.small_charts import stacked_histogram
 
-MAX_CLASSES = 12
-"""Number of classes in the plot, the least accurate first."""
+MAX_CLASSES = 8
+"""Number of classes in the plot: those with the lowest upper end of their interval, the surest to be inaccurate."""
 MAX_PAIRS = 12
 MEAN_MAP_PX = 168
 
@@ -97,7 +97,7 @@ def _tiles(audit: Audit, measured: Calibration | None) -> list[tuple[str, str, s
     if known.any():
         chance = float(np.median(area[known]))
         tiles.append(
-            (f"{float(np.median(energy[known])):.0%}", "of the map on the object", f"median; by chance {chance:.0%}")
+            (f"{float(np.median(energy[known])):.0%}", "evidence on the object", f"median; by chance {chance:.0%}")
         )
     return tiles
 
@@ -123,7 +123,7 @@ def _histogram(audit: Audit, column: str, label: str) -> str:
 
 
 def _class_plot(confusion: Confusion) -> Any:
-    classes = confusion.classes()
+    classes = sorted(confusion.classes(), key=lambda each: (each.accuracy.high, each.accuracy.value, each.name))
     rows = [
         ForestRow(
             each.name,
@@ -136,7 +136,9 @@ def _class_plot(confusion: Confusion) -> Any:
         for each in classes[:MAX_CLASSES]
     ]
     overall = confusion.n_correct / confusion.total
-    which = f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
+    which = (
+        f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
+    )
     return forest_plot(
         f"Accuracy by class ({which})",
         rows,

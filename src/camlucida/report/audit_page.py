@@ -106,7 +106,7 @@ def page_content(audit: Audit, max_images: int, progress: ProgressCallback | Non
     blocks |= {f"sheet-{i}": sheet for i, sheet in enumerate(sheets.sheets)} if sheets else {}
     n_broken = int(audit.summary["n_errors"])
     return {
-        "title": f"{audit.plan['model']} on {audit.plan['data']}",
+        "title": f"Audit of {audit.plan['model']} on {audit.plan['data']}",
         "overview": overview(audit, _counts(sections)),
         "confusion": confusion_section(confusion) if confusion else None,
         "projection": projection,
@@ -140,9 +140,7 @@ def page_style() -> str:
 
 def content_policy() -> str:
     """Return the Content-Security-Policy of the page: its own script and style sheet, no request, no other origin."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script(), page_style())
-    ]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script(), page_style())]
     return (
         f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -185,7 +183,9 @@ def _counts(sections: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the tiles of the overview that count findings."""
     tiles = []
     if hypotheses := sections["hypotheses"]:
-        tiles.append((f"{hypotheses['n_verified']:,}", "verified cues", f"of {count_noun(hypotheses['n'], 'suspicion')}"))
+        tiles.append(
+            (f"{hypotheses['n_verified']:,}", "verified cues", f"of {count_noun(hypotheses['n'], 'suspicion')}")
+        )
     if (slices := sections["slices"]) and slices["plot"]:
         differing = [row for row, *_ in slices["plot"].rows if row.highlighted]
         note = f"lowest: {min(row.value for row in differing):.0%}" if differing else "none is significant"
@@ -234,10 +234,11 @@ def _boxes(data: Dataset, page: PageRows) -> dict[int, list[float]]:
 
 def _method_facts(audit: Audit) -> list[tuple[str, str]]:
     plan = audit.plan
-    layer = "the default layer of each method" if plan["layer"] is None else str(plan["layer"])
+    layers = [method.get("layer") for method in plan["methods"]] + [plan.get("layer")]
+    named = list(dict.fromkeys(str(layer) for layer in layers if layer))
     return [
         ("methods", join_names([str(method["name"]) for method in plan["methods"]], 12)),
-        ("layer", layer),
+        ("layer", join_names(named, 12) or "the default layer of the model"),
         ("explained classes", join_names([str(name) for name in plan["classes"]])),
         ("findings", join_names([file.stem for file in sorted((audit.path / FINDINGS_FOLDER).glob("*.json"))], 12)),
         ("batch size", str(plan["batch_size"])),

@@ -1,7 +1,7 @@
 // Thumbnails out of the sprite sheets, and the stored maps drawn over them with the library's colours.
 
 const MAX_SHEETS = 48; // decoded at once: about 45 MB
-const MAP_LEVELS = 254;
+const MAP_LEVELS = 254, OUTSIDE = [200, 201, 206];
 
 function createTiles(audit, state) {
   const sheets = new Map(), maps = new Map(), perSheet = audit.perRow ** 2;
@@ -33,29 +33,50 @@ function createTiles(audit, state) {
     return maps.get(index);
   }
 
-  const table = audit.colours;
+  const colours = Uint8Array.from(audit.colours), alphas = { opacity: -1, values: new Float32Array(256) };
 
-  // Blends the map of image i into pixels (width x height), as camlucida.render.overlay does with blend="saliency".
+  // The weight of the colour by map value, as camlucida.render.overlay computes it with blend="saliency".
+  function weights(opacity) {
+    if (alphas.opacity !== opacity) {
+      alphas.opacity = opacity;
+      for (let v = 0; v < 256; v++) alphas.values[v] = 1 - (1 - opacity) ** (2 * v / 255);
+    }
+    return alphas.values;
+  }
+
+  // Where pixels lie between the cells of a map along one axis: the cell before each, and the fraction to the next;
+  // -1 outside of the network input.
+  function positions(n, cells, from, to) {
+    const before = new Int32Array(n), fraction = new Float32Array(n);
+    for (let k = 0; k < n; k++) {
+      const at = ((k + 0.5) / n - from) / (to - from), place = Math.min(Math.max(at * cells - 0.5, 0), cells - 1);
+      before[k] = at < 0 || at > 1 ? -1 : Math.floor(place);
+      fraction[k] = place - Math.floor(place);
+    }
+    return { before, fraction };
+  }
+
+  // Blends the map of image i, interpolated linearly, into pixels.
   function blend(pixels, width, height, i, index, opacity) {
     const { height: h, width: w } = audit.maps[index], values = maps.get(index).values, start = i * h * w;
-    const [left, top, right, bottom] = audit.parts[audit.part[i]], data = pixels.data;
-    const fade = 0.45 * Math.min(1, 2 * opacity);
     if (values[start] === 0) return;
-    for (let y = 0; y < height; y++) {
-      const v = ((y + 0.5) / height - top) / (bottom - top);
-      const fy = Math.min(Math.max(v * h - 0.5, 0), h - 1), y0 = Math.floor(fy), y1 = Math.min(y0 + 1, h - 1), ty = fy - y0;
-      for (let x = 0; x < width; x++) {
-        const u = ((x + 0.5) / width - left) / (right - left), at = 4 * (y * width + x);
-        if (u < 0 || u > 1 || v < 0 || v > 1) { // outside of the network input
-          for (let c = 0; c < 3; c++) data[at + c] += fade * ([200, 201, 206][c] - data[at + c]);
+    const [left, top, right, bottom] = audit.parts[audit.part[i]], data = pixels.data, alpha = weights(opacity);
+    const xs = positions(width, w, left, right), ys = positions(height, h, top, bottom), fade = 0.45 * Math.min(1, 2 * opacity);
+    for (let y = 0, at = 0; y < height; y++) {
+      const row = start + ys.before[y] * w, next = ys.before[y] + 1 < h ? w : 0, ty = ys.fraction[y];
+      for (let x = 0; x < width; x++, at += 4) {
+        if (ys.before[y] < 0 || xs.before[x] < 0) {
+          for (let c = 0; c < 3; c++) data[at + c] += fade * (OUTSIDE[c] - data[at + c]);
           continue;
         }
-        const fx = Math.min(Math.max(u * w - 0.5, 0), w - 1), x0 = Math.floor(fx), x1 = Math.min(x0 + 1, w - 1), tx = fx - x0;
-        const a = values[start + y0 * w + x0] * (1 - tx) + values[start + y0 * w + x1] * tx;
-        const b = values[start + y1 * w + x0] * (1 - tx) + values[start + y1 * w + x1] * tx;
-        const value = Math.max(0, (a * (1 - ty) + b * ty - 1) / MAP_LEVELS);
-        const alpha = 1 - (1 - opacity) ** (2 * value), colour = 3 * Math.round(255 * value);
-        for (let c = 0; c < 3; c++) data[at + c] += alpha * (table[colour + c] - data[at + c]);
+        const cell = row + xs.before[x], step = xs.before[x] + 1 < w ? 1 : 0, tx = xs.fraction[x];
+        const upper = values[cell] + tx * (values[cell + step] - values[cell]);
+        const lower = values[cell + next] + tx * (values[cell + next + step] - values[cell + next]);
+        const level = Math.max(0, Math.round((upper + ty * (lower - upper) - 1) * (255 / MAP_LEVELS)));
+        const weight = alpha[level], colour = 3 * level;
+        data[at] += weight * (colours[colour] - data[at]);
+        data[at + 1] += weight * (colours[colour + 1] - data[at + 1]);
+        data[at + 2] += weight * (colours[colour + 2] - data[at + 2]);
       }
     }
   }
@@ -140,7 +161,8 @@ function createTiles(audit, state) {
     first.className = wrong ? "is-wrong" : "";
     second.textContent = wrong ? `label: ${label}` : audit.names[i].split("/").pop();
     tile.image = i;
-    draw(canvas, i, boxPx, mapIndex(), options);
+    const map = mapIndex(), usual = audit.maps.length ? options.map ?? -1 : -1; // a strip may have a map of its own
+    draw(canvas, i, boxPx, map >= 0 ? map : usual, options);
   }
 
   return { draw, fill, mapIndex, describe };

@@ -1,15 +1,17 @@
-"""Forest plots: one row per value with its interval, as the cells of a table, legible on a phone and without colours."""
+"""Forest plots: one row per value with its interval, as cells of a table, legible on a phone and without colours."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
 from camlucida.render.curves import axis_ticks
 from camlucida.report.formatting import format_interval, format_number
 
+BLEED_PX = 14
+"""How far lines and bands extend beyond a row's drawing, so that those of adjacent rows meet."""
 MARGIN = 3.0
 """Space at both ends of the axis, in percent of its length."""
 
@@ -89,15 +91,13 @@ def forest_plot(
         low, high = min(low, ticks[0]), max(high, ticks[-1])
     axis = _Axis(low, high)
     text = _percent if percent else format_number
-    drawn = [
-        (row, _row_svg(row, axis, reference, band), text(row.value), _interval_text(row, percent)) for row in rows
-    ]
+    drawn = [(row, _row_svg(row, axis, reference, band), text(row.value), _interval_text(row, percent)) for row in rows]
     legend = [
-        f"line: {reference_name} ({text(reference)})" if reference is not None and reference_name else "",
-        f"grey band: {band_name}" if band is not None and band_name else "",
+        f"Dashed line: {reference_name} ({text(reference)})." if reference is not None and reference_name else "",
+        f"Grey band: {band_name}." if band is not None and band_name else "",
     ]
     return ForestPlot(
-        caption, drawn, _axis_svg(axis, ticks[:: max(1, len(ticks) // 5)], text), "; ".join(filter(None, legend)),
+        caption, drawn, _axis_svg(axis, ticks[:: max(1, len(ticks) // 5)], text), " ".join(filter(None, legend)),
         any(row.p for row in rows),
     )  # fmt: skip
 
@@ -129,17 +129,17 @@ def _limits(
     return low, high
 
 
-def _row_svg(
-    row: ForestRow, axis: _Axis, reference: float | None, band: tuple[float, float] | None
-) -> str:
-    """Return the interval and the value as SVG whose horizontal positions are in percent, so that it can be stretched."""
+def _row_svg(row: ForestRow, axis: _Axis, reference: float | None, band: tuple[float, float] | None) -> str:
+    """Return the interval and the value as SVG, with horizontal positions in percent so that it can be stretched."""
     parts = ['<svg class="forest" width="100%" height="22" aria-hidden="true">']
+    height = f'height="{22 + 2 * BLEED_PX}"'
     if band is not None and all(math.isfinite(end) for end in band):
         left, right = axis.percent(band[0]), axis.percent(band[1])
-        parts.append(f'<rect class="baseline" x="{left:.2f}%" y="0" width="{max(right - left, 0.4):.2f}%" height="22"/>')
+        width = max(right - left, 0.4)
+        parts.append(f'<rect class="baseline" x="{left:.2f}%" y="{-BLEED_PX}" width="{width:.2f}%" {height}/>')
     if reference is not None and math.isfinite(reference):
         x = axis.percent(reference)
-        parts.append(f'<line class="reference" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="22"/>')
+        parts.append(f'<line class="reference" x1="{x:.2f}%" x2="{x:.2f}%" y1="{-BLEED_PX}" y2="{22 + BLEED_PX}"/>')
     kind = " differs" if row.highlighted else " muted" if row.muted else ""
     if math.isfinite(row.low) and math.isfinite(row.high):
         left, right = axis.percent(row.low), axis.percent(row.high)
@@ -150,15 +150,14 @@ def _row_svg(
     return "".join(parts) + "</svg>"
 
 
-def _axis_svg(axis: _Axis, ticks: Sequence[float], text: object) -> str:
-    assert callable(text)
+def _axis_svg(axis: _Axis, ticks: Sequence[float], text: Callable[[float], str]) -> str:
     parts = ['<svg class="forest" width="100%" height="18" aria-hidden="true">']
     for i, tick in enumerate(ticks):
         x = axis.percent(tick)
         anchor = "start" if i == 0 and x < 8 else "end" if x > 92 else "middle"
-        parts.append(
-            f'<text class="tick" x="{x:.2f}%" y="13" text-anchor="{anchor}">{escape(text(tick))}</text>'
-        )
+        kind = "tick minor" if 0 < i < len(ticks) - 1 else "tick"
+        label = escape(text(tick))
+        parts.append(f'<text class="{kind}" x="{x:.2f}%" y="13" text-anchor="{anchor}">{label}</text>')
     return "".join(parts) + "</svg>"
 
 

@@ -9,10 +9,12 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.app.analysis_run import Kind, Run, UnreadableRun
+from camlucida.app.app_state import Page
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Name, Schema
+from camlucida.errors import DataError
 
 router = APIRouter()
 
@@ -46,10 +48,29 @@ class RunInfo(Schema):
     error: str | None = None
 
 
+class AuditInfo(Schema):
+    """An audit, whose report is a page of its own.
+
+    Attributes:
+        link: The path of its report.
+        accuracy: Fraction of correct predictions; null without labels.
+        error: Why the audit cannot be displayed.
+    """
+
+    link: str
+    name: str
+    model: str = ""
+    data: str = ""
+    n_images: int = 0
+    accuracy: float | None = None
+    error: str | None = None
+
+
 class RunList(Schema):
-    """The runs given on the command line, then those computed in the app."""
+    """The runs given on the command line, then those computed in the app; and the audits of the command line."""
 
     runs: list[RunInfo]
+    audits: list[AuditInfo] = []
 
 
 class AnalysisRequest(Schema):
@@ -67,7 +88,14 @@ class AnalysisRequest(Schema):
 @router.get("/dataset/runs", responses={200: {"model": RunList}})
 async def runs(request: Request, page: AppDep) -> Response:
     """Return the runs, and whether they belong to a model and to the images of this app."""
-    return await answer(request, lambda job: RunList(runs=[info(run) for run in page.analysis_runs.all()]))
+    numbers = range(len(page.audits.folders))
+    return await answer(
+        request,
+        lambda job: RunList(
+            runs=[info(run) for run in page.analysis_runs.all()],
+            audits=[audit_info(page, number) for number in numbers],
+        ),
+    )
 
 
 @router.post("/dataset/analyse", responses={200: {"model": RunInfo}})
@@ -85,6 +113,23 @@ async def analyse(request: Request, page: AppDep, params: AnalysisRequest) -> Re
         )
 
     return await answer(request, work, "long")
+
+
+def audit_info(page: Page, number: int) -> AuditInfo:
+    """Return the entry of an audit in the list."""
+    audit = page.audits.audit(number)
+    entry = AuditInfo(link=f"/audit/{number}", name=audit.path.name)
+    try:
+        plan, summary = audit.plan, audit.summary
+    except DataError as error:
+        return entry.model_copy(update={"error": str(error)})
+    facts = {
+        "model": plan["model"],
+        "data": plan["data"],
+        "n_images": plan["n_images"],
+        "accuracy": summary["accuracy"],
+    }
+    return entry.model_copy(update=facts)
 
 
 def info(run: Run | UnreadableRun) -> RunInfo:
