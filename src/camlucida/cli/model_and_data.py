@@ -208,26 +208,13 @@ def reopen_model_and_data(
         DataError: If the record is damaged, or names a data set on another machine.
         ModelError: If it names a model that a record may not name.
     """
-    from camlucida.data.open import N_TOYBOX_SCENES, check_recorded_spec, open_dataset
+    from camlucida.data.open import N_TOYBOX_SCENES
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
     from camlucida.models.load import load_recorded
     from camlucida.tasks import check_task
 
-    fields = {
-        key: source.get(key)
-        for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit", "mean", "std")
-    }
-    probabilities = source.get("probabilities")
+    fields, hint = _recorded_fields(source, record_path, trust_code)
     count = source.get("count")
-    all_text = all(isinstance(value, str | None) for value in fields.values())
-    readable = all_text and isinstance(count, int | None) and isinstance(probabilities, bool | None)
-    if not readable or fields["data"] is None:
-        raise DataError(f"{record_path} does not record its model and data in a readable form: the file is damaged.")
-    hint = "If you trust its author, add --trust-code; otherwise --no-images writes a report without images."
-    data, boxes = str(fields["data"]), fields["boxes"]
-    if not trust_code:
-        for spec in (data, boxes, fields["labels"]):
-            check_recorded_spec(spec, by=record_path, instead=hint)
 
     def model() -> Model:
         loaded = load_recorded(
@@ -239,15 +226,67 @@ def reopen_model_and_data(
             trust_code=trust_code,
             **preprocessing_options(fields["size"], fields["fit"], fields["mean"], fields["std"]),
         )
-        return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=probabilities)
+        return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=source.get("probabilities"))
 
+    data = str(fields["data"])
     if data.startswith(PREFIX):
         loaded = model() if benchmark(data).needs_model else None
         return open_benchmark(data, loaded, count=N_TOYBOX_SCENES if count is None else count, seed=seed)
+    return model(), _recorded_dataset(fields, count, seed, trust_code)
+
+
+def reopen_data(source: Mapping[str, Any], *, record_path: str, seed: int, trust_code: bool) -> Dataset:
+    """Return the data set that a record names, without its model unless the data set is made for it.
+
+    Args:
+        source: The record, as for `reopen_model_and_data`.
+        record_path: The file of the record, for error messages.
+        seed: The seed of the run.
+        trust_code: Whether the record may name any code, path or address.
+
+    Raises:
+        DataError: If the record is damaged, or names a data set on another machine.
+        ModelError: If the data set needs a model that a record may not name.
+    """
+    from camlucida.evaluation.benchmarks import PREFIX
+
+    fields, _ = _recorded_fields(source, record_path, trust_code)
+    if str(fields["data"]).startswith(PREFIX):
+        return reopen_model_and_data(source, record_path=record_path, seed=seed, trust_code=trust_code)[1]
+    return _recorded_dataset(fields, source.get("count"), seed, trust_code)
+
+
+def _recorded_fields(source: Mapping[str, Any], record_path: str, trust_code: bool) -> tuple[dict[str, Any], str]:
+    """Return the texts of a record after checking what they name, and the hint of the error messages."""
+    from camlucida.data.open import check_recorded_spec
+
+    fields = {
+        key: source.get(key)
+        for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit", "mean", "std")
+    }
+    all_text = all(isinstance(value, str | None) for value in fields.values())
+    readable = (
+        all_text
+        and isinstance(source.get("count"), int | None)
+        and isinstance(source.get("probabilities"), bool | None)
+    )
+    if not readable or fields["data"] is None:
+        raise DataError(f"{record_path} does not record its model and data in a readable form: the file is damaged.")
+    hint = "If you trust its author, add --trust-code; otherwise --no-images writes a report without images."
+    if not trust_code:
+        for spec in (str(fields["data"]), fields["boxes"], fields["labels"]):
+            check_recorded_spec(spec, by=record_path, instead=hint)
+    return fields, hint
+
+
+def _recorded_dataset(fields: Mapping[str, Any], count: int | None, seed: int, trust_code: bool) -> Dataset:
+    """Open the data set that a checked record names."""
+    from camlucida.data.open import open_dataset
+
+    data, boxes = str(fields["data"]), fields["boxes"]
     if is_training_folder(data):
-        return model(), _validation_set(data, boxes, trust_code)
-    dataset = open_dataset(data, boxes=boxes, count=count, seed=seed, split=fields["split"])
-    return model(), dataset
+        return _validation_set(data, boxes, trust_code)
+    return open_dataset(data, boxes=boxes, count=count, seed=seed, split=fields["split"])
 
 
 def model_of_data(data: str) -> str | None:
