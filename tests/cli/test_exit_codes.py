@@ -27,6 +27,7 @@ ON_IMAGES = {
     "sanity": "--model toybox --seeds 1 --checks random_logit",
     "study make": "--method cam,grad_cam --model toybox --pairs 1",
     "evaluate": "--model toybox --metrics entropy",
+    "audit": "--model toybox --findings none",
     "mistakes": "--model toybox --no-maps",
     "embed": "--model toybox --projection pca",
     "film": "--checkpoints toybox --limit 10",
@@ -34,7 +35,7 @@ ON_IMAGES = {
     "data check": "--images 0",
 }
 """Commands over several images, and the words that make them quick."""
-NOT_ON_IMAGES = {"report", "study results", "app", "demo", "layers", "models", "cache", "completion"}
+NOT_ON_IMAGES = {"query", "report", "study results", "app", "demo", "layers", "models", "cache", "completion"}
 
 
 @dataclass

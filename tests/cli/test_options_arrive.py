@@ -90,6 +90,7 @@ ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.feat
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
 AUDIT, FINDINGS = "camlucida.audits.run.audit", "camlucida.audits.findings.run_findings"
 EXPORT, REOPEN = "camlucida.audits.exports.export", "camlucida.cli.model_and_data.reopen_model_and_data"
+QUERY, PANEL = "camlucida.audits.audit_result.Audit.query", "camlucida.audits.panel.draw_panel"
 EVALUATE, REPORT = "camlucida.evaluation.evaluate", "camlucida.report.report"
 REOPENED = "camlucida.cli.report.reopen_model_and_data"
 TRAIN, SANITY, MAKE = "camlucida.training.train", "camlucida.sanity_checks.sanity", "camlucida.user_study.make_study"
@@ -306,6 +307,39 @@ LINES: dict[str, list[OptionCase]] = {
             {"findings": (FINDINGS, "names", ["none"])},
             stop=FINDINGS,
         ),
+    ],
+    "query": [
+        OptionCase(
+            "query audited",
+            "correct --top 2 --sort-by confidence --ascending --csv out.csv",
+            {
+                "audit": (QUERY, "self", lambda audit: audit.path == Path("audited")),
+                "expression": (QUERY, "expression", "correct"),
+                "top": (PRINTED, "text", lambda text: text.count("scene") == 2),
+                "sort_by": (PRINTED, "text", lambda text: "scene 2" in text),
+                "ascending": (PRINTED, "text", lambda text: "scene 2" in text),
+                "csv": (PRINTED, "text", lambda text: "→ out.csv" in text),
+            },
+            required=given("audit", "sort_by", "ascending"),
+        ),
+        OptionCase(
+            "query audited --panel out.png",
+            f"--method grad_cam --target competing {LOOK}",
+            {
+                **direct(PANEL, method="grad_cam", opacity=0.25, colormap="jet"),
+                "target": (PANEL, "explained", "competing"),
+                "blend": (PANEL, "blend", "uniform"),
+            },
+            stop=PANEL,
+        ),
+        OptionCase("query audited", "--panel out.png", {"panel": (WRITE, "path", Path("out.png"))}, stop=WRITE),
+        OptionCase(
+            "query audited --panel out.png",
+            "--trust-code",
+            {"trust_code": ("camlucida.cli.query.reopen_data", "trust_code", True)},
+            stop="camlucida.cli.query.reopen_data",
+        ),
+        overwritten("query audited --csv out.csv", "camlucida.cli.query.free_path"),
     ],
     "evaluate": [
         OptionCase("evaluate toybox", MODEL, model(), stop=LOAD),
@@ -743,7 +777,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add(folder: Path, name: str) -> None:
-    """Create an evaluation or an answered study, when a case names it first."""
+    """Create an evaluation, an audit or an answered study, when a case names it first."""
     if name == "run" and not (folder / name).exists():
         source = {"data": "toybox", "count": 1, "boxes": None, "model": "toybox", "arch": None, "labels": None}
         both = {"methods": ["cam", "grad_cam"], "metrics": ["entropy"]}
@@ -752,6 +786,9 @@ def _add(folder: Path, name: str) -> None:
         audit(
             "toybox", ToyboxDataset(Toybox(2)), folder / name, source={"data": "toybox", "count": 2, "model": "toybox"}
         )
+    if name == "audited" and not (folder / name).exists():
+        source = {"data": "toybox", "count": 4, "boxes": None, "model": "toybox", "arch": None, "labels": None}
+        camlucida.audit("toybox", ToyboxDataset(Toybox(4)), folder / name, source=source)
     if name == "study" and not (folder / name).exists():
         study: Study = make_study(folder / name, "toybox", [folder / "pets.png"], methods=["cam", "grad_cam"])
         for trial in study.trial_order("anna"):

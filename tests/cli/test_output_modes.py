@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from camlucida import evaluate
-from camlucida.audits.run import audit
+from camlucida import audit, evaluate
 from camlucida.cli.commands import app
 from camlucida.cli.examples import EXAMPLES
 from camlucida.cli.terminal import Terminal, to_json
@@ -33,6 +32,7 @@ LINES: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate shots --metrics entropy --no-controls --model toybox", "scores"),
     "audit": ("audit shots --findings none --model toybox", "accuracy"),
     "export": ("export audit", "n_images"),
+    "query": ("query audited", "n_matches"),
     "report": ("report run --no-images", ""),
     "mistakes": ("mistakes shots --no-maps --model toybox", "accuracy"),
     "embed": ("embed shots --projection pca --model toybox", "n_features"),
@@ -65,6 +65,8 @@ def _prepare(command: str) -> None:
         evaluate("toybox", ToyboxDataset(Toybox(1)), **both, out=Path("run"))
     if command == "export":
         audit("toybox", ToyboxDataset(Toybox(2)), "audit")
+    if command == "query":
+        audit("toybox", ToyboxDataset(Toybox(2)), Path("audited"))
     if command == "study results":
         study = make_study(Path("study"), "toybox", ["shots/cat/cat.png"], methods=["cam", "grad_cam"])
         for trial in study.trial_order("anna"):

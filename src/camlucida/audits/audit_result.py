@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from camlucida._files import atomic_write
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, ExplainedClass
+from camlucida.audits.query import select
 from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError
@@ -98,6 +99,33 @@ class Audit:
             return np.array(column.to_pylist(), dtype=object)
         return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
 
+    def query(self, expression: str) -> NDArray[np.int64]:
+        """Return the positions in `rows` of the images that fulfil an expression.
+
+        Args:
+            expression: Columns, numbers and texts with comparisons, `in`, `is none`, and, or, not, + - * /, as in
+                "wrong and confidence > .9 and energy_in_box < .2"; see `camlucida.audits.query.select`.
+
+        Raises:
+            DataError: If the expression is invalid, or names a column that does not exist.
+        """
+        return np.flatnonzero(select(self.table, expression)).astype(np.int64)
+
+    def map_of(
+        self, row: int, method: str | None = None, explained: ExplainedClass = "predicted"
+    ) -> NDArray[np.float16]:
+        """Return the map `(h, w)` of one image, divided by its largest magnitude, without reading those of the others.
+
+        Args:
+            row: Position in `rows`.
+            method: Name of a method of the audit; None for the first one.
+            explained: The predicted, the competing or the true class.
+        """
+        number, position = divmod(int(row), int(self.plan["chunk_images"]))
+        name = self.store.method_names[0] if method is None else self.store.method_name(method)
+        values: NDArray[np.float16] = self.store.array(number, name)[position, EXPLAINED_CLASSES.index(explained)]
+        return values
+
     def maps(self, method: str | None = None, explained: ExplainedClass = "predicted") -> NDArray[np.float16]:
         """Return the maps `(n, h, w)` of one class of every image, each divided by its largest magnitude.
 
@@ -105,7 +133,8 @@ class Audit:
             method: Name of a method of the audit; None for the first one.
             explained: The predicted, the competing or the true class.
         """
-        return self._array(method or self.store.method_names[0])[:, EXPLAINED_CLASSES.index(explained)]
+        name = self.store.method_names[0] if method is None else self.store.method_name(method)
+        return self._array(name)[:, EXPLAINED_CLASSES.index(explained)]
 
     def channel_relevance(self, explained: ExplainedClass = "predicted") -> NDArray[np.float16]:
         """Return the relevance `(n, c)` of each channel of the layer, divided by its largest magnitude."""

@@ -368,7 +368,7 @@ def _kind(value: Any) -> str:
     return next((text for kind, text in kinds if isinstance(value, kind)), "a truth value")
 
 
-def _short(names: Sequence[str], most: int = 40) -> list[str]:
+def _short(names: Sequence[str], most: int = 22) -> list[str]:
     return [*names[:most], *(["…"] if len(names) > most else [])]
 
 

@@ -27,7 +27,7 @@ from camlucida._optional import need
 from camlucida.audits.chunks import Chunk
 from camlucida.audits.rows import columns_of
 from camlucida.data.identity import DATA_CHANGED
-from camlucida.errors import DataError
+from camlucida.errors import DataError, nearest
 from camlucida.evaluation.store import PARTS_FOLDER, Store, read_table
 
 RESULT = "images.parquet"
@@ -177,9 +177,16 @@ class AuditStore:
         return summary
 
     def table(self, columns: Sequence[str] | None = None) -> Any:
-        """Return the rows of all chunks as an Arrow table."""
+        """Return the rows of all chunks as an Arrow table.
+
+        Raises:
+            DataError: If no chunk is stored yet, or one is damaged.
+        """
         arrow = need("pyarrow", extra="analysis", what="reading an audit")
-        return arrow.concat_tables(list(self._rows.tables(columns)))
+        tables = list(self._rows.tables(columns))
+        if not tables:
+            raise DataError(f"{self.path} has no rows yet. Run the same `camlucida audit` command again: it resumes.")
+        return arrow.concat_tables(tables)
 
     def arrays(self, name: str) -> Iterator[NDArray[np.float16]]:
         """Yield an array chunk by chunk, in the order of the rows.
@@ -191,6 +198,33 @@ class AuditStore:
             raise DataError(f"{self.path} has no array {name!r}: it has {', '.join(self.array_names)}.")
         for file in sorted((self.path / PARTS_FOLDER).glob(f"part-*.{glob.escape(array_file_name(name))}.npy")):
             yield np.load(file, allow_pickle=False)
+
+    def array(self, number: int, name: str) -> NDArray[np.float16]:
+        """Return an array of one chunk, mapped into memory, so that only what is used is read.
+
+        Raises:
+            DataError: If the file is missing or damaged.
+        """
+        file = self.array_file(number, name)
+        try:
+            values: NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{file} is damaged ({error}). Run the same `camlucida audit` command again.") from None
+        return values
+
+    def method_name(self, name: str) -> str:
+        """Return the name of a method of the audit as the plan spells it: "grad_cam@layer3" is found as well.
+
+        Raises:
+            DataError: If the audit has no such method.
+        """
+        spelled = {array_file_name(known): known for known in self.method_names}
+        if array_file_name(name) not in spelled:
+            raise DataError(
+                f"{self.path} has no method {name!r}.{nearest(name, self.method_names)} It has "
+                f"{', '.join(self.method_names)}."
+            )
+        return spelled[array_file_name(name)]
 
     @property
     def _rows(self) -> Store:

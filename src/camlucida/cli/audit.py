@@ -139,7 +139,7 @@ def audit(
                 engine=engine,
                 workers=workers,
                 source=recorded_source(data, model, boxes, dataset) | {"split": split},
-                progress=AuditProgress(bar, output),
+                progress=AuditProgress(console, bar, output),
             )
         if not result.store.is_complete:
             return _finish_shard(console, result)
@@ -153,8 +153,8 @@ def audit(
 class AuditProgress:
     """The progress of an audit: images, images per second, time left, and errors so far."""
 
-    def __init__(self, bar: ProgressBar, folder: Path) -> None:
-        self._bar, self._folder = bar, folder
+    def __init__(self, console: Terminal, bar: ProgressBar, folder: Path) -> None:
+        self._console, self._bar, self._folder = console, bar, folder
         self._task: TaskID | None = None
         self._started = self._counted = 0.0
         self._n_before = self._n_errors = 0
@@ -167,6 +167,8 @@ class AuditProgress:
             self._task = self._bar.add_task("auditing", total=None)
             self._started, self._n_before = now, done
             self._bar.resume(self._task, done, total)
+            if done:
+                self._console.print_line(f"{done:,} of {total:,} images are in {self._folder} already.")
             return
         speed = (done - self._n_before) / max(1e-9, now - self._started)
         text = f"auditing, {speed:,.{0 if speed >= 100 else 1}f} images/s"

@@ -25,6 +25,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida audit runs/dogs --layer layer3,layer4 --findings none",
         "camlucida audit photos/ --model resnet50 -o audits/dogs --shard 0/4",
     ),
+    "query": (
+        'camlucida query audits/dogs "wrong and entropy < .5" --panel out.png',
+        'camlucida query audits/dogs "energy_in_box < .2" --sort-by confidence',
+        'camlucida query audits/dogs "label == predicted" --csv correct.csv',
+        "camlucida query audits/dogs error --json",
+    ),
     "data check": ("camlucida data check photos/ --split train",),
     "report": ("camlucida report camlucida-out/evaluation -o report.html",),
     "export": (
