@@ -369,8 +369,8 @@ LINES: dict[str, list[OptionCase]] = {
             "evaluate toybox",
             "--engine ray --workers 3",
             {
-                "engine": (EVALUATE, "engine", lambda engine: engine.reopen is not None),
-                "workers": (EVALUATE, "engine", lambda engine: engine.workers == 3),
+                "engine": (EVALUATE, "engine", lambda engine: getattr(engine, "reopen", None) is not None),
+                "workers": (EVALUATE, "engine", lambda engine: getattr(engine, "workers", None) == 3),
             },
             stop=EVALUATE,
         ),

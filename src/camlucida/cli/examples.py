@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "data check": ("camlucida data check photos/ --split train",),
     "report": ("camlucida report camlucida-out/evaluation -o report.html",),
     "export": (
-        'camlucida export audits/dogs --format coco --where "wrong and confidence > .9" -o mend.json',
+        'camlucida export audits/dogs --format coco --where "energy_in_box<.2"',
         "camlucida export audits/dogs --format model-card -o README.md",
     ),
     "train": (
