@@ -101,10 +101,10 @@ def test_counts_and_p_values_equal_a_loop() -> None:
     assert set(site.rows) == set(np.flatnonzero(known & inside))
     both = next(found for found in result.slices if found.column == "label and metadata.site")
     one, other = (condition["value"] for condition in both.conditions)
-    label, place = chosen[0].names.index(f"label = {one}"), chosen[1].names.index(f"metadata.site = {other}")
-    inside = (chosen[0].groups == label) & (chosen[1].groups == place)
+    label, where = chosen[0].names.index(f"label = {one}"), chosen[1].names.index(f"metadata.site = {other}")
+    inside = (chosen[0].groups == label) & (chosen[1].groups == where)
     p = []
-    for reference in (np.ones(300, dtype=bool), chosen[0].groups == label, chosen[1].groups == place):
+    for reference in (np.ones(300, dtype=bool), chosen[0].groups == label, chosen[1].groups == where):
         a, b = correct[known & inside], correct[known & reference & ~inside]
         tails = hypergeom(len(a) + len(b), int(a.sum() + b.sum()), len(a))
         p.append(min(1, 2 * min(tails.cdf(a.sum()), tails.sf(a.sum() - 1))))

@@ -54,15 +54,17 @@ def within_class_difference(
     if not len(y):
         return WithinClassDifference(Interval(float("nan"), float("nan"), float("nan")), float("nan"), 0, (0, 0))
     y, x = (each - (np.bincount(group, each, minlength=len(size)) / size.clip(1))[group] for each in (y, x))
-    slope = float(x @ y / (x @ x))
+    coefficient = float(x @ y / (x @ x))
     stats = need("scipy.stats", extra="analysis", what="comparing correct and wrong predictions")
     free = len(y) - int(mixed.sum()) - 1
     if min(n) < MIN_IMAGES or free < 1:
-        return WithinClassDifference(Interval(slope, float("nan"), float("nan")), float("nan"), int(mixed.sum()), n)
-    error = y - slope * x
+        return WithinClassDifference(
+            Interval(coefficient, float("nan"), float("nan")), float("nan"), int(mixed.sum()), n
+        )
+    error = y - coefficient * x
     deviation = float(np.sqrt((x**2 @ error**2) * len(y) / free)) / float(x @ x)
     half = float(stats.norm.isf(0.025)) * deviation
     sums = (np.bincount(group, each**2, minlength=len(size)) for each in (x, y))
     variance = float((np.prod(list(sums), axis=0) / (size - 1).clip(1))[mixed].sum())
     p = float(2 * stats.norm.sf(abs(float(x @ y)) / variance**0.5)) if variance > 0 else 1.0
-    return WithinClassDifference(Interval(slope, slope - half, slope + half), p, int(mixed.sum()), n)
+    return WithinClassDifference(Interval(coefficient, coefficient - half, coefficient + half), p, int(mixed.sum()), n)

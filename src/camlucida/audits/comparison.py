@@ -1,4 +1,4 @@
-"""The comparison of two audits of the same images: what a new model gets wrong, and what it looks at differently."""
+"""The comparison of two audits of the same images: what a new model gets wrong, and which evidence it uses instead."""
 
 from __future__ import annotations
 

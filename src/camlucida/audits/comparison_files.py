@@ -18,7 +18,7 @@ TABLE_COLUMNS = (ACCURACY, "energy_in_box", "true_energy_in_box", "energy_at_bor
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|<>~&])")
 _MENTION = "@\N{ZERO WIDTH SPACE}"
-"""An at sign that mentions nobody: a backslash does not prevent that."""
+"""An at sign that is no mention of a user; a backslash does not prevent one."""
 
 
 def junit_xml(comparison: Comparison, results: Sequence[ConditionResult]) -> str:

@@ -210,12 +210,12 @@ def _leaked(audit: Audit, groups: Sequence[DuplicateGroup]) -> dict[str, float]:
     """Return the accuracy on images outside "train" with and without a duplicate in it; empty without any."""
     splits, correct = audit.column("split"), audit.column("correct")
     outside = np.array([s not in ("train", "", None) and c is not None for s, c in zip(splits, correct, strict=True)])
-    has_twin = np.zeros(len(splits), dtype=np.bool_)
+    has_duplicate = np.zeros(len(splits), dtype=np.bool_)
     for group in groups:
         if "train" in group.splits:
-            has_twin[list(group.rows)] = True
+            has_duplicate[list(group.rows)] = True
     hits = np.array([bool(value) for value in correct])
-    twin, rest = outside & has_twin, outside & ~has_twin
-    if not twin.any() or not rest.any():
+    leaked, rest = outside & has_duplicate, outside & ~has_duplicate
+    if not leaked.any() or not rest.any():
         return {}
-    return {"n": float(twin.sum()), "accuracy": float(hits[twin].mean()), "rest_accuracy": float(hits[rest].mean())}
+    return {"n": float(leaked.sum()), "accuracy": float(hits[leaked].mean()), "rest_accuracy": float(hits[rest].mean())}

@@ -33,7 +33,7 @@ class LabelError:
         row: Index of the row.
         image: Name of the image.
         label: The label.
-        suggested: The class that the reasons speak for.
+        suggested: The class that the label should probably be.
         score: In [0, 1], larger for images that are more likely mislabelled; see `LabelScores`.
         reasons: "confident learning", "neighbors", or both.
         label_confidence: Probability that the model gives the label.
@@ -54,7 +54,7 @@ class LabelError:
 
 @dataclass(frozen=True, eq=False)
 class LabelScores:
-    """What speaks against the label of each of n images; rows without a label have NaN and False.
+    """How likely the label of each of n images is wrong; rows without a label have NaN and False.
 
     Attributes:
         score: In [0, 1]: the mean of the margin and the disagreement of the neighbors, where both are known.
@@ -182,7 +182,7 @@ def find_label_errors(audit: Audit, *, seed: int = 0, progress: ProgressCallback
 
 
 def label_scores(audit: Audit, seed: int = 0) -> LabelScores:
-    """Compute what speaks against the label of each image of an audit."""
+    """Compute how likely the label of each image of an audit is wrong."""
     label = np.nan_to_num(audit.column("label_index"), nan=-1).astype(np.int64)
     known = (label >= 0) & ~np.isnan(audit.column("confidence"))
     label = np.where(known, label, -1)
