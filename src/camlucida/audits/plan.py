@@ -92,6 +92,7 @@ class AuditPlan:
             "data_hash": dataset_hash(self.data, self.indices),
             "methods": [describe_explainer(explainer) for explainer in self.explainers],
             "arrays": list(self.array_names),
+            "layer": self.layer,
             "classes": list(EXPLAINED_CLASSES),
             "batch_size": self.batch_size,
             "chunk_images": self.chunk_images,
@@ -127,6 +128,12 @@ class AuditPlan:
     def needs_layer(self) -> bool:
         """Whether a method maps a layer, and not the network input only."""
         return any(explainer.request[0].needs_layer for explainer in self.explainers)
+
+    @property
+    def layer(self) -> LayerSpec:
+        """The layer of the channels: the first one that a method names; None for the default layer."""
+        layers = (run.layers[0] for run in self.runs if run.channels)
+        return next(layers, None)
 
     @cached_property
     def runs(self) -> tuple[LayerRun, ...]:
