@@ -83,6 +83,7 @@ def test_channels_are_those_of_the_first_layer(model: cl.Model, audited: cl.Audi
     means = kept[0].mean((2, 3))
     assert float((torch.from_numpy(audited.features()).float() - means).abs().max()) < 2e-3 * float(means.abs().max())
     assert audited.channel_relevance().shape == means.shape
+    assert audited.plan["layer"] == "layer3"
 
 
 def test_channels_without_a_plain_method(model: cl.Model, tmp_path: Path) -> None:

@@ -104,11 +104,11 @@ def test_ctrl_c_and_resume(run: Callable[..., Any], shots: Path, monkeypatch: py
     measured: list[int] = []
     plain = engines.process_chunk
 
-    def stopped(plan: Any, indices: Any, progress: Any = None) -> Any:
+    def stopped(plan: Any, indices: Any, *rest: Any) -> Any:
         if len(measured) == 2:
             raise KeyboardInterrupt
         measured.append(indices[0])
-        return plain(plan, indices, progress)
+        return plain(plan, indices, *rest)
 
     monkeypatch.setattr(engines, "process_chunk", stopped)
     code, _, err = run(*LINE)
@@ -164,6 +164,7 @@ def test_several_methods_and_layers(run: Callable[..., Any], shots: Path) -> Non
 
 def test_lines_of_progress(run: Callable[..., Any], shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("camlucida.cli.audit.ERROR_INTERVAL_S", 0.0)
     (shots / "boat" / "a.png").write_bytes(b"no image")
     _, _, err = run(*LINE)
     lines = [line for line in err.splitlines() if line.startswith("auditing")]

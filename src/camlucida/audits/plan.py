@@ -74,6 +74,7 @@ class AuditPlan(DatasetPass):
             **super().record(),
             "methods": [describe_explainer(explainer) for explainer in self.explainers],
             "arrays": list(self.array_names),
+            "layer": self.layer,
             "classes": list(EXPLAINED_CLASSES),
             "batch_size": self.batch_size,
             "chunk_images": self.chunk_images,
@@ -103,6 +104,12 @@ class AuditPlan(DatasetPass):
     def needs_layer(self) -> bool:
         """Whether a method maps a layer, and not the network input only."""
         return any(explainer.request[0].needs_layer for explainer in self.explainers)
+
+    @property
+    def layer(self) -> LayerSpec:
+        """The layer of the channels: the first one that a method names; None for the default layer."""
+        layers = (run.layers[0] for run in self.runs if run.channels)
+        return next(layers, None)
 
     @cached_property
     def runs(self) -> tuple[LayerRun, ...]:
