@@ -16,7 +16,7 @@ from camlucida.attribution.attribute import Attribution, attributions
 from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
-from camlucida.engine import Layer
+from camlucida.engine import Layer, compared_once
 from camlucida.errors import LayerError
 from camlucida.evaluation.prediction_rows import batch_rows
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches, stacked
@@ -41,6 +41,7 @@ class Chunk:
 
 
 @plain_arithmetic()
+@compared_once()
 def process_chunk(
     plan: AuditPlan, indices: Sequence[int], batches: Iterable[Sequence[ReadImage]] | None = None
 ) -> Chunk:

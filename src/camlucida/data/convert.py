@@ -35,14 +35,22 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 WHITE = (255, 255, 255)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, *, own: bool = False) -> Image.Image:
     """Return a new, upright RGB image; `image` is unmodified.
 
     16-bit grey is divided by 257 (Pillow's own conversion would clip it to white), 32-bit float must be in [0, 1],
     transparent pixels are composited on white, and colour profiles are not applied, as training loaders do not apply
     them. Raises `ImageError` for pixel values outside the valid range.
+
+    Args:
+        image: The image.
+        own: Whether nothing else refers to `image`, so that the result may share its pixels.
     """
     image.load()  # before the EXIF tag is read, since Pillow rotates a TIFF while it loads
+    if own and image.mode == "RGB" and not image.has_transparency_data and orientation_of(image) == 1:
+        rgb = image._new(image.im)  # an image without the file
+        rgb.info = {}
+        return rgb
     rgb = _convert_upright(image, _converter(image), orientation_of(image))
     rgb.info = {}  # otherwise the EXIF tag would rotate the image again when it is reloaded
     return rgb

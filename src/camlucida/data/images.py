@@ -154,7 +154,7 @@ def _decode(stream: IO[bytes], name: str, max_pixels: int, max_bytes: int) -> Im
         with identify(stream) as image:
             _check_pixels(image.size, max_pixels, "the image")
             _check_bytes(image, max_bytes, "the image")
-            return to_rgb(image)
+            return to_rgb(image, own=True)
 
     return _with_name(name, read, stream)
 

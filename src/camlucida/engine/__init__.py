@@ -7,7 +7,7 @@ from camlucida.engine.input_variants import InputVariants
 from camlucida.engine.layer_specs import resolve
 from camlucida.engine.layers import Layer, candidates, default_layer
 from camlucida.engine.module_calls import CallProfile, profile_calls
-from camlucida.engine.network_copy import NetworkCopy, copy_of
+from camlucida.engine.network_copy import NetworkCopy, compared_once, copy_of
 from camlucida.engine.suffix import GapLinearHead, NetworkSuffix, gap_linear_head
 from camlucida.engine.trace import LayerTrace, Trace, trace
 from camlucida.layer_names import LayerSpec
@@ -33,5 +33,6 @@ __all__ = [
     "resolve",
     "profile_calls",
     "trace",
+    "compared_once",
     "copy_of",
 ]

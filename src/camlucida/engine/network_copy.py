@@ -96,9 +96,13 @@ class NetworkCopy:
         source = self._source()
         if source is None or not self._fingerprint.same(source):
             return False
-        if not self._stateful and self._state.likely_changed:  # by a run on a path that differs from the first one
-            self._restore()
+        self.restore_if_changed()
         return True
+
+    def restore_if_changed(self) -> None:
+        """Restore the state if a run changed it, on a path that differs from the first one."""
+        if not self._stateful and self._state.likely_changed:
+            self._restore()
 
     def _restore(self) -> None:
         with self._lock:
@@ -229,6 +233,26 @@ _copies: MutableMapping[nn.Module, NetworkCopy] = WeakIdKeyDictionary()
 _making = threading.Lock()
 
 
+_compared: ContextVar[MutableMapping[nn.Module, NetworkCopy] | None] = ContextVar("camlucida_compared", default=None)
+
+
+@contextmanager
+def compared_once() -> Iterator[None]:
+    """Compare each network with its copy once in the block, which runs it on many batches.
+
+    Weights are shared with the copy, so they are current in any case. What else the network's `forward` reads must not
+    be modified in the block.
+    """
+    if _compared.get() is not None:
+        yield
+        return
+    token = _compared.set(WeakIdKeyDictionary())
+    try:
+        yield
+    finally:
+        _compared.reset(token)
+
+
 def copy_of(network: nn.Module) -> NetworkCopy:
     """Return the cached copy of a network, which is created on first use and again when the network has changed.
 
@@ -239,6 +263,17 @@ def copy_of(network: nn.Module) -> NetworkCopy:
         ModelError: For scripted networks, uninitialised lazy ones, and those that cannot be copied.
     """
     source = unwrapped(network)
+    compared = _compared.get()
+    if compared is not None and (known := compared.get(source)) is not None:
+        known.restore_if_changed()
+        return known
+    network_copy = _current_copy(source)
+    if compared is not None and network_copy.lasting:
+        compared[source] = network_copy
+    return network_copy
+
+
+def _current_copy(source: nn.Module) -> NetworkCopy:
     refresh(source)
     network_copy = _copies.get(source)
     if network_copy is not None and network_copy.fresh:

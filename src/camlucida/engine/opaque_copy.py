@@ -30,3 +30,6 @@ class OpaqueCopy(NetworkCopy):
     def fresh(self) -> bool:
         """Return whether the network still exists."""
         return self._source() is not None
+
+    def restore_if_changed(self) -> None:
+        """There is no state that could be restored."""

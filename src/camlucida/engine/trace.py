@@ -176,7 +176,7 @@ def trace(
         LayerError: If a layer is not called on these inputs, or has no spatial grid.
     """
     with torch.inference_mode(False), torch.no_grad():
-        detached = nested.transform(inputs, lambda _, t: t.detach().clone())
+        detached = nested.transform(inputs, lambda _, t: t.clone() if t.is_inference() else t.detach())
         if rerun:  # before the tape is recorded, so that the two are never in memory together
             batch_axes(copy, detached)
         recorder = _Recorder(copy, detached, gradients, rerun)

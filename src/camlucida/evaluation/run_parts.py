@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
+from camlucida.engine import compared_once
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.prediction_rows import batch_rows
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches
@@ -76,7 +77,9 @@ def run_parts(
             if number not in missing:
                 advance(len(indices))
                 continue
-            writer.write(number, process(number, counted(number)))
+            with compared_once():
+                content = process(number, counted(number))
+            writer.write(number, content)
             advance(len(batches[number][-1]))
 
 

@@ -115,8 +115,9 @@ class Preprocessing:
                 f"(height, width, {len(self.mean)}) with one band per channel."
             )
         resized, geometry = self.resize_and_place(image)
-        array = np.array(resized.convert("L" if len(self.mean) == 1 else "RGB"), dtype=np.uint8)
-        pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).float().div_(255)
+        mode = "L" if len(self.mean) == 1 else "RGB"
+        array = np.array(resized if resized.mode == mode else resized.convert(mode), dtype=np.uint8)
+        pixels = torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous().float().div_(255)
         pixels = self.reorder_channels(pixels)
         mean, std = torch.tensor(self.mean)[:, None, None], torch.tensor(self.std)[:, None, None]
         return pixels.sub_(mean).div_(std).contiguous(), geometry
