@@ -13,6 +13,7 @@ from camlucida.audits.comparison import ALL
 from camlucida.audits.conditions import Condition, ConditionResult, check_conditions, parse_conditions
 from camlucida.audits.matching import MatchedAudits, match_audits
 from camlucida.errors import DataError
+from camlucida.evaluation.statistics import holm_correction
 
 from .synthetic import synthetic_audit
 
@@ -44,12 +45,12 @@ def check(pairs: MatchedAudits, text: str) -> ConditionResult:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("energy_in_box drops, p < .01", ("energy_in_box", "drops", 0.01, 0.0)),
+        ("energy_in_box drops, p < .01", ("energy_in_box", "drops", 0.01, 0.01)),
         ("  accuracy   drops ", ("accuracy", "drops", 0.05, 0.0)),
         ("entropy changes,by>.05,p<1e-3", ("entropy", "changes", 0.001, 0.05)),
         ("accuracy drops, by > 5 %", ("accuracy", "drops", 0.05, 0.05)),
-        ("grad_cam @ layer3.energy_in_box rises", ("grad_cam @ layer3.energy_in_box", "rises", 0.05, 0.0)),
-        ("occlusion(window=8, stride=4).entropy drops", ("occlusion(window=8, stride=4).entropy", "drops", 0.05, 0.0)),
+        ("grad_cam @ layer3.energy_in_box rises", ("grad_cam @ layer3.energy_in_box", "rises", 0.05, 0.01)),
+        ("occlusion(window=8, stride=4).entropy drops", ("occlusion(window=8, stride=4).entropy", "drops", 0.05, 0.01)),
     ],
 )
 def test_conditions_are_parsed(text: str, expected: tuple[Any, ...]) -> None:
@@ -93,7 +94,9 @@ def test_a_drop_in_one_class_is_found(tmp_path: Path) -> None:
 def test_by_is_a_smallest_change(tmp_path: Path) -> None:
     pairs = energies(tmp_path, {0: 0.1, 1: 0.1, 2: 0.1}, noise=0.01)
     assert check(pairs, "energy_in_box drops, p < .01, by > .05").holds
-    assert not check(pairs, "energy_in_box drops, p < .01, by > .2").holds
+    assert not check(pairs, "energy_in_box drops, p < .01, by > .12").holds
+    (test,) = [test for test in check(pairs, "energy_in_box drops, by > .1").tests if test.group == "cat"]
+    assert test.p_corrected > 0.05  # the drop is 0.1, not more
 
 
 def test_p_values_equal_those_of_scipy(tmp_path: Path) -> None:
@@ -101,10 +104,18 @@ def test_p_values_equal_those_of_scipy(tmp_path: Path) -> None:
     result = check(pairs, "energy_in_box drops")
     values = pairs.paired("energy_in_box")
     raw = {ALL: values.differences} | {name: values.of(name).differences for name in ("boat", "cat", "dog")}
-    p = {name: wilcoxon(differences, alternative="less").pvalue for name, differences in raw.items()}
+    p = {name: wilcoxon(differences + 0.01, alternative="less").pvalue for name, differences in raw.items()}
     worst = min(p, key=lambda name: p[name])
     assert {test.group for test in result.tests} == set(p)
     assert next(test for test in result.tests if test.group == worst).p_corrected == pytest.approx(4 * p[worst])
+
+
+def test_a_change_in_either_direction_by_more_than_a_limit() -> None:
+    differences = np.random.default_rng(0).normal(0.06, 0.05, 20)
+    p = Condition("", "entropy", "changes", by=0.02).test(differences)
+    assert p == pytest.approx(2 * wilcoxon(differences - 0.02, alternative="greater").pvalue)
+    assert Condition("", "entropy", "changes", by=0.0).test(differences) == pytest.approx(wilcoxon(differences).pvalue)
+    assert Condition("", "entropy", "drops", by=0.02).test(differences) > 0.5
 
 
 def test_accuracy_is_tested_exactly(tmp_path: Path) -> None:
@@ -118,6 +129,13 @@ def test_accuracy_is_tested_exactly(tmp_path: Path) -> None:
     ]
 
 
+def test_small_changes_in_one_direction_do_not_hold(tmp_path: Path) -> None:
+    """As by rounding of the weights: all differences are below 0.01, and most are negative."""
+    pairs = energies(tmp_path, {0: 0.003, 1: 0.003, 2: 0.003}, noise=0.001)
+    assert not check(pairs, "energy_in_box drops").holds
+    assert check(pairs, "energy_in_box drops, by > 0").holds
+
+
 def test_no_change_never_holds(tmp_path: Path) -> None:
     result = check(energies(tmp_path, {}, noise=0.0), "energy_in_box changes, p < 1")
     assert not result.holds
@@ -129,14 +147,12 @@ def test_chance_holds_at_most_as_often_as_p(tmp_path: Path) -> None:
     """Old and new are exchanged at random for each image."""
     pairs = energies(tmp_path, {0: 0.1, 2: 0.3})
     values, rng = pairs.paired("energy_in_box"), np.random.default_rng(0)
-    from camlucida.audits.comparison import difference_p
-    from camlucida.evaluation.statistics import holm_correction
-
+    condition = Condition("", "energy_in_box", "drops", by=0.0)
     alarms = []
     for _ in range(200):
         differences = values.differences * rng.choice([-1, 1], N)
         groups = [differences, *(differences[values.groups == name] for name in ("boat", "cat", "dog"))]
-        alarms.append(min(holm_correction([difference_p("energy_in_box", each, "less") for each in groups])) < 0.05)
+        alarms.append(min(holm_correction([condition.test(each) for each in groups])) < 0.05)
     assert np.mean(alarms) <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
 
 

@@ -36,6 +36,8 @@ MIN_CORRELATION = 0.5
 """Rank correlation of the two maps of a class below which the reasons count as different."""
 MIN_ENERGY_DROP = 0.25
 """Drop of the energy on the object above which the reasons count as different."""
+MIN_CHANGE = 0.01
+"""Smallest change of a mean that is reported: rounding of weights and other hardware change means by less."""
 MAX_LISTED = 200
 COLUMNS = (*(name for name in MAP_COLUMNS if name != "scale"), "true_energy_in_box", "confidence")
 """Columns whose shift is tested, where both audits have them."""
@@ -98,8 +100,8 @@ class Shift:
 
     @property
     def differs(self) -> bool:
-        """Whether the corrected p-value is significant."""
-        return self.p_corrected <= SIGNIFICANCE_LEVEL
+        """Whether the corrected p-value is significant, and the mean changes by at least 0.01."""
+        return self.p_corrected <= SIGNIFICANCE_LEVEL and abs(self.difference.value) >= MIN_CHANGE
 
     def sentence(self) -> str:
         """Return the shift as a sentence."""
@@ -266,6 +268,7 @@ def compare_matched(matched: MatchedAudits, seed: int = 0) -> Comparison:
             "min_images": MIN_IMAGES,
             "min_correlation": MIN_CORRELATION,
             "min_energy_drop": MIN_ENERGY_DROP,
+            "min_change": MIN_CHANGE,
             "correction": "Benjamini-Hochberg",
         },
     )

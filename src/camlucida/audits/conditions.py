@@ -9,14 +9,13 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from camlucida.audits.comparison import ALL, MIN_IMAGES, difference_p, shift_sentence
+from camlucida.audits.comparison import ALL, MIN_CHANGE, MIN_IMAGES, difference_p, shift_sentence
 from camlucida.audits.matching import ACCURACY, MatchedAudits, PairedValues
 from camlucida.errors import DataError, nearest
-from camlucida.evaluation.statistics import Alternative, holm_correction
+from camlucida.evaluation.statistics import Floats, holm_correction
 
 Verb: TypeAlias = Literal["drops", "rises", "changes"]
-VERBS: dict[Verb, Alternative] = {"drops": "less", "rises": "greater", "changes": "two-sided"}
-"""The verbs, with the alternative of their test."""
+VERBS: tuple[Verb, ...] = ("drops", "rises", "changes")
 DEFAULT_P = 0.05
 SYNTAX = "COLUMN drops|rises|changes[, p < 0.01][, by > 0.05]; several conditions are separated by ;"
 _VERB = re.compile(r"\s(drops|rises|changes)\s*(?=,|$)")
@@ -32,14 +31,31 @@ class Condition:
         column: A column of the audit's table, or "accuracy".
         verb: The direction: of new minus old.
         p: The condition holds only if the corrected p-value is below this.
-        by: The condition holds only if the mean changes by more than this, in the units of the column.
+        by: The condition holds only if the column changes by more than this, in its units.
     """
 
     text: str
     column: str
     verb: Verb
     p: float = DEFAULT_P
-    by: float = 0.0
+    by: float = MIN_CHANGE
+
+    def test(self, differences: Floats) -> float:
+        """Return the p-value of new minus old `(n,)`, uncorrected.
+
+        The hypothesis is that the column changes by at most `by` in the direction of the verb: a signed-rank test of
+        the differences plus or minus `by`. For the accuracy it is McNemar's exact test of no change, and `by` limits
+        its observed change only.
+        """
+        by = 0.0 if self.column == ACCURACY else self.by
+        drops, rises = (
+            difference_p(self.column, shifted, alternative) if self.verb in (verb, "changes") else 1.0
+            for verb, shifted, alternative in (
+                ("drops", differences + by, "less"),
+                ("rises", differences - by, "greater"),
+            )
+        )
+        return min(1.0, 2 * min(drops, rises)) if self.verb == "changes" else min(drops, rises)
 
 
 @dataclass(frozen=True)
@@ -51,8 +67,8 @@ class GroupTest:
         n: Number of images.
         old: Mean of the old model.
         new: Mean of the new one.
-        p_corrected: P-value, one-sided for "drops" and "rises", after Holm's correction over all images and the
-            classes.
+        p_corrected: P-value of a change by more than `by`, one-sided for "drops" and "rises", after Holm's correction
+            over all images and the classes.
         holds: Whether the condition holds there.
     """
 
@@ -103,7 +119,8 @@ def parse_conditions(text: str) -> list[Condition]:
 
     Args:
         text: Conditions separated by ";". Each is a column and a verb, and optionally limits: "energy_in_box drops, p <
-            .01, by > .05". Without a limit of p it is 0.05. A limit of `by` may be a percentage of 1: "by > 5 %".
+            .01, by > .05". Without a limit of p it is 0.05. Without one of `by` it is 0.01, and 0 for the accuracy; it
+            may be a percentage of 1: "by > 5 %".
 
     Raises:
         DataError: If the text is not of this form; the message names the condition and the error.
@@ -136,7 +153,7 @@ def _parse(text: str) -> Condition:
             values[name] = float(value) / (100 if match[5] else 1)
         except ValueError:
             raise DataError(f"--fail-on: {value!r} in {text!r} is not a number.") from None
-    p, by = values.get("p", DEFAULT_P), values.get("by", 0.0)
+    p, by = values.get("p", DEFAULT_P), values.get("by", 0.0 if column == ACCURACY else MIN_CHANGE)
     if not 0 < p <= 1:
         raise DataError(f"--fail-on: p is a probability, above 0 and at most 1, not {p:g}, in {text!r}.")
     if not 0 <= by < np.inf:
@@ -175,8 +192,7 @@ def _check(matched: MatchedAudits, condition: Condition) -> ConditionResult:
     groups = [(name, group) for name, group in groups if len(group.rows) >= MIN_IMAGES]
     if len(groups) == 2:  # a single class
         groups = groups[:1] if len(groups[0][1].rows) == len(groups[1][1].rows) else groups
-    alternative = VERBS[condition.verb]
-    corrected = holm_correction([difference_p(condition.column, group.differences, alternative) for _, group in groups])
+    corrected = holm_correction([condition.test(group.differences) for _, group in groups])
     return ConditionResult(
         condition, tuple(_test(condition, name, group, p) for (name, group), p in zip(groups, corrected, strict=True))
     )

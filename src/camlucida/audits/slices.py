@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -188,7 +188,8 @@ def find_slices(audit: Audit, *, seed: int = 0, progress: ProgressCallback | Non
     columns = attributes(audit, seed)
     correct = np.array([np.nan if value is None else float(value) for value in audit.column("correct")])
     values = np.stack([audit.column(name) for name in STATISTICS], axis=1)
-    return slices_of(columns, correct, values, STATISTICS, seed=seed, progress=progress)
+    result = slices_of(columns, correct, values, STATISTICS, progress=progress)
+    return replace(result, settings={**result.settings, "seed": seed})
 
 
 def slices_of(
@@ -197,7 +198,6 @@ def slices_of(
     values: Floats,
     statistics: Sequence[str],
     *,
-    seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Slices:
     """Find slices in arrays.
@@ -207,7 +207,6 @@ def slices_of(
         correct: 1 or 0 for each image `(n,)`; NaN without a label.
         values: The k statistics `(n, k)`; NaN where undefined.
         statistics: Their names.
-        seed: The seed that is recorded.
         progress: Called with the number of finished steps and their total.
     """
     known = ~np.isnan(correct)
@@ -239,7 +238,6 @@ def slices_of(
         "images_per_cluster": IMAGES_PER_CLUSTER,
         "correction": "Benjamini-Hochberg",
         "n_tests": len(groups),
-        "seed": seed,
         "columns": {column.column: {"n_groups": len(column.names), **column.settings} for column in columns},
     }
     accuracy = float(hits.sum() / known.sum()) if known.any() else float("nan")
