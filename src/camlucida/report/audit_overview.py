@@ -16,13 +16,11 @@ from camlucida.analysis.confusion import Confusion, wilson_interval
 from camlucida.audits.audit_result import Audit
 from camlucida.evaluation.statistics import Interval
 from camlucida.render.colours import apply_colormap
-from camlucida.report.forest_plot import ForestRow, forest_plot
-from camlucida.report.formatting import count_noun, format_interval, format_number
+from camlucida.report.class_plot import class_plot
+from camlucida.report.formatting import format_interval, format_number
 from camlucida.report.reliability import reliability_diagram
 from camlucida.report.small_charts import stacked_histogram
 
-MAX_CLASSES = 8
-"""Number of classes in the plot: those with the lowest upper end of their interval, the surest to be inaccurate."""
 MAX_PAIRS = 12
 MEAN_MAP_PX = 168
 
@@ -40,7 +38,7 @@ def overview(audit: Audit, counts: list[tuple[str, str, str]]) -> dict[str, Any]
         "reliability": reliability_diagram(measured.bins) if measured else "",
         "confidence": _histogram(audit, "confidence", "confidence of the predicted class"),
         "energy": _histogram(audit, "energy_in_box", "fraction of the map on the object"),
-        "classes": _class_plot(confusion) if confusion else None,
+        "classes": class_plot(confusion, linked=True) if confusion else None,
         "mean_maps": _mean_maps(audit),
     }
 
@@ -120,33 +118,6 @@ def _histogram(audit: Audit, column: str, label: str) -> str:
     if not judged.any():
         return ""
     return stacked_histogram(values[judged], ~correct[judged].astype(np.bool_), label)
-
-
-def _class_plot(confusion: Confusion) -> Any:
-    classes = sorted(confusion.classes(), key=lambda each: (each.accuracy.high, each.accuracy.value, each.name))
-    rows = [
-        ForestRow(
-            each.name,
-            each.accuracy.value,
-            each.accuracy.low,
-            each.accuracy.high,
-            note=count_noun(each.n, "image"),
-            filters={"label": each.name},
-        )
-        for each in classes[:MAX_CLASSES]
-    ]
-    overall = confusion.n_correct / confusion.total
-    which = (
-        f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
-    )
-    return forest_plot(
-        f"Accuracy by class ({which})",
-        rows,
-        reference=overall,
-        reference_name="all images",
-        limits=(0.0, 1.0),
-        percent=True,
-    )
 
 
 def _mean_maps(audit: Audit) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ from camlucida.report.audit_hypotheses import hypotheses_section
 from camlucida.report.audit_maps import colour_table, map_blocks, visible_parts
 from camlucida.report.audit_overview import confusion_of, confusion_section, overview
 from camlucida.report.formatting import count_noun, join_names
-from camlucida.report.templates import read_asset, write_page
+from camlucida.report.templates import STYLE, read_asset, write_page
 from camlucida.report.thumbnail_sheets import sprite_sheets
 from camlucida.types import ProgressCallback
 
@@ -135,7 +135,7 @@ def script() -> str:
 
 def page_style() -> str:
     """Return the style sheet of the page."""
-    return "\n".join(read_asset(name) for name in ("style.css", "forest.css", "audit.css"))
+    return f"{STYLE}\n{read_asset('audit.css')}"
 
 
 def content_policy() -> str:

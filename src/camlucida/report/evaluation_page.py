@@ -15,7 +15,8 @@ from camlucida.evaluation.records import Summary
 from camlucida.models.model import Model
 from camlucida.report.charts import MAX_SERIES, mean_curve, svg_chart, swatch
 from camlucida.report.formatting import count_noun, format_number, join_names
-from camlucida.report.gallery import image_section
+from camlucida.report.gallery import example_rows, image_section
+from camlucida.report.metric_plots import metric_plots
 from camlucida.report.summary_text import TestResults, summary_sentences
 from camlucida.report.tables import agreement_table, comparison_rows, cost_tables, group_tables, score_tables
 from camlucida.report.templates import write_page
@@ -72,7 +73,11 @@ def page_content(
     main = next((m for m in judging_metrics if m not in untrusted), None)
     images = image_section(evaluation, renderer, main, methods)
     return {
-        "title": f"Evaluation of {join_names(methods, 3)} on {evaluation.plan['data']}",
+        "title": f"{join_names(methods, 3)} on {evaluation.plan['data']}, {evaluation.plan['model']}",
+        "examples": example_rows(evaluation, renderer, main, methods),
+        "plots": metric_plots(results, measured, strongest),
+        "main": main,
+        "box_metric": images.get("box_metric", ""),
         "facts": _facts(evaluation, renderer),
         "sentences": summary_sentences(results, agreement),
         "tables": score_tables(results, measured),

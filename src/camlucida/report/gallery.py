@@ -64,6 +64,42 @@ def image_section(
     }
 
 
+def example_rows(
+    evaluation: Evaluation, renderer: ThumbnailRenderer | None, main: str | None, methods: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the best, the median and the worst image by a metric, each with the maps of all methods.
+
+    Args:
+        evaluation: The evaluation.
+        renderer: Renders the thumbnails; None omits the images.
+        main: The metric, whose mean over the methods ranks the images; None omits them.
+        methods: The methods without the controls.
+    """
+    if renderer is None or main is None or renderer.mismatch():
+        return []
+    displayed = methods[:MAX_METHODS]
+    order = _ranked_images(evaluation, main, displayed)
+    chosen = {"Best": 0, "Median": len(order) // 2, "Worst": len(order) - 1}
+    rows = []
+    for name, at in chosen.items() if len(order) >= len(chosen) else ():
+        row = _row(evaluation, renderer, order[at], displayed, main)
+        if len(row["shots"]) > 1:
+            rows.append(row | {"rank": name})
+    return rows
+
+
+def _ranked_images(evaluation: Evaluation, metric: str, methods: Sequence[str]) -> list[int]:
+    """Return the images that every method was scored on, best first by the mean over the methods."""
+    scores: dict[int, list[float]] = {}
+    for method in methods:
+        column = evaluation.column(metric, method)
+        for index, value in zip(column.index[column.valid], column.values[column.valid], strict=True):
+            scores.setdefault(int(index), []).append(float(value))
+    sign = -1 if evaluation.values[metric].better == "high" else 1
+    complete = {index: float(np.mean(values)) for index, values in scores.items() if len(values) == len(methods)}
+    return sorted(complete, key=lambda index: (sign * complete[index], index))
+
+
 def _row(
     evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None
 ) -> dict[str, Any]:

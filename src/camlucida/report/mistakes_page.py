@@ -14,6 +14,7 @@ from camlucida.analysis.mistakes_result import Mistakes
 from camlucida.attribution.explanation import Explanation
 from camlucida.evaluation.statistics import Interval
 from camlucida.render.text import format_percent
+from camlucida.report.class_plot import class_plot
 from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.gallery import Thumbnail
 from camlucida.report.reliability import reliability_diagram
@@ -63,6 +64,7 @@ def page_content(mistakes: Mistakes, errors: int) -> dict[str, Any]:
         "classes": _class_rows(mistakes.confusion) if judged else [],
         "more_classes": max(0, len(mistakes.confusion.classes()) - MAX_CLASSES) if judged else 0,
         "reliability": reliability_diagram(calibration.bins) if calibration else "",
+        "class_plot": class_plot(mistakes.confusion) if judged else None,
         "numbers": _calibration_rows(calibration) if calibration else [],
         "errors": [_error_row(mistake) for mistake in explained],
         "contrasts": _contrast_tables(mistakes),

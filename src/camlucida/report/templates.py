@@ -19,6 +19,10 @@ def read_asset(name: str) -> str:
     return ASSETS.joinpath(name).read_text(encoding="utf-8")
 
 
+STYLE = "\n".join(read_asset(name) for name in ("style.css", "forest.css"))
+"""The style sheet of every report."""
+
+
 def _escape_invisible(value: Any) -> Any:
     """Escape invisible characters and bidirectional marks in text and in markup."""
     return type(value)(printable(value)) if isinstance(value, str) else value
@@ -47,6 +51,6 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
         undefined=jinja.StrictUndefined,
         finalize=_escape_invisible,
     )
-    text = environment.get_template(template).render(**content, style=read_asset("style.css"))
+    text = environment.get_template(template).render(**content, style=STYLE)
     atomic_write(path, text)
     return path
