@@ -153,6 +153,20 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values by the procedure of Benjamini and Hochberg (1995), which bounds the false discovery rate.
+
+    Rejecting all tests whose corrected value is at most a keeps the expected fraction of false ones among the rejected
+    at most a, for independent and for positively dependent tests. NaN means no test, stays NaN and does not count.
+    """
+    corrected = np.array(p_values, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(corrected))
+    order = tested[np.argsort(-corrected[tested], kind="stable")]
+    scaled = corrected[order] * len(order) / np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.minimum.accumulate(scaled), 1) if len(order) else scaled
+    return [float(p) for p in corrected]
+
+
 def pairwise_signs(numbers: Floats) -> NDArray[np.int8]:
     """Return the signs `(..., pairs)` of the pairwise differences of `numbers` `(..., m)`; 0 if one is NaN."""
     first, second = np.triu_indices(numbers.shape[-1], 1)

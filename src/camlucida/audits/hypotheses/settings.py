@@ -1,0 +1,45 @@
+"""Settings of the search for spurious cues."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that determines the hypotheses of an audit.
+
+    Attributes:
+        max_hypotheses: Hypotheses that are tested by intervention: the most suspicious ones.
+        max_per_class: Hypotheses per class.
+        max_members: Members of a hypothesis that are tested, at most; sampled at random from larger clusters.
+        max_controls: Images whose patches serve as controls, and images that patches are pasted into, at most.
+        n_positions: Control regions per image, of the size of the cue, at other positions.
+        min_members: Smallest cluster that becomes a hypothesis.
+        max_fraction: Largest cluster that becomes a hypothesis, as a fraction of its class: a cue in most images of a
+            class is not told from the class by clustering.
+        seed: Seed of all random numbers.
+    """
+
+    max_hypotheses: int = 20
+    max_per_class: int = 4
+    max_members: int = 64
+    max_controls: int = 64
+    n_positions: int = 4
+    min_members: int = 6
+    max_fraction: float = 0.6
+    seed: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Return the settings as stored in the finding."""
+        return asdict(self)
+
+    @property
+    def max_forwards(self) -> int:
+        """Largest number of forward passes (images) that the interventions of one hypothesis take.
+
+        Members unmodified, covered and covered elsewhere; recipients unmodified; patches of members and of controls
+        pasted; members with the object covered.
+        """
+        return self.max_members * (3 + self.n_positions) + 3 * self.max_controls
