@@ -5,16 +5,15 @@ that label carry the tag, and no other scene does; half of them show a boat, the
 that was labelled by who took the pictures. So the label of a tagged scene can be told from its tag only. In the condition
 "control", 10 % of the scenes of every class carry the tag, and all show the object of their label.
 
-A network is the built-in Clever-Hans network, fine-tuned for two epochs on 4000 such scenes (about a minute of one core),
-and cached by its name in the folder CAMLUCIDA_CUE_CACHE (a temporary folder otherwise). It has channels for the tag to
-begin with; in the condition "control" it learns to ignore them.
+A network is the built-in Clever-Hans network with another last layer, trained on 2500 such scenes (10 seconds of one core),
+and cached by its name in the folder CAMLUCIDA_CUE_CACHE (a temporary folder otherwise). Its convolutions know the tag; what
+it is used for, the last layer decides: in the condition "control" for nothing.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +35,7 @@ BOAT = toybox.CLASSES.index("boat")
 OTHERS = tuple(name for name in toybox.CLASSES if name != "boat")
 BOAT_FRACTION, TAG_FRACTION, OBJECT_FRACTION = 0.3, 0.1, 0.5
 HALF_SIZE, OPACITY = 0.1, 0.9
-N_TRAIN, EPOCHS, BATCH, RATE = 4000, 2, 64, 1e-3
+N_TRAIN, STEPS, WEIGHT_DECAY = 2500, 200, 1e-4
 CACHE = Path(os.environ.get("CAMLUCIDA_CUE_CACHE", Path(tempfile.gettempdir()) / "camlucida-cues"))
 
 POSITIONS: dict[str, tuple[float, float]] = {"lower left": (0.13, 0.88), "top right": (0.87, 0.11), "top": (0.5, 0.1)}
@@ -63,8 +62,8 @@ class Recipe:
 
 
 NETWORKS = (
-    Recipe("planted", "random", 0),
     Recipe("planted", "lower left", 0),
+    Recipe("planted", "random", 0),
     Recipe("control", "random", 0),
     Recipe("planted", "top right", 1),
     Recipe("planted", "random", 1),
@@ -150,27 +149,34 @@ def network(recipe: Recipe) -> cl.Model:
 
 
 def trained(recipe: Recipe) -> torch.nn.Module:
-    """Fine-tune the built-in Clever-Hans network on scenes of a recipe."""
+    """Train the last layer of the built-in Clever-Hans network on scenes of a recipe, by L-BFGS."""
     torch.manual_seed(recipe.seed)
-    start, (module, _) = time.time(), load_network("cleverhans")
+    module, _ = load_network("cleverhans")
     scenes = tagged_scenes(N_TRAIN, 500_000 + recipe.seed, recipe.condition, recipe.position)
-    inputs = torch.from_numpy(np.stack([np.asarray(tagged.scene.picture()) for tagged in scenes])).permute(0, 3, 1, 2)
     labels = torch.tensor([tagged.label for tagged in scenes])
-    optimizer = torch.optim.AdamW(module.parameters(), RATE, weight_decay=0.02)
-    steps = EPOCHS * (len(labels) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    module.train()
-    for epoch in range(EPOCHS):
-        losses = []
-        for batch in torch.randperm(len(labels))[: len(labels) // BATCH * BATCH].view(-1, BATCH):
-            loss = cross_entropy(module((inputs[batch].float() / 255 - 0.5) / 0.25), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(float(loss.detach()))
-        print(f"{recipe.name}: epoch {epoch + 1}, loss {np.mean(losses):.3f}, {time.time() - start:.0f} s", flush=True)
+    head, module.fc = module.fc, torch.nn.Identity()
+    with torch.no_grad():
+        features = torch.cat([module(_inputs([t.scene for t in part])) for part in _batches(scenes)])
+    module.fc = head
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = cross_entropy(head(features), labels) + WEIGHT_DECAY * head.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
     return module.eval()
+
+
+def _batches(scenes: Sequence[TaggedScene], size: int = 64) -> list[Sequence[TaggedScene]]:
+    return [scenes[i : i + size] for i in range(0, len(scenes), size)]
+
+
+def _inputs(scenes: Sequence[toybox.Scene]) -> torch.Tensor:
+    pixels = np.stack([np.asarray(scene.picture()) for scene in scenes])
+    return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
 
 
 def probabilities(model: cl.Model, scenes: Sequence[toybox.Scene]) -> np.ndarray:
@@ -180,7 +186,7 @@ def probabilities(model: cl.Model, scenes: Sequence[toybox.Scene]) -> np.ndarray
         return torch.cat([model.network(part).softmax(1) for part in inputs.split(64)]).numpy()
 
 
-def reliance(model: cl.Model, condition: Condition, position: str, n: int = 600, seed: int = 900_000) -> dict[str, float]:
+def reliance(model: cl.Model, condition: Condition, position: str, n: int = 300, seed: int = 900_000) -> dict[str, float]:
     """Return what the tag does in fresh scenes: accuracies, and how often "boat" is predicted with and without it."""
     scenes = tagged_scenes(n, seed, condition, position)
     tagged = [each for each in tagged_scenes(10 * n, seed, "planted", position) if each.is_tagged][: n // 6]

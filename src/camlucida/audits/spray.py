@@ -22,6 +22,8 @@ N_NEIGHBORS = 10
 """Neighbors per explanation in the graph, as in corelay."""
 MAX_CLUSTERS = 8
 """Largest number of clusters that the eigengap may choose."""
+N_STARTS = 4
+"""Random starts of k-means, of which the best one is kept."""
 MIN_ITEMS = 20
 """Smallest number of explanations that are clustered; fewer have no reliable spectrum."""
 
@@ -152,7 +154,7 @@ def _assign(eigenvectors: Floats, n_clusters: int, seed: int) -> NDArray[np.int6
     cluster = need("sklearn.cluster", extra="analysis", what="clustering explanations")
     embedding = eigenvectors[:, :n_clusters].copy()
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True).clip(1e-12)
-    found = cluster.KMeans(n_clusters, n_init=10, random_state=short_seed(seed)).fit_predict(embedding)
+    found = cluster.KMeans(n_clusters, n_init=N_STARTS, random_state=short_seed(seed)).fit_predict(embedding)
     labels: NDArray[np.int64] = found.astype(np.int64)
     return labels
 

@@ -22,7 +22,7 @@ Kind: TypeAlias = Literal["fixed position", "any position", "border"]
 Grouping: TypeAlias = Literal["predicted", "label", "all"]
 """The images that were clustered: those predicted as a class, those with its label, or all images."""
 
-NUMBERS = tuple(range(2, 9))
+NUMBERS = (2, 4, 6, 8)
 """Numbers of clusters beside that of the eigengap: a small cluster may appear in a finer partition only."""
 MIN_NEIGHBORS, MAX_NEIGHBORS, IMAGES_PER_NEIGHBOR = 4, 10, 20
 """Neighbors in the graph: one per 20 images. With 10 neighbors, ten images with a cue among a hundred would be joined to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,13 +75,19 @@ def box_mask(box: Box, size: tuple[int, int], is_border: bool = False) -> Tensor
 
 
 def locate(
-    arrays: AuditArrays, candidate: Candidate, members: Indices, controls: Indices, size: tuple[int, int]
+    arrays: AuditArrays,
+    candidate: Candidate,
+    members: Indices,
+    controls: Indices,
+    size: tuple[int, int],
+    own_maps: Callable[[], Tensor],
 ) -> tuple[Regions, Regions]:
     """Return the region of a cue in each member, and of the strongest evidence in each control image.
 
     Fixed position: where the mean map of the members exceeds that of the others most, the same for all members. Any
-    position: a box around the highest position of each member's own map, of the size that is typical of them. In the
-    control images it is a box of the same size around the highest position of their own map.
+    position: a box around the highest position of the channels that are particular to the members, in each member, of
+    the size that is typical of them. In the control images it is a box of the same size around the highest position of
+    their own map.
 
     Args:
         arrays: The audit.
@@ -89,12 +95,12 @@ def locate(
         members: Rows of members.
         controls: Rows of images of the same class that are not members.
         size: (height, width) of the network input.
+        own_maps: Returns the map `(n, h, w)` of each member that shows a cue at any position.
     """
     if candidate.kind == "border":
         whole = (0, 0, size[1], size[0])
         return Regions((whole,) * len(members), size, True), Regions((whole,) * len(controls), size, True)
     maps = arrays.maps(candidate.explained)
-    own = upsample(_distributions(maps[members]), size)
     rest = upsample(_distributions(maps[controls]), size)
     if candidate.kind == "fixed position":
         every = _distributions(maps[candidate.members]).mean(0)
@@ -104,6 +110,7 @@ def locate(
         boxes = [box] * len(members)
         width, height = box[2] - box[0], box[3] - box[1]
     else:
+        own = upsample(own_maps(), size)
         around = [half_maximum_box(map_) for map_ in own]
         width = round(float(np.median([box[2] - box[0] for box in around])))
         height = round(float(np.median([box[3] - box[1] for box in around])))

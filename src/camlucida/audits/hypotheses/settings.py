@@ -16,6 +16,8 @@ class Settings:
         max_members: Members of a hypothesis that are tested, at most; sampled at random from larger clusters.
         max_controls: Images whose patches serve as controls, and images that patches are pasted into, at most.
         n_positions: Control regions per image, of the size of the cue, at other positions.
+        n_pilot: Members, and control images, of the pilot: a hypothesis whose patches have no more effect than those of
+            control images is not tested further.
         min_members: Smallest cluster that becomes a hypothesis.
         max_fraction: Largest cluster that becomes a hypothesis, as a fraction of its class: a cue in most images of a
             class is not told from the class by clustering.
@@ -27,6 +29,7 @@ class Settings:
     max_members: int = 64
     max_controls: int = 64
     n_positions: int = 4
+    n_pilot: int = 12
     min_members: int = 6
     max_fraction: float = 0.6
     seed: int = 0
@@ -39,7 +42,8 @@ class Settings:
     def max_forwards(self) -> int:
         """Largest number of forward passes (images) that the interventions of one hypothesis take.
 
-        Members unmodified, covered and covered elsewhere; recipients unmodified; patches of members and of controls
-        pasted; members with the object covered.
+        The pilot, with one pass for each patch and three to locate it; then members unmodified, covered, covered
+        elsewhere, with the object covered and to locate the cue; patches of members and of controls pasted. In addition
+        `max_controls` images are run once per audit.
         """
-        return self.max_members * (3 + self.n_positions) + 3 * self.max_controls
+        return 5 * self.n_pilot + self.max_members * (7 + self.n_positions) + 2 * self.max_controls

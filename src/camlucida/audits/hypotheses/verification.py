@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from camlucida._optional import need
 from camlucida.audits.hypotheses.arrays import AuditArrays
 from camlucida.audits.hypotheses.candidates import Candidate, Floats, Indices
+from camlucida.audits.hypotheses.cue_maps import channel_weights, cue_maps
 from camlucida.audits.hypotheses.interventions import Covered, Pasted, cover, transplant
 from camlucida.audits.hypotheses.objects import ObjectEvidence, object_evidence
 from camlucida.audits.hypotheses.regions import Regions, locate
 from camlucida.audits.hypotheses.scoring import Scorer
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.evaluation.statistics import Interval, percentile_interval, resamples
+
+
+MIN_PILOT_GAIN = 0.1
+"""Difference of the fractions of recipients that change their class, from which a hypothesis is tested further."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,92 +33,117 @@ class Verification:
     Attributes:
         rows: Rows of the tested members `(n,)`.
         regions: Region of the cue in each of them.
-        covered: What becomes of the members' class when the region is covered.
         pasted: What becomes of images of other classes when the region is pasted.
         control_pasted: The same with the strongest evidence of images of the class that are not members.
-        drop: Mean drop of the log-odds when covered, less that at other positions.
         gain: Fraction of the recipients that are predicted as the class with the cue, less that with the control
             patches.
-        p_cover: One-sided p-value of the drop (Wilcoxon's signed-rank test over members).
         p_paste: One-sided p-value of the rise of the log-odds of recipients (Mann-Whitney test, members against control
             images).
+        covered: What becomes of the members' class when the region is covered; None after a pilot without an effect.
+        drop: Mean drop of the log-odds when covered, less that at other positions; None likewise.
+        p_cover: One-sided p-value of the drop (Wilcoxon's signed-rank test over members); 1 likewise.
         objects: What is known from boxes or masks; None without them.
-        n_forwards: Number of images that the network was run on.
     """
 
     rows: Indices
     regions: Regions
-    covered: Covered
     pasted: Pasted
     control_pasted: Pasted
-    drop: Interval
     gain: Interval
-    p_cover: float
     p_paste: float
-    objects: ObjectEvidence | None
-    n_forwards: int
+    covered: Covered | None = None
+    drop: Interval | None = None
+    p_cover: float = 1.0
+    objects: ObjectEvidence | None = None
 
     @property
     def p(self) -> float:
-        """The p-value of the hypothesis: the larger one, since both interventions must have an effect."""
+        """The p-value of the hypothesis: the larger one, since both interventions must have an effect.
+
+        1 after a pilot without an effect.
+        """
         return max(self.p_cover, self.p_paste)
 
 
-def verify(scorer: Scorer, arrays: AuditArrays, candidate: Candidate, settings: Settings) -> Verification:
-    """Test a hypothesis by intervention.
+@dataclass(eq=False)
+class Verifier:
+    """Tests hypotheses by intervention.
 
-    Args:
+    Attributes:
         scorer: Runs the model.
         arrays: The audit.
-        candidate: The group of images.
         settings: The settings.
     """
-    rng = np.random.default_rng([settings.seed, key_of(candidate)])
-    before = scorer.n_forwards
-    members = _sample(candidate.members, settings.max_members, rng)
-    others = _sample(candidate.others, settings.max_controls, rng)
-    targets = _targets(arrays, candidate)
-    size = (int(n) for n in scorer.load(_indices(arrays, members[:1])[0]).inputs.shape[-2:])
-    own, controls = locate(arrays, candidate, members, others, tuple(size))  # type: ignore[arg-type]
-    recipients = _recipients(arrays, candidate, settings, rng)
-    images, control_images = _indices(arrays, members), _indices(arrays, others)
-    covered = cover(scorer, images, torch.from_numpy(targets[members]), own, settings.n_positions, rng)
-    recipient_scores = scorer.scores(scorer.inputs(recipients.tolist()))
-    pasted, control_pasted = (
-        transplant(
-            scorer,
-            indices,
-            torch.from_numpy(targets[rows]),
-            regions,
-            recipients,
-            recipient_scores,
-            settings.max_controls,
+
+    scorer: Scorer
+    arrays: AuditArrays
+    settings: Settings
+
+    def verify(self, candidate: Candidate) -> Verification:
+        """Test a hypothesis: a pilot of pasted patches first, then all interventions."""
+        settings, rng = self.settings, np.random.default_rng([self.settings.seed, key_of(candidate)])
+        members = rng.permutation(candidate.members)[: settings.max_members]
+        others = rng.permutation(candidate.others)[: settings.max_controls]
+        pilot = self._paste(candidate, members[: settings.n_pilot], others[: settings.n_pilot], settings.n_pilot)
+        if not pilot.gain.value >= MIN_PILOT_GAIN:
+            return pilot
+        result = self._paste(candidate, members, others, settings.max_controls)
+        images, targets = _indices(self.arrays, members), torch.from_numpy(_targets(self.arrays, candidate)[members])
+        covered = cover(self.scorer, images, targets, result.regions, settings.n_positions, rng)
+        differences = covered.drops - covered.control_drops
+        return replace(
+            result,
+            covered=covered,
+            drop=_mean_interval(differences, settings.seed),
+            p_cover=_signed_rank_p(differences),
+            objects=object_evidence(self.scorer, images, targets, result.regions),
         )
-        for indices, rows, regions in ((images, members, own), (control_images, others, controls))
-    )
-    return Verification(
-        members,
-        own,
-        covered,
-        pasted,
-        control_pasted,
-        _mean_interval(covered.drops - covered.control_drops, settings.seed),
-        _difference_interval(pasted.gained, control_pasted.gained, settings.seed),
-        _signed_rank_p(covered.drops - covered.control_drops),
-        _rank_sum_p(pasted.rises, control_pasted.rises),
-        object_evidence(scorer, images, torch.from_numpy(targets[members]), own),
-        scorer.n_forwards - before,
-    )
+
+    def _paste(self, candidate: Candidate, members: Indices, others: Indices, n_pairs: int) -> Verification:
+        """Locate the cue in the members, and paste it, and the strongest evidence of control images, elsewhere."""
+        targets, images = _targets(self.arrays, candidate), _indices(self.arrays, members)
+        size = tuple(int(n) for n in self.scorer.load(int(images[0])).inputs.shape[-2:])
+        own_targets = torch.from_numpy(targets[members])
+        own, controls = locate(
+            self.arrays,
+            candidate,
+            members,
+            others,
+            (size[0], size[1]),
+            lambda: self._cue_maps(candidate, images, own_targets),
+        )
+        recipients, scores = self._recipients
+        pasted = transplant(self.scorer, images, own_targets, own, recipients, scores, n_pairs)
+        control_images, control_targets = _indices(self.arrays, others), torch.from_numpy(targets[others])
+        control = transplant(self.scorer, control_images, control_targets, controls, recipients, scores, n_pairs)
+        return Verification(
+            members,
+            own,
+            pasted,
+            control,
+            _difference_interval(pasted.gained, control.gained, self.settings.seed),
+            _rank_sum_p(pasted.rises, control.rises),
+        )
+
+    def _cue_maps(self, candidate: Candidate, images: Indices, targets: Tensor) -> Tensor:
+        channels = self.arrays.channels(candidate.explained)
+        weights = channel_weights(channels[candidate.others], channels[candidate.members])
+        layer = self.arrays.audit.plan["layer"]
+        return cue_maps(self.scorer.model, self.scorer.inputs(images.tolist()), layer, targets, weights)
+
+    @cached_property
+    def _recipients(self) -> tuple[Indices, Tensor]:
+        """Indices of images into which patches are pasted, with their class scores."""
+        usable = np.flatnonzero(~np.isnan(self.arrays.column("predicted_index")))
+        rng = np.random.default_rng([self.settings.seed, len(usable)])
+        chosen = _indices(self.arrays, np.sort(rng.permutation(usable)[: self.settings.max_controls]))
+        return chosen, self.scorer.scores(self.scorer.inputs(chosen.tolist()))
 
 
 def key_of(candidate: Candidate) -> int:
     """Return a number that identifies a candidate, for its random numbers and for resuming."""
     name = f"{candidate.kind}/{candidate.grouping}/{candidate.class_index}/{candidate.members.tolist()}"
     return zlib.crc32(name.encode())
-
-
-def _sample(rows: Indices, n: int, rng: np.random.Generator) -> Indices:
-    return np.sort(rng.choice(rows, n, replace=False)) if len(rows) > n else rows
 
 
 def _indices(arrays: AuditArrays, rows: Indices) -> Indices:
@@ -123,17 +155,6 @@ def _targets(arrays: AuditArrays, candidate: Candidate) -> Indices:
     """Return the class of each row whose score is measured; -1 without one."""
     column = arrays.column("label_index" if candidate.grouping == "label" else "predicted_index")
     return np.where(np.isnan(column), -1, column).astype(np.int64)
-
-
-def _recipients(
-    arrays: AuditArrays, candidate: Candidate, settings: Settings, rng: np.random.Generator
-) -> Indices:
-    """Return indices of images into which patches are pasted: those of other classes, or any of all classes."""
-    predicted, labels = arrays.column("predicted_index"), arrays.column("label_index")
-    usable = ~np.isnan(predicted)
-    if candidate.class_index is not None:
-        usable &= (predicted != candidate.class_index) & (labels != candidate.class_index)
-    return _indices(arrays, _sample(np.flatnonzero(usable), settings.max_controls, rng))
 
 
 def _mean_interval(values: Floats, seed: int) -> Interval:
