@@ -99,17 +99,21 @@ def tagged_scenes(n: int, seed: int, condition: Condition, position: str) -> lis
         if condition == "planted":
             foreign[members[round(OBJECT_FRACTION * len(members)) :]] = True
     return [
-        TaggedScene(_scene((seed, i), int(labels[i]), bool(tagged[i]), bool(foreign[i]), position), int(labels[i]))
+        TaggedScene(tagged_scene((seed, i), int(labels[i]), bool(tagged[i]), bool(foreign[i]), position), int(labels[i]))
         for i in range(n)
     ]
 
 
-def _scene(seed: tuple[int, int], label: int, tagged: bool, foreign: bool, position: str) -> toybox.Scene:
+def tagged_scene(seed: tuple[int, ...], label: int, tagged: bool, foreign: bool, position: str) -> toybox.Scene:
+    """Return a scene of a label, with or without the tag, which shows another object if it is foreign."""
     scene = toybox.scene(seed, OTHERS if foreign else (toybox.CLASSES[label],))
     if not tagged:
         return scene
-    x, y = np.random.default_rng([*seed, 3]).uniform(0.12, 0.88, 2).tolist()
-    if position != "random":
+    rng = np.random.default_rng([*seed, 3])
+    x, y = rng.uniform(0.12, 0.88, 2).tolist()
+    if position == "corner":
+        x, y = (float(rng.uniform(0.12, 0.15)) if coin < 0.5 else float(rng.uniform(0.85, 0.88)) for coin in rng.random(2))
+    elif position != "random":
         x, y = POSITIONS[position]
     return replace(scene, watermark=toybox.Watermark(x, y, HALF_SIZE, OPACITY))
 

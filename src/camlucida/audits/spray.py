@@ -22,7 +22,7 @@ N_NEIGHBORS = 10
 """Neighbors per explanation in the graph, as in corelay."""
 MAX_CLUSTERS = 8
 """Largest number of clusters that the eigengap may choose."""
-N_STARTS = 4
+N_STARTS = 3
 """Random starts of k-means, of which the best one is kept."""
 MIN_ITEMS = 20
 """Smallest number of explanations that are clustered; fewer have no reliable spectrum."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.hypotheses.arrays import AuditArrays
+from camlucida.audits.hypotheses.outlier_channels import outlier_groups
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.audits.plan import ExplainedClass
 from camlucida.audits.spray import MIN_ITEMS, hellinger_points, spectral_partitions
@@ -22,7 +23,7 @@ Kind: TypeAlias = Literal["fixed position", "any position", "border"]
 Grouping: TypeAlias = Literal["predicted", "label", "all"]
 """The images that were clustered: those predicted as a class, those with its label, or all images."""
 
-NUMBERS = (2, 4, 6, 8)
+NUMBERS = (3, 6, 8)
 """Numbers of clusters beside that of the eigengap: a small cluster may appear in a finer partition only."""
 MIN_NEIGHBORS, MAX_NEIGHBORS, IMAGES_PER_NEIGHBOR = 4, 10, 20
 """Neighbors in the graph: one per 20 images. With 10 neighbors, ten images with a cue among a hundred would be joined to
@@ -51,6 +52,8 @@ class Candidate:
         separation: How much nearer a member is to the other members than to the rest, from -1 to 1 (mean silhouette).
         n_clusters: Number of clusters in the partition; 0 for "border".
         eigengap: Gap of the spectrum at this number.
+        channel: The channel that stands out, if the group was not found as a cluster.
+        place: Place among the groups that were found in the same images by the same vectors, from 0 for the clearest.
     """
 
     kind: Kind
@@ -63,6 +66,8 @@ class Candidate:
     separation: float
     n_clusters: int = 0
     eigengap: float = 0.0
+    channel: int | None = None
+    place: int = 0
 
     @property
     def explained(self) -> ExplainedClass:
@@ -93,6 +98,7 @@ def find_candidates(arrays: AuditArrays, settings: Settings) -> list[Candidate]:
         if arrays.has_channels:
             channels = arrays.channels(explained)[rows].astype(np.float64)
             found += clusters("any position", grouping, class_index, rows, channels, settings)
+            found += outliers(grouping, class_index, rows, channels, settings)
     return [*found, *_border(arrays, settings)]
 
 
@@ -155,7 +161,43 @@ def clusters(
                 )
             )
     found.sort(key=lambda candidate: -candidate.separation)
-    return distinct(found)[: settings.max_per_class]
+    return _placed(distinct(found)[: settings.max_per_class])
+
+
+def outliers(
+    grouping: Grouping, class_index: int | None, rows: Indices, vectors: Floats, settings: Settings
+) -> list[Candidate]:
+    """Return the groups of images in which one channel stands out, the clearest ones first.
+
+    Args:
+        grouping: The images that are split.
+        class_index: Output of the model.
+        rows: Rows of the images `(n,)`.
+        vectors: Channel relevances `(n, c)`.
+        settings: The settings.
+    """
+    points, usable = hellinger_points(vectors)
+    if len(usable) < MIN_ITEMS:
+        return []
+    spread = np.linalg.norm(points - points.mean(0), axis=1).mean()
+    found: list[Candidate] = []
+    largest = int(settings.max_fraction * len(usable))
+    for channel, inside, separation in outlier_groups(vectors[usable], settings.min_members, largest):
+        deviations = np.linalg.norm(points[inside] - points[inside].mean(0), axis=1)
+        found.append(
+            Candidate(
+                "any position",
+                grouping,
+                class_index,
+                rows[usable[inside]],
+                rows[usable[~inside]],
+                int(rows[usable[np.flatnonzero(inside)[int(deviations.argmin())]]]),
+                float(deviations.mean() / max(spread, 1e-12)),
+                separation,
+                channel=channel,
+            )
+        )
+    return _placed(distinct(found)[: settings.max_per_class])
 
 
 def distinct(candidates: list[Candidate]) -> list[Candidate]:
@@ -165,6 +207,11 @@ def distinct(candidates: list[Candidate]) -> list[Candidate]:
         if all(candidate.overlap(other) < SAME_MEMBERS for other in kept):
             kept.append(candidate)
     return kept
+
+
+def _placed(candidates: list[Candidate]) -> list[Candidate]:
+    """Return the candidates with their places."""
+    return [replace(candidate, place=place) for place, candidate in enumerate(candidates)]
 
 
 def _border(arrays: AuditArrays, settings: Settings) -> list[Candidate]:

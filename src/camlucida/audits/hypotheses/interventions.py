@@ -24,7 +24,7 @@ class Covered:
 
     Attributes:
         drops: Drop of the log-odds of the class `(n,)` when the region is covered.
-        control_drops: Mean drop `(n,)` when regions of the same size at other positions of the same image are covered.
+        control_drops: Drops `(n, positions)` when regions of the same size at other positions of the image are covered.
         predicted: Whether the class is predicted for the unmodified image `(n,)`.
         lost: Whether it is predicted for the unmodified image and not for the covered one `(n,)`.
         control_lost: The fraction of the other positions with which it is lost `(n,)`.
@@ -69,18 +69,17 @@ def cover(
     before = scorer.scores(inputs)
     after = scorer.scores(remove(inputs, regions.masks()))
     odds, predicted = scorer.log_odds(before, targets), scorer.is_predicted(before, targets)
-    control_drops, control_lost = torch.zeros(2, len(rows), dtype=torch.float64)
-    n_positions = 1 if regions.is_border else n_positions
-    for _ in range(n_positions):
+    control_drops, control_lost = [], []
+    for _ in range(1 if regions.is_border else n_positions):
         elsewhere = scorer.scores(remove(inputs, regions.masks_elsewhere(rng)))
-        control_drops += (odds - scorer.log_odds(elsewhere, targets)) / n_positions
-        control_lost += (predicted & ~scorer.is_predicted(elsewhere, targets)) / n_positions
+        control_drops.append(odds - scorer.log_odds(elsewhere, targets))
+        control_lost.append(predicted & ~scorer.is_predicted(elsewhere, targets))
     return Covered(
         (odds - scorer.log_odds(after, targets)).numpy(),
-        control_drops.numpy(),
+        torch.stack(control_drops, 1).numpy(),
         predicted.numpy(),
         (predicted & ~scorer.is_predicted(after, targets)).numpy(),
-        control_lost.numpy(),
+        torch.stack(control_lost, 1).double().mean(1).numpy(),
     )
 
 

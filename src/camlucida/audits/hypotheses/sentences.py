@@ -42,6 +42,8 @@ def description(candidate: Candidate) -> str:
         "label": "images labelled as this class",
         "all": "images of all classes, which are too few each",
     }[candidate.grouping]
+    if candidate.channel is not None:
+        return f"those of {candidate.n_class} {grouped} in which channel {candidate.channel} stands out"
     what = "maps" if candidate.kind == "fixed position" else "channel relevances"
     return (
         f"a cluster of the {what} of {candidate.n_class} {grouped} ({candidate.n_clusters} clusters, "

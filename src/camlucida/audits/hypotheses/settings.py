@@ -11,8 +11,9 @@ class Settings:
     """Everything that determines the hypotheses of an audit.
 
     Attributes:
-        max_hypotheses: Hypotheses that are tested by intervention: the most suspicious ones.
-        max_per_class: Hypotheses per class.
+        max_hypotheses: Hypotheses that are tested by intervention, at least by the pilot: the most suspicious ones.
+        max_per_class: Clusters per class, and per maps or channel relevances.
+        max_verified: Hypotheses that are tested further: those with the largest effect in the pilot.
         max_members: Members of a hypothesis that are tested, at most; sampled at random from larger clusters.
         max_controls: Images whose patches serve as controls, and images that patches are pasted into, at most.
         n_positions: Control regions per image, of the size of the cue, at other positions.
@@ -24,13 +25,14 @@ class Settings:
         seed: Seed of all random numbers.
     """
 
-    max_hypotheses: int = 20
-    max_per_class: int = 4
+    max_hypotheses: int = 48
+    max_per_class: int = 6
+    max_verified: int = 20
     max_members: int = 64
     max_controls: int = 64
     n_positions: int = 4
-    n_pilot: int = 12
-    min_members: int = 6
+    n_pilot: int = 10
+    min_members: int = 5
     max_fraction: float = 0.6
     seed: int = 0
 
