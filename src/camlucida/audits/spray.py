@@ -7,6 +7,7 @@ smallest one speaks for m clusters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ N_NEIGHBORS = 10
 """Neighbors per explanation in the graph, as in corelay."""
 MAX_CLUSTERS = 8
 """Largest number of clusters that the eigengap may choose."""
+N_STARTS = 3
+"""Random starts of k-means, of which the best one is kept."""
 MIN_ITEMS = 20
 """Smallest number of explanations that are clustered; fewer have no reliable spectrum."""
 
@@ -54,40 +57,86 @@ class SpectralClusters:
         return np.flatnonzero(self.labels == cluster)
 
 
-def spectral_clusters(vectors: Floats, seed: int = 0) -> SpectralClusters:
+def spectral_clusters(vectors: Floats, seed: int = 0, n_neighbors: int = N_NEIGHBORS) -> SpectralClusters:
     """Cluster explanations by the spectrum of their neighborhood graph.
 
     Args:
         vectors: `(n, d)`: maps or channel relevances, flattened. Negative values are set to 0 and each row is divided
             by its sum, so that the strength of an explanation does not matter, only its form.
         seed: Seed of the eigenvalue solver and of k-means.
+        n_neighbors: Neighbors per explanation in the graph.
 
     Returns:
         The clusters; a single one if there are fewer than 20 explanations.
     """
+    return spectral_partitions(vectors, seed, n_neighbors, numbers=())[0]
+
+
+def spectral_partitions(
+    vectors: Floats, seed: int = 0, n_neighbors: int = N_NEIGHBORS, numbers: Sequence[int] = ()
+) -> list[SpectralClusters]:
+    """Cluster explanations into several numbers of clusters, by one spectrum.
+
+    Args:
+        vectors: As for `spectral_clusters`.
+        seed: As for `spectral_clusters`.
+        n_neighbors: As for `spectral_clusters`.
+        numbers: Numbers of clusters beside that of the eigengap, at most 9 each.
+
+    Returns:
+        The partition of the eigengap, followed by those of `numbers`; only a single cluster if there are fewer than 20
+        explanations.
+    """
+    points, usable = hellinger_points(vectors)
+    labels = np.full(len(vectors), -1, dtype=np.int64)
+    if not len(usable):
+        return [SpectralClusters(labels, np.zeros(0), 0.0, np.zeros(0), np.zeros(0, dtype=np.int64))]
+    if len(usable) < MIN_ITEMS:
+        return [_clusters(points, usable, labels, np.zeros(len(usable), dtype=np.int64), np.zeros(1), 0.0)]
+    eigenvalues, eigenvectors = _spectrum(points, seed, n_neighbors)
+    gaps = np.diff(eigenvalues)
+    chosen = int(np.argmax(gaps)) + 1
+    return [
+        _clusters(points, usable, labels, _assign(eigenvectors, number, seed), eigenvalues, float(gaps[number - 1]))
+        for number in (chosen, *(number for number in numbers if number <= len(gaps)))
+    ]
+
+
+def hellinger_points(vectors: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return points whose Euclidean distance is Hellinger's distance between explanations, as distributions.
+
+    Args:
+        vectors: `(n, d)`; negative and missing values count as 0.
+
+    Returns:
+        The points `(m, d)` of the explanations with a positive value, and their indices `(m,)`.
+    """
     positive = np.clip(np.nan_to_num(vectors.astype(np.float64), nan=0.0), 0.0, None)
     sums = positive.sum(1)
     usable = np.flatnonzero(sums > 0)
-    labels = np.full(len(vectors), -1, dtype=np.int64)
-    if not len(usable):
-        return SpectralClusters(labels, np.zeros(0), 0.0, np.zeros(0), np.zeros(0, dtype=np.int64))
-    points = np.sqrt(positive[usable] / sums[usable, None])  # Hellinger distance between distributions
-    if len(usable) < MIN_ITEMS:
-        assigned, eigenvalues, gap = np.zeros(len(usable), dtype=np.int64), np.zeros(1), 0.0
-    else:
-        assigned, eigenvalues, gap = _cluster(points, seed)
+    return np.sqrt(positive[usable] / sums[usable, None]), usable
+
+
+def _clusters(
+    points: Floats,
+    usable: NDArray[np.int64],
+    no_labels: NDArray[np.int64],
+    assigned: NDArray[np.int64],
+    eigenvalues: Floats,
+    gap: float,
+) -> SpectralClusters:
+    labels = no_labels.copy()
     labels[usable] = assigned
     medoids, tightness = _describe(points, assigned)
     return SpectralClusters(labels, eigenvalues, gap, tightness, usable[medoids])
 
 
-def _cluster(points: Floats, seed: int) -> tuple[NDArray[np.int64], Floats, float]:
-    """Return the cluster of each point, the smallest eigenvalues and the eigengap."""
+def _spectrum(points: Floats, seed: int, n_neighbors: int) -> tuple[Floats, Floats]:
+    """Return the smallest eigenvalues of the normalised Laplacian, ascending, and their eigenvectors `(n, k)`."""
     neighbors = need("sklearn.neighbors", extra="analysis", what="clustering explanations")
     linalg = need("scipy.sparse.linalg", extra="analysis", what="clustering explanations")
     sparse = need("scipy.sparse", extra="analysis", what="clustering explanations")
-    cluster = need("sklearn.cluster", extra="analysis", what="clustering explanations")
-    graph = neighbors.kneighbors_graph(points, min(N_NEIGHBORS, len(points) - 1), include_self=False)
+    graph = neighbors.kneighbors_graph(points, min(n_neighbors, len(points) - 1), include_self=False)
     graph = 0.5 * (graph + graph.T)
     scale = sparse.diags(1 / np.sqrt(np.asarray(graph.sum(1)).ravel()))
     similarity = scale @ graph @ scale  # I - L; its largest eigenvalues belong to the smallest of L
@@ -95,15 +144,19 @@ def _cluster(points: Floats, seed: int) -> tuple[NDArray[np.int64], Floats, floa
     start = np.random.default_rng(seed).standard_normal(len(points))
     values, vectors = linalg.eigsh(similarity + sparse.identity(len(points)), k=n_values, which="LA", v0=start)
     order = np.argsort(-values)
-    eigenvalues = np.clip(2 - values[order], 0.0, None)
-    gaps = np.diff(eigenvalues)
-    n_clusters = int(np.argmax(gaps)) + 1
+    return np.clip(2 - values[order], 0.0, None), vectors[:, order]
+
+
+def _assign(eigenvectors: Floats, n_clusters: int, seed: int) -> NDArray[np.int64]:
+    """Return the cluster of each point: k-means on the rows of the first eigenvectors, scaled to unit length."""
     if n_clusters == 1:
-        return np.zeros(len(points), dtype=np.int64), eigenvalues, float(gaps[0])
-    embedding = vectors[:, order[:n_clusters]]
+        return np.zeros(len(eigenvectors), dtype=np.int64)
+    cluster = need("sklearn.cluster", extra="analysis", what="clustering explanations")
+    embedding = eigenvectors[:, :n_clusters].copy()
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True).clip(1e-12)
-    found = cluster.KMeans(n_clusters, n_init=10, random_state=short_seed(seed)).fit_predict(embedding)
-    return found.astype(np.int64), eigenvalues, float(gaps[n_clusters - 1])
+    found = cluster.KMeans(n_clusters, n_init=N_STARTS, random_state=short_seed(seed)).fit_predict(embedding)
+    labels: NDArray[np.int64] = found.astype(np.int64)
+    return labels
 
 
 def _describe(points: Floats, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:

@@ -1,0 +1,87 @@
+"""Hypotheses as sentences."""
+
+from __future__ import annotations
+
+from camlucida.audits.hypotheses.candidates import Candidate
+from camlucida.audits.hypotheses.verification import Verification
+
+THIRDS = (1 / 3, 2 / 3)
+
+
+def position_name(region: tuple[float, ...]) -> str:
+    """Return the position of a region as text: "at the lower left", "in the middle".
+
+    Args:
+        region: Left, top, right, bottom as fractions of the image.
+    """
+    x, y = (region[0] + region[2]) / 2, (region[1] + region[3]) / 2
+    down = "upper" if y < THIRDS[0] else "lower" if y > THIRDS[1] else ""
+    across = "left" if x < THIRDS[0] else "right" if x > THIRDS[1] else ""
+    if down and across:
+        return f"at the {down} {across}"
+    if down:
+        return "at the top" if down == "upper" else "at the bottom"
+    return f"at the {across}" if across else "in the middle"
+
+
+def cue_name(candidate: Candidate, region: tuple[float, ...] | None) -> str:
+    """Return what is covered, as text."""
+    if candidate.kind == "border":
+        return "evidence at the border"
+    if candidate.kind == "fixed position" and region is not None:
+        return f"a mark {position_name(region)}"
+    return "a mark of changing position"
+
+
+def description(candidate: Candidate) -> str:
+    """Return how a group was found."""
+    if candidate.kind == "border":
+        return f"{len(candidate.members)} images of all classes with at least half of the map in the outer tenth"
+    grouped = {
+        "predicted": "images predicted as this class",
+        "label": "images labelled as this class",
+        "all": "images of all classes, which are too few each",
+    }[candidate.grouping]
+    if candidate.channel is not None:
+        return f"those of {candidate.n_class} {grouped} in which channel {candidate.channel} stands out"
+    what = "maps" if candidate.kind == "fixed position" else "channel relevances"
+    return (
+        f"a cluster of the {what} of {candidate.n_class} {grouped} ({candidate.n_clusters} clusters, "
+        f"eigengap {candidate.eigengap:.2f})"
+    )
+
+
+def sentence(
+    candidate: Candidate, class_name: str, region: tuple[float, ...] | None, result: Verification, verified: bool
+) -> str:
+    """Return the result of the interventions as one sentence, or two."""
+    images = f"{class_name!r} images" if class_name else "images"
+    cue, n = cue_name(candidate, region), len(candidate.members)
+    became = f"become {class_name!r}" if class_name else "take the class of the image it comes from"
+    pasted, control = _percent(result.pasted), _percent(result.control_pasted)
+    paste = (
+        f"{pasted} of other images {became} when it is pasted into them, and {control} with a patch of the same size "
+        "from the strongest evidence in other images of the class"
+    )
+    if class_name == "":
+        paste = paste.replace("in other images of the class", "in other images")
+    covered = result.covered
+    if covered is None:
+        return f"{n} {images} share {cue}, but it does not decide the class: {paste}."
+    n_predicted, n_lost = int(covered.predicted.sum()), int(covered.lost.sum())
+    lose = (
+        f"{n_lost} of {n_predicted} {images} with {cue} lose the class when it is covered "
+        f"({covered.control_lost[covered.predicted].sum():.1f} when regions of the same size elsewhere are)"
+    )
+    text = f"{lose}; {paste}."
+    if objects := result.objects:
+        text += (
+            f" {objects.outside:.0%} of the mark lies outside the object, and {objects.n_survived} of "
+            f"{objects.n_predicted} images keep the class when the object is hidden."
+        )
+    return text if verified else f"Not verified: {text}"
+
+
+def _percent(pasted: object) -> str:
+    gained = pasted.gained[pasted.n_recipients > 0]  # type: ignore[attr-defined]
+    return f"{gained.mean():.0%}" if len(gained) else "none"
