@@ -207,6 +207,12 @@ def test_findings_are_computed_once(run: Callable[..., Any], shots: Path, monkey
     Path("audited/findings/slices.json").write_text("damaged")
     assert run(*line, "--findings", "slices,hypotheses").code == 0
     assert made == ["slices"]
+    made.clear()
+    stored = json.loads(Path("audited/findings/hypotheses.json").read_text())
+    stored["computed_from"]["rows"] = "other rows"
+    Path("audited/findings/hypotheses.json").write_text(json.dumps(stored))
+    assert run(*line, "--findings", "slices,hypotheses").code == 0
+    assert made == ["hypotheses"]
 
 
 @pytest.fixture
