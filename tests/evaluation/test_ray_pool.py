@@ -13,25 +13,25 @@ from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError, MissingExtra
 from camlucida.evaluation import evaluate
-from camlucida.evaluation.ray_pool import RayPool, Share, ray_pool
+from camlucida.evaluation.ray_pool import RayPool, WorkerResources, ray_pool
 from camlucida.evaluation.ray_worker import on_device
 
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 3, 7, 64])
 @pytest.mark.parametrize("cpus", [1.0, 2.0, 4.0, 33.0])
 def test_workers_leave_a_cpu_to_readers(cpus: float, workers: int | None) -> None:
-    share = Share.of({"CPU": cpus}, workers)
-    assert 0 <= share.n_cpus <= 1
-    assert share.workers * share.n_cpus <= cpus - 1
-    assert share.workers == (workers or max(1, cpus // 2))
-    assert share.n_gpus == 0
-    assert share.n_threads * share.workers <= max(cpus, share.workers)
+    resources = WorkerResources.of({"CPU": cpus}, workers)
+    assert 0 <= resources.n_cpus <= 1
+    assert resources.workers * resources.n_cpus <= cpus - 1
+    assert resources.workers == (workers or max(1, cpus // 2))
+    assert resources.n_gpus == 0
+    assert resources.n_threads * resources.workers <= max(cpus, resources.workers)
 
 
 def test_workers_divide_the_gpus() -> None:
-    assert Share.of({"CPU": 16.0, "GPU": 4.0}, None).workers == 4
-    assert Share.of({"CPU": 16.0, "GPU": 4.0}, 2).n_gpus == 1
-    assert Share.of({"CPU": 16.0, "GPU": 1.0}, 3).n_gpus == 0.333
+    assert WorkerResources.of({"CPU": 16.0, "GPU": 4.0}, None).workers == 4
+    assert WorkerResources.of({"CPU": 16.0, "GPU": 4.0}, 2).n_gpus == 1
+    assert WorkerResources.of({"CPU": 16.0, "GPU": 1.0}, 3).n_gpus == 0.333
 
 
 def test_the_users_model_stays_where_it_is() -> None:

@@ -22,7 +22,7 @@ HALF_BYTES = 2
 """Bytes of a number in float16."""
 
 MIN_FIT_RATIO = 2.0
-"""Smallest ratio of the largest to the smallest number of images from which a start can be told from a slope."""
+"""Smallest ratio of the largest to the smallest number of images from which both numbers can be determined."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Cost:
 
 
 def fit_rate(runs: Sequence[tuple[int, float]]) -> tuple[float, float]:
-    """Return the start and the slope, in seconds and seconds per image, of a line through measured runs.
+    """Return the seconds of the start and the seconds per image, by a line through measured runs.
 
     Args:
         runs: Number of images and seconds of each run, of at least two sizes, of which the largest is at least twice
@@ -89,8 +89,8 @@ def fit_rate(runs: Sequence[tuple[int, float]]) -> tuple[float, float]:
             f"a start and a cost per image take runs of two sizes, the larger at least {MIN_FIT_RATIO:g} times the "
             f"smaller, and these have {', '.join(map(str, sizes)) or 'none'} images."
         )
-    slope, start = np.polyfit(np.array(sizes, dtype=np.float64), np.array([seconds for _, seconds in runs]), 1)
-    return max(0.0, float(start)), float(slope)
+    per_image, start = np.polyfit(np.array(sizes, dtype=np.float64), np.array([seconds for _, seconds in runs]), 1)
+    return max(0.0, float(start)), float(per_image)
 
 
 def estimate(

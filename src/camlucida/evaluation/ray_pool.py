@@ -85,7 +85,7 @@ class RayPool:
             stack.callback((work.folder / token).unlink, missing_ok=True)
             pickled, reopen = self._pickled(work)
             ray = stack.enter_context(_connected(len(pickled)))
-            share = Share.of(ray.cluster_resources(), self.workers)
+            resources = WorkerResources.of(ray.cluster_resources(), self.workers)
             model, data = work.opened
             parcel = Parcel(
                 pickled,
@@ -94,10 +94,10 @@ class RayPool:
                 model.weights_hash,
                 sample_hash(data, work.indices),
                 versions(),
-                min(torch.get_num_threads(), share.n_threads),
+                min(torch.get_num_threads(), resources.n_threads),
             )
             checked = False
-            for number in _finished_chunks(ray, parcel, numbers, share):
+            for number in _finished_chunks(ray, parcel, numbers, resources):
                 if not checked and not work.has(number):
                     raise DataError(
                         f"a Ray worker wrote chunk {number} to {work.folder}, and this machine does not see it: choose "
@@ -135,10 +135,11 @@ def ray_pool(engine: EngineName | RayPool, workers: int | None = None) -> RayPoo
         DataError: If there is no such engine, or workers are given to another engine than Ray.
         MissingExtra: If Ray is not installed.
     """
-    if isinstance(engine, RayPool) or engine == "ray":
+    name = engine if isinstance(engine, str) else ""
+    if isinstance(engine, RayPool) or name == "ray":
         need("ray", extra="ray", what="the engine ray")
         return engine if isinstance(engine, RayPool) else RayPool(workers)
-    if engine != "local":
+    if name != "local":
         raise DataError(f"engine is 'local' or 'ray', not {shown(engine)}.")
     if workers is not None:
         raise DataError("workers are processes of Ray: add --engine ray (engine='ray' in Python), or leave them out.")
@@ -146,7 +147,7 @@ def ray_pool(engine: EngineName | RayPool, workers: int | None = None) -> RayPoo
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerResources:
     """What each worker asks of the cluster.
 
     Attributes:
@@ -162,21 +163,23 @@ class Share:
     n_threads: int
 
     @classmethod
-    def of(cls, resources: dict[str, float], workers: int | None) -> Share:
-        """Return the share of each of the workers of a cluster.
+    def of(cls, cluster: dict[str, float], workers: int | None) -> WorkerResources:
+        """Return what each worker asks of a cluster.
 
         Args:
-            resources: "CPU" and, where there are any, "GPU" of the whole cluster.
+            cluster: "CPU" and, where there are any, "GPU" of the whole cluster.
             workers: Number of workers; None to choose it.
         """
-        cpus, gpus = resources.get("CPU", 1.0), resources.get("GPU", 0.0)
+        cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
         n = workers or max(1, int(gpus or cpus // 2))
         n_cpus = min(1.0, int(90 * max(cpus - READER_CPUS, 0.0) / n) / 100)  # a tenth less, for rounding
         n_gpus = min(1.0, int(1000 * gpus / n) / 1000) if gpus else 0.0
         return cls(n, n_cpus, n_gpus, max(1, int(cpus / n)))
 
 
-def _finished_chunks(ray: ModuleType, parcel: Parcel, numbers: Sequence[int], share: Share) -> Iterator[int]:
+def _finished_chunks(
+    ray: ModuleType, parcel: Parcel, numbers: Sequence[int], resources: WorkerResources
+) -> Iterator[int]:
     """Yield the numbers of the chunks as workers finish them.
 
     Raises:
@@ -190,10 +193,10 @@ def _finished_chunks(ray: ModuleType, parcel: Parcel, numbers: Sequence[int], sh
     finished = items.map_batches(
         Worker,
         batch_size=1,
-        compute=data.ActorPoolStrategy(size=min(share.workers, len(numbers)), max_tasks_in_flight_per_actor=2),
-        num_cpus=share.n_cpus,
-        num_gpus=share.n_gpus or None,
-        fn_constructor_args=(_Fetch(reference), share.n_gpus),
+        compute=data.ActorPoolStrategy(size=min(resources.workers, len(numbers)), max_tasks_in_flight_per_actor=2),
+        num_cpus=resources.n_cpus,
+        num_gpus=resources.n_gpus or None,
+        fn_constructor_args=(_Fetch(reference), resources.n_gpus),
     )
     for batch in finished.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         for number, kind, text in zip(batch["number"], batch["kind"], batch["error"], strict=True):
