@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,26 +191,36 @@ def test_unlabelled_images(model: cl.Model, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed(finished: Audit, tmp_path: Path) -> None:
+def test_killed_five_times_and_resumed(model: cl.Model, tmp_path: Path) -> None:
+    n = 48
+    expected = audit(model, scenes(n), tmp_path / "whole", batch_size=3, chunk_images=4)
     program = (
-        "import sys, camlucida as cl\n"
+        "import sys\n"
         "from camlucida.audits.run import audit\n"
         "from camlucida.data.datasets import ToyboxDataset\n"
         "from camlucida.data.toybox import Toybox\n"
         "from camlucida.models.load import load\n"
         "import torch; torch.set_num_threads(1)\n"
-        f"audit(load('toybox'), ToyboxDataset(Toybox({N})), sys.argv[1], methods=['grad_cam', 'hires_cam'],\n"
-        "      batch_size=3, chunk_images=4, progress=lambda done, total: print(done, flush=True))\n"
+        f"audit(load('toybox'), ToyboxDataset(Toybox({n})), sys.argv[1], batch_size=3, chunk_images=4,\n"
+        "      progress=lambda done, total: (print(done, flush=True), sys.stdin.readline()))\n"
     )
-    for _ in range(2):  # killed after the first chunk that it finishes
-        with subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
-        ) as process:
+    command = [sys.executable, "-c", program, str(tmp_path / "killed")]
+    random_numbers, chunks = random.Random(0), []
+    for _ in range(5):  # between two batches, or while the last chunk is written
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
             assert process.stdout is not None
-            process.stdout.readline()
+            for _ in range((chunks or [0])[-1] + random_numbers.randint(2, 5)):  # a finished chunk is one step
+                process.stdout.readline()
+                process.stdin.write("\n")
+                process.stdin.flush()
+            time.sleep(random_numbers.uniform(0, 0.05))
             process.send_signal(signal.SIGKILL)
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
-    assert content(tmp_path) == content(finished.path)
+        chunks.append(len(list((tmp_path / "killed" / "parts").glob("part-*.parquet"))))
+    assert 0 < chunks[-1] < n // 4
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert content(tmp_path / "killed") == content(expected.path)
+    assert [row["index"] for row in Audit(tmp_path / "killed").rows] == list(range(n))
 
 
 def images(files: list[Path]) -> ListDataset:

@@ -17,7 +17,7 @@ from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
 from camlucida.engine import Layer, compared_once
-from camlucida.errors import LayerError
+from camlucida.errors import ImageError, LayerError
 from camlucida.evaluation.prediction_rows import batch_rows
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches, stacked
 from camlucida.evaluation.store import Row
@@ -57,9 +57,10 @@ def process_chunk(
     """
     rows: list[Row] = []
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
+    shapes: dict[str, torch.Size] = {}
     for batch in read_batches(plan, batches_of(indices, plan.batch_size)) if batches is None else batches:
         explained: dict[int, _Explained] = {}
-        of_batch = batch_rows(plan, batch, partial(_explain, plan), partial(_columns, plan, explained))
+        of_batch = batch_rows(plan, batch, partial(_explain, plan), partial(_columns, plan, explained, shapes))
         for image, row in zip(batch, of_batch, strict=True):
             rows.append(image_columns(plan, image) | row)
             of_image = None if row.get("error") else explained[image.index]
@@ -151,9 +152,26 @@ def _classes_of(result: Attribution, t: int) -> list[int]:
     return [target.index] * n if isinstance(target.index, int) else [int(index) for index in target.index]
 
 
-def _columns(plan: AuditPlan, explained: dict[int, _Explained], image: LoadedImage, of_image: _Explained) -> Row:
-    """Return the columns of one image, and keep its arrays in `explained`."""
+def _columns(
+    plan: AuditPlan,
+    explained: dict[int, _Explained],
+    shapes: dict[str, torch.Size],
+    image: LoadedImage,
+    of_image: _Explained,
+) -> Row:
+    """Return the columns of one image, and keep its arrays in `explained`.
+
+    Raises:
+        ImageError: If its maps have another size than those of the first image of the chunk, which `shapes` holds.
+    """
     batch, i = of_image.batch, of_image.i
+    for name, maps in batch.maps.items():
+        if (expected := shapes.setdefault(name, maps.shape[2:])) != maps.shape[2:]:
+            sizes = ["×".join(map(str, shape)) for shape in (maps.shape[2:], expected)]
+            raise ImageError(
+                f"the network input is {'×'.join(map(str, image.inputs.shape))} and its map {sizes[0]}, where other "
+                f"images have maps of {sizes[1]}, and an audit stores maps of one size. Give all images one size."
+            )
     columns = prediction_columns(plan, image, batch.output[i], batch.predicted[i], batch.competing[i])
     region = ObjectRegion.of(image.item, image.geometry.original)
     for m, (name, maps) in enumerate(batch.maps.items()):

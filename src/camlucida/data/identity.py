@@ -28,7 +28,11 @@ def dataset_hash(dataset: Dataset, indices: Iterable[int]) -> str:
     """Return 16 hexadecimal digits that change with the images, names, labels, boxes, masks or parts of these items."""
     hasher = DatasetHasher(dataset)
     for index in indices:
-        hasher.add(dataset[index])
+        try:
+            item: Item | None = dataset[index]
+        except (CamlucidaError, OSError):  # a row with the reason, in what runs over the data set
+            item = None
+        hasher.add(item)
     return hasher.digest()
 
 

@@ -57,6 +57,8 @@ def expand_path(source: str | os.PathLike[str]) -> Path:
 
 def missing_file_error(path: Path) -> ImageError:
     """Return the error for a path that does not exist, with the most similar name that does."""
+    if path.is_symlink():
+        return ImageError(f"{path} is a link to {os.readlink(path)!r}, which does not exist.")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir():
         return ImageError(f"no file {path}: {folder} is a file, not a folder.")

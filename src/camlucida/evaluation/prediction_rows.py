@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -49,8 +50,7 @@ def batch_rows(
         run: Runs the network once, and returns one output per image.
         make_row: Returns the columns of an image from its output.
     """
-    loaded = [image if isinstance(image, LoadedImage) else None for image in batch]
-    outputs = run_batch(dataset_pass.model, loaded, run)
+    outputs = _outputs(dataset_pass, batch, run)
     rows = []
     for image, output in zip(batch, outputs, strict=True):
         row = base_row(dataset_pass, image)
@@ -65,6 +65,28 @@ def batch_rows(
                 row["error"] = str(error)
         rows.append(row)
     return rows
+
+
+def _outputs(
+    dataset_pass: DatasetPass, batch: Sequence[ReadImage], run: Callable[[Sequence[LoadedImage]], Sequence[T]]
+) -> list[T | str]:
+    """Return the output of each image, or the reason why there is none.
+
+    The images have one size, unless a data set holds tensors of several: those of each size are a batch then.
+    """
+    shapes = [tuple(image.inputs.shape) if isinstance(image, LoadedImage) else () for image in batch]
+    by_size = Counter(shape for shape in shapes if shape).most_common()
+    outputs: list[T | str] = [""] * len(batch)
+    for number, (shape, _) in enumerate(by_size):
+        own = [i for i, other in enumerate(shapes) if other == shape]
+        # The others are missing in the batch of the most frequent size, which keeps its number of images.
+        positions = range(len(batch)) if number == 0 else own
+        images = [image if isinstance(image, LoadedImage) and i in own else None for i, image in enumerate(batch)]
+        found = run_batch(dataset_pass.model, [images[i] for i in positions], run)
+        for i, output in zip(positions, found, strict=True):
+            if i in own:
+                outputs[i] = output
+    return outputs
 
 
 def base_row(dataset_pass: DatasetPass, image: ReadImage) -> Row:

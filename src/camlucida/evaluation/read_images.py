@@ -15,7 +15,7 @@ from camlucida.attribution.error_context import error_context
 from camlucida.attribution.load_input import load_input
 from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
-from camlucida.errors import CamlucidaError, ImageError
+from camlucida.errors import CamlucidaError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import ModelInput
 from camlucida.types import Geometry
@@ -105,12 +105,5 @@ def batches_of(indices: Sequence[int], batch_size: int) -> list[Sequence[int]]:
 
 
 def stacked(images: Sequence[LoadedImage]) -> Tensor:
-    """Return the network inputs of a batch `(b, c, H, W)`.
-
-    Raises:
-        ImageError: If they differ in size, as the tensors of a data set may. They are run one at a time then.
-    """
-    shapes = {tuple(image.inputs.shape) for image in images}
-    if len(shapes) > 1:
-        raise ImageError(f"the network inputs of a batch must have one size, not {len(shapes)}.")
+    """Return the network inputs of a batch `(b, c, H, W)`."""
     return torch.stack([image.inputs for image in images])
