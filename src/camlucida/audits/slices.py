@@ -345,7 +345,7 @@ def _compare(groups: Sequence[_Group], values: Floats, names: Sequence[str]) -> 
             present = usable & ~np.isnan(values[:, k])
             tests = _rank_tests(flat[present], values[present, k], chosen)
             mean[same, k], rest[same, k], n[same, k], p[same, k] = tests
-    corrected = benjamini_hochberg(p.ravel()).reshape(shape)
+    corrected = np.asarray(benjamini_hochberg(p.ravel())).reshape(shape)
     return [
         {
             name: SliceStatistic(float(mean[i, k]), float(rest[i, k]), int(n[i, k]), float(corrected[i, k]))
