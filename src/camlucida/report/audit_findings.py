@@ -56,7 +56,7 @@ def differences_section(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables of the section on the maps of correct and of wrong predictions."""
     rows = [_difference_row(entry) for entry in _entries(record.get("differences"), "name")]
     curves = []
-    for entry in _entries(record.get("guess_detector"), "name"):
+    for entry in [*_entries(record.get("guess_detector"), "name"), *_entries(record.get("combined"), "name")]:
         if entry.get("roc"):
             interval = format_interval(number(entry.get("low")), number(entry.get("high")))
             text = f"AUC {format_number(number(entry.get('auc')))} ({interval})"
@@ -82,8 +82,11 @@ def differences_section(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def comparison_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
     """Return the variables of the section on the comparison with an earlier audit: its sentences and its lists."""
-    tables = []
+    tables: list[dict[str, Any]] = []
+    shifts = [entry for entry in record.get("shifts") or [] if isinstance(entry.get("difference"), dict)]
     for name, entries in record.items():
+        if name == "shifts" and shifts:
+            continue
         if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
             continue
         columns = [key for key, value in entries[0].items() if not isinstance(value, list | dict)][:MAX_COLUMNS]
@@ -92,7 +95,13 @@ def comparison_section(record: Mapping[str, Any], groups: Groups) -> dict[str, A
         positions = [i for entry in entries for i in _positions(entry)]
         if positions:
             tables[-1]["group"] = groups.add(f"comparison-{name}", f"Comparison: {_words(name)}", positions)
-    return {"tables": tables, "sentences": texts(record)}
+    plot = forest_plot(
+        "Change of the mean since the earlier audit, with 95 % intervals",
+        [_shift_row(entry) for entry in shifts[:MAX_SLICES]],
+        reference=0.0,
+        reference_name="no change",
+    )
+    return {"plot": plot if shifts else None, "tables": tables, "sentences": texts(record)}
 
 
 def _difference_row(entry: Mapping[str, Any]) -> ForestRow:
@@ -106,7 +115,20 @@ def _difference_row(entry: Mapping[str, Any]) -> ForestRow:
         number(source.get("low")),
         number(source.get("high")),
         note=f"correct {groups[0]}, wrong {groups[1]}" if all(groups) else "",
-        p=format_p_value(number(entry.get("p_corrected", entry.get("p")))),
+        p=format_p_value(number(entry.get("p_corrected", entry.get("corrected", entry.get("p"))))),
+        highlighted=bool(entry.get("differs")),
+    )
+
+
+def _shift_row(entry: Mapping[str, Any]) -> ForestRow:
+    difference = entry["difference"]
+    return ForestRow(
+        f"{entry.get('column')}: {entry.get('group') or 'all images'}",
+        number(difference.get("value")),
+        number(difference.get("low")),
+        number(difference.get("high")),
+        note=count_noun(int(entry.get("n") or 0), "image"),
+        p=format_p_value(number(entry.get("p_corrected"))),
         highlighted=bool(entry.get("differs")),
     )
 
