@@ -14,7 +14,7 @@ from camlucida.audits.audit_result import Audit
 from camlucida.report.audit_page import audit_report
 
 sys.path.append(str(Path(__file__).parents[1] / "report"))
-from audit_folders import invented_audit  # noqa: E402
+from audit_folders import invented_audit
 
 N = 10_000
 BROKEN = 7

@@ -122,13 +122,15 @@ def write_findings(audit: Audit, n: int, broken: tuple[int, ...] = ()) -> None:
              "region": [0.0, 0.7, 0.3, 1.0], "description": "cluster of the maps", "suspicion": 3.2,
              "effect": {"name": "change in log-probability", "value": -1.4, "low": -1.8, "high": -1.0, "n": 41,
                         "control": "the same region elsewhere"},
+             "cover_effect": {"name": "drop of the log-odds", "value": 2.0, "low": 1.5, "high": 2.5, "n": 41},
              "p": 0.0001, "p_corrected": 0.0003, "verified": True, "images": ["hypothesis-1-a.jpg", "../../plan.json"],
              "sentence": f"37 of {len(members)} boat images lose the class when the lower left is covered."},
             {**common, "rank": 2, "kind": "border", "n_members": 6, "members": members[5:11], "region": None,
              "description": "evidence at the border", "suspicion": 1.1,
              "effect": {"name": "change in log-probability", "value": -0.1, "low": -0.4, "high": 0.2, "n": 6,
                         "control": "the same region elsewhere"},
-             "p": 0.4, "p_corrected": 0.8, "verified": False, "sentence": "The border has no measurable effect."},
+             "cover_effect": None, "p": None, "p_corrected": None, "verified": False,
+              "sentence": "The border has no measurable effect."},
         ],
     })  # fmt: skip
     audit.write_finding("slices", {
@@ -161,11 +163,14 @@ def write_findings(audit: Audit, n: int, broken: tuple[int, ...] = ()) -> None:
     })  # fmt: skip
     audit.write_finding("label_errors", {
         "schema_version": 1, "settings": {}, "sentences": ["3 labels are likely wrong."],
-        "label_errors": [{"row": i, "score": 0.9, "reason": "its neighbours are dogs"} for i in members[:3]],
+        "errors": [
+            {"row": i, "image": f"{i}.jpg", "score": 0.9, "reasons": ["its neighbours are dogs"]} for i in members[:3]
+        ],
     })  # fmt: skip
     audit.write_finding("duplicates", {
         "schema_version": 1, "settings": {}, "sentences": ["1 pair of near duplicates."],
-        "duplicates": [{"rows": members[3:5], "score": 0.99, "reason": "in val and test"}],
+        "leaked": {"test": 0.1},
+        "groups": [{"rows": members[3:5], "images": ["a", "b"], "identical": False, "crosses_splits": True}],
     })  # fmt: skip
 
 

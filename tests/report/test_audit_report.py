@@ -203,6 +203,35 @@ def test_damaged_findings_are_reported(tmp_path: Path) -> None:
         audit_report(bare, tmp_path / "audit.html")
 
 
+def test_reasons_and_effects_are_listed(audit: Audit) -> None:
+    content = page_content(audit, 100)
+    strips = {strip["group"]: strip for strip in content["doubtful"]}
+    assert strips["label-errors"]["reasons"][0] == "0.jpg: its neighbours are dogs"
+    assert strips["duplicates"]["reasons"] == ["a, b: crosses splits"]
+    effects = content["hypotheses"]["cards"][0]["effects"]
+    assert [name for name, _ in effects] == ["change in log-probability", "drop of the log-odds"]
+
+
+def test_comparison_has_its_lists_and_shifts(tmp_path: Path) -> None:
+    bare = invented_audit(tmp_path, 20, findings=False)
+    shift = {"column": "energy_in_box", "group": "boat", "n": 4, "differs": True, "p_corrected": 0.01}
+    change = {"row": 3, "image": "c.jpg", "label": "dog", "old_predicted": "dog", "new_predicted": "<b>cat</b>"}
+    bare.write_finding(
+        "comparison",
+        {
+            "sentences": ["1 regression."],
+            "regressions": [change],
+            "fixes": [],
+            "shifts": [shift | {"difference": {"value": -0.2, "low": -0.3, "high": -0.1}}],
+        },
+    )
+    text = audit_report(bare, tmp_path / "audit.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;cat&lt;/b&gt;" in text
+    assert "energy_in_box: boat" in text
+    assert "−0.2" in text
+    assert table(text)["groups"]["comparison-regressions"]["rows"] == [3]
+
+
 def test_size_per_image_is_small(audit: Audit, text: str) -> None:
     blocks = sum(len(each) for each in re.findall(r'id="block-[a-z]*-?[0-9]*">([^<]*)<', text))
     assert len(text) - blocks < 130_000

@@ -18,6 +18,8 @@ MAX_GROUP = 200
 N_STRIP = 12
 """Number of images of a group that are displayed."""
 MAX_REASONS = 12
+LIST_NAMES = ("errors", "groups")
+"""Names of the lists of label errors and of duplicates."""
 
 
 def doubtful_section(page: PageRows, groups: Groups) -> list[dict[str, Any]]:
@@ -85,15 +87,27 @@ def positions_of(record: Mapping[str, Any], name: str) -> list[int]:
 
 def _from_finding(audit: Audit, name: str, key: str, title: str) -> tuple[str, str, str, list[int], list[str]]:
     record = audit.finding(name) or {}
-    reasons = [str(entry["reason"]) for entry in _listed(record, name) if isinstance(entry, dict) and "reason" in entry]
+    reasons = [reason for entry in _listed(record, name) if isinstance(entry, dict) and (reason := _reason(entry))]
     sentences = [str(sentence) for sentence in record.get("sentences") or []]
     return key, title, " ".join(sentences[:2]), positions_of(record, name), reasons
 
 
+def _reason(entry: Mapping[str, Any]) -> str:
+    """Return why an image, or a group of images, is listed."""
+    named = entry.get("reasons") if isinstance(entry.get("reasons"), list) else [entry.get("reason")]
+    facts = [str(reason) for reason in named or [] if reason]
+    facts += [
+        key.replace("_", " ") for key in ("identical", "crosses_splits", "labels_differ") if entry.get(key) is True
+    ]
+    image = entry.get("image") or ", ".join(str(each) for each in entry.get("images") or [])
+    return f"{image}: {'; '.join(facts)}" if image and facts else "; ".join(facts)
+
+
 def _listed(record: Mapping[str, Any], name: str) -> Sequence[Any]:
-    """Return the list of a finding, which has its name, or is its only list of objects."""
-    if isinstance(record.get(name), list):
-        return list(record[name])
+    """Return the list of a finding, which has its name or one of `LIST_NAMES`, or is its only list."""
+    for key in (name, *LIST_NAMES):
+        if isinstance(record.get(key), list):
+            return list(record[key])
     others = [value for key, value in record.items() if key != "sentences" and isinstance(value, list) and value]
     return others[0] if others else []
 

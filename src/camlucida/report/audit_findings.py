@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from camlucida.report.audit_groups import Groups, number, texts
-from camlucida.report.charts import MAX_SERIES, swatch
-from camlucida.report.forest_plot import ForestRow, forest_plot
+from camlucida.report.charts import swatch
+from camlucida.report.forest_plot import ForestPlot, ForestRow, forest_plot
 from camlucida.report.formatting import count_noun, format_interval, format_number, format_p_value
 from camlucida.report.small_charts import RocCurve, roc_chart
 
 MAX_SLICES = 24
 """Number of slices in the plot, the worst first."""
+MAX_DIFFERENCES = 10
+"""Number of differences that are displayed, the most significant first; the others are folded."""
+MAX_CURVES = 5
+"""Number of ROC curves, the largest area first."""
 MAX_ROWS, MAX_COLUMNS = 20, 8
 """Size of a table of the comparison."""
 
@@ -54,36 +58,32 @@ def slices_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
 
 def differences_section(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables of the section on the maps of correct and of wrong predictions."""
-    rows = [_difference_row(entry) for entry in _entries(record.get("differences"), "name")]
+    entries = sorted(_entries(record.get("differences"), "name"), key=_significance)
+    rows = [_difference_row(entry) for entry in entries]
     curves = []
-    for entry in _entries(record.get("guess_detector"), "name"):
+    for entry in [*_entries(record.get("guess_detector"), "name"), *_entries(record.get("combined"), "name")]:
         if entry.get("roc"):
             interval = format_interval(number(entry.get("low")), number(entry.get("high")))
             text = f"AUC {format_number(number(entry.get('auc')))} ({interval})"
             curves.append(RocCurve(str(entry.get("name") or entry.get("score")), entry["roc"], text))
-    curves.sort(key=lambda curve: curve.text, reverse=True)
+    curves = sorted(curves, key=lambda curve: curve.text, reverse=True)[:MAX_CURVES]
     title = "ROC curves of scores that detect wrong predictions"
     return {
-        "plot": forest_plot(
-            "Correct minus wrong predictions, in standard deviations"
-            if any(entry.get("standardised") for entry in _entries(record.get("differences"), "name"))
-            else "Correct minus wrong predictions, with 95 % intervals",
-            rows,
-            reference=0.0,
-            reference_name="no difference",
-        )
-        if rows
-        else None,
+        "plot": _difference_plot(rows[:MAX_DIFFERENCES]),
+        "folded": _difference_plot(rows[MAX_DIFFERENCES:]),
         "roc": roc_chart(curves, title) if curves else "",
-        "legend": [(swatch(i), curve.name, curve.text) for i, curve in enumerate(curves[:MAX_SERIES])],
+        "legend": [(swatch(i), curve.name, curve.text) for i, curve in enumerate(curves)],
         "sentences": texts(record),
     }
 
 
 def comparison_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
     """Return the variables of the section on the comparison with an earlier audit: its sentences and its lists."""
-    tables = []
+    tables: list[dict[str, Any]] = []
+    shifts = [entry for entry in record.get("shifts") or [] if isinstance(entry.get("difference"), dict)]
     for name, entries in record.items():
+        if name == "shifts" and shifts:
+            continue
         if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
             continue
         columns = [key for key, value in entries[0].items() if not isinstance(value, list | dict)][:MAX_COLUMNS]
@@ -92,7 +92,28 @@ def comparison_section(record: Mapping[str, Any], groups: Groups) -> dict[str, A
         positions = [i for entry in entries for i in _positions(entry)]
         if positions:
             tables[-1]["group"] = groups.add(f"comparison-{name}", f"Comparison: {_words(name)}", positions)
-    return {"tables": tables, "sentences": texts(record)}
+    plot = forest_plot(
+        "Change of the mean since the earlier audit, with 95 % intervals",
+        [_shift_row(entry) for entry in shifts[:MAX_SLICES]],
+        reference=0.0,
+        reference_name="no change",
+    )
+    return {"plot": plot if shifts else None, "tables": tables, "sentences": texts(record)}
+
+
+def _difference_plot(rows: Sequence[ForestRow]) -> ForestPlot | None:
+    caption = "Correct minus wrong predictions, with 95 % intervals"
+    return forest_plot(caption, rows, reference=0.0, reference_name="no difference") if rows else None
+
+
+def _significance(entry: Mapping[str, Any]) -> float:
+    """Return the corrected p-value of a difference, by which the rows are ordered; unknown ones come last."""
+    p = number(_corrected_p(entry))
+    return p if math.isfinite(p) else math.inf
+
+
+def _corrected_p(entry: Mapping[str, Any]) -> Any:
+    return entry.get("p_corrected", entry.get("corrected", entry.get("p")))
 
 
 def _difference_row(entry: Mapping[str, Any]) -> ForestRow:
@@ -106,7 +127,20 @@ def _difference_row(entry: Mapping[str, Any]) -> ForestRow:
         number(source.get("low")),
         number(source.get("high")),
         note=f"correct {groups[0]}, wrong {groups[1]}" if all(groups) else "",
-        p=format_p_value(number(entry.get("p_corrected", entry.get("p")))),
+        p=format_p_value(number(_corrected_p(entry))),
+        highlighted=bool(entry.get("differs")),
+    )
+
+
+def _shift_row(entry: Mapping[str, Any]) -> ForestRow:
+    difference = entry["difference"]
+    return ForestRow(
+        f"{entry.get('column')}: {entry.get('group') or 'all images'}",
+        number(difference.get("value")),
+        number(difference.get("low")),
+        number(difference.get("high")),
+        note=count_noun(int(entry.get("n") or 0), "image"),
+        p=format_p_value(number(entry.get("p_corrected"))),
         highlighted=bool(entry.get("differs")),
     )
 

@@ -56,7 +56,7 @@ def hypotheses_section(record: Mapping[str, Any], page: PageRows, groups: Groups
 
 
 def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: Groups) -> dict[str, Any]:
-    rank, class_name = int(entry["rank"]), str(entry["class"])
+    rank, class_name = int(entry["rank"]), str(entry["class"] or "all classes")
     members = [int(i) for i in entry["members"]]
     group = groups.add(f"hypothesis-{rank}", f"Hypothesis {rank}: {class_name}, {entry['kind']}", members)
     effect = entry.get("effect") or {}
@@ -73,10 +73,7 @@ def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: G
         "members": f"{int(entry['n_members']):,} of {int(entry['n_class']):,} images",
         "suspicion": format_number(number(entry.get("suspicion"))),
         "p": format_p_value(number(entry.get("p_corrected"))),
-        "control": str(effect.get("control") or ""),
-        "effect_name": str(effect.get("name") or ""),
-        "effect_text": format_number(value),
-        "effect_interval": format_interval(number(effect.get("low")), number(effect.get("high"))),
+        "effects": [_effect_fact(each) for each in (effect, entry.get("cover_effect")) if each],
         "effect": ForestRow(
             f"{rank}. {class_name}",
             value,
@@ -94,10 +91,21 @@ def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: G
     }
 
 
+def _effect_fact(effect: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the name of an effect, and its value with interval, number of images and control."""
+    interval = format_interval(number(effect.get("low")), number(effect.get("high")))
+    facts = [f"{format_number(number(effect.get('value')))} ({interval})"]
+    if effect.get("n"):
+        facts.append(count_noun(int(effect["n"]), "image"))
+    if effect.get("control"):
+        facts.append(f"control: {effect['control']}")
+    return str(effect.get("name") or "effect"), "; ".join(facts)
+
+
 def _plot(entries: list[Any], effects: list[ForestRow]) -> Any:
     names = list(dict.fromkeys(str((entry.get("effect") or {}).get("name") or "effect") for entry in entries))
-    caption = f"{names[0].capitalize()} when the cue is removed" if len(names) == 1 else "Effect of the intervention"
-    return forest_plot(caption, effects, reference=0.0, reference_name="no effect")
+    caption = names[0][:1].upper() + names[0][1:] if len(names) == 1 else "Effect of the intervention"
+    return forest_plot(f"{caption}, with 95 % intervals", effects, reference=0.0, reference_name="no effect")
 
 
 def _region(region: Any) -> str:

@@ -51,11 +51,16 @@ def metric_plots(results: TestResults, measured: Sequence[str], strongest: Mappi
 
 
 def chosen_metrics(results: TestResults, measured: Sequence[str]) -> list[str]:
-    """Return the metrics that are displayed: those with a direction, the groups of metrics in turn."""
+    """Return the metrics that are displayed: those with a direction, the groups of metrics in turn.
+
+    Of a metric with several numbers, such as energy and energy_lift, the first one comes before those of others.
+    """
+    presets = results.evaluation.presets
+    judged = [m for m in measured if results.evaluation.values[m].better != "neither" and m not in results.untrusted]
+    first = {presets[name].metric.name: name for name in reversed(judged)}
     groups: dict[str, list[str]] = {}
-    for name in measured:
-        if results.evaluation.values[name].better != "neither" and name not in results.untrusted:
-            groups.setdefault(results.evaluation.presets[name].metric.group, []).append(name)
+    for name in sorted(judged, key=lambda name: first[presets[name].metric.name] != name):
+        groups.setdefault(presets[name].metric.group, []).append(name)
     in_turn = [
         names[turn] for turn in range(max(map(len, groups.values()), default=0)) for names in groups.values()
         if turn < len(names)
