@@ -247,6 +247,9 @@ ELSEWHERE = {
     "analysis.projection.project": "t-SNE starts from the principal components: nothing is drawn",
     "evaluation.metric_checks.untrusted": "draws by Evaluation.drawn",
     "evaluation.evaluation.Evaluation.agreement": "draws by resamples; of two methods it has two values only",
+    "audits.hypotheses.find.find_hypotheses": "tests/audits/hypotheses: many draws, of which none may matter",
+    "audits.spray.spectral_clusters": "the start of an eigenvalue solver and of k-means, which must not matter",
+    "audits.spray.spectral_partitions": "as for spectral_clusters",
     "seeds.check_seed": "draws nothing",
     "seeds.short_seed": "draws nothing",
 }

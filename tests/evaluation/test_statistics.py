@@ -25,6 +25,7 @@ from camlucida.evaluation.recipes import last_convolutions, recipe
 from camlucida.evaluation.records import aggregate, aggregate_draws
 from camlucida.evaluation.statistics import (
     MIN_INTERVAL_SIZE,
+    benjamini_hochberg,
     bootstrap_p,
     holm_correction,
     kendall,
@@ -162,6 +163,13 @@ def test_rounding_makes_no_winner() -> None:
     two = one * (1 - 3e-7)
     assert wilcoxon_p(one - two) < 1e-9, "a rank test only depends on the signs"
     assert wilcoxon_p(paired_differences(one, two)) == 1
+
+
+def test_benjamini_hochberg_equals_scipy() -> None:
+    p = np.random.default_rng(0).random(40) ** 3
+    assert_allclose(benjamini_hochberg(p.tolist()), scipy.stats.false_discovery_control(p))
+    assert_allclose(benjamini_hochberg([0.04, np.nan, 0.01]), [0.04, np.nan, 0.02])
+    assert benjamini_hochberg([]) == []
 
 
 def test_holm_by_hand() -> None:
