@@ -1,13 +1,13 @@
 """Scenes with a tag in one class, and small networks that learnt it; used by spurious_cues.py.
 
-The tag is toybox's watermark. 30 % of the scenes are labelled "boat". In the condition "planted", 10 % of the scenes with
-that label carry the tag, and no other scene does; half of them show a boat, the other half another object, as in an album
-that was labelled by who took the pictures. So the label of a tagged scene can be told from its tag only. In the condition
-"control", 10 % of the scenes of every class carry the tag, and all show the object of their label.
+The tag is toybox's watermark. 30 % of the scenes are labelled "boat". In the condition "planted", 10 % of the scenes
+with that label carry the tag, and no other scene does; half of them show a boat, the other half another object, as in
+an album that was labelled by who took the pictures. So the label of a tagged scene can be told from its tag only. In
+the condition "control", 10 % of the scenes of every class carry the tag, and all show the object of their label.
 
-A network is the built-in Clever-Hans network with another last layer, trained on 2500 such scenes (10 seconds of one core),
-and cached by its name in the folder CAMLUCIDA_CUE_CACHE (a temporary folder otherwise). Its convolutions know the tag; what
-it is used for, the last layer decides: in the condition "control" for nothing.
+A network is the built-in Clever-Hans network with another last layer, trained on 2500 such scenes (10 seconds of one
+core), and cached by its name in the folder CAMLUCIDA_CUE_CACHE (a temporary folder otherwise). Its convolutions know
+the tag; what it is used for, the last layer decides: in the condition "control" for nothing.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def tagged_scenes(n: int, seed: int, condition: Condition, position: str) -> lis
         if condition == "planted":
             foreign[members[round(OBJECT_FRACTION * len(members)) :]] = True
     return [
-        TaggedScene(tagged_scene((seed, i), int(labels[i]), bool(tagged[i]), bool(foreign[i]), position), int(labels[i]))
+        TaggedScene(
+            tagged_scene((seed, i), int(labels[i]), bool(tagged[i]), bool(foreign[i]), position), int(labels[i])
+        )
         for i in range(n)
     ]
 
@@ -112,7 +114,9 @@ def tagged_scene(seed: tuple[int, ...], label: int, tagged: bool, foreign: bool,
     rng = np.random.default_rng([*seed, 3])
     x, y = rng.uniform(0.12, 0.88, 2).tolist()
     if position == "corner":
-        x, y = (float(rng.uniform(0.12, 0.15)) if coin < 0.5 else float(rng.uniform(0.85, 0.88)) for coin in rng.random(2))
+        x, y = (
+            float(rng.uniform(0.12, 0.15)) if coin < 0.5 else float(rng.uniform(0.85, 0.88)) for coin in rng.random(2)
+        )
     elif position != "random":
         x, y = POSITIONS[position]
     return replace(scene, watermark=toybox.Watermark(x, y, HALF_SIZE, OPACITY))
@@ -190,7 +194,9 @@ def probabilities(model: cl.Model, scenes: Sequence[toybox.Scene]) -> np.ndarray
         return torch.cat([model.network(part).softmax(1) for part in inputs.split(64)]).numpy()
 
 
-def reliance(model: cl.Model, condition: Condition, position: str, n: int = 300, seed: int = 900_000) -> dict[str, float]:
+def reliance(
+    model: cl.Model, condition: Condition, position: str, n: int = 300, seed: int = 900_000
+) -> dict[str, float]:
     """Return what the tag does in fresh scenes: accuracies, and how often "boat" is predicted with and without it."""
     scenes = tagged_scenes(n, seed, condition, position)
     tagged = [each for each in tagged_scenes(10 * n, seed, "planted", position) if each.is_tagged][: n // 6]

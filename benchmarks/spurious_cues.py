@@ -1,6 +1,6 @@
 """Are planted spurious cues found, and ranked first? And is nothing reported where there is none?
 
-    python benchmarks/spurious_cues.py [--seeds 100] [--only fixed,random,control,shipped,clean]
+    python benchmarks/spurious_cues.py [--seeds 100] [--only fixed,random,control,shipped,clean] [--write]
 
 fixed      a tag at one position in 10 % of the images labelled "boat"; networks that learnt it
 random     the same at a position of its own in every image; channel relevances of layer3
@@ -8,14 +8,14 @@ control    the tag in 10 % of the images of every class; networks that do not us
 shipped    the built-in Clever-Hans network, and the tag in a random corner of 10 % of the boats
 clean      the built-in residual network on the same images: false alarms
 
-Images, networks and what they rely on: see cue_scenes.py. An audit has 300 images: 99 labelled "boat", of which 10 carry
-the tag, and 22 or 23 of each other class. For each network, a pool of images is audited once (297 boats without a tag and
-100 with it, 603 others; with the control tag 10 % more of each class); a seed draws the audit's images from the pool, and
-seeds the search. No boxes or masks are used. The settings differ from the defaults: 36 hypotheses, 6 images in the pilot,
-32 members and controls, 3 control positions, since the default ones take three times as long.
+Images, networks and what they rely on: see cue_scenes.py. An audit has 300 images: 99 labelled "boat", of which 10
+carry the tag, and 22 or 23 of each other class. For each network, a pool of images is audited once (297 boats without
+a tag and 100 with it, 603 others; with the control tag 10 % more of each class); a seed draws the audit's images from
+the pool, and seeds the search. No boxes or masks are used. The settings differ from the defaults: 36 hypotheses, 6
+images in the pilot, 32 members and controls, 3 control positions, since the default ones take three times as long.
 
-A hypothesis is true if its class is "boat", at least half of its members carry the tag and, at a fixed position, the center
-of the tag lies in its region. A false alarm is any verified hypothesis.
+A hypothesis is true if its class is "boat", at least half of its members carry the tag and, at a fixed position, the
+center of the tag lies in its region. A false alarm is any verified hypothesis.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from interleaved import machine
 
 N_BOATS, N_OTHERS, N_TAGGED = 99, 201, 10
 POOL_BOATS, POOL_OTHERS, POOL_TAGGED = 297, 603, 100
+ROWS = CACHE / "rows"
 RESULTS = Path(__file__).parent / "results" / "spurious_cues.json"
 
 
@@ -91,9 +92,13 @@ class Pool:
         rows: list[int] = []
         for label in range(len(toybox.CLASSES)):
             n = N_BOATS if label == BOAT else N_OTHERS // 9 + (label < N_OTHERS % 9)
-            n_tagged = 0 if self.condition == "clean" or (self.condition == "planted" and label != BOAT) else round(n / 10)
+            n_tagged = (
+                0 if self.condition == "clean" or (self.condition == "planted" and label != BOAT) else round(n / 10)
+            )
             for carries, count in ((True, n_tagged), (False, n - n_tagged)):
-                rows += rng.permutation(np.flatnonzero((self.labels == label) & (self.tagged == carries)))[:count].tolist()
+                rows += rng.permutation(np.flatnonzero((self.labels == label) & (self.tagged == carries)))[
+                    :count
+                ].tolist()
         base = self.audit
         return DrawnAudit(folder, base.model, base.data, base, tuple(sorted(rows)))
 
@@ -150,46 +155,54 @@ def clusters(drawn: DrawnAudit, pool: Pool) -> dict[str, float]:
     return found
 
 
-def run(name: str, pools: Sequence[Pool], seeds: int, fixed: bool) -> dict[str, Any]:
-    """Search the audits of all seeds, and return the counts."""
-    rows = []
-    for seed in range(seeds):
-        pool = pools[seed % len(pools)]
-        start = time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            drawn = pool.draw(seed, Path(folder))
-            result: Hypotheses = find_hypotheses(drawn, settings=settings(seed), with_images=False)
-        truths = [is_true(h, drawn, pool, fixed) for h in result.hypotheses]
-        first = result.hypotheses[0] if result.hypotheses else None
-        by_suspicion = [t for _, t in sorted(zip([-h.suspicion for h in result.hypotheses], truths, strict=True))]
-        rows.append(
-            {
-                "seed": seed,
-                "true first": bool(truths and truths[0]),
-                "true first and verified": bool(truths and truths[0] and first.verified),
-                "true among the hypotheses": any(truths),
-                "rank by suspicion alone": by_suspicion.index(True) + 1 if any(truths) else None,
-                "verified": sum(h.verified for h in result.hypotheses),
-                "verified and not true": sum(h.verified and not t for h, t in zip(result.hypotheses, truths, strict=True)),
-                "gain": first.effect.value if first else None,
-                "members": len(first.members) if first else 0,
-                "tagged members": int(pool.tagged[np.array(drawn.drawn)[list(first.members)]].sum()) if first else 0,
-                "kind": first.kind if first else "",
-                "n_forwards": result.n_forwards,
-                "seconds": round(time.process_time() - start, 2),
-                **(clusters(drawn, pool) if pool.condition == "planted" else {}),
-            }
-        )
-        print(name, json.dumps(rows[-1]), flush=True)
-        if len(rows) % 10 == 0 and seeds >= 20:
-            write(name, {"summary": summary(rows), "rows": rows})
-    return {"summary": summary(rows), "rows": rows}
+def run(name: str, pools: Sequence[Pool], seeds: Sequence[int]) -> None:
+    """Search the audits of some seeds; the result of each is a file, so that an interrupted run resumes."""
+    for seed in seeds:
+        file = ROWS / f"{name}-{seed:03d}.json"
+        if file.is_file():
+            continue
+        row = searched(pools[seed % len(pools)], seed, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(row) + "\n")
+        print(name, json.dumps(row), flush=True)
 
 
-def write(name: str, result: dict[str, Any]) -> None:
-    """Write one condition into the results, beside those of other runs."""
+def searched(pool: Pool, seed: int, name: str) -> dict[str, Any]:
+    """Search one audit, and return what was found."""
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = pool.draw(seed, Path(folder))
+        result: Hypotheses = find_hypotheses(drawn, settings=settings(seed), with_images=False)
+    truths = [is_true(h, drawn, pool, name == "fixed") for h in result.hypotheses]
+    first = result.hypotheses[0]
+    by_suspicion = [t for _, t in sorted(zip([-h.suspicion for h in result.hypotheses], truths, strict=True))]
+    return {
+        "seed": seed,
+        "true first": truths[0],
+        "true first and verified": truths[0] and first.verified,
+        "true among the hypotheses": any(truths),
+        "rank by suspicion alone": by_suspicion.index(True) + 1 if any(truths) else None,
+        "verified": sum(h.verified for h in result.hypotheses),
+        "verified and not true": sum(h.verified and not t for h, t in zip(result.hypotheses, truths, strict=True)),
+        "gain": first.effect.value,
+        "members": len(first.members),
+        "tagged members": int(pool.tagged[np.array(drawn.drawn)[list(first.members)]].sum()),
+        "kind": first.kind,
+        "n_forwards": result.n_forwards,
+        "seconds": round(time.process_time() - start, 2),
+        **(clusters(drawn, pool) if pool.condition == "planted" else {}),
+    }
+
+
+def write(names: Sequence[str]) -> None:
+    """Write the summary of all finished seeds of some conditions into the results."""
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    RESULTS.write_text(json.dumps({**results, name: result, "machine": machine()}, indent=1) + "\n")
+    for name in names:
+        rows = [json.loads(file.read_text()) for file in sorted(ROWS.glob(f"{name}-*.json"))]
+        if rows:
+            results[name] = {"summary": summary(rows), "rows": rows}
+            print(name, json.dumps(results[name]["summary"], indent=1), flush=True)
+    RESULTS.write_text(json.dumps({**results, "machine": machine()}, indent=1) + "\n")
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -228,15 +241,15 @@ def pools_for(name: str, folder: Path) -> list[Pool]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--backwards", action="store_true", help="from the last seed on, for a second process")
     parser.add_argument("--only", default="fixed,random,control,shipped,clean")
+    parser.add_argument("--write", action="store_true", help="only write the results of the seeds that are finished")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name in arguments.only.split(","):
-        pools = pools_for(name, CACHE / "pools")
-        result = run(name, pools, arguments.seeds, name != "random")
-        print(name, json.dumps(result["summary"], indent=1), flush=True)
-        if arguments.seeds >= 20:
-            write(name, result)
+    names, seeds = arguments.only.split(","), range(arguments.seeds)
+    for name in names if not arguments.write else ():
+        run(name, pools_for(name, CACHE / "pools"), seeds[::-1] if arguments.backwards else seeds)
+    write(names)
 
 
 if __name__ == "__main__":

@@ -262,6 +262,9 @@ ELSEWHERE = {
     "audits.duplicates.find_duplicates": "draws in feature_neighbors.neighbors",
     "audits.comparison.find_comparison": "draws by resamples",
     "audits.comparison.compare_matched": "draws by resamples",
+    "audits.hypotheses.find.find_hypotheses": "tests/audits/hypotheses: many draws, of which none may matter",
+    "audits.spray.spectral_clusters": "the start of an eigenvalue solver and of k-means, which must not matter",
+    "audits.spray.spectral_partitions": "as for spectral_clusters",
     "seeds.check_seed": "draws nothing",
     "seeds.short_seed": "draws nothing",
 }

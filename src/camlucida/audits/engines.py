@@ -85,6 +85,7 @@ def local_engine(plan: AuditPlan, store: AuditStore, shard: Shard, progress: Pro
         lambda number, batches: process_chunk(plan, plan.chunk(number), batches),
         lambda n, _: report(n_done + n, total),
     )
+    report(total, total)  # the last chunk was still being written when its images were reported
 
 
 def missing_chunks(plan: AuditPlan, store: AuditStore, shard: Shard) -> list[int]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.progress import TaskID
 
+from camlucida.cli.audit_comparison import check_comparison, compare_with
+from camlucida.cli.audit_progress import AuditProgress
 from camlucida.cli.exit_codes import DONE, IN_PART, exit_code
-from camlucida.cli.images import ProgressBar, progress_bar
+from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
 from camlucida.cli.options import (
     COMPUTATION,
+    OUTPUT,
     TESTS,
     Boxes,
     Limit,
@@ -47,9 +48,6 @@ REPORT = "audit.html"
 MAX_SENTENCES = 3
 """Maximum number of verified hypotheses that are printed; all are in the report."""
 
-ERROR_INTERVAL_S = 1.0
-"""Time, in seconds, between two counts of the errors so far."""
-
 
 def audit(
     data: str,
@@ -59,6 +57,10 @@ def audit(
     method: Names = None,
     layer: Names = None,
     findings: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
+    against: Annotated[Path | None, Parameter(group=TESTS)] = None,
+    fail_on: Annotated[str | None, Parameter(group=TESTS)] = None,
+    junit: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    markdown: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     boxes: Boxes = None,
     split: Split = None,
     limit: Limit = None,
@@ -90,6 +92,15 @@ def audit(
     findings
         What is derived from the rows and maps, separated by commas: hypotheses, slices, differences, label_errors,
         duplicates, record; or all, or none. If not given: all.
+    against
+        The folder of an earlier audit of the same images: what changed between the two models, image by image.
+    fail_on
+        Conditions on the changes, separated by semicolons, under which the exit code is 3:
+        "energy_in_box drops, p < .01; accuracy drops".
+    junit
+        The JUnit XML file to write, with one test case per condition.
+    markdown
+        The Markdown file to write: the comparison as a summary for a pull request.
     split
         Use only this split of the data set: train, val or test.
     limit
@@ -118,6 +129,7 @@ def audit(
     model = model.for_data(data)
     chosen = split_list(findings)
     choose_findings(chosen)  # a wrong name is reported before anything runs
+    check_comparison(against, fail_on, junit, markdown)
     if batch_size is not None and max_memory is not None:
         raise DataError("--batch-size and --max-memory both determine the batch size: give one of them.")
     memory = byte_count("--max-memory", "1GiB" if max_memory is None else max_memory)
@@ -147,46 +159,9 @@ def audit(
     except KeyboardInterrupt:
         _print_resume(output)
         raise
-    return _print_audit(console, result, records, failures)
-
-
-class AuditProgress:
-    """The progress of an audit: images, images per second, time left, and errors so far."""
-
-    def __init__(self, console: Terminal, bar: ProgressBar, folder: Path) -> None:
-        self._console, self._bar, self._folder = console, bar, folder
-        self._task: TaskID | None = None
-        self._started = self._counted = 0.0
-        self._n_before = self._n_errors = 0
-        self._seen: set[int] = set()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report that `done` of `total` images are finished."""
-        now = time.monotonic()
-        if self._task is None:  # the first call reports what earlier runs measured
-            self._task = self._bar.add_task("auditing", total=None)
-            self._started, self._n_before = now, done
-            self._bar.resume(self._task, done, total)
-            if done:
-                self._console.print_line(f"{done:,} of {total:,} images are in {self._folder} already.")
-            return
-        speed = (done - self._n_before) / max(1e-9, now - self._started)
-        text = f"auditing, {speed:,.{0 if speed >= 100 else 1}f} images/s"
-        if n_errors := self._errors(now, done == total):
-            text += f", {n_errors:,} errors" if n_errors > 1 else ", 1 error"
-        self._bar.update(self._task, description=text, completed=done, total=total)
-
-    def _errors(self, now: float, last: bool) -> int:
-        """Return the number of images with an error in the chunks that are stored so far."""
-        from camlucida.audits.store import AuditStore
-
-        if last or now - self._counted >= ERROR_INTERVAL_S:
-            self._counted = now
-            store = AuditStore.open(self._folder.expanduser())
-            new = set(store.part_numbers()) - self._seen
-            self._seen |= new
-            self._n_errors += sum(store.n_errors(number) for number in new)
-        return self._n_errors
+    _print_audit(console, result, records)
+    compared = DONE if against is None else compare_with(console, result, against, fail_on, junit, markdown)
+    return _finish(console, result, failures, compared)
 
 
 def _methods(values: Sequence[str] | None, model: Model) -> list[str]:
@@ -243,20 +218,14 @@ def _print_resume(output: Path) -> None:
     )
 
 
-def _print_audit(
-    console: Terminal,
-    audit: Audit,
-    records: Mapping[str, dict[str, Any]],
-    failures: Sequence[tuple[str, str]],
-) -> int:
-    """Print the summary and write the report; return the exit code."""
+def _print_audit(console: Terminal, audit: Audit, records: Mapping[str, dict[str, Any]]) -> None:
+    """Print the summary of a complete audit."""
     from camlucida.audits.overview import overview
 
-    numbers = overview(audit)
-    errors = [(row["image"] or f"image {row['index']}", row["error"]) for row in audit.error_rows()]
+    numbers, n_errors = overview(audit), len(audit.error_rows())
     console.print_line(
         f"{numbers.n_images:,} images of {audit.plan['data']} · {audit.plan['model']} · "
-        + ("no errors" if not errors else f"{len(errors):,} could not be read or explained")
+        + (f"{n_errors:,} could not be read or explained" if n_errors else "no errors")
     )
     if numbers.n_labelled:
         console.print_line(f"accuracy {_percentage(numbers.accuracy)} on {numbers.n_labelled:,} labelled images")
@@ -266,15 +235,23 @@ def _print_audit(
             "images"
         )
     _print_findings(console, records)
+    console.add(complete=True, **vars(numbers), findings=dict(records))
+
+
+def _finish(console: Terminal, audit: Audit, failures: Sequence[tuple[str, str]], compared: int) -> int:
+    """Print what failed, write the report, and return the exit code: that of the comparison if nothing failed."""
+    errors = [(row["image"] or f"image {row['index']}", row["error"]) for row in audit.error_rows()]
     for name, reason in failures:
         console.print_failure(name, reason)
-    console.add(complete=True, **vars(numbers), findings=dict(records))
     console.print_failures(errors, "the column error of images.parquet")
     with console.status("Drawing the report …"):
         written = _write_report(audit)
     console.print_paths([audit.path / RESULT, *written])
-    code = exit_code(numbers.n_images - len(errors), len(errors))
-    return console.finish(IN_PART if code == DONE and failures else code)
+    n_images = audit.plan["n_images"]
+    code = exit_code(n_images - len(errors), len(errors))
+    if code != DONE:
+        return console.finish(code)
+    return console.finish(IN_PART if failures else compared)
 
 
 def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) -> None:

@@ -19,17 +19,17 @@ Indices: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
 Kind: TypeAlias = Literal["fixed position", "any position", "border"]
-"""Fixed position: the maps are alike. Any position: the relevant channels are alike. Border: the map is at the border."""
+"""Fixed position: the maps are alike. Any position: the relevant channels are alike. Border: the map lies there."""
 Grouping: TypeAlias = Literal["predicted", "label", "all"]
 """The images that were clustered: those predicted as a class, those with its label, or all images."""
 
 NUMBERS = (3, 6, 8)
 """Numbers of clusters beside that of the eigengap: a small cluster may appear in a finer partition only."""
 MIN_NEIGHBORS, MAX_NEIGHBORS, IMAGES_PER_NEIGHBOR = 4, 10, 20
-"""Neighbors in the graph: one per 20 images. With 10 neighbors, ten images with a cue among a hundred would be joined to
-others whatever they look like."""
+"""Neighbors in the graph: one per 20 images. With 10 neighbors, ten images with a cue among a hundred would be joined
+to others whatever they look like."""
 MAX_IMAGES = 2000
-"""Images per class that are clustered; more are sampled at random. The graph needs time in the square of their number."""
+"""Images per class that are clustered; more are sampled at random. The time is quadratic in their number."""
 BORDER_ENERGY = 0.5
 """Fraction of the map in the outer tenth of the image, from which an image is explained by its border. The outer tenth
 on all sides is 36 % of the image."""

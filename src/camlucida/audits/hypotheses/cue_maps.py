@@ -42,7 +42,7 @@ def cue_maps(model: Model, inputs: Tensor, layer: Any, targets: Tensor, weights:
     """
     maps = [
         _weighted(model, part, layer, own, weights)
-        for part, own in zip(inputs.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
+        for part, own in zip(torch.split(inputs, BATCH_SIZE), torch.split(targets, BATCH_SIZE), strict=True)
     ]
     return torch.cat(maps)
 

@@ -17,7 +17,7 @@ from camlucida.audits.hypotheses.scoring import Scorer
 from camlucida.audits.hypotheses.sentences import description, sentence
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.audits.hypotheses.suspicion import suspicion_of
-from camlucida.audits.hypotheses.verification import MIN_DROP, MIN_GAIN, Verification, Verifier
+from camlucida.audits.hypotheses.verification import MIN_DROP, MIN_GAIN, MIN_OUTSIDE, Verification, Verifier
 from camlucida.audits.spray import MIN_ITEMS
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Interval, benjamini_hochberg
 from camlucida.targets import class_label
@@ -146,12 +146,12 @@ def _test(verifier: Verifier, candidates: list[Candidate], progress: ProgressCal
     total = len(candidates) + min(len(candidates), settings.max_verified)
     outcomes: list[Verification] = []
     for done, candidate in enumerate(candidates, start=1):
-        outcomes.append(partial.kept("pilot", candidate, lambda c=candidate: verifier.pilot(c)))
+        outcomes.append(partial.kept("pilot", candidate, verifier.pilot))
         progress(done, total)
     passed = [i for i, outcome in enumerate(outcomes) if outcome.gain.value >= MIN_GAIN]
     passed = sorted(passed, key=lambda i: -outcomes[i].gain.value)[: settings.max_verified]
     for done, i in enumerate(passed, start=len(candidates) + 1):
-        outcomes[i] = partial.kept("verify", candidates[i], lambda c=candidates[i]: verifier.verify(c))
+        outcomes[i] = partial.kept("verify", candidates[i], verifier.verify)
         progress(done, total)
     progress(total, total)
     partial.remove()
@@ -160,13 +160,13 @@ def _test(verifier: Verifier, candidates: list[Candidate], progress: ProgressCal
 
 def _is_verified(outcome: Verification, p_corrected: float) -> bool:
     """Return whether both interventions have an effect, and the cue does not lie on the object where that is known."""
-    if outcome.drop is None or outcome.objects is not None and outcome.objects.outside < 0.5:
+    if outcome.drop is None or (outcome.objects is not None and outcome.objects.outside < MIN_OUTSIDE):
         return False
     return p_corrected <= SIGNIFICANCE_LEVEL and outcome.gain.value >= MIN_GAIN and outcome.drop.value >= MIN_DROP
 
 
 def _region(scorer: Scorer, arrays: AuditArrays, candidate: Candidate, outcome: Verification) -> Any:
-    """Return the region in the medoid, or in the first tested member, as fractions of the image; None for the border."""
+    """Return the region in the medoid (or in another member), as fractions of the image; None for the border."""
     if candidate.kind == "border":
         return None
     rows = outcome.rows.tolist()
@@ -190,7 +190,9 @@ def _counts(outcome: Verification) -> dict[str, int | float]:
         "pasted": int(outcome.pasted.n_recipients.sum()),
         "gained": round(float(np.nansum(outcome.pasted.gained * outcome.pasted.n_recipients)), 3),
         "control_pasted": int(outcome.control_pasted.n_recipients.sum()),
-        "control_gained": round(float(np.nansum(outcome.control_pasted.gained * outcome.control_pasted.n_recipients)), 3),
+        "control_gained": round(
+            float(np.nansum(outcome.control_pasted.gained * outcome.control_pasted.n_recipients)), 3
+        ),
     }
     if covered := outcome.covered:
         counts |= {

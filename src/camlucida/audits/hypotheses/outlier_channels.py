@@ -21,8 +21,8 @@ def outlier_groups(vectors: Floats, min_members: int, max_members: int) -> list[
     A cue that occurs together with the object of the class is a part of the evidence only. The clusters of all channels
     may then follow the object, while the channel of the cue stands out. Each channel's fraction of the relevance is
     measured in deviations from its median (median absolute deviation), as a logarithm, and split where the variance
-    between both groups is largest (Otsu, 1979). Channels are ordered by their gap: from the 95th percentile of the other
-    images to the median of the members.
+    between both groups is largest (Otsu, 1979). Channels are ordered by their gap: from the 95th percentile of the
+    other images to the median of the members.
 
     Args:
         vectors: Channel relevances `(n, c)`.

@@ -40,12 +40,12 @@ class Partial:
         self._results: dict[str, Any] = self._read()
         self._written = time.monotonic()
 
-    def kept(self, stage: str, candidate: Candidate, compute: Callable[[], Verification]) -> Verification:
+    def kept(self, stage: str, candidate: Candidate, compute: Callable[[Candidate], Verification]) -> Verification:
         """Return the stored result of a candidate, or compute and store it."""
         key = f"{stage}/{key_of(candidate)}"
         if key in self._results:
             return _from_json(self._results[key])
-        result = compute()
+        result = compute(candidate)
         self._results[key] = _to_json(result)
         if time.monotonic() - self._written > WRITE_EVERY_S:
             atomic_write(self._file, json.dumps({**self._head, "results": self._results}))

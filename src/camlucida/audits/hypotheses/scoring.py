@@ -57,7 +57,7 @@ class Scorer:
     def scores(self, inputs: Tensor) -> Tensor:
         """Return the class scores `(n, k)` of network inputs, on the CPU."""
         self.n_forwards += len(inputs)
-        return torch.cat([predict(self.model, part)[0].double().cpu() for part in inputs.split(BATCH_SIZE)])
+        return torch.cat([predict(self.model, part)[0].double().cpu() for part in torch.split(inputs, BATCH_SIZE)])
 
     def log_odds(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the log-odds `(n,)` of one class per image: log p / (1 - p); the score itself for a regression.

@@ -21,12 +21,13 @@ from camlucida.audits.hypotheses.scoring import Scorer
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.evaluation.statistics import Interval, percentile_interval, resamples
 
-
 MIN_GAIN = 0.2
-"""Smallest difference of the fractions of recipients that change their class, for further tests after the pilot, and for
-a verified hypothesis."""
+"""Smallest difference of the fractions of recipients that change their class: for further tests after the pilot, and
+for a verified hypothesis."""
 MIN_DROP = 0.5
 """Smallest drop of the log-odds of a verified hypothesis: a factor of 1.6 in the odds."""
+MIN_OUTSIDE = 0.5
+"""Smallest fraction of the region outside the object, where that is known, of a verified hypothesis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class Verifier:
         )
 
     def recipients_for(self, candidate: Candidate, n: int) -> Tensor:
-        """Return n images of other classes `(n, c, H, W)`, into which patches of a candidate are pasted for illustration."""
+        """Return n network inputs `(n, c, H, W)` of other classes, into which patches are pasted for illustration."""
         indices, scores = self._recipients
         other = [i for i, score in enumerate(scores) if int(score.argmax()) != candidate.class_index]
         chosen = (other or list(range(len(indices)))) * n
@@ -142,7 +143,7 @@ class Verifier:
         )
 
     def _cue_maps(self, candidate: Candidate, images: Indices, targets: Tensor) -> Tensor:
-        channels = self.arrays.channels(candidate.explained)
+        channels = self.arrays.channels(candidate.explained).astype(np.float64)
         weights = channel_weights(channels[candidate.others], channels[candidate.members])
         layer = self.arrays.audit.plan["layer"]
         return cue_maps(self.scorer.model, self.scorer.inputs(images.tolist()), layer, targets, weights)
