@@ -10,6 +10,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,7 @@ VIDEO = "camlucida.data.video.load_video"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
+COMPARE = "camlucida.cli.audit.compare_with"
 AUDIT, FINDINGS = "camlucida.audits.run.audit", "camlucida.audits.findings.run_findings"
 EXPORT, REOPEN = "camlucida.audits.exports.export", "camlucida.cli.model_and_data.reopen_model_and_data"
 QUERY, PANEL = "camlucida.audits.audit_result.Audit.query", "camlucida.audits.panel.draw_panel"
@@ -306,6 +308,18 @@ LINES: dict[str, list[OptionCase]] = {
             "--findings none",
             {"findings": (FINDINGS, "names", ["none"])},
             stop=FINDINGS,
+        ),
+        OptionCase(
+            "audit toybox --limit 1 --output out --findings none",
+            "--against audited --fail-on 'accuracy drops' --junit out.xml --markdown out.md",
+            direct(
+                COMPARE,
+                against=Path("audited"),
+                fail_on="accuracy drops",
+                junit=Path("out.xml"),
+                markdown=Path("out.md"),
+            ),
+            stop=COMPARE,
         ),
     ],
     "query": [
@@ -646,8 +660,8 @@ LINES: dict[str, list[OptionCase]] = {
         ),
         OptionCase(
             "app --model toybox --port 0 --limit 1",
-            "--audit audited",
-            {"audit": (PAGE, "audit_folders", (Path("audited"),))},
+            "--audit begun",
+            {"audit": (PAGE, "audit_folders", (Path("begun"),))},
             stop=PAGE,
         ),
         OptionCase(
@@ -768,8 +782,8 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "table.json").write_text("[[1.0, 2.0]]")
     (folder / "boxes.csv").write_text("file,x0,y0,x1,y1\ncat.png,1,2,30,40\n")
     (folder / "net.py").write_text(VOLUME_NETWORK)
-    (folder / "audited").mkdir()
-    (folder / "audited" / "plan.json").write_text('{"plan": {"arrays": []}, "source": {}}')
+    (folder / "begun").mkdir()
+    (folder / "begun" / "plan.json").write_text('{"plan": {"arrays": []}, "source": {}}')
     nibabel = pytest.importorskip("nibabel")
     values = np.random.default_rng(0).normal(size=(4, 5, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "scan.nii.gz")
@@ -835,7 +849,7 @@ def run(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
             for name in {function for function, _, _ in arrivals} - {PRINTED} | ({line.stop} - {""}):
                 _record(name, recorded, patch, stop=name == line.stop)
             with pytest.raises((SystemExit, _Stopped)) as ended:
-                main(words.split())
+                main(shlex.split(words))
         text, errors = capsys.readouterr()
         recorded.calls[PRINTED] = [{"text": text}]
         if line.stop and words != line.base:
