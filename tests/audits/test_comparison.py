@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.comparison import ALL, Comparison, find_comparison
+from camlucida.audits.comparison import find_comparison
 from camlucida.audits.comparison_files import junit_xml, markdown
+from camlucida.audits.comparison_result import ALL, Comparison
 from camlucida.audits.conditions import check_conditions, parse_conditions
 from camlucida.audits.matching import match_audits
 from camlucida.audits.run import audit

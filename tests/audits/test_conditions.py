@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from camlucida.audits.comparison import ALL
+from camlucida.audits.comparison_result import ALL
 from camlucida.audits.conditions import Condition, ConditionResult, check_conditions, parse_conditions
 from camlucida.audits.matching import MatchedAudits, match_audits
 from camlucida.errors import DataError

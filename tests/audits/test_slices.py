@@ -13,7 +13,8 @@ from scipy.stats import fisher_exact, hypergeom, mannwhitneyu
 
 from camlucida.audits.attributes import Attribute, attributes, by_category, by_number, by_value
 from camlucida.audits.run import audit
-from camlucida.audits.slices import MIN_IMAGES, Slices, find_slices, slices_of
+from camlucida.audits.slice_tests import MIN_IMAGES
+from camlucida.audits.slices import Slices, find_slices, slices_of
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.models.load import load

@@ -74,5 +74,7 @@ def test_wrong_options_are_reported_before_anything_runs(audits: tuple[Audit, Au
         check_comparison(old, None, tmp_path / "j.xml", None)
     with pytest.raises(DataError, match="has no verb"):
         check_comparison(old, "accuracy", None, None)
+    with pytest.raises(DataError, match="no column 'acuracy'"):
+        check_comparison(old, "acuracy drops", None, None)
     with pytest.raises(DataError, match="contains no audit"):
         check_comparison(tmp_path, "accuracy drops", None, None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from camlucida._escaping import printable
-from camlucida.audits.comparison import ALL, Comparison, Shift
+from camlucida.audits.comparison_result import ALL, Comparison, Shift
 from camlucida.audits.conditions import ConditionResult
 from camlucida.audits.matching import ACCURACY
 

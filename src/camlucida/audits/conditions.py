@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from camlucida.audits.comparison import ALL, MIN_CHANGE, MIN_IMAGES, difference_p, shift_sentence
+from camlucida.audits.comparison import MIN_IMAGES, difference_p
+from camlucida.audits.comparison_result import ALL, MIN_CHANGE, shift_sentence
 from camlucida.audits.matching import ACCURACY, MatchedAudits, PairedValues
 from camlucida.errors import DataError, nearest
 from camlucida.evaluation.statistics import Floats, holm_correction
@@ -161,6 +162,16 @@ def _parse(text: str) -> Condition:
     return Condition(text, column, _as_verb(verb[1]), p, by)
 
 
+def check_columns(conditions: Sequence[Condition], known: Sequence[str]) -> None:
+    """Raise `DataError` for a condition on a column that is not among those that can be compared."""
+    for condition in conditions:
+        if condition.column not in known:
+            raise DataError(
+                f"--fail-on: no column {condition.column!r} to compare.{nearest(condition.column, known)} "
+                f"Columns: {', '.join(known)}."
+            )
+
+
 def check_conditions(matched: MatchedAudits, conditions: Sequence[Condition]) -> list[ConditionResult]:
     """Test conditions on two matched audits.
 
@@ -174,12 +185,7 @@ def check_conditions(matched: MatchedAudits, conditions: Sequence[Condition]) ->
 
 
 def _check(matched: MatchedAudits, condition: Condition) -> ConditionResult:
-    known = matched.columns()
-    if condition.column not in known:
-        raise DataError(
-            f"--fail-on: no column {condition.column!r} to compare.{nearest(condition.column, known)} "
-            f"Columns: {', '.join(known)}."
-        )
+    check_columns([condition], matched.columns())
     values = matched.paired(condition.column)
     if len(values.rows) < MIN_IMAGES:
         why = "labels" if condition.column == ACCURACY else "values in both audits"

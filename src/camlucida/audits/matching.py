@@ -109,9 +109,7 @@ class MatchedAudits:
 
     def columns(self) -> list[str]:
         """Return the names of what can be compared, in the order of the table."""
-        both = set(self.old.table.column_names) & set(self.new.table.column_names)
-        names = [*OUTPUT_COLUMNS, *self._map_columns]
-        return [ACCURACY, *(name for name in names if name in both)]
+        return comparable_columns(self.old, self.new)
 
     def paired(self, column: str) -> PairedValues:
         """Return the values of a column for the images on which they are comparable.
@@ -129,7 +127,7 @@ class MatchedAudits:
             _as_numbers(audit.column(name)[rows])
             for audit, rows in ((self.old, self.old_rows), (self.new, self.new_rows))
         )
-        explained = self._map_columns.get(column)
+        explained = _map_columns(self.new).get(column)
         usable = ~np.isnan(old) & ~np.isnan(new)
         if explained in ("predicted", "competing"):
             usable &= self.same(explained)
@@ -157,16 +155,22 @@ class MatchedAudits:
         ]
         return groups
 
-    @cached_property
-    def _map_columns(self) -> Mapping[str, str]:
-        """The explained class of each column of a map."""
-        columns: dict[str, str] = {}
-        for m, method in enumerate(self.new.store.method_names):
-            prefix = "" if m == 0 else f"{method}."
-            for explained in EXPLAINED_CLASSES:
-                of_class = "" if explained == "predicted" else f"{explained}_"
-                columns |= {f"{prefix}{of_class}{name}": explained for name in MAP_COLUMNS}
-        return columns
+
+def comparable_columns(old: Audit, new: Audit) -> list[str]:
+    """Return the names of what can be compared between two audits, in the order of the table."""
+    both = set(old.table.column_names) & set(new.table.column_names)
+    return [ACCURACY, *(name for name in (*OUTPUT_COLUMNS, *_map_columns(new)) if name in both)]
+
+
+def _map_columns(audit: Audit) -> Mapping[str, str]:
+    """Return the explained class of each column of a map."""
+    columns: dict[str, str] = {}
+    for m, method in enumerate(audit.store.method_names):
+        prefix = "" if m == 0 else f"{method}."
+        for explained in EXPLAINED_CLASSES:
+            of_class = "" if explained == "predicted" else f"{explained}_"
+            columns |= {f"{prefix}{of_class}{name}": explained for name in MAP_COLUMNS}
+    return columns
 
 
 def match_audits(old: Audit, new: Audit) -> MatchedAudits:

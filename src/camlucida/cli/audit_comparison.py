@@ -29,20 +29,25 @@ def check_comparison(
         markdown: The Markdown file to write.
 
     Raises:
-        DataError: If a condition cannot be parsed, the folder holds no complete audit, or an option lacks another one.
+        DataError: If a condition cannot be parsed or names a column that the earlier audit does not have, the folder
+            holds no complete audit, or an option lacks another one.
     """
     from camlucida.audits.audit_result import Audit
-    from camlucida.audits.conditions import parse_conditions
+    from camlucida.audits.conditions import check_columns, parse_conditions
+    from camlucida.audits.matching import comparable_columns
 
     if against is None:
         for name, value in (("--fail-on", fail_on), ("--junit", junit), ("--markdown", markdown)):
             if value is not None:
                 raise DataError(f"{name} needs --against, the folder of an earlier audit of the same images.")
         return []
-    _ = Audit(against.expanduser()).summary  # raises for a folder without a complete audit
+    old = Audit(against.expanduser())
+    _ = old.summary  # raises for a folder without a complete audit
     if junit is not None and fail_on is None:
         raise DataError('--junit has one test case per condition of --fail-on. Add --fail-on "energy_in_box drops".')
-    return parse_conditions(fail_on) if fail_on is not None else []
+    conditions = parse_conditions(fail_on) if fail_on is not None else []
+    check_columns(conditions, comparable_columns(old, old))
+    return conditions
 
 
 def compare_with(
