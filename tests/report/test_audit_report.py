@@ -19,6 +19,7 @@ from camlucida.audits.run import audit as run
 from camlucida.cli import main
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError
+from camlucida.report.audit_maps import quantise
 from camlucida.report.audit_page import audit_report, content_policy, page_content
 
 from .audit_folders import NASTY, invented_audit, picture
@@ -111,6 +112,11 @@ def test_maps_are_the_stored_ones(audit: Audit, text: str) -> None:
     maps = np.frombuffer(block(text, "map-1"), dtype=np.uint8).reshape(N - 1, 7, 7)
     stored = audit.maps("grad_cam", "competing")[positions].astype(np.float64)
     assert (maps - 1.0) / 254 == pytest.approx(np.clip(stored, 0, 1), abs=0.5 / 254 + 1e-6)
+
+
+def test_negative_evidence_is_not_drawn() -> None:
+    maps = np.array([[[-1.0, 0.0], [0.5, 1.0]], [[np.nan] * 2] * 2], dtype=np.float16)
+    assert quantise(maps).tolist() == [[[1, 1], [128, 255]], [[0, 0], [0, 0]]]
 
 
 def test_visible_part_is_the_crop_of_the_preprocessing(text: str) -> None:
