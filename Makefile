@@ -12,8 +12,8 @@ demo: .venv/.core  ## explain built-in pictures with the built-in networks
 app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resnet50 --data photos/"`
 	$(BIN)/camlucida app $(ARGS)
 
-test: .venv/.dev  ## run the tests, all but those in a browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser
+test: .venv/.dev  ## run the tests, all but those in a browser and on Ray
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/ray
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
 	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/models/keras
