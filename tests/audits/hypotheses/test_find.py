@@ -33,7 +33,7 @@ class Colours(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(3, 2)
         self.fc.weight.data = torch.tensor([[60.0, tag_weight, 0.0], [0.0, 0.0, 60.0]])
-        self.fc.bias.data.zero_()
+        self.fc.bias.data = torch.tensor([-tag_weight * 12 / 255, 0.0])  # the background is 12 on average
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.fc(self.pool(self.layer(x).relu()).flatten(1))
@@ -153,6 +153,16 @@ def test_an_interrupted_search_resumes(
         (h.members, h.p, h.sentence) for h in planted[1].hypotheses
     ]
     assert not partial.exists()
+
+
+def test_one_class_for_all_images_has_no_recipients(tmp_path: Path) -> None:
+    model = cl.wrap(Colours(0.0).eval(), size=(SIZE, SIZE), labels=["red", "blue"], mean=(0,) * 3, std=(1,) * 3)
+    data = images(True)
+    reds = ListDataset("reds", [data[i] for i in range(N)], data.classes)
+    result = find_hypotheses(audit(model, reds, tmp_path, layer="layer"), settings=SETTINGS, with_images=False)
+    assert result.hypotheses
+    assert not result.verified
+    json.dumps(result.record(), allow_nan=False)
 
 
 def test_few_images_are_told(tmp_path: Path) -> None:

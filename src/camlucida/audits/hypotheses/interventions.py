@@ -106,6 +106,8 @@ def transplant(
     per_source = max(1, min(len(recipients), n_pairs // max(1, len(rows))))
     pairs = _pairs(scorer, recipient_scores, targets, per_source)
     count = np.bincount(pairs[0], minlength=len(rows))
+    if not len(pairs[0]):  # every recipient is predicted as the class, or there is no source
+        return Pasted(np.full(len(rows), np.nan), np.full(len(rows), np.nan), count)
     sources, into = (torch.from_numpy(numbers) for numbers in pairs)
     own = targets[sources]
     edited = paste(
