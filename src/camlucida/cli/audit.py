@@ -263,10 +263,9 @@ def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) ->
         for hypothesis in verified[:MAX_SENTENCES]:
             console.print_line(f"  {hypothesis['sentence']}")
     if "slices" in records:
-        differing = [part for part in records["slices"].get("slices", []) if part["differs"]]
-        worst = min(differing, key=lambda part: part["accuracy"], default=None)
+        worst = next((part for part in records["slices"]["slices"] if part["is_worse"]), None)
         if worst is None:
-            console.print_line("no slice whose accuracy differs from that of the rest")
+            console.print_line("no slice that is significantly less accurate than the rest")
         else:
             console.print_line(
                 f"worst slice: {worst['name']}, accuracy {worst['accuracy']:.1%} on {worst['n']:,} images, "
