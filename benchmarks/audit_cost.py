@@ -67,7 +67,7 @@ def measure(photos: Path, out: Path, count: int) -> dict[str, Any]:
 
 def main() -> None:
     from camlucida.audits.cost_model import Rate, estimate, fit_rate
-    from camlucida.audits.manifest import hardware
+    from camlucida.audits.record.manifest import hardware
 
     with tempfile.TemporaryDirectory(prefix="camlucida-cost-") as folder:
         photos = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder) / "photos"

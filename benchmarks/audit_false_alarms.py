@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.conditions import Condition, check_conditions, parse_conditions
-from camlucida.audits.matching import match_audits
+from camlucida.audits.comparison.conditions import Condition, check_conditions, parse_conditions
+from camlucida.audits.comparison.matching import match_audits
 from camlucida.audits.run import audit
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox

@@ -37,8 +37,8 @@ import camlucida as cl
 from camlucida.analysis.confusion import wilson_interval
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.hypotheses import Hypotheses, Hypothesis, Settings, find_hypotheses
+from camlucida.audits.hypotheses.spray import spectral_clusters
 from camlucida.audits.run import audit
-from camlucida.audits.spray import spectral_clusters
 from camlucida.data import toybox
 from camlucida.data.datasets import Item, ListDataset
 from cue_scenes import BOAT, CACHE, NETWORKS, OTHERS, network, tagged_scene

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.case_sheet import _stored_map, case_sheet, save_case_sheet
 from camlucida.audits.exports import export
+from camlucida.audits.record.case_sheet import _stored_map, case_sheet, save_case_sheet
 from camlucida.audits.run import audit
 from camlucida.cli import main
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset

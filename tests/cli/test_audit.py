@@ -14,8 +14,8 @@ from PIL import Image
 
 import camlucida as cl
 from camlucida.audits import engines
-from camlucida.audits import findings as registry
 from camlucida.audits import run as audit_run
+from camlucida.audits.findings import registry
 from camlucida.cli import images
 from camlucida.data import toybox
 

@@ -15,7 +15,7 @@ from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError, DataError
 
 FORMATS = ("csv", "coco", "fiftyone")
-"""Formats of images; a model card is another export, see `camlucida.audits.model_card`."""
+"""Formats of images; a model card is another export, see `camlucida.audits.record.model_card`."""
 
 ATTRIBUTES = (
     "label", "predicted", "correct", "confidence", "competing", "competing_confidence", "energy_in_box",

@@ -122,7 +122,7 @@ def audit(
     output
         The folder to write to.
     """
-    from camlucida.audits.findings import choose_findings
+    from camlucida.audits.findings.registry import choose_findings
     from camlucida.audits.run import audit as run
 
     console = terminal.open("audit")
@@ -179,7 +179,7 @@ def _derive(
     console: Terminal, audit: Audit, names: Sequence[str] | None
 ) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
     """Compute the findings of a complete audit; return their records, and those that failed with the reasons."""
-    from camlucida.audits.findings import run_findings
+    from camlucida.audits.findings.registry import run_findings
 
     with progress_bar(console) as bar:
 

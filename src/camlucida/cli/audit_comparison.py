@@ -11,7 +11,7 @@ from camlucida.errors import DataError
 
 if TYPE_CHECKING:
     from camlucida.audits.audit_result import Audit
-    from camlucida.audits.conditions import Condition
+    from camlucida.audits.comparison.conditions import Condition
 
 FINDING = "comparison"
 """Name of the finding that is written."""
@@ -33,8 +33,8 @@ def check_comparison(
             holds no complete audit, or an option lacks another one.
     """
     from camlucida.audits.audit_result import Audit
-    from camlucida.audits.conditions import check_columns, parse_conditions
-    from camlucida.audits.matching import comparable_columns
+    from camlucida.audits.comparison.conditions import check_columns, parse_conditions
+    from camlucida.audits.comparison.matching import comparable_columns
 
     if against is None:
         for name, value in (("--fail-on", fail_on), ("--junit", junit), ("--markdown", markdown)):
@@ -78,11 +78,11 @@ def compare_with(
     """
     from camlucida._files import atomic_write
     from camlucida.audits.audit_result import Audit
-    from camlucida.audits.comparison import compare_matched
-    from camlucida.audits.comparison_files import junit_xml
-    from camlucida.audits.comparison_files import markdown as markdown_text
-    from camlucida.audits.conditions import check_conditions
-    from camlucida.audits.matching import match_audits
+    from camlucida.audits.comparison.compare import compare_matched
+    from camlucida.audits.comparison.conditions import check_conditions
+    from camlucida.audits.comparison.matching import match_audits
+    from camlucida.audits.comparison.summary_files import junit_xml
+    from camlucida.audits.comparison.summary_files import markdown as markdown_text
 
     conditions = check_comparison(against, fail_on, junit, markdown)
     matched = match_audits(Audit(against.expanduser()), audit)

@@ -13,7 +13,7 @@ from camlucida.errors import CamlucidaError, DataError
 
 if TYPE_CHECKING:
     from camlucida.audits.audit_result import Audit
-    from camlucida.audits.record import AuditRecord
+    from camlucida.audits.record.audit_record import AuditRecord
     from camlucida.cli.terminal import Terminal
 
 MODEL_CARD = "model-card"
@@ -67,7 +67,7 @@ def export(
     file = free_path(output or audit / f"{name}{SUFFIXES[format]}", overwrite)
     if format == MODEL_CARD:
         from camlucida._files import atomic_write
-        from camlucida.audits.model_card import model_card
+        from camlucida.audits.record.model_card import model_card
 
         atomic_write(file, model_card(_record(console, opened)))
     else:
@@ -119,7 +119,7 @@ def _selected(audit: Audit, where: str | None) -> list[int]:
 
 def _record(console: Terminal, audit: Audit) -> AuditRecord:
     """Return the stored record of an audit, or write it."""
-    from camlucida.audits.record import AuditRecord, find_record
+    from camlucida.audits.record.audit_record import AuditRecord, find_record
 
     stored = audit.finding("record")
     if stored is not None:

@@ -134,9 +134,7 @@ def test_same_seed_same_result(planted: tuple[Audit, Hypotheses]) -> None:
     assert again.n_forwards <= len(again.hypotheses) * SETTINGS.max_forwards
 
 
-def test_an_interrupted_search_resumes(
-    planted: tuple[Audit, Hypotheses], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_search_resumes(planted: tuple[Audit, Hypotheses], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camlucida.audits.hypotheses.partial.WRITE_EVERY_S", -1.0)
 
     def interrupt(done: int, total: int) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from camlucida.audits.hypotheses.arrays import AuditArrays
 from camlucida.audits.hypotheses.outlier_channels import outlier_groups
 from camlucida.audits.hypotheses.settings import Settings
+from camlucida.audits.hypotheses.spray import MIN_ITEMS, hellinger_points, spectral_partitions
 from camlucida.audits.plan import ExplainedClass
-from camlucida.audits.spray import MIN_ITEMS, hellinger_points, spectral_partitions
 
 Indices: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]

@@ -16,9 +16,9 @@ from camlucida.audits.hypotheses.result import Effect, Hypotheses, Hypothesis
 from camlucida.audits.hypotheses.scoring import Scorer
 from camlucida.audits.hypotheses.sentences import description, sentence
 from camlucida.audits.hypotheses.settings import Settings
+from camlucida.audits.hypotheses.spray import MIN_ITEMS
 from camlucida.audits.hypotheses.suspicion import suspicion_of
 from camlucida.audits.hypotheses.verification import MIN_DROP, MIN_GAIN, MIN_OUTSIDE, Verification, Verifier
-from camlucida.audits.spray import MIN_ITEMS
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Interval, benjamini_hochberg
 from camlucida.targets import class_label
 from camlucida.types import ProgressCallback

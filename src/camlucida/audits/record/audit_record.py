@@ -10,9 +10,9 @@ from typing import Any, Self
 import numpy as np
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.manifest import manifest
-from camlucida.audits.qualification import N_IMAGES, controls, explained_method, reproducibility
-from camlucida.audits.subgroups import abstentions, performance
+from camlucida.audits.record.manifest import manifest
+from camlucida.audits.record.qualification import N_IMAGES, controls, explained_method, reproducibility
+from camlucida.audits.record.subgroups import abstentions, performance
 from camlucida.errors import CamlucidaError
 from camlucida.reliability.trust import trust
 from camlucida.types import ProgressCallback

@@ -12,14 +12,20 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.feature_neighbors import neighbors
-from camlucida.audits.label_errors import CONFIDENT_LEARNING, NEIGHBORS, LabelErrors, find_label_errors, label_scores
+from camlucida.audits.findings.feature_neighbors import neighbors
+from camlucida.audits.findings.label_errors import (
+    CONFIDENT_LEARNING,
+    NEIGHBORS,
+    LabelErrors,
+    find_label_errors,
+    label_scores,
+)
 from camlucida.audits.run import audit
 from camlucida.data.datasets import ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.models.load import load
 
-from .synthetic import synthetic_audit
+from ..synthetic import synthetic_audit
 
 N = 90
 
@@ -127,14 +133,14 @@ def test_training_images_are_mentioned(tmp_path: Path) -> None:
 
 
 def test_neighbors_equal_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.audits.feature_neighbors.SIMILARITIES", 300)
+    monkeypatch.setattr("camlucida.audits.findings.feature_neighbors.SIMILARITIES", 300)
     features = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     indices, similarities = neighbors(features, 4)
     distances, expected = NearestNeighbors(n_neighbors=5, metric="cosine").fit(features).kneighbors(features)
     assert (indices == expected[:, 1:]).all()
     assert similarities == pytest.approx(1 - distances[:, 1:], abs=1e-5)
-    monkeypatch.setattr("camlucida.audits.feature_neighbors.MAX_REFERENCES", 20)
+    monkeypatch.setattr("camlucida.audits.findings.feature_neighbors.MAX_REFERENCES", 20)
     indices, _ = neighbors(features, 4)
     assert len(np.unique(indices)) <= 20
     assert not (indices == np.arange(50)[:, None]).any()

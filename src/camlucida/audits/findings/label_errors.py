@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.feature_neighbors import neighbors, unit_features
+from camlucida.audits.findings.feature_neighbors import neighbors, unit_features
 from camlucida.audits.json_values import json_values, number
 from camlucida.evaluation.statistics import Floats
 from camlucida.types import ProgressCallback

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from camlucida.audits.spray import N_NEIGHBORS, spectral_clusters
+from camlucida.audits.hypotheses.spray import N_NEIGHBORS, spectral_clusters
 
 
 def blobs(sizes: list[int], seed: int = 0, width: float = 0.05) -> tuple[np.ndarray, np.ndarray]:

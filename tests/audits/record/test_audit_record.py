@@ -12,10 +12,10 @@ import yaml
 from scipy.stats import binomtest, spearmanr
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.model_card import model_card
-from camlucida.audits.record import BLANK, AuditRecord, find_record
+from camlucida.audits.record.audit_record import BLANK, AuditRecord, find_record
+from camlucida.audits.record.model_card import model_card
+from camlucida.audits.record.subgroups import _errors, groups
 from camlucida.audits.run import audit
-from camlucida.audits.subgroups import _errors, groups
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida._optional import need
-from camlucida.audits.attributes import Attribute
+from camlucida.audits.findings.attributes import Attribute
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Floats, benjamini_hochberg
 
 MIN_IMAGES = 20

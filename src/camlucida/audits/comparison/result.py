@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from camlucida.audits.comparison.matching import ACCURACY
 from camlucida.audits.json_values import json_values, number
-from camlucida.audits.matching import ACCURACY
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Interval
 
 ALL = "all images"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.stats import fisher_exact, hypergeom, mannwhitneyu
 
-from camlucida.audits.attributes import Attribute, attributes, by_category, by_number, by_value
+from camlucida.audits.findings.attributes import Attribute, attributes, by_category, by_number, by_value
+from camlucida.audits.findings.slice_tests import MIN_IMAGES
+from camlucida.audits.findings.slices import Slices, find_slices, slices_of
 from camlucida.audits.run import audit
-from camlucida.audits.slice_tests import MIN_IMAGES
-from camlucida.audits.slices import Slices, find_slices, slices_of
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.models.load import load
@@ -181,7 +181,7 @@ def test_an_audit_has_slices_by_every_attribute(tmp_path: Path) -> None:
 
 
 def test_clusters_are_named_by_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.audits.attributes.IMAGES_PER_CLUSTER", 8)
+    monkeypatch.setattr("camlucida.audits.findings.attributes.IMAGES_PER_CLUSTER", 8)
     result = audit(load("toybox"), ToyboxDataset(Toybox(24)), tmp_path)
     (clusters,) = [attribute for attribute in attributes(result) if attribute.column == "cluster"]
     assert len(clusters.names) == 3

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.analysis.neighbours import l2_normalised
-from camlucida.audits.attributes import standardised
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.findings.attributes import standardised
 from camlucida.audits.plan import FEATURES
 
 MAX_REFERENCES = 20_000

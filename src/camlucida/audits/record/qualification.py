@@ -13,7 +13,7 @@ import torch
 
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.plan import ExplainedClass
-from camlucida.audits.subgroups import interval_record
+from camlucida.audits.record.subgroups import interval_record
 from camlucida.data.datasets import subset
 from camlucida.errors import DataError
 from camlucida.evaluation.baselines import CONTROLS

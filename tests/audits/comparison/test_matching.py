@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.matching import match_audits
+from camlucida.audits.comparison.matching import match_audits
 from camlucida.errors import DataError
 
-from .synthetic import synthetic_audit
+from ..synthetic import synthetic_audit
 
 
 def pair(folder: Path, old: list[dict[str, Any]], new: list[dict[str, Any]], **plan: Any) -> tuple[Audit, Audit]:

@@ -1,14 +1,13 @@
 """The list of findings, which are derived from the rows and maps of an audit, and stored in its folder.
 
-A finding is a module `camlucida.audits.NAME` with one function `find_NAME(audit, *, seed, progress)`, whose result has
-`.record()`, a dict that JSON can represent.
+A finding is a function `find_NAME(audit, *, seed, progress)`, whose result has `.record()`, a dict that JSON can
+represent. Its module is imported when it is computed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,18 +27,20 @@ class Finding:
     """An entry of the list.
 
     Attributes:
-        name: Name of the finding, of its module and of its file.
+        name: Name of the finding and of its file.
+        module: Module of its function, below `camlucida.audits`.
         needs_model: Whether it runs the model on images, and not only on the stored rows and maps.
         title: What is done, for progress.
     """
 
     name: str
+    module: str
     needs_model: bool
     title: str
 
     def __call__(self, audit: Audit, seed: int, progress: ProgressCallback | None) -> dict[str, Any]:
         """Compute the finding and return its record."""
-        module = importlib.import_module(f"{__package__}.{self.name}")
+        module = importlib.import_module(f"camlucida.audits.{self.module}")
         record: dict[str, Any] = getattr(module, f"find_{self.name}")(audit, seed=seed, progress=progress).record()
         return record
 
@@ -47,14 +48,13 @@ class Finding:
 FINDINGS = {
     finding.name: finding
     for finding in (
-        Finding("hypotheses", True, "searching spurious cues"),
-        Finding("slices", False, "comparing slices"),
-        Finding("differences", False, "comparing correct and wrong predictions"),
-        Finding("label_errors", False, "searching label errors"),
-        Finding("duplicates", False, "searching duplicates"),
-        Finding("record", True, "writing the record"),
+        Finding("hypotheses", "hypotheses.find", True, "searching spurious cues"),
+        Finding("slices", "findings.slices", False, "comparing slices"),
+        Finding("differences", "findings.differences", False, "comparing correct and wrong predictions"),
+        Finding("label_errors", "findings.label_errors", False, "searching label errors"),
+        Finding("duplicates", "findings.duplicates", False, "searching duplicates"),
+        Finding("record", "record.audit_record", True, "writing the record"),
     )
-    if importlib.util.find_spec(f"{__package__}.{finding.name}") is not None
 }
 """The findings by name, in the order in which they are computed: later ones may read earlier ones."""
 

@@ -11,11 +11,11 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.differences import Differences, find_differences
-from camlucida.audits.guess_detector import OUTPUTS_AND_MAPS, OUTPUTS_ONLY
+from camlucida.audits.findings.differences import Differences, find_differences
+from camlucida.audits.findings.guess_detector import OUTPUTS_AND_MAPS, OUTPUTS_ONLY
 from camlucida.audits.map_agreement import map_correlations
 
-from .synthetic import synthetic_audit
+from ..synthetic import synthetic_audit
 
 N = 240
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom, wilcoxon
 
-from camlucida.audits.comparison_result import ALL
-from camlucida.audits.conditions import Condition, ConditionResult, check_conditions, parse_conditions
-from camlucida.audits.matching import MatchedAudits, match_audits
+from camlucida.audits.comparison.conditions import Condition, ConditionResult, check_conditions, parse_conditions
+from camlucida.audits.comparison.matching import MatchedAudits, match_audits
+from camlucida.audits.comparison.result import ALL
 from camlucida.errors import DataError
 from camlucida.evaluation.statistics import holm_correction
 
-from .synthetic import synthetic_audit
+from ..synthetic import synthetic_audit
 
 N = 60
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from camlucida._escaping import printable
-from camlucida.audits.record import BLANK, AuditRecord, interval_text
+from camlucida.audits.record.audit_record import BLANK, AuditRecord, interval_text
 
 MAX_SUBGROUPS = 40
 """Rows of the table of subgroups: those with the lowest accuracy."""

@@ -11,7 +11,7 @@ import numpy as np
 from camlucida.analysis.correct_vs_wrong import GroupDifference, group_differences
 from camlucida.analysis.within_class import WithinClassDifference, within_class_difference
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.guess_detector import (
+from camlucida.audits.findings.guess_detector import (
     N_FOLDS,
     OUTPUTS_AND_MAPS,
     OUTPUTS_ONLY,

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from camlucida.audits.comparison import MIN_IMAGES, difference_p
-from camlucida.audits.comparison_result import ALL, MIN_CHANGE, shift_sentence
-from camlucida.audits.matching import ACCURACY, MatchedAudits, PairedValues
+from camlucida.audits.comparison.compare import MIN_IMAGES, difference_p
+from camlucida.audits.comparison.matching import ACCURACY, MatchedAudits, PairedValues
+from camlucida.audits.comparison.result import ALL, MIN_CHANGE, shift_sentence
 from camlucida.errors import DataError, nearest
 from camlucida.evaluation.statistics import Floats, holm_correction
 

@@ -14,7 +14,7 @@ from camlucida._files import write_image
 from camlucida.attribution.load_input import LoadedInput, load_input
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.plan import EXPLAINED_CLASSES, ExplainedClass
-from camlucida.audits.qualification import explained_method
+from camlucida.audits.record.qualification import explained_method
 from camlucida.data.datasets import Item
 from camlucida.errors import DataError
 from camlucida.maps import max_scale, to_image_grid

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.comparison import find_comparison
-from camlucida.audits.comparison_files import junit_xml, markdown
-from camlucida.audits.comparison_result import ALL, Comparison
-from camlucida.audits.conditions import check_conditions, parse_conditions
-from camlucida.audits.matching import match_audits
+from camlucida.audits.comparison.compare import find_comparison
+from camlucida.audits.comparison.conditions import check_conditions, parse_conditions
+from camlucida.audits.comparison.matching import match_audits
+from camlucida.audits.comparison.result import ALL, Comparison
+from camlucida.audits.comparison.summary_files import junit_xml, markdown
 from camlucida.audits.run import audit
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.models.load import load
 
-from .synthetic import synthetic_audit
+from ..synthetic import synthetic_audit
 
 N = 40
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.comparison_result import ALL, MIN_CHANGE, Comparison, ImageChange, Shift
+from camlucida.audits.comparison.matching import ACCURACY, MatchedAudits, PairedValues, match_audits
+from camlucida.audits.comparison.result import ALL, MIN_CHANGE, Comparison, ImageChange, Shift
 from camlucida.audits.map_agreement import map_correlations
-from camlucida.audits.matching import ACCURACY, MatchedAudits, PairedValues, match_audits
 from camlucida.audits.rows import MAP_COLUMNS
 from camlucida.evaluation.statistics import (
     Floats,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.duplicates import Duplicates, find_duplicates
+from camlucida.audits.findings.duplicates import Duplicates, find_duplicates
 from camlucida.audits.run import audit
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
@@ -50,8 +50,8 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 @pytest.mark.parametrize("by_features", [False, True])
 def test_planted_copies_are_found(copies: Audit, monkeypatch: pytest.MonkeyPatch, by_features: bool) -> None:
     if by_features:
-        monkeypatch.setattr("camlucida.audits.duplicates.MAX_READ_ALL", 3)
-        monkeypatch.setattr("camlucida.audits.duplicates.N_CANDIDATES", 2)
+        monkeypatch.setattr("camlucida.audits.findings.duplicates.MAX_READ_ALL", 3)
+        monkeypatch.setattr("camlucida.audits.findings.duplicates.N_CANDIDATES", 2)
     result = find_duplicates(copies)
     assert result.settings["candidates"] == ("features" if by_features else "all")
     assert result.n_read < N + 3 if by_features else result.n_read == N + 3

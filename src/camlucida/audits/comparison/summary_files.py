@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from camlucida._escaping import printable
-from camlucida.audits.comparison_result import ALL, Comparison, Shift
-from camlucida.audits.conditions import ConditionResult
-from camlucida.audits.matching import ACCURACY
+from camlucida.audits.comparison.conditions import ConditionResult
+from camlucida.audits.comparison.matching import ACCURACY
+from camlucida.audits.comparison.result import ALL, Comparison, Shift
 
 SUITE = "camlucida audit --against"
 MAX_SENTENCES = 6

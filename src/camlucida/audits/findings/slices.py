@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from camlucida.analysis.confusion import wilson_interval
-from camlucida.audits.attributes import IMAGES_PER_CLUSTER, MAX_CATEGORIES, N_BINS, Attribute, attributes
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.findings.attributes import IMAGES_PER_CLUSTER, MAX_CATEGORIES, N_BINS, Attribute, attributes
+from camlucida.audits.findings.slice_tests import MIN_IMAGES, CountTable, SliceGroup, SliceStatistic, compare_statistics
 from camlucida.audits.json_values import json_values, number
 from camlucida.audits.rows import MAP_COLUMNS
-from camlucida.audits.slice_tests import MIN_IMAGES, CountTable, SliceGroup, SliceStatistic, compare_statistics
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Floats, benjamini_hochberg
 from camlucida.types import ProgressCallback
 
