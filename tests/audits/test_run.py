@@ -49,7 +49,8 @@ def rows(result: Audit) -> list[dict[str, Any]]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    files = [*(folder / "parts").iterdir(), folder / "images.parquet"]
+    # What a killed process was writing remains under a temporary name that begins with a dot, and is never read.
+    files = [*(folder / "parts").glob("[!.]*"), folder / "images.parquet"]
     return {file.name: file.read_bytes() for file in sorted(files)}
 
 
