@@ -66,7 +66,7 @@ def audited(tag_weight: float, folder: Path, fixed: bool = True) -> Audit:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Audit, Hypotheses]:
-    result = audited(200.0, tmp_path_factory.mktemp("planted"))
+    result = audited(600.0, tmp_path_factory.mktemp("planted"))
     return result, find_hypotheses(result, settings=SETTINGS)
 
 
@@ -103,7 +103,7 @@ def test_a_network_that_ignores_the_tag_has_no_cue(tmp_path: Path) -> None:
 
 
 def test_a_tag_at_any_position_is_found(tmp_path: Path) -> None:
-    result = find_hypotheses(audited(200.0, tmp_path, fixed=False), settings=SETTINGS, with_images=False)
+    result = find_hypotheses(audited(600.0, tmp_path, fixed=False), settings=SETTINGS, with_images=False)
     first = result.hypotheses[0]
     assert first.verified
     assert first.kind == "any position"
