@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from camlucida.app.app_state import Page
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.run import audit as run
+from camlucida.data.open import open_dataset
+from camlucida.models.load import load
 from camlucida.report.audit_page import audit_report
 
 sys.path.append(str(Path(__file__).parents[1] / "report"))
@@ -188,3 +192,21 @@ def test_accessibility(opened: Callable[..., Any], screenshot: Callable[..., Non
         screenshot(page, f"audit-{viewport['width']}-{scheme}")
     assert not wrong, "\n".join(wrong)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+
+def test_app_serves_the_report(chromium: Any, serve: Callable[[Page], str], tmp_path: Path) -> None:
+    """The policy in the header of the app's answer allows all that the page needs."""
+    data = open_dataset("toybox", count=6)
+    folder = run("toybox", data, tmp_path / "audit").path
+    address = serve(Page([load("toybox")], data, (), None, (folder,)))
+    page = chromium.new_page()
+    wrong: list[str] = []
+    page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
+    page.goto(f"{address}/audit#map=grad_cam:predicted")
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_timeout(500)
+    assert count(page) == 6
+    pixels = "Array.from(document.querySelector('#canvas canvas').getContext('2d').getImageData(20, 20, 60, 60).data)"
+    assert len(set(page.evaluate(pixels))) > 50, "the image and its map are drawn"
+    page.close()
+    assert not [text for text in wrong if "favicon" not in text]

@@ -35,19 +35,23 @@ function createDetails(audit, state, tiles) {
     const groups = Object.values(audit.groups).filter(group => group.rows.includes(i)).map(group => group.title);
     const head = wrong ? `${label}, predicted as ${predicted}` : predicted;
     const button = (text, step) => {
-      const made = element("button", { type: "button", disabled: rows[at + step] === undefined }, text);
-      made.addEventListener("click", () => { at += step; show(); });
+      const made = element("button", { type: "button", disabled: rows[at + step] === undefined, "data-step": step }, text);
+      made.addEventListener("click", () => {
+        at += step;
+        show();
+        dialog.querySelector(`[data-step="${step}"]`).focus();
+      });
       return made;
     };
     const close = element("button", { type: "button" }, "Close");
     close.addEventListener("click", () => dialog.close());
     dialog.replaceChildren(
+      element("nav", { "aria-label": "Images" }, button("Previous", -1), button("Next", 1), close),
       element("h3", { id: "details-title" }, `${head} (${confidence})`),
       element("p", { class: "muted" }, `${audit.names[i]}, row ${audit.positions[i].toLocaleString("en")}`),
       element("div", { class: "views" }, ...views),
       ...(groups.length ? [element("p", {}, "In: " + groups.join("; "))] : []),
       element("ul", { class: "numbers" }, ...lines.map(([name, value]) => element("li", {}, element("span", {}, name), element("b", {}, value)))),
-      element("nav", { "aria-label": "Images" }, button("Previous", -1), button("Next", 1), close),
     );
     if (state.values.image !== String(audit.positions[i])) state.set({ image: String(audit.positions[i]) }, "image");
   }

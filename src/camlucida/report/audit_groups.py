@@ -43,7 +43,7 @@ class Groups:
 
 
 def number(value: Any) -> float:
-    """Return a number of a finding; NaN for null, which JSON has in its place."""
+    """Return a number of a finding; NaN for null, by which JSON represents it."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 

@@ -116,7 +116,7 @@ def _region(region: Any) -> str:
 
 
 def _evidence(audit: Audit, name: Any) -> str:
-    """Return an image under findings/images as a data URI, encoded anew; empty if it cannot be read."""
+    """Return an image under findings/images as a data URI, encoded again; empty if it cannot be read."""
     file = audit.path / FINDINGS_FOLDER / "images" / Path(str(name)).name
     try:
         return data_uri(load_small_image(file, EVIDENCE_PX))
