@@ -89,7 +89,7 @@ class PositionTest:
 
     @property
     def mean_drop_elsewhere(self) -> float:
-        """Return the mean drop in the log-probability for discs of the same area at all positions, in nats."""
+        """Return the mean drop in the log-probability for windows of the same area at all positions, in nats."""
         return float(self.window_drops.mean())
 
 
