@@ -51,7 +51,7 @@ SEED = 5000
 SPLIT_SEED = "verdict-2026-11-28"
 """Seed of the order of the photographs: by the SHA-256 of seed and file name."""
 N_CHOOSING = 60
-"""Number of photographs in the first half, on which the kinds of windows were chosen."""
+"""Number of photographs in the first half, on which the shape and the kinds of the windows were chosen."""
 N_RANDOM_MAPS = 20
 """Number of smooth random maps for each photograph."""
 LARGE_FRACTION = 0.5
@@ -154,8 +154,7 @@ def photos(n: int, data: Path) -> dict[str, Any]:
     for t, entry in zip(results, entries, strict=True):
         accepted = [model.labels[k] for k in entry["accepted_indices"]]
         (correct if t.predicted in accepted else wrong).append(t)
-    missed = [p_of(t) > 0.05 and t in correct for t in results]
-    large = [fraction > LARGE_FRACTION for fraction in covered]
+    of_correct = [(p_of(t), fraction) for t, fraction in zip(results, covered, strict=True) if t in correct]
     maps = {
         "smooth random maps": [
             [smooth_random(N_RANDOM_MAPS * i + k) for k in range(N_RANDOM_MAPS)] for i in range(len(results))
@@ -171,8 +170,11 @@ def photos(n: int, data: Path) -> dict[str, Any]:
         "p <= .05, wrong": rate([p_of(t) <= 0.05 for t in wrong]),
         "p > .20, correct": rate([p_of(t) > 0.2 for t in correct]),
         "p, correct": quantiles([p_of(t) for t in correct]),
-        "p > .05, correct: boxes cover more than half": rate([l for l, m in zip(large, missed, strict=True) if m]),
-        "correct: boxes cover more than half": rate([l for l, t in zip(large, results, strict=True) if t in correct]),
+        "p <= .05, correct, boxes cover at most half": rate([p <= 0.05 for p, f in of_correct if f <= LARGE_FRACTION]),
+        "p <= .05, correct, boxes cover more than half": rate([p <= 0.05 for p, f in of_correct if f > LARGE_FRACTION]),
+        "p > .05, correct: p and fraction that the boxes cover": [
+            [round(p, 3), round(f, 2)] for p, f in sorted(of_correct) if p > 0.05
+        ],
         **{f"p <= .05, {name}": significance_rate(results, others) for name, others in maps.items()},
         "drop, at other positions (nats)": mean_drops(results),
         "guessing, correct": rate([t.confidence.guessing for t in correct]),

@@ -38,6 +38,13 @@ def test_totals_equal_those_of_torchsummary(name: str) -> None:
     assert f"{summary.total_bytes / MB:.2f}" == f"{total:.2f}"
 
 
+def test_forward_backward_size_of_alexnet_by_hand() -> None:
+    """The outputs of all modules, twice, in float32: 8.38 MB."""
+    convolutions = 2 * 64 * 55**2 + 64 * 27**2 + 2 * 192 * 27**2 + 192 * 13**2 + (2 * 384 + 4 * 256) * 13**2
+    n_values = convolutions + 3 * 256 * 6**2 + 5 * 4096 + 1000  # pooling twice, dropout; linear layers
+    assert cl.layers("alexnet").forward_backward_bytes == 2 * 4 * n_values
+
+
 class Tiny(nn.Module):
     """Two convolutions, one of them frozen, and a module that is called twice."""
 

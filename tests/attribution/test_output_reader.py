@@ -379,6 +379,24 @@ def test_unit_rows_are_an_embedding() -> None:
     assert result.panel().size[0] > 0
 
 
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_the_output_of_open_clip_is_an_embedding(as_dict: bool) -> None:
+    """For images alone, open_clip returns the normalised image features, None for the texts, and the scale."""
+
+    def output(z: Tensor) -> Any:
+        features, scale = F.normalize(z, dim=1), torch.tensor(100.0)
+        if as_dict:
+            return {"image_features": features, "logit_scale": scale}
+        return features, None, scale
+
+    network = Network(16, output)
+    with pytest.raises(TargetError, match="embedding, not class scores: its 16 outputs have length 1"):
+        cl.explain(cl.wrap(network, size=32), IMAGE)
+    text = torch.randn(16, generator=torch.Generator().manual_seed(0))
+    result = cl.explain(cl.wrap(network, size=32), IMAGE, target=lambda embedding: embedding @ text)
+    assert result.predictions == ()
+
+
 def test_unit_rows_with_as_many_names_are_class_scores() -> None:
     network = Network(4, lambda z: F.normalize(z, dim=1))
     assert scored(network, labels=["a", "b", "c", "d"])[1].task == "multiclass"

@@ -164,7 +164,7 @@ def test_several_methods_and_layers(run: Callable[..., Any], shots: Path) -> Non
 
 def test_lines_of_progress(run: Callable[..., Any], shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "LINE_INTERVAL_S", 0.0)
-    monkeypatch.setattr("camlucida.cli.audit.ERROR_INTERVAL_S", 0.0)
+    monkeypatch.setattr("camlucida.cli.audit_progress.ERROR_INTERVAL_S", 0.0)
     (shots / "boat" / "a.png").write_bytes(b"no image")
     _, _, err = run(*LINE)
     lines = [line for line in err.splitlines() if line.startswith("auditing")]
@@ -185,9 +185,18 @@ def test_findings_are_computed_once(run: Callable[..., Any], shots: Path, monkey
             if self.name == "hypotheses":
                 return {"hypotheses": [{"verified": True, "sentence": "A tag decides."}, {"verified": False}]}
             part = {"name": "key", "accuracy": 0.5, "n": 4, "rest_accuracy": 0.75}
-            return {"slices": [part | {"differs": True}, part | {"differs": False, "accuracy": 0.1}]}
+            return {
+                "slices": [
+                    part | {"differs": False, "accuracy": 0.1, "is_worse": False},
+                    part | {"differs": True, "is_worse": True},
+                ]
+            }
 
-    fakes = [Fake("hypotheses", True, "searching"), Fake("slices", False, "slicing"), Fake("record", False, "writing")]
+    fakes = [
+        Fake("hypotheses", "", True, "searching"),
+        Fake("slices", "", False, "slicing"),
+        Fake("record", "", False, "writing"),
+    ]
     monkeypatch.setattr(registry, "FINDINGS", {fake.name: fake for fake in fakes})
     line = (*LINE[:4], "-o", "audited")
     code, out, _ = run(*line)

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import label
 from scipy.stats import kstest
 from torch import Tensor, nn
 
@@ -115,13 +116,13 @@ def test_statistics_by_hand(shape: tuple[int, int]) -> None:
         changes = np.zeros((side, side))
         for row, column in itertools.product(range(side), repeat=2):
             mask = torch.zeros(shape)
-            for y, x in itertools.product(range(height), range(width)):
-                down, across = (
-                    abs((y + 0.5) / height - (row + 0.5) / side),
-                    abs((x + 0.5) / width - (column + 0.5) / side),
-                )
-                distance = np.hypot(min(down, 1 - down), min(across, 1 - across))
-                mask[y, x] = 1 / (1 + np.exp(-64 * (np.sqrt(area / np.pi) - distance)))
+            distances = {
+                (y, x): np.hypot((y + 0.5) / height - (row + 0.5) / side, (x + 0.5) / width - (column + 0.5) / side)
+                for y, x in itertools.product(range(height), range(width))
+            }
+            radius = sorted(distances.values())[round(area * height * width) - 1]
+            for pixel, distance in distances.items():
+                mask[pixel] = 1 / (1 + np.exp(-64 * (radius - distance)))
             log_probability, logit = score(mask if perturbation == "deletion" else 1 - mask)
             changes[row, column] = before[1] - logit if perturbation == "deletion" else logit - before[1]
             if (perturbation, area) == ("deletion", 0.2):
@@ -160,14 +161,29 @@ def test_equal_copies_count_as_equal() -> None:
     assert (ignores.p, float(ignores.importance.abs().max())) == (1, 0)
 
 
-def test_windows_have_one_area_and_wrap_around() -> None:
-    for kind in WINDOW_KINDS:
-        masks = blurred_areas(48, 96, 6, kind)
-        blurred = kind[1] if kind[0] == "deletion" else 1 - kind[1]
-        torch.testing.assert_close(
-            masks.mean((1, 2)), torch.full((36,), blurred, dtype=torch.float64), atol=0.01, rtol=0
-        )
-        torch.testing.assert_close(masks[0].roll((8, 16), (0, 1)), masks[7])
+@pytest.mark.parametrize("shape", [(48, 96), (60, 60)])
+def test_windows_have_one_area_and_are_in_one_piece(shape: tuple[int, int]) -> None:
+    """At the border, too: there the window lies on its own side of the image, and nothing on the opposite side."""
+    for perturbation, area in WINDOW_KINDS:
+        masks = blurred_areas(*shape, 6, (perturbation, area))
+        inside = masks if perturbation == "deletion" else 1 - masks
+        expected = torch.full((36,), area, dtype=torch.float64)
+        torch.testing.assert_close(inside.mean((1, 2)), expected, atol=0.01, rtol=0)
+        assert all(label(window.numpy() > 0.5)[1] == 1 for window in inside)
+        corner = inside[0]
+        assert float(corner[0, 0]) > 0.99
+        assert float(max(corner[-1].max(), corner[:, -1].max())) < 0.01
+
+
+@pytest.mark.parametrize("n_better", range(9))
+def test_p_value_of_a_single_cell_in_closed_form(n_better: int) -> None:
+    """In a grid of 3 by 3 cells, each cell is the image of any other under 8 of the 72 transforms."""
+    importance = torch.arange(9, dtype=torch.float64).view(3, 3)
+    weights = torch.zeros(9, dtype=torch.float64)
+    weights[8 - n_better] = 1
+    statistics = weighted_importance(weights.view(3, 3), importance, square=True)
+    assert len(statistics) == 72
+    assert float((statistics >= statistics[0]).double().mean()) == pytest.approx((n_better + 1) / 9)
 
 
 def test_p_value_of_a_correct_and_a_wrong_map() -> None:

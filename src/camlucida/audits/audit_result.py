@@ -187,8 +187,12 @@ class Audit:
         return content
 
     def _array(self, name: str) -> NDArray[np.float16]:
-        """Return one array of all chunks; a chunk of broken images only has no shape and is filled with NaN."""
+        """Return one array of all chunks; a chunk of broken images only has no shape and is filled with NaN.
+
+        If all images are broken, the shape is that of maps of one value, or of one channel.
+        """
         chunks = list(self.store.arrays(name))
-        shape = next((chunk.shape[1:] for chunk in chunks if chunk.size), (0,))
+        empty = {FEATURES: (1,), CHANNELS: (len(EXPLAINED_CLASSES), 1)}.get(name, (len(EXPLAINED_CLASSES), 1, 1))
+        shape = next((chunk.shape[1:] for chunk in chunks if chunk.size), empty)
         full = [chunk if chunk.size else np.full((len(chunk), *shape), np.nan, dtype=np.float16) for chunk in chunks]
         return np.concatenate(full) if full else np.zeros((0, *shape), dtype=np.float16)

@@ -1,9 +1,9 @@
 """An exact randomisation test of the position of a map, under a group of shifts, mirrors and rotations.
 
-The image is blurred inside, or outside, each window of a regular grid with wrap-around, and the changes of the
-target's class score are recorded. They do not depend on the tested map. For each kind of window the changes are
-standardised over the grid, and they are added up; this is the importance of each position. The statistic is the mean
-importance, weighted by the map. It is compared with the statistics of transformed copies of the map.
+The image is blurred inside, or outside, a window at each position of a regular grid, and the changes of the target's
+class score are recorded. They do not depend on the tested map. For each kind of window the changes are standardised
+over the grid, and they are added up; this is the importance of each position. The statistic is the mean importance,
+weighted by the map. It is compared with the statistics of transformed copies of the map.
 
 The transforms form a group. If the map is independent of the image and as likely as each of its copies, its rank among
 the copies is uniform and P(p <= a) <= a holds exactly for every network, image and importance. Arbitrary small shifts
@@ -29,9 +29,9 @@ from camlucida.types import ProgressCallback
 Perturbation: TypeAlias = Literal["deletion", "insertion"]
 """Deletion blurs the inside of a window, insertion its outside."""
 
-WINDOW_KINDS: tuple[tuple[Perturbation, float], ...] = (("deletion", 0.2), ("insertion", 0.15), ("insertion", 0.35))
+WINDOW_KINDS: tuple[tuple[Perturbation, float], ...] = (("deletion", 0.2), ("deletion", 0.1), ("insertion", 0.1))
 """Perturbation, and area of a window as a fraction of the image. Objects differ in size: a window of one size is too
-large or too small for many of them. Chosen on 23 photographs; see docs/trust.md.
+large or too small for many of them. Chosen on photographs; see docs/trust.md.
 """
 WINDOW_COUNTS = (16, 36)
 """Possible numbers of windows of each kind: square grids."""
@@ -89,7 +89,7 @@ class PositionTest:
 
     @property
     def mean_drop_elsewhere(self) -> float:
-        """Return the mean drop in the log-probability for discs of the same area at all positions, in nats."""
+        """Return the mean drop in the log-probability for windows of the same area at all positions, in nats."""
         return float(self.window_drops.mean())
 
 
@@ -151,14 +151,15 @@ def blur_drops(model_input: ModelInput, masks: Tensor) -> Tensor:
 
 
 def blurred_areas(height: int, width: int, side: int, kind: tuple[Perturbation, float]) -> Tensor:
-    """Return what is blurred for each position of the grid: soft discs that wrap around, or everything but the disc.
+    """Return what is blurred for each position of the grid: the pixels nearest to it, or all others; with soft edges.
 
-    With the wrap-around all windows have one area. Without it, those at the border would be smaller and matter less,
-    and every map of the middle would gain by that.
+    At the border the radius is larger, so that all windows have one area and are in one piece. Discs that are clipped
+    at the border would be smaller and matter less, and every map of the middle would gain by that. Discs that wrap
+    around would give the importance of one edge to the opposite edge as well.
 
     Args:
         height: Height of the network input.
-        width: Width of the network input. On an oblong input the discs are ellipses.
+        width: Width of the network input. On an oblong input the windows are parts of ellipses.
         side: Number of windows per axis.
         kind: Perturbation, and area of a window as a fraction of the image.
 
@@ -167,11 +168,13 @@ def blurred_areas(height: int, width: int, side: int, kind: tuple[Perturbation, 
     """
     perturbation, area = kind
     centres = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    down, across = ((torch.arange(n, dtype=torch.float64) + 0.5) / n for n in (height, width))
-    distances = [(pixels - centres[:, None]).abs() for pixels in (down, across)]
-    y, x = (distance.minimum(1 - distance) for distance in distances)
-    distance = (y[:, None, :, None].square() + x[None, :, None, :].square()).sqrt().flatten(0, 1)
-    inside = (1 + ((math.sqrt(area / math.pi) - distance) / (2 * WINDOW_EDGE)).tanh()) / 2  # a logistic edge
+    y, x = (
+        ((torch.arange(n, dtype=torch.float64) + 0.5) / n - centres[:, None]).abs().square() for n in (height, width)
+    )
+    distance = (y[:, None, :, None] + x[None, :, None, :]).sqrt().flatten(0, 1)
+    n_pixels = max(1, round(area * height * width))
+    radius = distance.flatten(1).kthvalue(n_pixels, dim=1).values[:, None, None]
+    inside = (1 + ((radius - distance) / (2 * WINDOW_EDGE)).tanh()) / 2  # a logistic edge
     return inside if perturbation == "deletion" else 1 - inside
 
 

@@ -78,6 +78,21 @@ def test_in_half_precision_the_weights_are_exact() -> None:
     assert_close(attention.attention_weights[0].detach().double(), exact, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_autocast_does_not_round_the_weights(dtype: torch.dtype) -> None:
+    """The fused function is converted to bfloat16 by autocast; its products and its softmax are not."""
+    q, k, v = (t.to(dtype) for t in (Q, K, V))
+    with torch.autocast("cpu", torch.bfloat16), AttentionWeights() as attention:
+        out = F.scaled_dot_product_attention(q, k, v)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = F.scaled_dot_product_attention(q, k, v)
+    assert out.dtype == expected.dtype
+    assert_close(out, expected, rtol=0, atol=2e-2)
+    seen = (q, k) if dtype is torch.float64 else (q.bfloat16().double(), k.bfloat16().double())
+    exact = (seen[0] @ seen[1].mT * 6**-0.5).softmax(-1)
+    assert_close(attention.attention_weights[0].detach().double(), exact, rtol=0, atol=1e-6)
+
+
 SOFTMAXES: dict[str, Callable[[Tensor], Tensor]] = {
     "module": nn.Softmax(-1),
     "F.softmax": lambda x: F.softmax(x, dim=-1),

@@ -53,7 +53,7 @@ class Candidate:
         n_clusters: Number of clusters in the partition; 0 for "border".
         eigengap: Gap of the spectrum at this number.
         channel: The channel that stands out, if the group was not found as a cluster.
-        place: Place among the groups that were found in the same images by the same vectors, from 0 for the clearest.
+        order: Position among the groups that were found in the same images by the same vectors, from 0 for the clearest.
     """
 
     kind: Kind
@@ -67,7 +67,7 @@ class Candidate:
     n_clusters: int = 0
     eigengap: float = 0.0
     channel: int | None = None
-    place: int = 0
+    order: int = 0
 
     @property
     def explained(self) -> ExplainedClass:
@@ -210,8 +210,8 @@ def distinct(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _placed(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the candidates with their places."""
-    return [replace(candidate, place=place) for place, candidate in enumerate(candidates)]
+    """Return the candidates with their order."""
+    return [replace(candidate, order=order) for order, candidate in enumerate(candidates)]
 
 
 def _border(arrays: AuditArrays, settings: Settings) -> list[Candidate]:

@@ -37,10 +37,10 @@ def remove(inputs: Tensor, masks: Tensor) -> Tensor:
         key = bytes(form.numpy().tobytes()) + bytes(str(tuple(form.shape)), "ascii")
         forms[key] = form
         groups.setdefault(key, []).append((i, rows, columns))
-    for key, places in groups.items():
-        windows = torch.stack([inputs[i, :, rows, columns] for i, rows, columns in places])
+    for key, positions in groups.items():
+        windows = torch.stack([inputs[i, :, rows, columns] for i, rows, columns in positions])
         filled = impute(windows.flatten(0, 1), forms[key][None])[0].view_as(windows)
-        for (i, rows, columns), window in zip(places, filled, strict=True):
+        for (i, rows, columns), window in zip(positions, filled, strict=True):
             edited[i, :, rows, columns] = window
     return edited
 

@@ -118,7 +118,7 @@ def suspicious_candidates(arrays: AuditArrays, settings: Settings) -> list[Candi
     of other classes.
     """
     candidates = find_candidates(arrays, settings)
-    candidates.sort(key=lambda candidate: (candidate.place, -suspicion_of(arrays, candidate).value))
+    candidates.sort(key=lambda candidate: (candidate.order, -suspicion_of(arrays, candidate).value))
     return distinct(candidates)[: settings.max_hypotheses]
 
 

@@ -67,10 +67,10 @@ def evidence_sheet(verifier: Verifier, candidate: Candidate, outcome: Verificati
         box: list[Box] = [] if outcome.regions.is_border else [outcome.regions.boxes[k]]
         plain, onto = _drawn(verifier, inputs[i], size), _drawn(verifier, pasted[i], size)
         scaled = [_scaled(each, inputs.shape[-2:], size) for each in box]
-        heat = upsample(torch.from_numpy(saliency[i])[None], (size[1], size[0]))[0].clamp(0, 1).numpy()
+        landed = upsample(torch.from_numpy(saliency[i])[None], (size[1], size[0]))[0].clamp(0, 1).numpy()
         cells = (
             draw_boxes(plain, (), scaled),
-            overlay(plain, heat),
+            overlay(plain, landed),
             draw_boxes(_drawn(verifier, edited[i], size), (), scaled),
             draw_boxes(onto, (), scaled),
         )

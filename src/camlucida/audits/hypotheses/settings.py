@@ -21,7 +21,7 @@ class Settings:
             control images is not tested further.
         min_members: Smallest cluster that becomes a hypothesis.
         max_fraction: Largest cluster that becomes a hypothesis, as a fraction of its class: a cue in most images of a
-            class is not told from the class by clustering.
+            class cannot be separated from the class by clustering.
         seed: Seed of all random numbers.
     """
 

@@ -1,8 +1,8 @@
 """Spectral relevance analysis (SpRAy): clusters of explanations within a class, with the number of clusters.
 
 Lapuschkin et al., Nature Communications 2019: the explanations of one class are compared, a graph of nearest neighbors
-is built, and the eigenvalues of its normalised Laplacian tell how many clusters there are: a gap after the m-th
-smallest one speaks for m clusters.
+is built, and the eigenvalues of its normalised Laplacian indicate the number of clusters: a gap after the m-th
+smallest one indicates m clusters.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from camlucida.audits.hypotheses.arrays import AuditArrays
 from camlucida.audits.hypotheses.candidates import Candidate
 
 BORDER_AREA = 0.36
-"""Fraction of the image in its outer tenth, on all sides: that of a map that is the same everywhere."""
+"""Fraction of the image in its outer tenth, on all sides: that of a constant map."""
 
 
 @dataclass(frozen=True)

@@ -79,20 +79,27 @@ class AttentionWeights(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> Tensor:
         """Compute the fused function step by step; explaining runs in eval mode, so dropout is ignored."""
-        if enable_gqa:
-            groups = query.shape[-3] // key.shape[-3]
-            key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
-        # In half precision the fused kernels also accumulate and compute the softmax in float32.
-        logits = at_least_float32(query) @ at_least_float32(key).mT
-        logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
-        if is_causal:
-            attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-        if attn_mask is not None:
-            logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype is torch.bool else logits + attn_mask
-        weights = logits.softmax(-1)
-        if attn_mask is not None:  # fully masked rows are 0, not NaN
-            weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
-        return self._keep(weights).to(value.dtype) @ value
+        device_type = query.device.type
+        if torch.is_autocast_enabled(device_type) and query.dtype is not torch.float64:
+            dtype = torch.get_autocast_dtype(device_type)  # autocast converts the inputs of the fused function
+            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+        # In half precision the fused kernels also accumulate and compute the softmax in float32. Autocast would round
+        # the products and the weights.
+        with torch.autocast(device_type, enabled=False):
+            if enable_gqa:
+                groups = query.shape[-3] // key.shape[-3]
+                key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+            logits = at_least_float32(query) @ at_least_float32(key).mT
+            logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
+            if is_causal:
+                attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
+            if attn_mask is not None:
+                is_boolean = attn_mask.dtype is torch.bool
+                logits = logits.masked_fill(~attn_mask, -math.inf) if is_boolean else logits + attn_mask
+            weights = logits.softmax(-1)
+            if attn_mask is not None:  # fully masked rows are 0, not NaN
+                weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
+            return self._keep(weights).to(value.dtype) @ value
 
     def _keep(self, weights: Tensor) -> Tensor:
         """Record attention weights, and return a copy for the network, which may modify it in place.
