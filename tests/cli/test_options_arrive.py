@@ -89,6 +89,7 @@ VIDEO = "camlucida.data.video.load_video"
 TRUST = "camlucida.reliability.trust_each"
 ACTIVATIONS, TOP = "camlucida.features.activations.activations", "camlucida.features.top_images.top_images"
 CONCEPTS, CONCEPTS_SAVED = "camlucida.features.concepts.concepts", "camlucida.features.concepts.Concepts.save"
+RAY = "camlucida.audits.ray_engine.ray_engine"
 COMPARE = "camlucida.cli.audit.compare_with"
 AUDIT, FINDINGS = "camlucida.audits.run.audit", "camlucida.audits.findings.registry.run_findings"
 EXPORT, REOPEN = "camlucida.audits.exports.export", "camlucida.cli.model_and_data.reopen_model_and_data"
@@ -281,18 +282,24 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("audit toybox", MODEL, model(), stop=LOAD),
         OptionCase(
             "audit toybox",
-            "--model toybox:vgg --method grad_cam,layer_cam --layer a,b --batch-size 3 --engine ray --workers 2 "
+            "--model toybox:vgg --method grad_cam,layer_cam --layer a,b --batch-size 3 "
             "--shard 1/4 --limit 7 --seed 11 --output out",
             {
                 "data": (OPEN, "spec", "toybox"),
                 "method": (AUDIT, "methods", ["grad_cam", "layer_cam"]),
-                **direct(AUDIT, layer=["a", "b"], batch_size=3, engine="ray", workers=2, shard="1/4"),
+                **direct(AUDIT, layer=["a", "b"], batch_size=3, shard="1/4"),
                 "limit": [(AUDIT, "limit", 7), (OPEN, "count", 7)],
                 "seed": [(AUDIT, "seed", 11), (OPEN, "seed", 11)],
                 "output": (AUDIT, "out", Path("out")),
             },
             stop=AUDIT,
             required=given("data"),
+        ),
+        OptionCase(
+            "audit toybox --limit 1",
+            "--engine ray --workers 2",
+            {"workers": (RAY, "workers", 2), "engine": (RAY, "workers", 2)},
+            stop=RAY,
         ),
         OptionCase(
             "audit shots",

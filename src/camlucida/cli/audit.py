@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from camlucida.cli.audit_progress import AuditProgress
 from camlucida.cli.exit_codes import DONE, IN_PART, exit_code
 from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
 from camlucida.cli.options import (
     COMPUTATION,
     OUTPUT,
@@ -35,6 +36,7 @@ from camlucida.errors import DataError
 
 if TYPE_CHECKING:
     from camlucida.audits.audit_result import Audit
+    from camlucida.audits.engines import Engine
     from camlucida.evaluation.statistics import Interval
     from camlucida.models.model import Model
     from camlucida.types import ProgressCallback
@@ -135,6 +137,8 @@ def audit(
     memory = byte_count("--max-memory", "1GiB" if max_memory is None else max_memory)
     with console.status(model.status):
         loaded, dataset = open_model_and_data(data, model, boxes=boxes, count=limit, seed=seed, split=split)
+    source = recorded_source(data, model, boxes, dataset) | {"split": split}
+    measure = _ray_engine(workers, source, output, seed) if engine == "ray" else engine
     try:
         with progress_bar(console) as bar:
             result = run(
@@ -148,9 +152,9 @@ def audit(
                 batch_size=batch_size,
                 max_bytes=memory,
                 shard=shard,
-                engine=engine,
-                workers=workers,
-                source=recorded_source(data, model, boxes, dataset) | {"split": split},
+                engine=measure,
+                workers=None if engine == "ray" else workers,
+                source=source,
                 progress=AuditProgress(console, bar, output),
             )
         if not result.store.is_complete:
@@ -162,6 +166,13 @@ def audit(
     _print_audit(console, result, records)
     compared = DONE if against is None else compare_with(console, result, against, fail_on, junit, markdown)
     return _finish(console, result, failures, compared)
+
+
+def _ray_engine(workers: int | None, source: Mapping[str, Any], output: Path, seed: int) -> Engine:
+    """Return the engine whose workers open the model and the data as this command did, if they cannot be pickled."""
+    from camlucida.audits.ray_engine import ray_engine
+
+    return ray_engine(workers, partial(reopen_trusted, source, str(output), seed))
 
 
 def _methods(values: Sequence[str] | None, model: Model) -> list[str]:

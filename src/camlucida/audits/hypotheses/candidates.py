@@ -53,7 +53,7 @@ class Candidate:
         n_clusters: Number of clusters in the partition; 0 for "border".
         eigengap: Gap of the spectrum at this number.
         channel: The channel that stands out, if the group was not found as a cluster.
-        order: Position among the groups that were found in the same images by the same vectors, from 0 for the clearest.
+        order: Position among the groups found in the same images by the same vectors, from 0 for the clearest.
     """
 
     kind: Kind
