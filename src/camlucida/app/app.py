@@ -20,7 +20,18 @@ import camlucida
 from camlucida.app.app_state import Page
 from camlucida.app.failures import Cancelled, NotFound, QueueFull, failed
 from camlucida.app.request_body import MAX_ENCODED, MAX_UPLOAD
-from camlucida.app.routes import activations, bootstrap, compare, dataset, explain, images, study, top_images, trust
+from camlucida.app.routes import (
+    activations,
+    bootstrap,
+    compare,
+    dataset,
+    explain,
+    images,
+    models,
+    study,
+    top_images,
+    trust,
+)
 from camlucida.app.schemas import Failure
 from camlucida.app.security import SecurityMiddleware
 from camlucida.errors import CamlucidaError
@@ -75,7 +86,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         lifespan=lifespan,
     )
     app.state.page = page
-    for module in (bootstrap, images, explain, compare, trust, activations, top_images, dataset, study):
+    for module in (bootstrap, models, images, explain, compare, trust, activations, top_images, dataset, study):
         app.include_router(module.router, prefix="/api")
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
         app.add_exception_handler(kind, error_response)
