@@ -1,6 +1,6 @@
 // The question that a view asks the server.
 
-import type { Question } from "./api/types";
+import type { ExplainRequest as Question } from "./api/types";
 import { mapsOneLayer } from "./methods";
 import type { Page } from "./page";
 import type { View } from "./view";
@@ -10,7 +10,7 @@ type Options = NonNullable<Question["options"]>;
 /** The question that a view asks. */
 export function questionOf(page: Page, view: View): Question {
   const question: Question = {
-    image: view.picture,
+    image: view.image,
     model: view.model,
     methods: [view.method],
     layers: mapsOneLayer(page, view.method) && view.layer ? [view.layer] : [],

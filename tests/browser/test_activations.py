@@ -42,7 +42,7 @@ def true_of(served: Page, model: str, sample: int, **how: Any) -> Any:
 def test_channels_are_sorted_by_contribution(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&target=1")
+    page = tab("#activations?image=s3&target=1")
     page.wait_for_selector(".activations[data-drawn$=' 48']")
     true = true_of(site[1], "toybox", 3, target=1)
     assert shown(page) == list(true.order[:48])
@@ -70,7 +70,7 @@ def test_channels_are_sorted_by_contribution(
 
 def test_tile_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Map only, own scale: the colours equal those of the library's map within one step of the colormap."""
-    page = tab("#activations?picture=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
+    page = tab("#activations?image=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
     page.wait_for_selector(".activations[data-drawn]")
     true = true_of(site[1], "toybox", 3, layer="layer2")
     read = """canvas => { const { width, height } = canvas;
@@ -86,7 +86,7 @@ def test_tile_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) ->
 
 
 def test_orders_layers_and_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
-    page = tab("#activations?picture=s3")
+    page = tab("#activations?image=s3")
     page.wait_for_selector(".activations[data-drawn]")
     page.get_by_label("Order by").select_option("gradient")
     page.wait_for_selector('.activations[data-drawn*="gradient"]')
@@ -110,13 +110,13 @@ def test_orders_layers_and_classes(tab: Callable[..., Any], site: tuple[str, Pag
     expect(page.locator(".summary")).to_contain_text("One scale for all")
     assert asked(page) == before  # painted in the browser
     page.get_by_role("button", name="Explain at this layer").click()
-    page.wait_for_selector('.look[data-drawn*="layer2"]')
+    page.wait_for_selector('.explain-tab[data-drawn*="layer2"]')
 
 
 def test_channel_by_keyboard_and_by_link(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&layer=layer3")
+    page = tab("#activations?image=s3&layer=layer3")
     page.wait_for_selector(".activations[data-drawn]")
     true = true_of(site[1], "toybox", 3, layer="layer3")
     page.locator(".channel").first.focus()
@@ -145,7 +145,7 @@ def test_channel_by_keyboard_and_by_link(
     assert "activations.channel" not in page.url
 
     last = true.order[-1]  # not displayed yet
-    page = tab(f"#activations?picture=s3&layer=layer3&activations.channel={last}")
+    page = tab(f"#activations?image=s3&layer=layer3&activations.channel={last}")
     page.wait_for_selector(f'dialog[open][data-drawn$="layer3 {last}"]')
     assert f"Negative evidence for {true.target}" in page.locator("dialog .words").inner_text()
     assert "is the lowest of 72" in page.locator("dialog .words").inner_text()
@@ -155,7 +155,7 @@ def test_channel_by_keyboard_and_by_link(
 def test_top_images_equal_library(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
+    page = tab("#activations?image=s3&layer=layer3&activations.channel=7")
     page.wait_for_selector(OVER)
     page.get_by_role("button", name="Search").click()
     page.wait_for_selector('.top[data-drawn="layer3 7"]')
@@ -174,11 +174,11 @@ def test_top_images_equal_library(
     chosen = tiles.nth(2).get_attribute("data-id")
     tiles.nth(2).click()
     page.wait_for_selector(f'dialog[data-drawn^="{chosen} "]')
-    assert f"picture={chosen}" in page.url
+    assert f"image={chosen}" in page.url
 
 
 def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tab("#activations?picture=s3&layer=layer2&activations.channel=1")
+    page = tab("#activations?image=s3&layer=layer2&activations.channel=1")
     page.wait_for_selector(OVER)
     plain, seen = top_images.channel_top_images, []
 
@@ -205,17 +205,17 @@ def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Monk
 
 
 def test_invalid_layer_and_channel_are_reported(tab: Callable[..., Any]) -> None:
-    page = tab("#activations?picture=s3&layer=layer9")
+    page = tab("#activations?image=s3&layer=layer9")
     expect(page.locator(".activations .more")).to_contain_text("No layer 'layer9'")
     page.get_by_label("Layer", exact=True).select_option("layer1")
     page.wait_for_selector('.activations[data-drawn*="layer1"]')
-    page = tab("#activations?picture=s3&layer=layer1&activations.channel=999")
+    page = tab("#activations?image=s3&layer=layer1&activations.channel=999")
     expect(page.locator("#said")).to_contain_text("layer1 has no channel 999: the channels are 0 to 23")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None], scheme: str) -> None:
-    page = tab("#activations?picture=s3&model=toybox:vit", viewport=PHONE, color_scheme=scheme)
+    page = tab("#activations?image=s3&model=toybox:vit", viewport=PHONE, color_scheme=scheme)
     page.wait_for_selector(".activations[data-drawn]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     screenshot(page, f"activations-phone-{scheme}")

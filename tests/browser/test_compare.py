@@ -36,7 +36,7 @@ def of_map(page: Any, method: str, target: str) -> Any:
 def test_default_selection_is_four_methods_and_two_classes(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#compare?picture=s3")
+    page = tab("#compare?image=s3")
     settled(page)
     heads = page.locator(".compare .grid thead th").all_inner_texts()
     assert [text.split("\n")[0] for text in heads] == ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
@@ -76,7 +76,7 @@ def test_default_selection_is_four_methods_and_two_classes(
 
 def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
     where = (
-        "#compare?picture=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
+        "#compare?image=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
         "&compare.targets=predicted,3&compare.across=layer&compare.scale=one&compare.view=side"
         "&compare.a=toybox|grad_cam|3|layer4&compare.b=toybox|grad_cam|predicted|layer3"
     )
@@ -100,7 +100,7 @@ def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
 
 
 def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
-    page = tab("#compare?picture=s3")
+    page = tab("#compare?image=s3")
     settled(page)
     of_map(page, "hires_cam", "runner-up").click()
     assert page.locator('.compare [data-is="A"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
@@ -137,7 +137,7 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
 def test_difference_of_maps_divided_by_their_maximum(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#compare?picture=s3&compare.view=difference")
+    page = tab("#compare?image=s3&compare.view=difference")
     settled(page)
     _, served = site
     model, image = served.served["toybox"].model, served.images.sample(3).image
@@ -163,7 +163,7 @@ def test_difference_of_maps_divided_by_their_maximum(
 
 def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
-    page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
+    page = tab(f"#compare?image=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
     _, served = site
     model, image = served.served["toybox"].model, served.images.sample(3).image
@@ -179,7 +179,7 @@ def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: 
 
 
 def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.view=flicker")
+    page = tab("#compare?image=s3&compare.view=flicker")
     settled(page)
     for letter in "BAB":
         page.wait_for_selector(f'.compare .stage[data-shows="{letter}"]')
@@ -191,7 +191,7 @@ def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
     assert stage.get_attribute("data-shows") != before
     assert page.evaluate("document.activeElement.closest('.compare') !== null")
 
-    quiet = tab("#compare?picture=s3&compare.view=flicker", reduced_motion="reduce")
+    quiet = tab("#compare?image=s3&compare.view=flicker", reduced_motion="reduce")
     settled(quiet)
     assert quiet.locator(".compare .runs").count() == 0
     stage = quiet.locator(".compare .stage")
@@ -204,7 +204,7 @@ def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
 
 def test_errors_are_shown_in_their_cells(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab(
-        "#compare?picture=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
+        "#compare?image=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
         "&compare.targets=predicted",
         color_scheme="dark",
     )
@@ -228,7 +228,7 @@ def test_differing_predictions_are_shown_and_a_class_can_be_added(
         if best[0] != best[1]:
             break
     methods = "grad_cam,layer_cam,hires_cam"
-    page = tab(f"#compare?picture={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
+    page = tab(f"#compare?image={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
     settled(page)
     rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
     assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
@@ -246,7 +246,7 @@ def test_differing_predictions_are_shown_and_a_class_can_be_added(
 
 
 def test_methods_can_be_added_and_removed(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.targets=predicted")
+    page = tab("#compare?image=s3&compare.targets=predicted")
     settled(page)
     group = page.get_by_role("group", name="Methods")
     group.get_by_label("Remove eigen_cam").click()
@@ -272,7 +272,7 @@ def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     weak = int(np.argmin(tops))
     assert tops[weak] < 0.8 * tops[1 - weak]
     key = f"toybox|layer_cam|{['predicted', 'runner-up'][weak]}|default layer"
-    page = tab("#compare?picture=s3&compare.methods=layer_cam,grad_cam")
+    page = tab("#compare?image=s3&compare.methods=layer_cam,grad_cam")
     settled(page)
 
     def colour_strength() -> float:
@@ -291,7 +291,7 @@ def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
 
 
 def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
+    page = tab("#compare?image=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
     page.wait_for_selector(".compare button.cell")  # Grad-CAM is there while the other runs
     assert page.locator(".compare td.why", has_text="…").count() == 3
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -305,7 +305,7 @@ def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -
 def test_too_many_maps_are_reported_before_the_request(tab: Callable[..., Any]) -> None:
     targets = ",".join(map(str, range(10)))
     page = tab(
-        "#compare?picture=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
+        "#compare?image=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
         f"&compare.layers=layer1,layer2,layer3,layer4&compare.targets={targets}"
     )
     page.wait_for_selector(".compare[data-refused]")
@@ -317,7 +317,7 @@ def test_too_many_maps_are_reported_before_the_request(tab: Callable[..., Any]) 
 
 
 def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
+    page = tab("#compare?image=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
     settled(page)
     with page.expect_download() as coming:
         page.get_by_role("button", name="Grid as PNG").click()
@@ -333,7 +333,7 @@ def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
 
 
 def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
-    page = tab("#compare?picture=s3", viewport=PHONE, has_touch=True, is_mobile=True)
+    page = tab("#compare?image=s3", viewport=PHONE, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     box = page.locator(".compare .gridbox")
@@ -350,9 +350,7 @@ def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: C
 
 def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Of two models, read off the canvas at a few points."""
-    page = tab(
-        "#compare?picture=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted"
-    )
+    page = tab("#compare?image=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted")
     settled(page)
     _, served = site
     image = served.images.sample(3).image

@@ -64,8 +64,8 @@ def test_point_shows_its_image(
     near.first.click()
     page.wait_for_selector(f".point[data-point='{known[0]}']")
     plane.press("Enter")
-    page.wait_for_selector(".look[data-drawn]")
-    assert f"picture=s{rows[known[0]]['index']}" in page.url
+    page.wait_for_selector(".explain-tab[data-drawn]")
+    assert f"image=s{rows[known[0]]['index']}" in page.url
 
 
 def test_points_are_found_under_the_pointer_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
@@ -178,7 +178,7 @@ def test_errors_can_be_sorted_and_opened(
         page.click("text=All rows as CSV")
     assert len(Path(download.value.path()).read_text().splitlines()) == SCENES + 1
     page.get_by_role("button", name=re.compile("^Explain")).first.click()
-    page.wait_for_selector(".look[data-drawn]")
+    page.wait_for_selector(".explain-tab[data-drawn]")
 
 
 def test_evaluation_can_be_sorted_by_metric(

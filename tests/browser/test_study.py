@@ -187,7 +187,7 @@ def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], stu
         page.keyboard.down("1")  # again without up: what a held key sends
     page.keyboard.up("1")
     page.wait_for_selector('.study[data-drawn="trial 1"]')
-    page.locator("#tab-look").focus()
+    page.locator("#tab-explain").focus()
     page.keyboard.press("1")
     page.wait_for_timeout(150)
     assert len(kept(study.path, "bob")) == 1

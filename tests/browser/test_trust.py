@@ -23,12 +23,12 @@ BOAT = 5
 
 def part(name: str, **more: str) -> str:
     rest = "".join(f"&{key}={value}" for key, value in more.items())
-    return f"#doubt?picture={IMAGE}&doubt.part={name}{rest}"
+    return f"#trust?image={IMAGE}&trust.part={name}{rest}"
 
 
 def started(page: Any, selector: str) -> Any:
     """Wait for the result; on a busy machine the network seems slow, and the tab asks before it starts."""
-    page.wait_for_selector(".doubt[data-drawn]")
+    page.wait_for_selector(".trust[data-drawn]")
     page.wait_for_selector(f".start button:visible, .task progress:visible, {selector}")
     button = page.locator(".start button:visible")
     if button.count():
@@ -41,7 +41,7 @@ def number(page: Any, selector: str, name: str) -> float:
 
 
 def test_verdict_equals_library(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
-    page = tab("#doubt?picture=s1")
+    page = tab("#trust?image=s1")
     started(page, ".verdict[data-belief]")
     image = site[1].images.find("s1")
     true = cl.trust("toybox", image.image)
@@ -60,7 +60,7 @@ def test_watermark_is_reported(tab: Open, screenshot: Shoot, site: tuple[str, Pa
     """The Clever Hans network recognises boats by their watermark; the verdict reports the border."""
     boat = open_dataset("toybox:watermark", count=60)[BOAT].image
     given = site[1].images.add_upload(load_image(boat))
-    page = tab(f"#doubt?picture={given.id}&model=toybox:cleverhans")
+    page = tab(f"#trust?image={given.id}&model=toybox:cleverhans")
     started(page, ".verdict[data-belief]")
     assert "the prediction depends on the border of the image" in page.locator(".banner").inner_text().lower()
     assert page.locator(".figure .warned").count() == 1
@@ -107,7 +107,7 @@ def test_occluding_the_object_lowers_the_probability(tab: Open, screenshot: Shoo
 
 
 def test_occluding_the_highlighted_region(tab: Open) -> None:
-    page = tab(part("cover", **{"doubt.fill": "grey"}))
+    page = tab(part("cover", **{"trust.fill": "grey"}))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     before = number(page, ".cover", "after")
     page.get_by_role("button", name="Occlude the highlighted region").click()
@@ -116,8 +116,8 @@ def test_occluding_the_highlighted_region(tab: Open) -> None:
     assert number(page, ".cover", "after") < before
     assert page.locator(".cover select").input_value() == "grey"
     page.get_by_role("button", name="Use the occluded image").click()
-    page.wait_for_selector(".doubt[data-drawn^='u']")
-    assert "picture=u" in page.url
+    page.wait_for_selector(".trust[data-drawn^='u']")
+    assert "image=u" in page.url
 
 
 def test_occluding_by_keyboard(tab: Open) -> None:
@@ -153,7 +153,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
         dial.press("ArrowRight")
     page.wait_for_selector('.stability[data-at^="3 "]')
     assert 0.5 < number(page, ".stability", "correlation") < 1
-    assert "doubt.angle=3" in page.url
+    assert "trust.angle=3" in page.url
     page.get_by_role("button", name="Sweep").click()
     page.wait_for_selector(".stability[data-swept=angle]")
     page.wait_for_selector('.stability[data-at^="3 "]')
@@ -163,7 +163,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
 
 
 def test_link_restores_the_perturbation(tab: Open) -> None:
-    page = tab(part("stability", **{"doubt.angle": "-20", "doubt.noise": "0.02"}))
+    page = tab(part("stability", **{"trust.angle": "-20", "trust.noise": "0.02"}))
     page.wait_for_selector('.stability[data-at^="-20 0.02"]')
     assert page.get_by_role("slider", name="Rotation").input_value() == "-20"
     assert "Unmodified" in page.locator(".stability .views").inner_text()
@@ -174,19 +174,19 @@ def test_another_class_is_tested(tab: Open) -> None:
     page.wait_for_selector('.cover[data-share="0.0000"]')
     name = page.locator(".guesses .guess").nth(1).locator(".name").inner_text()
     page.locator(".guesses .guess").nth(1).click()
-    page.wait_for_selector(f".doubt[data-drawn$=' {name}']")
+    page.wait_for_selector(f".trust[data-drawn$=' {name}']")
     page.wait_for_selector(f".stands .target:has-text('{name}')")
 
 
 def test_contrast_is_refused(tab: Open) -> None:
-    page = tab("#doubt?picture=s1&target=3%20rather%20than%205")
-    page.wait_for_selector(".doubt[data-drawn]")
-    page.wait_for_selector(".start button:visible, .doubt .trouble:not(:empty)")
+    page = tab("#trust?image=s1&target=3%20rather%20than%205")
+    page.wait_for_selector(".trust[data-drawn]")
+    page.wait_for_selector(".start button:visible, .trust .trouble:not(:empty)")
     button = page.locator(".start button:visible")
     if button.count():
         button.click()
     assert "is a comparison. Choose a class." in page.wait_for_selector(".task .trouble").inner_text()
-    assert "does not explain a single class" in page.locator(".doubt aside").first.inner_text()
+    assert "does not explain a single class" in page.locator(".trust aside").first.inner_text()
 
 
 @pytest.mark.parametrize("name", ["verdict", "curves", "cover", "stability"])
@@ -201,9 +201,9 @@ def test_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
 def test_every_control_has_a_name(tab: Open) -> None:
     for name in ("cover", "stability", "curves"):
         page = tab(part(name))
-        page.wait_for_selector(".doubt[data-drawn]")
+        page.wait_for_selector(".trust[data-drawn]")
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll('.doubt button, .doubt input, .doubt select, .doubt canvas')]
+            """() => [...document.querySelectorAll('.trust button, .trust input, .trust select, .trust canvas')]
             .filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim()
               || e.labels?.[0]?.textContent.trim())).map((e) => e.outerHTML.slice(0, 80))"""
         )

@@ -1,6 +1,6 @@
 // Most probable classes as bars; each explains its class.
 
-import type { Guess } from "../api/types";
+import type { Prediction } from "../api/types";
 import { h } from "../dom";
 import { chance } from "../numbers";
 
@@ -11,7 +11,7 @@ export interface Marks {
 }
 
 export function bars(
-  guesses: readonly Guess[],
+  guesses: readonly Prediction[],
   chosen: number | null,
   choose: (index: number) => void,
   marks: Marks = {},

@@ -4,7 +4,7 @@ import { fill, framed, h } from "../dom";
 import type { Field } from "../maps/field";
 import type { Look, Painter } from "../maps/painter";
 import { short } from "../numbers";
-import { photo, pixels, sizeOf } from "./photo";
+import { drawPhoto as photo, photoPixels as pixels, photoSize as sizeOf } from "../shared/photo";
 
 export type Kind = "photo" | "heat" | "overlay";
 

@@ -1,6 +1,6 @@
 // What failed, said beside it: read out, and with a way on where there is one.
 
-import { wasStopped } from "../api/ask";
+import { isAborted } from "../api/http";
 import { type Child, fill, h } from "../dom";
 
 export class Trouble {
@@ -8,7 +8,7 @@ export class Trouble {
 
   /** Say it; that nobody wanted the answer any more is no trouble. */
   tell(error: unknown, ...ways: Child[]): void {
-    if (!wasStopped(error)) this.say((error as Error).message, ...ways);
+    if (!isAborted(error)) this.say((error as Error).message, ...ways);
   }
 
   say(text: string, ...ways: Child[]): void {

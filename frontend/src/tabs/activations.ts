@@ -51,7 +51,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
       over.element,
       scale.element,
       opacity.element,
-      h("button", { class: "across", onclick: () => page.store.set({ tab: "look" }, true) }, "Explain at this layer"),
+      h("button", { class: "across", onclick: () => page.store.set({ tab: "explain" }, true) }, "Explain at this layer"),
     ),
     opened.element,
   );
@@ -68,7 +68,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
   let loaded = "";
 
   async function update(): Promise<void> {
-    if (!page.store.view.picture) return;
+    if (!page.store.view.image) return;
     const about = aboutOf(page);
     const key = JSON.stringify([about, orderOf()]);
     if (key !== loaded) {

@@ -1,11 +1,11 @@
 // Compare: a grid of maps of one picture, two of them over each other, and how alike all of them are.
 
-import { picture } from "../api/pictures";
+import { loadImage as picture } from "../api/images";
 import { className } from "../classes";
 import { busy, fill, h } from "../dom";
 import { lookOf, modelOf, type Mounted, type Page, type Tab } from "../page";
 import { Chooser } from "../parts/chooser";
-import { png, save } from "../parts/files";
+import { pngOf as png, saveFile as save } from "../shared/files";
 import { Task } from "../parts/task";
 import { Trouble } from "../parts/trouble";
 import { Turns } from "../turns";
@@ -212,7 +212,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   page.store.listen((view, changed) => {
     if (view.tab !== "compare" || !shows) return;
-    if (["picture", "model", "score", "more"].some((name) => changed.has(name))) void update();
+    if (["image", "model", "score", "more"].some((name) => changed.has(name))) void update();
     if (repaints(changed) && found) {
       grid.paint(lookOf(page), found.painted(wishing.shared));
       pair.paint();

@@ -1,6 +1,6 @@
 // Data set: how pictures lie beside each other, which classes are confused, the worst errors, evaluations.
 
-import { get } from "../api/ask";
+import { get } from "../api/http";
 import { fill, h } from "../dom";
 import { counted } from "../numbers";
 import type { Mounted, Page, Tab } from "../page";

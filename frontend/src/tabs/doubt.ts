@@ -1,8 +1,8 @@
 // Doubt: can this map be believed? A verdict, curves, a brush, and small changes; all about the view's map.
 
 import { explain } from "../api/explain";
-import { picture } from "../api/pictures";
-import type { Answer } from "../api/types";
+import { loadImage as picture } from "../api/images";
+import type { ExplainResponse as Answer } from "../api/types";
 import { busy, fill, h } from "../dom";
 import { Field } from "../maps/field";
 import { isLayered } from "../methods";
@@ -23,10 +23,10 @@ import { stability } from "./doubt/stability";
 import { verdict } from "./doubt/verdict";
 import type { Doubt } from "./doubt/wire";
 
-export const doubt: Tab = { name: "doubt", title: "Trust", mount };
+export const doubt: Tab = { name: "trust", title: "Trust", mount };
 
 function mount(root: HTMLElement, page: Page): Mounted {
-  const own = page.store.own("doubt");
+  const own = page.store.own("trust");
   const chooser = new Chooser(page);
   const view = new HeatView("overlay", page.painter, 320);
   const method = methodChoice(page, (name) => page.store.set({ method: name }, true));
@@ -65,12 +65,12 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   async function update(): Promise<void> {
     const given = page.store.view;
-    if (!given.picture) return;
+    if (!given.image) return;
     const signal = turns.begin();
     busy(root, true);
     try {
       const question = questionOf(page, { ...given, score: "logit", more: {} });
-      const [image, answer] = await Promise.all([picture(given.picture), explain(question)]);
+      const [image, answer] = await Promise.all([picture(given.image), explain(question)]);
       if (signal.aborted) return;
       now = nowOf(given, image, answer);
       trouble.clear();
@@ -85,7 +85,7 @@ function mount(root: HTMLElement, page: Page): Mounted {
 
   function nowOf(given: View, image: HTMLImageElement, answer: Answer): Now {
     const made = answer.maps[0]!;
-    const doubted: Doubt = { image: given.picture, model: given.model, method: given.method };
+    const doubted: Doubt = { image: given.image, model: given.model, method: given.method };
     if (given.layer && isLayered(page, given.method)) doubted.layer = given.layer;
     if (given.target) doubted.target = given.target;
     const known = page.start.methods.find((one) => one.name === given.method);
@@ -123,8 +123,8 @@ function mount(root: HTMLElement, page: Page): Mounted {
   }
 
   page.store.listen((given, changed) => {
-    if (given.tab !== "doubt") return;
-    if (["picture", "model", "method", "layer", "target"].some((key) => changed.has(key))) {
+    if (given.tab !== "trust") return;
+    if (["image", "model", "method", "layer", "target"].some((key) => changed.has(key))) {
       controls();
       void update();
     } else if (changed.has("more") && chosen() !== shown) open();

@@ -1,6 +1,6 @@
 // Study: which of two maps do people believe, not knowing whose they are?
 
-import { get } from "../api/ask";
+import { get } from "../api/http";
 import { fill, h } from "../dom";
 import type { Mounted, Page, Tab } from "../page";
 import { Trouble } from "../parts/trouble";

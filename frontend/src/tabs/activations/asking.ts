@@ -1,6 +1,6 @@
 // What the tab Activations asks the server.
 
-import { post } from "../../api/ask";
+import { post } from "../../api/http";
 import type { Page } from "../../page";
 import type { Channels, Order } from "./wire";
 
@@ -21,7 +21,7 @@ export interface About {
 }
 
 export function aboutOf(page: Page): About {
-  const { picture: image, model, layer, target, score } = page.store.view;
+  const { image: image, model, layer, target, score } = page.store.view;
   return { image, model, layer: layer || null, target: target || null, score };
 }
 

@@ -1,10 +1,10 @@
 // A channel on a small canvas: its map over the picture, or alone; on its own scale, or on one that others share.
 
-import type { Place } from "../../api/types";
+import type { Geometry } from "../../api/types";
 import { Field } from "../../maps/field";
 import type { Grid } from "../../maps/packed";
 import type { Look, Painter } from "../../maps/painter";
-import { pixels, sizeOf } from "../../parts/photo";
+import { photoPixels as pixels, photoSize as sizeOf } from "../../shared/photo";
 
 const TILE = 160;
 
@@ -23,7 +23,7 @@ export class ChannelField extends Field {
 
   constructor(
     raw: Grid,
-    place: Place,
+    place: Geometry,
     signed: boolean,
     private readonly given: number,
   ) {

@@ -1,7 +1,7 @@
 // The contact sheet: a tile a channel, asked for as one scrolls, drawn when it is near, let go when it is far.
 
-import { picture } from "../../api/pictures";
-import type { Place } from "../../api/types";
+import { loadImage as picture } from "../../api/images";
+import type { Geometry } from "../../api/types";
 import { busy, fill, h } from "../../dom";
 import { unpack } from "../../maps/packed";
 import type { Page } from "../../page";
@@ -52,7 +52,7 @@ export class Sheet {
     roving(this.grid, ".channel");
   }
 
-  get place(): Place {
+  get place(): Geometry {
     return this.answer!.geometry;
   }
 

@@ -1,6 +1,6 @@
 // The pictures that excite a channel most, over the data set.
 
-import { picture } from "../../api/pictures";
+import { loadImage as picture } from "../../api/images";
 import { fill, fresh, h } from "../../dom";
 import { unpack } from "../../maps/packed";
 import { chance, short } from "../../numbers";
@@ -157,7 +157,7 @@ export class TopPictures {
         "data-id": one.id,
         title: one.name,
         "aria-label": `${one.name}: highest activation ${strength}, predicted ${guess}${wrong && `, ${wrong}`}. Explain it`,
-        onclick: () => this.page.store.set({ picture: one.id }, true),
+        onclick: () => this.page.store.set({ image: one.id }, true),
       },
       h("span", { class: "frame" }, canvas),
       h("span", { class: "number" }, strength),

@@ -3,7 +3,7 @@
 import { fill, h } from "../../dom";
 import type { Field } from "../../maps/field";
 import type { Look, Painter } from "../../maps/painter";
-import { photo, sizeOf } from "../../parts/photo";
+import { drawPhoto as photo, photoSize as sizeOf } from "../../shared/photo";
 import { roving, stop } from "../../parts/roving";
 import { keyOf, type Layout, type Placed } from "./cells";
 import type { Cell } from "./wire";

@@ -28,7 +28,7 @@ export function wishOf(page: Page): Wish {
   const or = (values: string[], usual: string[]): string[] => (values.length ? values : usual);
   const usual = METHODS.filter((name) => page.start.methods.some((one) => one.name === name));
   return {
-    image: view.picture,
+    image: view.image,
     models: or(known, [modelOf(page).name]),
     methods: or(listed(own.get("methods")), usual),
     layers: listed(own.get("layers")),

@@ -1,6 +1,6 @@
 // What is found, in words: the headers of the grid, the lines under its maps, what a map is, what all have in common.
 
-import type { Explained } from "../../api/types";
+import type { MapOut } from "../../api/types";
 import { chance, sized } from "../../numbers";
 import { type Axis, differing } from "./cells";
 import { DEFAULT, type Found } from "./found";
@@ -36,9 +36,9 @@ function ofTarget({ opinions }: Found, value: string, model?: string): Words {
   return below ? { title: names[0]!, below } : { title: names[0]! };
 }
 
-export const size = ({ map }: Explained): string => sized([map.height, map.width]);
+export const size = ({ map }: MapOut): string => sized([map.height, map.width]);
 
-const score = (map: Explained): string => `${map.score_kind.replace("_", " ")} ${map.score.toPrecision(3)}`;
+const score = (map: MapOut): string => `${map.score_kind.replace("_", " ")} ${map.score.toPrecision(3)}`;
 
 /** The line under a map. */
 export function caption(found: Found, cell: Cell): string {

@@ -1,7 +1,7 @@
 // One point in words and pictures: the picture with its map, what it is and what it was taken for, its neighbours.
 
-import { get } from "../../api/ask";
-import { picture, pictureUrl } from "../../api/pictures";
+import { get } from "../../api/http";
+import { loadImage as picture, imageUrl } from "../../api/images";
 import { busy, fill, h, settled } from "../../dom";
 import { Field } from "../../maps/field";
 import { percent } from "../../numbers";
@@ -147,7 +147,7 @@ export class Card {
               onclick: () => this.onchoose?.(other),
             },
             run.has_images
-              ? h("img", { src: pictureUrl(`s${points.indices[other]!}`, 128), alt: "", loading: "lazy" })
+              ? h("img", { src: imageUrl(`s${points.indices[other]!}`, 128), alt: "", loading: "lazy" })
               : h("span", { class: "broken" }, "·"),
             h("span", {}, `${cosine.toFixed(2)} ${label}`),
           );

@@ -1,6 +1,6 @@
 // The pictures of one number of the table, with both maps.
 
-import { get } from "../../api/ask";
+import { get } from "../../api/http";
 import { fill, h } from "../../dom";
 import { counted } from "../../numbers";
 import type { Page } from "../../page";

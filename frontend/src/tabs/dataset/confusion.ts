@@ -1,6 +1,6 @@
 // Confusion matrix, what that comes to, and the pictures behind each number.
 
-import { get } from "../../api/ask";
+import { get } from "../../api/http";
 import { fill, h, settled } from "../../dom";
 import type { Page } from "../../page";
 import { Trouble } from "../../parts/trouble";

@@ -1,7 +1,7 @@
 // The wrong answers as a table, the most confident first; each opens both maps. The maps of right answers beside wrong ones.
 
-import { get } from "../../api/ask";
-import { pictureUrl } from "../../api/pictures";
+import { get } from "../../api/http";
+import { imageUrl } from "../../api/images";
 import { fill, h, settled } from "../../dom";
 import { counted, digits, percent } from "../../numbers";
 import type { Page } from "../../page";
@@ -131,7 +131,7 @@ export function errors(page: Page): Part {
       h(
         "tr",
         {},
-        h("th", { scope: "row" }, h("span", { class: "thumb" }, id && h("img", { src: pictureUrl(id, 128), alt: "", width: 56, height: 56, loading: "lazy" }), h("span", { class: "name" }, row.name))),
+        h("th", { scope: "row" }, h("span", { class: "thumb" }, id && h("img", { src: imageUrl(id, 128), alt: "", width: 56, height: 56, loading: "lazy" }), h("span", { class: "name" }, row.name))),
         h("td", { "data-of": "true" }, row.label ?? "–"),
         h("td", { "data-of": "said" }, row.predicted),
         h("td", { class: "number", "data-of": "sure" }, percent(row.confidence)),

@@ -1,6 +1,6 @@
 // Evaluations: methods by metrics with their intervals; a metric chosen is sorted by, drawn, and its curves shown.
 
-import { get } from "../../api/ask";
+import { get } from "../../api/http";
 import { busy, fill, h, svg } from "../../dom";
 import { digits } from "../../numbers";
 import type { Page } from "../../page";

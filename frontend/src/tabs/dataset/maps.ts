@@ -1,7 +1,7 @@
 // Maps of a run's pictures.
 
 import { explain } from "../../api/explain";
-import type { Answer, MethodChoice } from "../../api/types";
+import type { ExplainResponse as Answer, MethodChoice } from "../../api/types";
 import type { Page } from "../../page";
 import type { RunInfo } from "./wire";
 

@@ -1,7 +1,7 @@
 // A picture with what the model saw in it and what it missed: the map of what was said, the map of what is true.
 
-import { wasStopped } from "../../api/ask";
-import { picture } from "../../api/pictures";
+import { isAborted } from "../../api/http";
+import { loadImage as picture } from "../../api/images";
 import { fill, h } from "../../dom";
 import { Field } from "../../maps/field";
 import { percent } from "../../numbers";
@@ -112,7 +112,7 @@ export class Pairs {
         });
       }
     } catch (error) {
-      if (wasStopped(error)) return;
+      if (isAborted(error)) return;
       state.tell(error);
     }
     if (!signal.aborted && --this.left <= 0) this.element.dataset.drawn = String(this.element.children.length);

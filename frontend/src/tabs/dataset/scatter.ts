@@ -1,6 +1,6 @@
 // What the model takes for alike: every picture a point, near where the network's last features are near.
 
-import { get } from "../../api/ask";
+import { get } from "../../api/http";
 import { busy, fill, h } from "../../dom";
 import { counted, tenths } from "../../numbers";
 import type { Page } from "../../page";

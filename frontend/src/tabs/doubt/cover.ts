@@ -1,7 +1,7 @@
 // Cover a part of the picture; score and map change at once.
 
-import { post } from "../../api/ask";
-import { decoded } from "../../api/pictures";
+import { post } from "../../api/http";
+import { decodeImage } from "../../api/images";
 import { busy, fill, h } from "../../dom";
 import { Field } from "../../maps/field";
 import { seen } from "../../maps/landing";
@@ -27,7 +27,7 @@ const FILLS = [
 const TOP = 0.2;
 
 export function cover(page: Page): Part {
-  const own = page.store.own("doubt");
+  const own = page.store.own("trust");
   const brush = new Brush();
   const view = new HeatView("overlay", page.painter);
   const outcome = told();
@@ -126,7 +126,7 @@ export function cover(page: Page): Part {
   }
 
   async function draw(answer: Covered): Promise<void> {
-    const image = await decoded(answer.preview);
+    const image = await decodeImage(answer.preview);
     trouble.clear();
     const one = answer.classes[0]!;
     view.set(image, Field.of(answer.map, answer.map.geometry), lookOf(page), `New map for ${one.name}`);
@@ -144,7 +144,7 @@ export function cover(page: Page): Part {
     try {
       const kept = await post<Covered>("/api/occlude", { ...question(), keep: true });
       if (!kept.image) return;
-      page.store.set({ picture: kept.image }, true);
+      page.store.set({ image: kept.image }, true);
       page.say("All tabs now use the occluded image. The Back button of the browser returns to the previous one.");
     } catch (error) {
       page.failed(error);

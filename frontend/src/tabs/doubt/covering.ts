@@ -1,6 +1,6 @@
 // How a picture looks while it is painted over.
 
-import { photo } from "../../parts/photo";
+import { drawPhoto as photo } from "../../shared/photo";
 import type { Box, Mask } from "./mask";
 
 /** The picture, what is covered of it, and greyed what the network never sees: to paint there changes nothing. */

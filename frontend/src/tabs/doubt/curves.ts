@@ -1,11 +1,11 @@
 // What happens when the picture is put in, or taken out, in the order of the map; drawn while it is computed.
 
-import { decoded } from "../../api/pictures";
+import { decodeImage } from "../../api/images";
 import { fill, h } from "../../dom";
 import { bytes } from "../../maps/packed";
 import { percent, portion } from "../../numbers";
 import { slider } from "../../parts/controls";
-import { pixels } from "../../parts/photo";
+import { photoPixels as pixels } from "../../shared/photo";
 import { Long } from "./long";
 import type { Now, Part } from "./part";
 import { ranked, WalkPlot } from "./walk";
@@ -104,7 +104,7 @@ export function curves(): Part {
   }
 
   async function prepare(walked: Walked, wanted: () => boolean): Promise<void> {
-    const [seen, substrate] = await Promise.all([decoded(walked.network_input), decoded(walked.infill)]);
+    const [seen, substrate] = await Promise.all([decodeImage(walked.network_input), decodeImage(walked.infill)]);
     if (!wanted()) return;
     walk = { steps: walked.n_steps, seen: pixels(seen), substrate: pixels(substrate), first: bytes(walked.order.first) };
     scrub.input.max = String(walked.n_steps);

@@ -1,6 +1,6 @@
 // Asking again and again while something is dragged: one question at a time, and of those that wait only the last.
 
-import { post, wasStopped } from "../../api/ask";
+import { post, isAborted } from "../../api/http";
 
 const PATIENCE = 300;
 
@@ -47,7 +47,7 @@ export class Latest<Q, T> {
       const answer = await post<T>(this.path, body, mine.signal);
       if (this.running === mine) this.got(answer, body);
     } catch (error) {
-      if (this.running === mine && !wasStopped(error)) this.failed(error as Error);
+      if (this.running === mine && !isAborted(error)) this.failed(error as Error);
     }
     if (this.running !== mine) return;
     this.running = null;

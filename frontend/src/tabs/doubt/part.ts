@@ -1,6 +1,6 @@
 // What the parts of this tab share: what they are about, and what one of them is.
 
-import type { Answer, Explained } from "../../api/types";
+import type { ExplainResponse as Answer, MapOut } from "../../api/types";
 import type { Field } from "../../maps/field";
 import type { Doubt } from "./wire";
 
@@ -10,7 +10,7 @@ export interface Now {
   doubt: Doubt;
   image: HTMLImageElement;
   answer: Answer;
-  made: Explained;
+  made: MapOut;
   field: Field;
   /** Whether the method runs the network so often that nobody should ask without wanting to. */
   slow: boolean;

@@ -1,7 +1,7 @@
 // Change the picture a little: does the map follow?
 
-import { post } from "../../api/ask";
-import { decoded } from "../../api/pictures";
+import { post } from "../../api/http";
+import { decodeImage } from "../../api/images";
 import { busy, fill, h } from "../../dom";
 import { Field } from "../../maps/field";
 import { unpack } from "../../maps/packed";
@@ -49,7 +49,7 @@ export function stability(page: Page): Part {
     now: new HeatView("overlay", page.painter),
     back: new HeatView("overlay", page.painter),
   };
-  const own = page.store.own("doubt");
+  const own = page.store.own("trust");
   const outcome = told();
   const trouble = new Trouble();
   const classes = h("div");
@@ -134,7 +134,7 @@ export function stability(page: Page): Part {
   }
 
   async function draw(answer: Varied, at: Values): Promise<void> {
-    const image = await decoded(answer.network_input);
+    const image = await decodeImage(answer.network_input);
     trouble.clear();
     const untouched = DIALS.every((one) => at[one.name] === 0);
     if (untouched) [plain, plainFor] = [image, about()];
@@ -158,7 +158,7 @@ export function stability(page: Page): Part {
   async function fetchPlain(): Promise<void> {
     const mine = about();
     const answer = await post<Varied>("/api/perturb", now!.doubt);
-    [plain, plainFor] = [await decoded(answer.network_input), mine];
+    [plain, plainFor] = [await decodeImage(answer.network_input), mine];
   }
 
   function drawTrace(): void {

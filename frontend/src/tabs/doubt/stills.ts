@@ -4,7 +4,7 @@ import { h } from "../../dom";
 import { Field } from "../../maps/field";
 import { plainPlace } from "../../maps/landing";
 import { unpack } from "../../maps/packed";
-import { photo, sizeOf } from "../../parts/photo";
+import { drawPhoto as photo, photoSize as sizeOf } from "../../shared/photo";
 import type { Verdict } from "./wire";
 
 const SIDE = 320;

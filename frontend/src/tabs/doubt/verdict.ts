@@ -1,6 +1,6 @@
 // Can this map be believed? First in words, then the numbers behind them.
 
-import { decoded } from "../../api/pictures";
+import { decodeImage } from "../../api/images";
 import { fill, h } from "../../dom";
 import { Field } from "../../maps/field";
 import { plainPlace } from "../../maps/landing";
@@ -35,7 +35,7 @@ export function verdict(page: Page): Part {
   let small: HeatView[] = [];
 
   async function draw(told: Verdict, wanted: () => boolean): Promise<void> {
-    const [seen, blurred] = await Promise.all([decoded(told.network_input), decoded(told.occluded_input)]);
+    const [seen, blurred] = await Promise.all([decodeImage(told.network_input), decodeImage(told.occluded_input)]);
     if (!wanted()) return;
     small = [];
     fill(found, banner(told), h("div", { class: "cards" }, ...cards(told, seen, blurred)), compared(told, seen));

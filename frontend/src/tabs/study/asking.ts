@@ -1,6 +1,6 @@
 // One question after the other, each answer kept at once; by keys, pointer or thumb.
 
-import { post } from "../../api/ask";
+import { post } from "../../api/http";
 import { fill, h } from "../../dom";
 import type { Page } from "../../page";
 import { forget } from "./beginning";

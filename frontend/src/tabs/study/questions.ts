@@ -1,11 +1,11 @@
 // The questions of a study as the server asks them, with their pictures; a few are kept ready.
 
-import { get } from "../../api/ask";
-import { decoded } from "../../api/pictures";
-import { isTiny } from "../../parts/photo";
+import { get } from "../../api/http";
+import { decodeImage } from "../../api/images";
+import { isTiny } from "../../shared/photo";
 import type { StudyQuestion, StudyTrial } from "./wire";
 
-/** A question with its pictures, decoded: they are shown in one go. */
+/** A question with its pictures, decodeImage: they are shown in one go. */
 export interface Loaded {
   trial: StudyTrial;
   original: HTMLImageElement;
@@ -58,7 +58,7 @@ async function withPictures(trial: StudyTrial): Promise<Loaded> {
 }
 
 async function shown(id: string): Promise<HTMLImageElement> {
-  const image = await decoded(`/api/study/images/${id}`).catch(() => {
+  const image = await decodeImage(`/api/study/images/${id}`).catch(() => {
     throw new Error("An image of the study cannot be displayed (any more). Is its folder complete?");
   });
   if (isTiny(image)) image.className = "tiny";

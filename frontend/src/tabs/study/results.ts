@@ -1,6 +1,6 @@
 // What people said: hidden until asked for, since it names the methods.
 
-import { get } from "../../api/ask";
+import { get } from "../../api/http";
 import { busy, fill, h } from "../../dom";
 import { counted, fixed } from "../../numbers";
 import { Trouble } from "../../parts/trouble";
