@@ -11,7 +11,7 @@ import { oldTab } from "./old_tab";
 import { activations } from "./tabs/activations";
 import { compare } from "./tabs/compare";
 import { dataset } from "./tabs/dataset";
-import { doubt } from "./tabs/doubt";
+import { Trust } from "./tabs/trust/trust";
 import { study } from "./tabs/study";
 
 interface Tab {
@@ -24,7 +24,7 @@ interface Tab {
 const TABS: readonly Tab[] = [
   { name: "explain", title: "Explain", Component: Explain },
   { name: "compare", title: "Compare", Component: oldTab(compare) },
-  { name: "trust", title: "Trust", Component: oldTab(doubt) },
+  { name: "trust", title: "Trust", Component: Trust },
   { name: "activations", title: "Activations", Component: oldTab(activations) },
   { name: "dataset", title: "Data set", Component: oldTab(dataset) },
   { name: "study", title: "Study", Component: oldTab(study) },

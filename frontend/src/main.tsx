@@ -4,7 +4,7 @@ import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/explain.css";
 import "./styles/compare.css";
-import "./styles/doubt.css";
+import "./styles/trust.css";
 import "./styles/activations.css";
 import "./styles/dataset.css";
 import "./styles/study.css";

@@ -2,8 +2,15 @@ import { describe, expect, it } from "vitest";
 import { percent, portion, short } from "../src/numbers";
 import { listed } from "../src/tabs/compare/wish";
 import { EDGE, Places } from "../src/tabs/dataset/places";
-import { ranked } from "../src/tabs/doubt/walk";
+import { type CurveKind, curveText } from "../src/tabs/trust/curve_plot";
 import { minutes } from "../src/tabs/study/minutes";
+
+const ranked = (own: number, [centre, random]: number[], high: boolean): string => {
+  const curve = (area: number) => ({ values: [], area });
+  const kind: CurveKind = high ? "insertion" : "deletion";
+  const text = curveText(kind, { map: curve(own), centre: curve(centre!), random: curve(random!) });
+  return text.split(": ")[1]!;
+};
 
 describe("points on a canvas", () => {
   const dots = { x: [0, 10, 10, 0], y: [0, 0, 4, 4] };

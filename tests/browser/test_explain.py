@@ -437,6 +437,10 @@ def test_phone_keeps_the_overlay_in_sight(open_view: Open, screenshot: Callable[
         page.evaluate(FRAMES)
         box = page.locator(".view.overlay canvas").bounding_box()
         assert box["y"] >= 0, control
+        assert page.evaluate(
+            "([x, y]) => document.elementFromPoint(x, y).closest('.view.overlay') !== null",
+            [box["x"] + box["width"] / 2, box["y"] + 8],
+        ), control
         assert box["y"] + box["height"] < PHONE["height"], control
     screenshot(page, "explain-phone")
 
@@ -528,6 +532,7 @@ def test_page_reconnects(open_view: Open) -> None:
     tiles = page.locator(".explain-tab .tile")
     tiles.nth(8).click()
     page.wait_for_selector(".explain-tab .trouble >> text=does not respond")
+    assert page.evaluate("[...document.querySelectorAll('.explain-tab .view canvas')].every((c) => c.width === 1)")
     page.context.unroute("**/*")
     drawn(page, f"{tiles.nth(8).get_attribute('data-id')} ")  # nobody clicked
     assert page.locator(".explain-tab .trouble").inner_text() == ""

@@ -52,7 +52,10 @@ export function MapView(props: Props) {
 
   const draw = (): void => {
     const now = latest.current;
-    if (!now.image) return;
+    if (!now.image) {
+      canvas.current!.width = canvas.current!.height = 1; // nothing of another image stays
+      return;
+    }
     const style = mapStyle.peek();
     drawn.current = relevantStyle(kind, style);
     const enlarged = (zoom?.window.peek().k ?? 1) > STEP_TO_ENLARGED;

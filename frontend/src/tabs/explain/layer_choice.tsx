@@ -29,7 +29,10 @@ export function LayerChoice() {
     <section class="decision">
       <h3>Layer</h3>
       {mapsOneLayer(method) ? (
-        <details class="all-layers">
+        <details
+          class="all-layers"
+          onToggle={(event) => event.currentTarget.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" })}
+        >
           <summary>
             <b>{layerText(name)}</b>
             {!view.layer.value && <span class="soft"> default</span>}

@@ -51,7 +51,7 @@ export function useStrength(body: ExplainRequest, answer: ExplainResponse | null
 
 /** "Negative evidence is 0.3 % as strong as the positive evidence for mug." */
 export function strengthText({ ratio, name, negative }: Strength): string {
-  const times = ratio >= 1.995 ? `${ratio.toFixed(1)} times` : ratio >= 1 ? `${Math.round(100 * ratio)} %` : percent(ratio);
+  const times = ratio >= 1.995 ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)} times` : ratio >= 1 ? `${Math.round(100 * ratio)} %` : percent(ratio);
   return negative
     ? `The negative evidence is ${times} as strong as the positive evidence for ${name}.`
     : `This map is ${times} as strong as the map for ${name}.`;
