@@ -9,7 +9,7 @@ import { setView, view } from "./state/view";
 import { Explain } from "./tabs/explain/explain";
 import { oldTab } from "./old_tab";
 import { activations } from "./tabs/activations";
-import { compare } from "./tabs/compare";
+import { Compare } from "./tabs/compare/compare";
 import { dataset } from "./tabs/dataset";
 import { Trust } from "./tabs/trust/trust";
 import { study } from "./tabs/study";
@@ -23,7 +23,7 @@ interface Tab {
 
 const TABS: readonly Tab[] = [
   { name: "explain", title: "Explain", Component: Explain },
-  { name: "compare", title: "Compare", Component: oldTab(compare) },
+  { name: "compare", title: "Compare", Component: Compare },
   { name: "trust", title: "Trust", Component: Trust },
   { name: "activations", title: "Activations", Component: oldTab(activations) },
   { name: "dataset", title: "Data set", Component: oldTab(dataset) },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { percent, portion, short } from "../src/numbers";
-import { listed } from "../src/tabs/compare/wish";
+import { splitList } from "../src/tabs/compare/selection";
 import { EDGE, Places } from "../src/tabs/dataset/places";
 import { type CurveKind, curveText } from "../src/tabs/trust/curve_plot";
 import { minutes } from "../src/tabs/study/minutes";
@@ -60,7 +60,7 @@ describe("words for numbers", () => {
   });
 
   it("read a list with commas in brackets", () => {
-    expect(listed("a,smooth(b, n=2) , a,,fuse_max(c,d)")).toEqual(["a", "smooth(b, n=2)", "fuse_max(c,d)"]);
-    expect(listed(undefined)).toEqual([]);
+    expect(splitList("a,smooth(b, n=2) , a,,fuse_max(c,d)")).toEqual(["a", "smooth(b, n=2)", "fuse_max(c,d)"]);
+    expect(splitList("")).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Field } from "../maps/field";
+import type { Look } from "../maps/painter";
 import { short } from "../numbers";
 import { mapStyle } from "../state/view";
 import { inNextFrame } from "./debounce";
@@ -34,6 +35,10 @@ interface Props {
   /** The marked position; views that share it are marked together. */
   mark?: Signal<Mark | null>;
   zoom?: Zoom;
+  /** Another colour map than that of the view. */
+  colormap?: string;
+  /** Percent of the width that is cut off on the left. */
+  clip?: number;
   class?: string;
   children?: ComponentChildren;
 }
@@ -46,6 +51,7 @@ export function MapView(props: Props) {
   const mark = props.mark ?? own;
   const latest = useRef({ image, field, side });
   latest.current = { image, field, side };
+  const styled = (style: Look): Look => (props.colormap ? { ...style, colormap: props.colormap } : style);
   const drawn = useRef("");
   const window = zoom?.window.value ?? WHOLE;
   const pixels = window.k > STEP_TO_ENLARGED ? Math.max(side, ENLARGED_PX) : side;
@@ -56,7 +62,7 @@ export function MapView(props: Props) {
       canvas.current!.width = canvas.current!.height = 1; // nothing of another image stays
       return;
     }
-    const style = mapStyle.peek();
+    const style = styled(mapStyle.peek());
     drawn.current = relevantStyle(kind, style);
     const enlarged = (zoom?.window.peek().k ?? 1) > STEP_TO_ENLARGED;
     drawing.draw(canvas.current!, now.image, now.field, style, enlarged ? Math.max(now.side, ENLARGED_PX) : now.side);
@@ -64,7 +70,7 @@ export function MapView(props: Props) {
   const drawSoon = useMemo(() => inNextFrame(draw), []);
   useLayoutEffect(draw, [image, field, pixels]);
   useSignalEffect(() => {
-    if (relevantStyle(kind, mapStyle.value) !== drawn.current && latest.current.image) drawSoon();
+    if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
   });
   useZoomGestures(zoom, canvas);
 
@@ -102,7 +108,7 @@ export function MapView(props: Props) {
           height={1}
           aria-label={label}
           tabIndex={props.mark ? 0 : undefined}
-          style={{ transformOrigin: "0 0", transform }}
+          style={{ transformOrigin: "0 0", transform, clipPath: props.clip === undefined ? "" : `inset(0 0 0 ${props.clip}%)` }}
           onPointerMove={point}
           onPointerDown={point}
           onPointerLeave={leave}

@@ -1,13 +1,13 @@
-// What the server says to this tab.
+// The schemas of this tab's route.
 
 import type { Schemas } from "../../api/types";
 
 export type Cell = Schemas["Cell"];
-export type Opinion = Schemas["ModelResult"];
+export type ModelResult = Schemas["ModelResult"];
 export type Comparison = Schemas["Comparison"];
 
 /** What is sent before the maps of a model. */
 export interface Expected {
-  result: Opinion;
+  result: ModelResult;
   cells: Cell[];
 }

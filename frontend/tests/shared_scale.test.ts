@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Field } from "../src/maps/field";
 import { plainPlace } from "../src/maps/landing";
-import { Difference, Scaled } from "../src/tabs/compare/scaled";
+import { Difference, ScaledField } from "../src/tabs/compare/shared_scale";
 
 const field = (values: number[], width = 3): Field =>
   new Field({ height: values.length / width, width, values: Float32Array.from(values) }, plainPlace(width, values.length / width), false, true, 100);
@@ -16,7 +16,7 @@ describe("the difference of two maps", () => {
     expect([...difference.landed(3, 2)].map((v) => Number(v.toFixed(5)))).toEqual(expected);
     expect(difference.at(1.5, 0.5)).toBeCloseTo(0.5);
     expect(difference.at(0.5, 0.5)).toBeCloseTo(-1);
-    expect(difference.most).toBeCloseTo(1);
+    expect(difference.largest).toBeCloseTo(1);
     expect(difference.top).toBe(1);
     expect(difference.showsSigns).toBe(true);
   });
@@ -35,7 +35,7 @@ describe("the difference of two maps", () => {
 describe("maps on one scale", () => {
   it("have the full colour that they are given, and their own values", () => {
     const own = field([0, 2, 4]);
-    const shared = new Scaled(own, 12, false);
+    const shared = new ScaledField(own, 12, false);
     expect(shared.top).toBe(12);
     expect([...shared.landed(3, 1)]).toEqual([0, 2, 4]);
     expect(shared.showsSigns).toBe(false);

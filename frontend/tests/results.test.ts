@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { plainPlace } from "../src/maps/landing";
-import { keyOf } from "../src/tabs/compare/cells";
-import { DEFAULT, Found } from "../src/tabs/compare/found";
-import type { Cell } from "../src/tabs/compare/wire";
-import type { Wish } from "../src/tabs/compare/wish";
+import { keyOf } from "../src/tabs/compare/table_layout";
+import { DEFAULT, Results } from "../src/tabs/compare/results";
+import type { Cell } from "../src/tabs/compare/schemas";
+import type { Selection } from "../src/tabs/compare/selection";
 
-const wish: Wish = { image: "s1", models: ["net"], methods: ["a", "b"], layers: [], targets: ["0", "1"], score: "logit" };
+const wish: Selection = { image: "s1", models: ["net"], methods: ["a", "b"], layers: [], targets: ["0", "1"], score: "logit" };
 
 /** A cell whose map has one half float: `bits` times `peak`. */
 const cell = (method: string, target: string, peak: number, bits: number, more: object = {}): Cell =>
@@ -15,8 +15,8 @@ const cell = (method: string, target: string, peak: number, bits: number, more: 
     ...more,
   }) as unknown as Cell;
 
-const found = (...cells: Cell[]): Found => {
-  const made = new Found(wish, new Image());
+const found = (...cells: Cell[]): Results => {
+  const made = new Results(wish, new Image());
   made.expect({ result: { model: "net", geometry: plainPlace(1, 1) } as never, cells });
   return made;
 };
@@ -26,10 +26,10 @@ describe("maps of one question", () => {
 
   it("share a scale where they have one unit, the largest of theirs", () => {
     const all = found(first, second, other);
-    const tops = (shared: boolean): number[] => [...all.painted(shared).values()].map((field) => field.top);
+    const tops = (shared: boolean): number[] => [...all.fieldsFor(shared).values()].map((field) => field.top);
     expect(tops(false)).toEqual([2, 5, 9]);
     expect(tops(true)).toEqual([5, 5, 9]);
-    expect([...all.painted(true).values()].map((field) => field.showsSigns)).toEqual([true, true, false]);
+    expect([...all.fieldsFor(true).values()].map((field) => field.showsSigns)).toEqual([true, true, false]);
   });
 
   it("take the places that were kept for them", () => {
@@ -39,6 +39,6 @@ describe("maps of one question", () => {
     expect(all.cells.map((one) => [one.method, one.target, one.layer, Boolean(one.map)])).toEqual([
       ["a", "0", DEFAULT, true], ["a", "1", DEFAULT, true], ["b", "0", DEFAULT, false],
     ]);
-    expect(all.pictured.map(keyOf)).toEqual(all.cells.slice(0, 2).map(keyOf));
+    expect(all.withMap.map(keyOf)).toEqual(all.cells.slice(0, 2).map(keyOf));
   });
 });

@@ -1,11 +1,11 @@
-// Cells along four axes, and where each of them stands in a table.
+// Cells along four axes, and their positions in a table.
 
-import type { Cell } from "./wire";
+import type { Cell } from "./schemas";
 
 export const AXES = ["model", "method", "target", "layer"] as const;
 export type Axis = (typeof AXES)[number];
 
-/** A cell's name in links. */
+/** The key of a cell in links. */
 export const keyOf = (cell: Cell): string => AXES.map((axis) => cell[axis] ?? "").join("|");
 
 export interface Placed {
@@ -14,7 +14,7 @@ export interface Placed {
   column: number;
   rows: number;
   columns: number;
-  /** It stands further up already. */
+  /** It is also further up. */
   again: boolean;
 }
 
@@ -39,14 +39,14 @@ export function differing(cells: readonly Cell[]): Axis[] {
 }
 
 /**
- * A table of all cells that name a method. What there is most of goes across, unless another axis is wished for. A
- * cell without a value on an axis stands once, over all places that it is true for.
+ * A table of all cells with a method. The axis with the most values is that of the columns, unless another one is
+ * preferred. A cell without a value on an axis spans all positions that it is valid for.
  */
-export function laidOut(all: readonly Cell[], wished: string): Layout {
+export function tableLayout(all: readonly Cell[], preferred: string): Layout {
   const cells = all.filter((cell) => cell.method);
   const axes = differing(cells);
   const most = axes.reduce((best, axis) => (valuesOf(cells, axis).length >= valuesOf(cells, best).length ? axis : best));
-  const across = axes.find((axis) => axis === wished) ?? most;
+  const across = axes.find((axis) => axis === preferred) ?? most;
   const down = axes.filter((axis) => axis !== across);
   const columns = valuesOf(cells, across);
   const rows = rowsOf(cells, down);
@@ -68,7 +68,7 @@ export function laidOut(all: readonly Cell[], wished: string): Layout {
   return { across, down, columns, rows, placed };
 }
 
-/** Rows in the order of their values; one that leaves a value open is no row where others say it. */
+/** Rows in the order of their values; one with an open value is no row where others have that value. */
 function rowsOf(cells: readonly Cell[], down: Axis[]): (string | null)[][] {
   const orders = down.map((axis) => valuesOf(cells, axis));
   const different = new Map<string, (string | null)[]>();
@@ -90,7 +90,7 @@ function rowsOf(cells: readonly Cell[], down: Axis[]): (string | null)[][] {
     });
 }
 
-/** Numbers in stretches without a gap. */
+/** Numbers in runs without a gap. */
 function runs(numbers: number[]): number[][] {
   const made: number[][] = [];
   for (const number of numbers) {

@@ -1,14 +1,14 @@
-// A table of maps as one picture, with its headers, to be kept.
+// A table of maps as one image, with its headers, for a file.
 
-import type { Layout } from "./cells";
-import { rowWords, type Worded } from "./grid";
+import type { Layout } from "./table_layout";
+import { type HeadingOf, rowHeadings } from "./headings";
 
-export interface Sheet {
+export interface GridFile {
   layout: Layout;
   title: string;
   footer: string;
-  words: Worded;
-  /** What stands at a place: a map with a line under it, or a sentence. */
+  headingOf: HeadingOf;
+  /** What is at a position: a map with a caption, or a sentence. */
   at(place: Layout["placed"][number]): { canvas?: HTMLCanvasElement | undefined; text: string };
 }
 
@@ -21,7 +21,7 @@ const SOFT = "#5c5d68";
 const FONT = "system-ui, sans-serif";
 
 /** Drawn at twice the size, dark on white, whatever the colours of the page are. */
-export function composed(sheet: Sheet): HTMLCanvasElement {
+export function gridCanvas(sheet: GridFile): HTMLCanvasElement {
   const { layout } = sheet;
   const maps = layout.placed.map((one) => ({ one, ...sheet.at(one) }));
   const tall = Math.max(...maps.map(({ canvas }) => (canvas ? canvas.height / canvas.width : 0)), 0.4);
@@ -45,14 +45,14 @@ export function composed(sheet: Sheet): HTMLCanvasElement {
   };
   write(sheet.title, GAP, 26, width - 2 * GAP, `600 16px ${FONT}`);
   layout.columns.forEach((value, i) => {
-    const { title, below } = sheet.words(layout.across, value);
+    const { title, below } = sheet.headingOf(layout.across, value);
     const x = left + i * (cell.width + GAP);
     write(title, x, 54, cell.width, `600 13px ${FONT}`);
     if (below) write(below, x, 54 + LINE, cell.width, `12px ${FONT}`, SOFT);
   });
   layout.rows.forEach((_, i) => {
     let y = 84 + i * step + 16;
-    rowWords(layout, i, sheet.words).forEach(({ title, below }) => {
+    rowHeadings(layout, i, sheet.headingOf).forEach(({ title, below }) => {
       write(title, GAP, y, SIDE, `600 13px ${FONT}`);
       if (below) write(below, GAP, (y += LINE), SIDE, `12px ${FONT}`, SOFT);
       y += LINE + 3;

@@ -1,11 +1,11 @@
-// Maps beside each other: several on one scale, and the difference of two.
+// Maps that are compared: several on one scale, and the difference of two.
 
 import { Field } from "../../maps/field";
 
 const LONGEST = 512;
 
-/** The largest value of what speaks for the class, on the picture as it is shown. */
-const summit = (field: Field): number => largest(field, (value) => value);
+/** The largest positive evidence, on the image as it is displayed. */
+const maximum = (field: Field): number => largest(field, (value) => value);
 
 function largest(field: Field, of: (value: number) => number): number {
   let top = 0;
@@ -13,8 +13,8 @@ function largest(field: Field, of: (value: number) => number): number {
   return top;
 }
 
-/** A map whose full colour is given: that of several maps in one unit. */
-export class Scaled extends Field {
+/** A map whose full colour is given: the maximum of several maps in one unit. */
+export class ScaledField extends Field {
   constructor(
     own: Field,
     private readonly given: number,
@@ -32,7 +32,7 @@ export class Scaled extends Field {
   }
 }
 
-/** How much more one map says than another, each map's positive part divided by its maximum: from -1 to 1. */
+/** The difference of two maps, the positive part of each divided by its maximum: from -1 to 1. */
 export class Difference extends Field {
   private readonly scales: [number, number];
 
@@ -41,11 +41,11 @@ export class Difference extends Field {
     private readonly b: Field,
   ) {
     super({ height: 1, width: 1, values: new Float32Array(1) }, a.place, false, true, 100);
-    this.scales = [summit(a) || 1, summit(b) || 1];
+    this.scales = [maximum(a) || 1, maximum(b) || 1];
   }
 
-  /** The largest of it, either way. */
-  get most(): number {
+  /** The largest absolute value. */
+  get largest(): number {
     return largest(this, Math.abs);
   }
 
