@@ -8,7 +8,7 @@ import { message, say } from "./state/app";
 import { setView, view } from "./state/view";
 import { Explain } from "./tabs/explain/explain";
 import { oldTab } from "./old_tab";
-import { activations } from "./tabs/activations";
+import { Activations } from "./tabs/activations/activations";
 import { Compare } from "./tabs/compare/compare";
 import { dataset } from "./tabs/dataset";
 import { Trust } from "./tabs/trust/trust";
@@ -25,7 +25,7 @@ const TABS: readonly Tab[] = [
   { name: "explain", title: "Explain", Component: Explain },
   { name: "compare", title: "Compare", Component: Compare },
   { name: "trust", title: "Trust", Component: Trust },
-  { name: "activations", title: "Activations", Component: oldTab(activations) },
+  { name: "activations", title: "Activations", Component: Activations },
   { name: "dataset", title: "Data set", Component: oldTab(dataset) },
   { name: "study", title: "Study", Component: oldTab(study) },
 ];

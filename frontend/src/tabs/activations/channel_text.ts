@@ -1,37 +1,19 @@
 // The numbers of a channel in words.
 
 import { percent, short, signed } from "../../numbers";
-import type { Channel, Channels } from "./wire";
+import type { Channel, Channels } from "./schemas";
 
-/** Contributions of one layer, all in one unit, a power of a thousand, so that they can be compared at a glance. */
-export class Unit {
-  readonly power: number;
-  private readonly digits: number;
-
-  constructor(private readonly largest: number) {
-    this.power = largest > 0 ? 3 * Math.floor((Math.log10(largest) + 1e-9) / 3) : 0;
-    this.digits = Math.max(0, 2 - Math.floor(Math.log10(largest / 10 ** this.power || 1) + 1e-9));
-  }
-
-  /** In the unit, with its sign: even what is too small for its digits has one. */
-  tell(value: number): string {
-    const text = (Math.abs(value) / 10 ** this.power).toFixed(this.digits);
-    return value > 0 ? `+${text}` : value < 0 ? `−${text}` : "0";
-  }
-
-  /** How long a bar is, of 1. */
-  share(value: number): number {
-    return this.largest > 0 ? Math.min(1, Math.abs(value) / this.largest) : 0;
-  }
-
-  /** "10⁻³"; empty for the unit 1. */
-  get words(): string {
-    const digits = [...String(Math.abs(this.power))].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]).join("");
-    return this.power ? `10${this.power < 0 ? "⁻" : ""}${digits}` : "";
-  }
+/** The contribution of a channel as a fraction of the positive or of the negative evidence, with its sign. */
+export function fractionOf({ contribution }: Channel, { positive, negative }: Channels): number {
+  if (contribution > 0) return contribution / positive;
+  return contribution < 0 ? -contribution / negative : 0;
 }
 
-/** A share in percent that stays on one line; a small one is not none. */
+/** "+12 %", "−0.4 %". */
+export const signedPercent = (fraction: number): string =>
+  `${fraction > 0 ? "+" : fraction < 0 ? "−" : ""}${percent(Math.abs(fraction))}`;
+
+/** A percentage that stays on one line. */
 const part = (share: number): string =>
   share > 0 && share < 0.0005 ? "less than 0.1\u00a0%" : percent(share).replace(" ", "\u00a0");
 
@@ -47,7 +29,7 @@ function ordinal(n: number): string {
   return `${n}${teen ? "th" : (["th", "st", "nd", "rd"][n % 10] ?? "th")}`;
 }
 
-/** What a channel counts for the target, what more of it would do, how active it is: a sentence each. */
+/** The contribution to the target, the effect of a higher activation, the activation: one sentence each. */
 export function sentences(one: Channel, all: Channels): string[] {
   const { ranks, contribution, gradient, mean, strength } = one;
   const { total, target, positive, negative } = all;
@@ -78,8 +60,8 @@ export function sentences(one: Channel, all: Channels): string[] {
   return said;
 }
 
-/** How much of what speaks for the target the channels on the sheet hold. */
-export function shareOf(shown: readonly Channel[], all: Channels): number {
+/** The fraction of the positive evidence that some channels hold. */
+export function positiveFraction(shown: readonly Channel[], all: Channels): number {
   if (all.positive <= 0) return 0;
   const held = shown.reduce((sum, one) => sum + Math.max(0, one.contribution), 0);
   return Math.min(1, held / all.positive);
