@@ -7,12 +7,11 @@ import { DropAnywhere } from "./shared/drop_anywhere";
 import { message, say } from "./state/app";
 import { setView, view } from "./state/view";
 import { Explain } from "./tabs/explain/explain";
-import { oldTab } from "./old_tab";
 import { Activations } from "./tabs/activations/activations";
 import { Compare } from "./tabs/compare/compare";
-import { dataset } from "./tabs/dataset";
+import { Dataset } from "./tabs/dataset/dataset";
 import { Trust } from "./tabs/trust/trust";
-import { study } from "./tabs/study";
+import { Study } from "./tabs/study/study";
 
 interface Tab {
   /** In addresses and ids. */
@@ -26,8 +25,8 @@ const TABS: readonly Tab[] = [
   { name: "compare", title: "Compare", Component: Compare },
   { name: "trust", title: "Trust", Component: Trust },
   { name: "activations", title: "Activations", Component: Activations },
-  { name: "dataset", title: "Data set", Component: oldTab(dataset) },
-  { name: "study", title: "Study", Component: oldTab(study) },
+  { name: "dataset", title: "Data set", Component: Dataset },
+  { name: "study", title: "Study", Component: Study },
 ];
 
 /** A name that no tab has stands for the first one. */

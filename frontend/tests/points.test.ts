@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { percent, portion, short } from "../src/numbers";
 import { splitList } from "../src/tabs/compare/selection";
-import { EDGE, Places } from "../src/tabs/dataset/places";
+import { EDGE, Layout } from "../src/tabs/dataset/layout";
 import { type CurveKind, curveText } from "../src/tabs/trust/curve_plot";
 import { minutes } from "../src/tabs/study/minutes";
 
@@ -14,7 +14,7 @@ const ranked = (own: number, [centre, random]: number[], high: boolean): string 
 
 describe("points on a canvas", () => {
   const dots = { x: [0, 10, 10, 0], y: [0, 0, 4, 4] };
-  const places = new Places(dots, 2 * EDGE + 100, 2 * EDGE + 80);
+  const places = new Layout(dots, 2 * EDGE + 100, 2 * EDGE + 80);
   const none = [false, false, false, false];
 
   it("keep one scale for both axes, y upwards, in the middle", () => {

@@ -5,6 +5,8 @@ export interface Line {
   points: readonly (readonly [number, number])[];
   /** A class of the style sheet. */
   kind: "first" | "second" | "quiet";
+  /** Instead of the stroke of its class. */
+  stroke?: { stroke: string; strokeDasharray: string };
 }
 
 interface Axis {
@@ -48,6 +50,7 @@ export function LinePlot({ lines, x, y, label }: { lines: readonly Line[]; x: Ax
         <polyline
           key={line.name}
           class={`line ${line.kind}`}
+          style={line.stroke}
           points={line.points.map(([a, b]) => `${across(a).toFixed(1)},${up(b).toFixed(1)}`).join(" ")}
         />
       ))}
