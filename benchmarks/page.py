@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parent / "results" / "page.json"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 CLICK = """
 async (button) => {
-  const panel = document.querySelector('.panel.look');
+  const panel = document.querySelector('.explain-tab');
   const before = panel.dataset.drawn;
   const began = performance.now();
   button.click();
@@ -70,21 +70,21 @@ def measured(address: str, clicks: int, seed: int) -> dict[str, Any]:
             context = browser.new_context(viewport={"width": 1400, "height": 900})
             page = context.new_page()
             began = time.perf_counter()
-            page.goto(f"{address}#look?seed={seed}")
+            page.goto(f"{address}#explain?seed={seed}")
             page.wait_for_selector("html[data-ready]")
             usable = 1000 * (time.perf_counter() - began)
-            page.wait_for_selector(".look[data-drawn]")
+            page.wait_for_selector(".explain-tab[data-drawn]")
             opened.append((usable, 1000 * (time.perf_counter() - began)))
             context.close()
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         seconds: list[float] = []
         page.on("response", lambda r: seconds.extend(_model(r)) if r.url.endswith("/api/explain") else None)
-        page.goto(f"{address}#look?seed={seed + 1}")
-        page.wait_for_selector(".look[data-drawn]")
+        page.goto(f"{address}#explain?seed={seed + 1}")
+        page.wait_for_selector(".explain-tab[data-drawn]")
         page.wait_for_load_state("networkidle")
         whole, beside, model = [], [], []
         while len(whole) < clicks:
-            for kind in (".look .tile", ".look .guess"):
+            for kind in (".explain-tab .tile", ".explain-tab .guess"):
                 for which in range(page.locator(kind).count()):
                     button = page.locator(kind).nth(which)
                     if (

@@ -47,3 +47,7 @@ export const counted = (count: number, one: string, many = `${one}s`): string =>
 
 /** "12 × 12". */
 export const sized = (sides: readonly number[]): string => sides.join(" × ");
+
+/** A duration as people say it: "0.4 s", "12 s", "3 min". */
+export const duration = (seconds: number): string =>
+  seconds < 0.95 ? `${Math.max(0.1, seconds).toFixed(1)} s` : seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;

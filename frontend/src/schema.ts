@@ -24,6 +24,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/layers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Layers
+         * @description Return all layers of a model with a spatial grid, and how their grids are known.
+         */
+        get: operations["layers_api_layers_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Costs
+         * @description Return which methods run on a model, and about how long a map takes; measured with a few runs of the network.
+         */
+        get: operations["costs_api_methods_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/samples": {
         parameters: {
             query?: never;
@@ -737,6 +777,40 @@ export interface components {
             maps: boolean;
         };
         /**
+         * AuditInfo
+         * @description An audit, whose report is a page of its own.
+         *
+         *     Attributes:
+         *         link: The path of its report.
+         *         accuracy: Fraction of correct predictions; null without labels.
+         *         error: Why the audit cannot be displayed.
+         */
+        AuditInfo: {
+            /** Link */
+            link: string;
+            /** Name */
+            name: string;
+            /**
+             * Model
+             * @default
+             */
+            model: string;
+            /**
+             * Data
+             * @default
+             */
+            data: string;
+            /**
+             * N Images
+             * @default 0
+             */
+            n_images: number;
+            /** Accuracy */
+            accuracy?: number | null;
+            /** Error */
+            error?: string | null;
+        };
+        /**
          * BinOut
          * @description A bin of the reliability diagram: predictions with similar confidence.
          *
@@ -1439,6 +1513,51 @@ export interface components {
             ] | null;
         };
         /**
+         * LayerOut
+         * @description A layer whose output has a spatial grid, which can be explained.
+         *
+         *     Attributes:
+         *         name: The name of the module, accepted as a layer.
+         *         type: The class name of the module.
+         *         channels: The number of channels.
+         *         grid: (height, width).
+         *         geometry: How it is known that positions of the output lie in the image as in a grid.
+         *         is_convolution: Whether the module is a convolution.
+         *         is_recommended: Whether the layer is a stage or block that is suitable for explanations.
+         */
+        LayerOut: {
+            /** Name */
+            name: string;
+            /** Type */
+            type: string;
+            /** Channels */
+            channels: number;
+            /** Grid */
+            grid: [
+                number,
+                number
+            ];
+            /**
+             * Geometry
+             * @enum {string}
+             */
+            geometry: "convolution" | "measured" | "not verified";
+            /** Is Convolution */
+            is_convolution: boolean;
+            /** Is Recommended */
+            is_recommended: boolean;
+        };
+        /**
+         * Layers
+         * @description All layers of a model that can be explained, in the order of the forward pass.
+         */
+        Layers: {
+            /** Model */
+            model: string;
+            /** Layers */
+            layers: components["schemas"]["LayerOut"][];
+        };
+        /**
          * MapOut
          * @description One raw map.
          *
@@ -1574,6 +1693,33 @@ export interface components {
             options: {
                 [key: string]: boolean | number | string | null;
             };
+        };
+        /**
+         * MethodCostOut
+         * @description A method with a model.
+         *
+         *     Attributes:
+         *         name: The method.
+         *         reason: Why it does not run on the model; "" if it does.
+         *         seconds: About how long one map takes; null if the method does not run.
+         */
+        MethodCostOut: {
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
+            /** Seconds */
+            seconds: number | null;
+        };
+        /**
+         * MethodCosts
+         * @description Every method of the registry with a model.
+         */
+        MethodCosts: {
+            /** Model */
+            model: string;
+            /** Methods */
+            methods: components["schemas"]["MethodCostOut"][];
         };
         /**
          * MethodOut
@@ -2194,11 +2340,16 @@ export interface components {
         };
         /**
          * RunList
-         * @description The runs given on the command line, then those computed in the app.
+         * @description The runs given on the command line, then those computed in the app; and the audits of the command line.
          */
         RunList: {
             /** Runs */
             runs: components["schemas"]["RunInfo"][];
+            /**
+             * Audits
+             * @default []
+             */
+            audits: components["schemas"]["AuditInfo"][];
         };
         /**
          * Samples
@@ -2642,6 +2793,212 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Start"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    layers_api_layers_get: {
+        parameters: {
+            query?: {
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Layers"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    costs_api_methods_get: {
+        parameters: {
+            query?: {
+                model?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MethodCosts"];
                 };
             };
             /** @description Not a valid request */

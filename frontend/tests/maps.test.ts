@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Place } from "../src/api/types";
+import type { Geometry } from "../src/api/types";
 import { Field } from "../src/maps/field";
 import { land, plainPlace, seen, valueAt } from "../src/maps/landing";
 import { bytes, unpack } from "../src/maps/packed";
@@ -25,7 +25,7 @@ function bilinear(map: ReturnType<typeof grid>, x: number, y: number): number {
 
 const map = grid(2, 5, (row, column) => 3 * row + column ** 2);
 /** An image of 40 × 20, scaled by 0.5 in x and 0.6 in y, its left 4 and top 1 input pixels cropped. */
-const place: Place = { original: [40, 20], input: [14, 8], scale: [0.5, 0.6], offset: [-4, -1] };
+const place: Geometry = { original: [40, 20], input: [14, 8], scale: [0.5, 0.6], offset: [-4, -1] };
 
 describe("a map on its image", () => {
   it("has the values of both steps of interpolation", () => {
@@ -136,7 +136,7 @@ describe("colours", () => {
   });
 
   it("are grey where the network did not look", () => {
-    const cropped: Place = { original: [4, 1], input: [2, 1], scale: [1, 1], offset: [0, 0] };
+    const cropped: Geometry = { original: [4, 1], input: [2, 1], scale: [1, 1], offset: [0, 0] };
     const field = new Field(grid(1, 2, () => 1), cropped, false, false, 100);
     expect(field.partly).toBe(true);
     const { data } = painter.heat(field, 4, 1, look);

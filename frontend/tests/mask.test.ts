@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { bytes } from "../src/maps/packed";
-import { Mask } from "../src/tabs/doubt/mask";
+import { Mask } from "../src/tabs/trust/mask";
 
 /** As NumPy's unpackbits reads them, which the server uses: the highest bit of each byte first. */
 function unpacked(bits: string, count: number): number[] {

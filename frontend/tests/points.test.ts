@@ -1,13 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { percent, portion, short } from "../src/numbers";
-import { listed } from "../src/tabs/compare/wish";
-import { EDGE, Places } from "../src/tabs/dataset/places";
-import { ranked } from "../src/tabs/doubt/walk";
+import { splitList } from "../src/tabs/compare/selection";
+import { EDGE, Layout } from "../src/tabs/dataset/layout";
+import { type CurveKind, curveText } from "../src/tabs/trust/curve_plot";
 import { minutes } from "../src/tabs/study/minutes";
+
+const ranked = (own: number, [centre, random]: number[], high: boolean): string => {
+  const curve = (area: number) => ({ values: [], area });
+  const kind: CurveKind = high ? "insertion" : "deletion";
+  const text = curveText(kind, { map: curve(own), centre: curve(centre!), random: curve(random!) });
+  return text.split(": ")[1]!;
+};
 
 describe("points on a canvas", () => {
   const dots = { x: [0, 10, 10, 0], y: [0, 0, 4, 4] };
-  const places = new Places(dots, 2 * EDGE + 100, 2 * EDGE + 80);
+  const places = new Layout(dots, 2 * EDGE + 100, 2 * EDGE + 80);
   const none = [false, false, false, false];
 
   it("keep one scale for both axes, y upwards, in the middle", () => {
@@ -53,7 +60,7 @@ describe("words for numbers", () => {
   });
 
   it("read a list with commas in brackets", () => {
-    expect(listed("a,smooth(b, n=2) , a,,fuse_max(c,d)")).toEqual(["a", "smooth(b, n=2)", "fuse_max(c,d)"]);
-    expect(listed(undefined)).toEqual([]);
+    expect(splitList("a,smooth(b, n=2) , a,,fuse_max(c,d)")).toEqual(["a", "smooth(b, n=2)", "fuse_max(c,d)"]);
+    expect(splitList("")).toEqual([]);
   });
 });

@@ -87,7 +87,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def tab(chromium: Any, site: tuple[str, Page]) -> Iterator[Any]:
-    """Return a function that opens a URL fragment ("#look?picture=s3"), with keywords of `browser.new_context`.
+    """Return a function that opens a URL fragment ("#explain?image=s3"), with keywords of `browser.new_context`.
 
     Fails the test on any error in the console, and on any request to another host. `requests_seen` of the page are the
     paths that were requested.

@@ -42,26 +42,29 @@ def true_of(served: Page, model: str, sample: int, **how: Any) -> Any:
 def test_channels_are_sorted_by_contribution(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&target=1")
-    page.wait_for_selector(".activations[data-drawn$=' 48']")
+    page = tab("#activations?image=s3&target=1")
+    page.wait_for_selector(".activations-tab[data-drawn$=' 24']")
     true = true_of(site[1], "toybox", 3, target=1)
-    assert shown(page) == list(true.order[:48])
+    assert shown(page) == list(true.order[:24])
     screenshot(page, "activations")
-    assert "The unit on the tiles is 10⁻³" in page.locator(".summary").inner_text()
-    for at in (0, 47):
-        tile, value = page.locator(".channel").nth(at), float(true.contributions[true.order[at]])
-        assert number(tile.locator(".value").inner_text()) / 1000 == pytest.approx(value, abs=6e-6)
-        assert tile.locator(".fill.against").count() == int(value < 0)
     share = true.contributions.clamp_min(0)
+    against = true.contributions.clamp_max(0)
     summary = page.locator(".summary").inner_text()
-    held = 100 * float(share[list(true.order[:48])].sum() / share.sum())
+    held = 100 * float(share[list(true.order[:24])].sum() / share.sum())
     assert float(re.findall(r"provide ([\d.]+) %", summary)[0]) == pytest.approx(held, abs=0.6)
     assert f"the {true.n_channels_for()} largest contribute half of it" in summary
     assert "128 channels of layer4, 12 × 12, for dog" in summary
-    for count in (96, 128):
-        page.locator(".activations .more").scroll_into_view_if_needed()
+    for count in (48, 72, 96, 120, 128):
+        page.get_by_role("button", name=re.compile("^Show .* more of 128 channels")).click()
         expect(page.locator(".channel")).to_have_count(count)
+    assert page.locator(".activations .more button").count() == 0
     assert shown(page) == list(true.order)
+    for at in (0, 23, 127):  # contributions in % of the evidence
+        tile, value = page.locator(".channel").nth(at), float(true.contributions[true.order[at]])
+        expected = 100 * value / float(share.sum() if value > 0 else -against.sum())
+        text = tile.locator(".value").text_content()
+        assert number(text.replace("< ", "").removesuffix(" %")) == pytest.approx(expected, abs=0.6)
+        assert tile.locator(".fill.against").count() == int(value < 0)
     page.locator(".channel").last.scroll_into_view_if_needed()
     expect(page.locator(".channel canvas").last).not_to_have_attribute("width", "1")
     expect(page.locator(".channel canvas").first).to_have_attribute("width", "1")  # far away: released
@@ -70,8 +73,8 @@ def test_channels_are_sorted_by_contribution(
 
 def test_tile_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Map only, own scale: the colours equal those of the library's map within one step of the colormap."""
-    page = tab("#activations?picture=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
-    page.wait_for_selector(".activations[data-drawn]")
+    page = tab("#activations?image=s3&layer=layer2&activations.show=map&activations.order=channel&colormap=viridis")
+    page.wait_for_selector(".activations-tab[data-drawn]")
     true = true_of(site[1], "toybox", 3, layer="layer2")
     read = """canvas => { const { width, height } = canvas;
         return [width, height, Array.from(canvas.getContext('2d').getImageData(0, 0, width, height).data)] }"""
@@ -86,21 +89,21 @@ def test_tile_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) ->
 
 
 def test_orders_layers_and_classes(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
-    page = tab("#activations?picture=s3")
-    page.wait_for_selector(".activations[data-drawn]")
+    page = tab("#activations?image=s3")
+    page.wait_for_selector(".activations-tab[data-drawn]")
     page.get_by_label("Order by").select_option("gradient")
-    page.wait_for_selector('.activations[data-drawn*="gradient"]')
+    page.wait_for_selector('.activations-tab[data-drawn*="gradient"]')
     true = true_of(site[1], "toybox", 3, by="gradient")
-    assert shown(page)[:48] == list(true.order[:48])
+    assert shown(page) == list(true.order[:24])
     assert "weight +" in page.locator(".channel .second").first.inner_text()
     page.get_by_label("Layer", exact=True).select_option("layer1")
-    page.wait_for_selector('.activations[data-drawn*="layer1"]')
+    page.wait_for_selector('.activations-tab[data-drawn*="layer1"]')
     assert page.locator(".channel").count() == 24
     page.get_by_label("From edges to objects").press("ArrowRight")
-    page.wait_for_selector('.activations[data-drawn*="layer2"]')
+    page.wait_for_selector('.activations-tab[data-drawn*="layer2"]')
     page.locator(".activations .guess").nth(2).click()
     name = page.locator(".activations .guess").nth(2).locator(".name").inner_text()
-    page.wait_for_selector(f'.activations[data-drawn*="layer2 {name}"]')
+    page.wait_for_selector(f'.activations-tab[data-drawn*="layer2 {name}"]')
     assert page.locator('.activations .guess[aria-pressed="true"] .name').inner_text() == name
     assert "activations.order=gradient" in page.url
     assert "layer=layer2" in page.url
@@ -110,14 +113,14 @@ def test_orders_layers_and_classes(tab: Callable[..., Any], site: tuple[str, Pag
     expect(page.locator(".summary")).to_contain_text("One scale for all")
     assert asked(page) == before  # painted in the browser
     page.get_by_role("button", name="Explain at this layer").click()
-    page.wait_for_selector('.look[data-drawn*="layer2"]')
+    page.wait_for_selector('.explain-tab[data-drawn*="layer2"]')
 
 
 def test_channel_by_keyboard_and_by_link(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&layer=layer3")
-    page.wait_for_selector(".activations[data-drawn]")
+    page = tab("#activations?image=s3&layer=layer3")
+    page.wait_for_selector(".activations-tab[data-drawn]")
     true = true_of(site[1], "toybox", 3, layer="layer3")
     page.locator(".channel").first.focus()
     page.keyboard.press("ArrowRight")
@@ -142,10 +145,10 @@ def test_channel_by_keyboard_and_by_link(
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     assert page.evaluate("document.activeElement.dataset.channel") == str(true.order[3])
-    assert "activations.channel" not in page.url
+    page.wait_for_url(lambda url: "activations.channel" not in url)
 
     last = true.order[-1]  # not displayed yet
-    page = tab(f"#activations?picture=s3&layer=layer3&activations.channel={last}")
+    page = tab(f"#activations?image=s3&layer=layer3&activations.channel={last}")
     page.wait_for_selector(f'dialog[open][data-drawn$="layer3 {last}"]')
     assert f"Negative evidence for {true.target}" in page.locator("dialog .words").inner_text()
     assert "is the lowest of 72" in page.locator("dialog .words").inner_text()
@@ -155,7 +158,7 @@ def test_channel_by_keyboard_and_by_link(
 def test_top_images_equal_library(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#activations?picture=s3&layer=layer3&activations.channel=7")
+    page = tab("#activations?image=s3&layer=layer3&activations.channel=7")
     page.wait_for_selector(OVER)
     page.get_by_role("button", name="Search").click()
     page.wait_for_selector('.top[data-drawn="layer3 7"]')
@@ -174,11 +177,11 @@ def test_top_images_equal_library(
     chosen = tiles.nth(2).get_attribute("data-id")
     tiles.nth(2).click()
     page.wait_for_selector(f'dialog[data-drawn^="{chosen} "]')
-    assert f"picture={chosen}" in page.url
+    page.wait_for_url(f"**image={chosen}*")
 
 
 def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tab("#activations?picture=s3&layer=layer2&activations.channel=1")
+    page = tab("#activations?image=s3&layer=layer2&activations.channel=1")
     page.wait_for_selector(OVER)
     plain, seen = top_images.channel_top_images, []
 
@@ -196,7 +199,7 @@ def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Monk
     page.wait_for_selector("dialog progress[value]:not([value='0'])")
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Search").wait_for()
-    assert "activations.top" not in page.url
+    page.wait_for_url(lambda url: "activations.top" not in url)
     assert page.locator("dialog progress").count() == 0
     page.wait_for_timeout(300)
     count = len(seen)
@@ -205,18 +208,18 @@ def test_search_can_be_stopped(tab: Callable[..., Any], monkeypatch: pytest.Monk
 
 
 def test_invalid_layer_and_channel_are_reported(tab: Callable[..., Any]) -> None:
-    page = tab("#activations?picture=s3&layer=layer9")
+    page = tab("#activations?image=s3&layer=layer9")
     expect(page.locator(".activations .more")).to_contain_text("No layer 'layer9'")
     page.get_by_label("Layer", exact=True).select_option("layer1")
-    page.wait_for_selector('.activations[data-drawn*="layer1"]')
-    page = tab("#activations?picture=s3&layer=layer1&activations.channel=999")
+    page.wait_for_selector('.activations-tab[data-drawn*="layer1"]')
+    page = tab("#activations?image=s3&layer=layer1&activations.channel=999")
     expect(page.locator("#said")).to_contain_text("layer1 has no channel 999: the channels are 0 to 23")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None], scheme: str) -> None:
-    page = tab("#activations?picture=s3&model=toybox:vit", viewport=PHONE, color_scheme=scheme)
-    page.wait_for_selector(".activations[data-drawn]")
+    page = tab("#activations?image=s3&model=toybox:vit", viewport=PHONE, color_scheme=scheme)
+    page.wait_for_selector(".activations-tab[data-drawn]")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     screenshot(page, f"activations-phone-{scheme}")
     page.locator(".channel").first.click()

@@ -16,13 +16,14 @@ import camlucida as cl
 from camlucida.app.app_state import Page
 from camlucida.maps import to_image_grid
 
-DRAWN = ".compare[data-drawn]"
+NAMES = {"grad_cam": "Grad-CAM", "layer_cam": "LayerCAM", "hires_cam": "HiResCAM"}
+DRAWN = ".compare-tab[data-drawn]"
 PHONE = {"width": 390, "height": 844}
 
 
 def settled(page: Any, maps: int | None = None) -> None:
     """Wait until all maps, or the given number of them, are painted."""
-    page.wait_for_selector(f"{DRAWN}:not([aria-busy])" if maps is None else f'.compare[data-drawn$=" {maps}"]')
+    page.wait_for_selector(f"{DRAWN}:not([aria-busy])" if maps is None else f'.compare-tab[data-drawn$=" {maps}"]')
 
 
 def keys(page: Any) -> list[str]:
@@ -36,10 +37,10 @@ def of_map(page: Any, method: str, target: str) -> Any:
 def test_default_selection_is_four_methods_and_two_classes(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#compare?picture=s3")
+    page = tab("#compare?image=s3")
     settled(page)
     heads = page.locator(".compare .grid thead th").all_inner_texts()
-    assert [text.split("\n")[0] for text in heads] == ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"]
+    assert [text.split("\n")[0] for text in heads] == ["Grad-CAM", "LayerCAM", "HiResCAM", "Eigen-CAM"]
     assert page.locator(".compare button.cell").count() == 7  # Eigen-CAM is class-free: one map spans both rows
     assert page.locator(".compare .grid td.spans").get_attribute("rowspan") == "2"
     assert sum(path == "/api/compare" for path in page.requests_seen) == 1
@@ -63,7 +64,7 @@ def test_default_selection_is_four_methods_and_two_classes(
         row, column = map(int, which.split("-"))
         assert float(text) == pytest.approx(table[row, column], abs=0.0051)
     pairs = sorted((table[i, j], i, j) for i in range(7) for j in range(i))
-    names = [*(f"{e.method} · {e.target}" for e in made), "eigen_cam"]
+    names = [*(f"{NAMES[e.method]} · {e.target}" for e in made), "Eigen-CAM"]
     text = page.locator(".compare .matrix .told").all_inner_texts()
     for sentence, (value, i, j) in zip(text, (pairs[-1], pairs[0]), strict=True):
         assert names[i] in sentence
@@ -76,7 +77,7 @@ def test_default_selection_is_four_methods_and_two_classes(
 
 def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
     where = (
-        "#compare?picture=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
+        "#compare?image=s5&compare.methods=grad_cam,smooth(layer_cam, n=2)&compare.layers=layer3,layer4"
         "&compare.targets=predicted,3&compare.across=layer&compare.scale=one&compare.view=side"
         "&compare.a=toybox|grad_cam|3|layer4&compare.b=toybox|grad_cam|predicted|layer3"
     )
@@ -89,7 +90,7 @@ def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
     assert page.locator('.compare [data-is="A"]').get_attribute("data-key") == "toybox|grad_cam|3|layer4"
     assert page.locator('.compare [data-is="B"]').get_attribute("data-key") == "toybox|grad_cam|predicted|layer3"
     assert page.locator(".compare .sides canvas").count() == 2
-    assert page.locator("#compare-scale").is_checked()
+    assert page.get_by_label("Shared scale").is_checked()
     chips = page.locator(".compare .chip span:first-child").all_inner_texts()
     assert "smooth(layer_cam, n=2)" in chips
     address = page.url
@@ -100,7 +101,7 @@ def test_link_restores_the_selection(tab: Callable[..., Any]) -> None:
 
 
 def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
-    page = tab("#compare?picture=s3")
+    page = tab("#compare?image=s3")
     settled(page)
     of_map(page, "hires_cam", "runner-up").click()
     assert page.locator('.compare [data-is="A"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
@@ -110,7 +111,7 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
     page.keyboard.press("Enter")
     chosen = page.locator('.compare [data-is="B"]')
     assert chosen.get_attribute("data-key").startswith("toybox|layer_cam|predicted")
-    assert chosen.get_attribute("aria-label").startswith("B: layer_cam")
+    assert chosen.get_attribute("aria-label").startswith("B: LayerCAM")
     chosen.click()  # once more: it becomes A
     assert page.locator('.compare [data-is="A"]').get_attribute("data-key").startswith("toybox|layer_cam|predicted")
     assert page.locator('.compare [data-is="B"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
@@ -129,7 +130,7 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
     assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
     assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)  # it was let go
-    above = page.locator(".compare .stage .above")
+    above = page.locator(".compare .stage .above canvas")
     assert above.evaluate("one => one.style.clipPath").startswith("inset(0px 0px 0px 25")
     screenshot(page, "compare-swipe")
 
@@ -137,7 +138,7 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
 def test_difference_of_maps_divided_by_their_maximum(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
-    page = tab("#compare?picture=s3&compare.view=difference")
+    page = tab("#compare?image=s3&compare.view=difference")
     settled(page)
     _, served = site
     model, image = served.served["toybox"].model, served.images.sample(3).image
@@ -163,12 +164,14 @@ def test_difference_of_maps_divided_by_their_maximum(
 
 def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     methods, layers = ["grad_cam", "layer_cam", "hires_cam"], ["layer1", "layer2", "layer3", "layer4"]
-    page = tab(f"#compare?picture=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
+    page = tab(f"#compare?image=s3&compare.methods={','.join(methods)}&compare.layers={','.join(layers)}")
     settled(page)
     _, served = site
     model, image = served.served["toybox"].model, served.images.sample(3).image
     made = cl.explain(model, image, target=["predicted", "runner-up"], method=methods, layer=layers)
-    wanted = dict(zip((f"{e.method} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True))
+    wanted = dict(
+        zip((f"{NAMES[e.method]} · {e.target} · {e.layer}" for e in made), made.rank_correlation()[0], strict=True)
+    )
     names = page.locator(".compare .matrix tbody th").all_inner_texts()
     shown = [float(text.replace("−", "-")) for text in page.locator(".compare button.pair").all_inner_texts()]
     assert len(names) == len(shown) == 23
@@ -179,7 +182,7 @@ def test_with_many_maps_one_is_compared_with_all(tab: Callable[..., Any], site: 
 
 
 def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.view=flicker")
+    page = tab("#compare?image=s3&compare.view=flicker")
     settled(page)
     for letter in "BAB":
         page.wait_for_selector(f'.compare .stage[data-shows="{letter}"]')
@@ -191,7 +194,7 @@ def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
     assert stage.get_attribute("data-shows") != before
     assert page.evaluate("document.activeElement.closest('.compare') !== null")
 
-    quiet = tab("#compare?picture=s3&compare.view=flicker", reduced_motion="reduce")
+    quiet = tab("#compare?image=s3&compare.view=flicker", reduced_motion="reduce")
     settled(quiet)
     assert quiet.locator(".compare .runs").count() == 0
     stage = quiet.locator(".compare .stage")
@@ -204,7 +207,7 @@ def test_flicker_automatically_and_by_hand(tab: Callable[..., Any]) -> None:
 
 def test_errors_are_shown_in_their_cells(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
     page = tab(
-        "#compare?picture=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
+        "#compare?image=s3&compare.models=toybox,toybox:vgg,toybox:vit&compare.methods=grad_cam,cam,attention_rollout,gradient"
         "&compare.targets=predicted",
         color_scheme="dark",
     )
@@ -228,7 +231,7 @@ def test_differing_predictions_are_shown_and_a_class_can_be_added(
         if best[0] != best[1]:
             break
     methods = "grad_cam,layer_cam,hires_cam"
-    page = tab(f"#compare?picture={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
+    page = tab(f"#compare?image={image.id}&compare.models={','.join(names)}&compare.methods={methods}")
     settled(page)
     rows = [text.split("\n") for text in page.locator(".compare .grid tbody th").all_inner_texts()]
     assert [(row[0], row[2]) for row in rows[::2]] == list(zip(names, best, strict=True))
@@ -246,10 +249,10 @@ def test_differing_predictions_are_shown_and_a_class_can_be_added(
 
 
 def test_methods_can_be_added_and_removed(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.targets=predicted")
+    page = tab("#compare?image=s3&compare.targets=predicted")
     settled(page)
     group = page.get_by_role("group", name="Methods")
-    group.get_by_label("Remove eigen_cam").click()
+    group.get_by_label("Remove Eigen-CAM").click()
     settled(page, 3)
     group.get_by_label("Methods: add").select_option("gradient")
     settled(page, 4)
@@ -272,7 +275,7 @@ def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     weak = int(np.argmin(tops))
     assert tops[weak] < 0.8 * tops[1 - weak]
     key = f"toybox|layer_cam|{['predicted', 'runner-up'][weak]}|default layer"
-    page = tab("#compare?picture=s3&compare.methods=layer_cam,grad_cam")
+    page = tab("#compare?image=s3&compare.methods=layer_cam,grad_cam")
     settled(page)
 
     def colour_strength() -> float:
@@ -283,15 +286,15 @@ def test_shared_scale(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
         return float(np.abs(np.asarray(cell, float) - np.asarray(photo, float)).mean())
 
     own = colour_strength()
-    page.locator("#compare-scale").check()
-    page.wait_for_selector('.compare[data-scale="one"]')
+    page.get_by_label("Shared scale").check()
+    page.wait_for_selector('.compare-tab[data-scale="one"]')
     assert colour_strength() < 0.95 * own
     assert "share a scale" in page.locator(".compare .summary").inner_text()
-    assert "compare.scale=one" in page.url
+    page.wait_for_url("**compare.scale=one*")
 
 
 def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
+    page = tab("#compare?image=s6&compare.methods=grad_cam,ss_cam&compare.targets=predicted,runner-up,third")
     page.wait_for_selector(".compare button.cell")  # Grad-CAM is there while the other runs
     assert page.locator(".compare td.why", has_text="…").count() == 3
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -305,19 +308,19 @@ def test_slow_methods_appear_later_and_can_be_stopped(tab: Callable[..., Any]) -
 def test_too_many_maps_are_reported_before_the_request(tab: Callable[..., Any]) -> None:
     targets = ",".join(map(str, range(10)))
     page = tab(
-        "#compare?picture=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
+        "#compare?image=s3&compare.methods=grad_cam,layer_cam,hires_cam,xgrad_cam"
         f"&compare.layers=layer1,layer2,layer3,layer4&compare.targets={targets}"
     )
-    page.wait_for_selector(".compare[data-refused]")
+    page.wait_for_selector(".compare-tab[data-refused]")
     assert "160 maps are selected; at most 144" in page.locator(".compare .summary").inner_text()
     assert "/api/compare" not in page.requests_seen
-    page.get_by_label("Remove hires_cam").click()
+    page.get_by_label("Remove HiResCAM").click()
     page.wait_for_selector(".compare .task button")
     assert "/api/compare" in page.requests_seen
 
 
 def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
-    page = tab("#compare?picture=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
+    page = tab("#compare?image=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
     settled(page)
     with page.expect_download() as coming:
         page.get_by_role("button", name="Grid as PNG").click()
@@ -333,7 +336,7 @@ def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
 
 
 def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
-    page = tab("#compare?picture=s3", viewport=PHONE, has_touch=True, is_mobile=True)
+    page = tab("#compare?image=s3", viewport=PHONE, has_touch=True, is_mobile=True)
     settled(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     box = page.locator(".compare .gridbox")
@@ -350,9 +353,7 @@ def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: C
 
 def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
     """Of two models, read off the canvas at a few points."""
-    page = tab(
-        "#compare?picture=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted"
-    )
+    page = tab("#compare?image=s3&compare.models=toybox,toybox:vgg&compare.methods=grad_cam&compare.targets=predicted")
     settled(page)
     _, served = site
     image = served.images.sample(3).image
@@ -366,3 +367,49 @@ def test_disagreement_equals_library(tab: Callable[..., Any], site: tuple[str, P
         page.mouse.move(box["x"] + box["width"] * (x + 0.5) / 96, box["y"] + box["height"] * (y + 0.5) / 96)
         text = page.locator(".compare .apart .reading.on").inner_text()
         assert float(text.split(" · ")[0].replace("−", "-")) == pytest.approx(wanted[y, x], abs=0.015)
+
+
+def test_matrix_is_beside_a_and_b(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?image=s3", viewport={"width": 1440, "height": 900})
+    settled(page)
+    pair = page.locator("section.pair").bounding_box()
+    alike = page.locator("section.alike").bounding_box()
+    assert abs(pair["y"] - alike["y"]) < 2
+    assert pair["x"] + pair["width"] <= alike["x"]
+    grid = page.locator(".compare .gridbox").bounding_box()
+    last = page.locator(".compare .grid thead th").last.bounding_box()
+    assert grid["x"] + grid["width"] - (last["x"] + last["width"]) < 60  # no dead column
+
+
+def test_weak_map_is_said_to_be_weak(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """A map gets full colours however weak it is; below a tenth of the strongest of its kind, the caption says so."""
+    _, served = site
+    model = served.served["toybox"].model
+    for index in range(60):
+        image = served.images.sample(index)
+        made = cl.explain(model, image.image, target="top3", method="grad_cam")
+        tops = [max(0.0, float(e.landed.max())) for e in made]
+        if 0 < min(tops) < 0.09 * max(tops):
+            break
+    weak = int(np.argmin(tops))
+    page = tab(f"#compare?image={image.id}&compare.methods=grad_cam&compare.targets=predicted,runner-up,third")
+    settled(page)
+    caption = of_map(page, "grad_cam", ["predicted", "runner-up", "third"][weak]).inner_text()
+    said = re.search(r"([\d.]+) % as strong", caption)
+    assert said is not None, caption
+    assert float(said[1]) / 100 == pytest.approx(min(tops) / max(tops), rel=0.1, abs=0.002)
+    page.get_by_label("Shared scale").check()
+    page.wait_for_selector('.compare-tab[data-scale="one"]')
+    assert "as strong" not in page.locator(".compare .grid").inner_text()
+
+
+def test_failure_can_be_retried(tab: Callable[..., Any]) -> None:
+    page = tab("#compare?image=s3")
+    settled(page)
+    page.context.route("**/api/compare", lambda route: route.fulfill(status=500, body="{}"))
+    page.locator(".compare .tile").nth(5).click()
+    page.wait_for_selector(".compare .trouble button >> text=Retry")
+    assert page.locator(".compare .cell").count() == 0  # those of the other image are gone
+    page.context.unroute("**/api/compare")
+    page.get_by_role("button", name="Retry").click()
+    settled(page)

@@ -64,8 +64,8 @@ def test_point_shows_its_image(
     near.first.click()
     page.wait_for_selector(f".point[data-point='{known[0]}']")
     plane.press("Enter")
-    page.wait_for_selector(".look[data-drawn]")
-    assert f"picture=s{rows[known[0]]['index']}" in page.url
+    page.wait_for_selector(".explain-tab[data-drawn]")
+    assert f"image=s{rows[known[0]]['index']}" in page.url
 
 
 def test_points_are_found_under_the_pointer_when_zoomed(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
@@ -178,7 +178,7 @@ def test_errors_can_be_sorted_and_opened(
         page.click("text=All rows as CSV")
     assert len(Path(download.value.path()).read_text().splitlines()) == SCENES + 1
     page.get_by_role("button", name=re.compile("^Explain")).first.click()
-    page.wait_for_selector(".look[data-drawn]")
+    page.wait_for_selector(".explain-tab[data-drawn]")
 
 
 def test_evaluation_can_be_sorted_by_metric(
@@ -222,3 +222,46 @@ def test_on_a_phone_in_the_dark(tab: Callable[..., Any], screenshot: Callable[..
     page.wait_for_selector(f".{part}[data-drawn]")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     screenshot(page, f"dataset-{part}-phone")
+
+
+def test_selected_cell_filters_the_other_views(tab: Callable[..., Any], site: tuple[str, Page]) -> None:
+    """A cell of the confusion matrix is also what the embedding and the errors display."""
+    page = tab("#dataset?dataset.part=confusion")
+    page.wait_for_selector(".confusion[data-drawn=r0]")
+    confused = site[1].analysis_runs.find("r0").confusion_view
+    truth, predicted, count, _ = confused.pairs(1)[0]
+    page.locator(f"[data-cell='{truth}-{predicted}']").click()
+    page.wait_for_selector(".cell[data-cell]")
+    page.get_by_role("button", name="Most confident errors").click()
+    page.wait_for_selector(f".errors[data-drawn^='r0 {count} ']")
+    rows = page.locator(".errors .rows tbody tr")
+    assert rows.count() == min(count, 20)
+    said = {(row.locator("td").nth(0).inner_text(), row.locator("td").nth(1).inner_text()) for row in rows.all()}
+    assert said == {(confused.name(truth), confused.name(predicted))}
+    page.get_by_role("button", name="Embedding").click()
+    page.wait_for_selector(".scatter[data-drawn]")
+    plane = page.locator(".plane canvas")
+    for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp"):
+        plane.press(key)
+        assert page.inner_text(".point h3").startswith(confused.name(truth))
+        assert f"Predicted as {confused.name(predicted)}" in page.inner_text(".point .words")
+    page.get_by_role("button", name="Clear filter").click()
+    page.wait_for_url(lambda url: "dataset.cell" not in url)
+    assert page.locator(".linked").count() == 0
+
+
+def test_points_can_be_thumbnails(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:
+    page = tab("#dataset?dataset.part=scatter")
+    page.wait_for_selector(".scatter[data-drawn]")
+    read = "(c) => c.toDataURL()"
+    plane = page.locator(".plane canvas")
+    before = plane.evaluate(read)
+    page.get_by_label("Thumbnails").check()
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(300)
+    assert plane.evaluate(read) != before
+    assert sum("longest=48" in path for path in page.requests_seen) == SCENES
+    screenshot(page, "dataset-thumbnails")
+    page.get_by_label("Thumbnails").uncheck()
+    page.wait_for_timeout(100)
+    assert plane.evaluate(read) == before

@@ -30,7 +30,7 @@ LEVELS = 3
 WIDE, TALL, SMALL = "s0", "s1", "s2"
 
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-PIXELS = "(kind) => document.querySelector(`.look .view.${kind} canvas`).toDataURL()"
+PIXELS = "(kind) => document.querySelector(`.explain-tab .view.${kind} canvas`).toDataURL()"
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,8 @@ def opened(numbers: tuple[str, Page], chromium: Any) -> Any:
     counted = itertools.count()
 
     def open_(**view: Any) -> Any:
-        page.goto(f"{numbers[0]}/?{next(counted)}#look?{urlencode(view)}")
-        page.wait_for_selector(".look[data-drawn]")
+        page.goto(f"{numbers[0]}/?{next(counted)}#explain?{urlencode(view)}")
+        page.wait_for_selector(".explain-tab[data-drawn]")
         page.evaluate(FRAMES)
         return page
 
@@ -118,7 +118,7 @@ CASES = [
 def test_map_and_overlay_equal_library(
     opened: Any, numbers: tuple[str, Page], picture: str, model: str, method: str, layer: str, target: str
 ) -> None:
-    view = {"picture": picture, "model": model, "method": method, "layer": layer, "target": target}
+    view = {"image": picture, "model": model, "method": method, "layer": layer, "target": target}
     page = opened(**{key: value for key, value in view.items() if value})
     truth = library(numbers[1], picture, model, method=method, layer=layer or None, target=target or None)
     palette = "signed" if truth.shows_signs else "ember"
@@ -144,7 +144,7 @@ def test_the_cases_differ(numbers: tuple[str, Page]) -> None:
 @pytest.mark.parametrize("blend", ["saliency", "uniform"])
 @pytest.mark.parametrize("opacity", [0.2, 0.8])
 def test_opacity_blend_and_palette(opened: Any, numbers: tuple[str, Page], opacity: float, blend: str) -> None:
-    page = opened(picture=WIDE, model="cropped", opacity=opacity, blend=blend, colormap="viridis")
+    page = opened(image=WIDE, model="cropped", opacity=opacity, blend=blend, colormap="viridis")
     truth = library(numbers[1], WIDE, "cropped")
     made = truth.heatmap
     assert_alike(pixels(page, "heat"), apply_colormap(made, "viridis"))
@@ -155,7 +155,7 @@ def test_opacity_blend_and_palette(opened: Any, numbers: tuple[str, Page], opaci
 @pytest.mark.parametrize("method", ["grad_cam", "hires_cam"])
 def test_contour_equals_library(opened: Any, numbers: tuple[str, Page], method: str) -> None:
     target = "not 1"
-    page = opened(picture=WIDE, method=method, target=target, contour=0.4, colormap="signed")
+    page = opened(image=WIDE, method=method, target=target, contour=0.4, colormap="signed")
     truth = library(numbers[1], WIDE, method=method, target=target)
     heat, palette = truth._styled_map("signed")
     expected = overlay(photo(page), heat, colormap=palette, contour=0.4)
@@ -163,7 +163,7 @@ def test_contour_equals_library(opened: Any, numbers: tuple[str, Page], method: 
 
 
 def test_image_is_unmodified_below_the_threshold(opened: Any, numbers: tuple[str, Page]) -> None:
-    page = opened(picture=WIDE, threshold=0.5)
+    page = opened(image=WIDE, threshold=0.5)
     truth = library(numbers[1], WIDE)
     heat = truth.heatmap
     hidden = strength(heat, "ember") < 0.5
@@ -175,26 +175,26 @@ def test_image_is_unmodified_below_the_threshold(opened: Any, numbers: tuple[str
 
 
 def test_outside_of_the_network_input_is_grey(opened: Any, numbers: tuple[str, Page]) -> None:
-    page = opened(picture=WIDE, model="cropped")
+    page = opened(image=WIDE, model="cropped")
     blind = np.isnan(library(numbers[1], WIDE, "cropped").landed)
     heat = pixels(page, "heat")
     assert (heat[blind] == np.array(NAN_COLOUR)).all()
     assert not (heat[~blind] == np.array(NAN_COLOUR)).all(-1).any()
-    assert page.locator(".look .scale").inner_text().split("\n")[-1] == "outside the network input"
+    assert page.locator(".explain-tab .scale").inner_text().split("\n")[-1] == "outside the network input"
 
 
 @pytest.mark.parametrize("model", ["toybox", "cropped", "letterboxed"])
 def test_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], model: str) -> None:
     """Where the pointer is, the reading is `Explanation.landed` of that pixel."""
-    page = opened(picture=WIDE, model=model)
+    page = opened(image=WIDE, model=model)
     truth = library(numbers[1], WIDE, model)
     colours = np.asarray(photo(page))
-    box = page.locator(".look .view.overlay canvas").bounding_box()
+    box = page.locator(".explain-tab .view.overlay canvas").bounding_box()
     height, width = truth.landed.shape
     for x, y in [(3, 5), (256, 156), (300, 90), (130, 200), (508, 309), (256, 2)]:
         page.mouse.move(box["x"] + (x + 0.4) / width * box["width"], box["y"] + (y + 0.4) / height * box["height"])
         for kind in ("photo", "heat", "overlay"):
-            said = page.locator(f".look .view.{kind} .reading").inner_text()
+            said = page.locator(f".explain-tab .view.{kind} .reading").inner_text()
             value, _, colour = said.partition(" · rgb ")
             landed = float(truth.landed[y, x])
             if np.isnan(landed):
@@ -206,8 +206,8 @@ def test_value_under_the_pointer(opened: Any, numbers: tuple[str, Page], model: 
 
 def test_scale_shows_the_peak(opened: Any, numbers: tuple[str, Page]) -> None:
     for method in ("grad_cam", "input_x_gradient"):
-        page = opened(picture=WIDE, method=method)
-        low, *_, high = page.locator(".look .scale .ends").inner_text().split()
+        page = opened(image=WIDE, method=method)
+        low, *_, high = page.locator(".explain-tab .scale .ends").inner_text().split()
         truth = library(numbers[1], WIDE, method=method)
         assert float(high) == pytest.approx(truth.peak, rel=6e-3)
         assert low == (f"−{high}" if truth.shows_signs else "0")
@@ -215,12 +215,12 @@ def test_scale_shows_the_peak(opened: Any, numbers: tuple[str, Page]) -> None:
 
 def test_every_layer_of_the_slider_equals_library(opened: Any, numbers: tuple[str, Page]) -> None:
     """What was fetched ahead for all layers is what each layer is by itself."""
-    page = opened(picture=WIDE)
-    page.wait_for_selector(".look[data-stages]")
+    page = opened(image=WIDE)
+    page.wait_for_selector(".explain-tab[data-stages]")
     slider = page.get_by_label("Layer", exact=True)
     for layer in ("layer3", "layer2", "layer1"):
         slider.press("ArrowLeft")
-        page.wait_for_selector(f'.look[data-drawn*=" {layer} "]')
+        page.wait_for_selector(f'.explain-tab[data-drawn*=" {layer} "]')
         page.evaluate(FRAMES)
         truth = library(numbers[1], WIDE, layer=layer)
         assert_alike(pixels(page, "heat"), apply_colormap(truth.heatmap))

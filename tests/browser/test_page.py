@@ -17,7 +17,7 @@ from .conftest import PHONE
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
 
-TABS = ("look", "compare", "doubt", "activations", "dataset", "study")
+TABS = ("explain", "compare", "trust", "activations", "dataset", "study")
 
 
 @pytest.mark.parametrize("name", TABS)
@@ -60,7 +60,7 @@ def test_no_horizontal_scrolling_on_a_phone(
 
 def test_tabs_by_arrow_keys(tab: Callable[..., Any]) -> None:
     page = tab()
-    page.locator("#tab-look").focus()
+    page.locator("#tab-explain").focus()
     seen = []
     for _ in TABS:
         page.keyboard.press("ArrowRight")
@@ -68,28 +68,28 @@ def test_tabs_by_arrow_keys(tab: Callable[..., Any]) -> None:
         name = seen[-1].removeprefix("tab-")
         assert page.locator(f"#panel-{name}").is_visible()
         assert page.locator(f"#tab-{name}").get_attribute("aria-selected") == "true"
-    assert seen == [f"tab-{name}" for name in (*TABS[1:], "look")]
+    assert seen == [f"tab-{name}" for name in (*TABS[1:], "explain")]
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.id") == "tab-study"
     page.keyboard.press("Home")
-    assert page.evaluate("document.activeElement.id") == "tab-look"
+    assert page.evaluate("document.activeElement.id") == "tab-explain"
 
 
 def test_browser_history(tab: Callable[..., Any]) -> None:
-    page = tab("#look")
-    page.locator("#tab-doubt").click()
+    page = tab("#explain")
+    page.locator("#tab-trust").click()
     page.locator("#tab-compare").click()
     assert page.locator("#panel-compare").is_visible()
     page.go_back()
-    page.wait_for_selector("#panel-doubt:visible")
+    page.wait_for_selector("#panel-trust:visible")
     page.go_back()
-    page.wait_for_selector("#panel-look:visible")
+    page.wait_for_selector("#panel-explain:visible")
 
 
 def test_invalid_link_opens_the_app(tab: Callable[..., Any]) -> None:
-    page = tab("#nowhere?picture=..%2Fetc&opacity=many&model=none&compare.x=%00&layer=%3Cscript%3E")
-    page.wait_for_selector("#panel-look:visible")
-    page.wait_for_selector(".look .tile:visible")  # fails after a while if no image is offered
+    page = tab("#nowhere?image=..%2Fetc&opacity=many&model=none&compare.x=%00&layer=%3Cscript%3E")
+    page.wait_for_selector("#panel-explain:visible")
+    page.wait_for_selector(".explain-tab .tile:visible")  # fails after a while if no image is offered
 
 
 def test_theme_is_stored(tab: Callable[..., Any]) -> None:
@@ -107,28 +107,28 @@ def test_theme_is_stored(tab: Callable[..., Any]) -> None:
 
 def test_partly_invalid_link_shows_a_sample(tab: Callable[..., Any]) -> None:
     page = tab("#lok?seed=-1.5&opacity=99&threshold=x")
-    page.wait_for_selector(".panel.look[data-drawn]")
-    assert page.evaluate("location.hash").startswith("#look?")
+    page.wait_for_selector(".explain-tab[data-drawn]")
+    assert page.evaluate("location.hash").startswith("#explain?")
     assert "opacity=1&" in page.evaluate("location.hash") + "&"
-    assert page.locator(".panel.look .pictures img").count() >= 20
+    assert page.locator(".explain-tab .pictures img").count() >= 20
 
 
 def test_unreachable_server_and_reconnection(tab: Callable[..., Any], image_file: Callable[..., Path]) -> None:
     """The message says that the server does not respond, and disappears afterwards."""
     page = tab()
-    page.wait_for_selector(".panel.look[data-drawn]")
+    page.wait_for_selector(".explain-tab[data-drawn]")
     page.context.route("**/api/**", lambda route: route.abort("connectionrefused"))
-    page.locator(".panel.look .pictures img").nth(19).click()
-    page.wait_for_selector(".panel.look .trouble p")
-    assert "does not respond" in page.locator(".panel.look .trouble").inner_text()
+    page.locator(".explain-tab .pictures img").nth(19).click()
+    page.wait_for_selector(".explain-tab .trouble p")
+    assert "does not respond" in page.locator(".explain-tab .trouble").inner_text()
     page.locator("input[type=file]").first.set_input_files(image_file())
     page.wait_for_selector("#said.error")
     page.context.unroute("**/api/**")
     page.get_by_role("button", name="Shuffle").click()
     page.wait_for_selector("#said:not(.error)", state="attached")
-    page.locator(".panel.look .pictures img").nth(7).click()
-    page.wait_for_selector(".panel.look .trouble p", state="detached")
-    assert not page.locator(".panel.look.stale").count()
+    page.locator(".explain-tab .pictures img").nth(7).click()
+    page.wait_for_selector(".explain-tab .trouble p", state="detached")
+    assert not page.locator(".explain-tab.stale").count()
 
 
 def test_unreadable_image_shows_its_error(
@@ -139,6 +139,6 @@ def test_unreadable_image_shows_its_error(
     toybox.scene(seed=4).picture().save(tmp_path / "whole.png")
     address = serve(Page([load("toybox")], open_dataset(str(tmp_path))))
     page = chromium.new_page()
-    page.goto(f"{address}/#look?picture=s0")
-    page.wait_for_selector(".panel.look .trouble >> text=the file is empty")
+    page.goto(f"{address}/#explain?image=s0")
+    page.wait_for_selector(".explain-tab .trouble >> text=the file is empty")
     page.close()

@@ -84,7 +84,7 @@ def tab_to(page: Any, selector: str) -> None:
 
 def answer_by_key(page: Any, position: int, key: str | None = None) -> tuple[str, str, int]:
     """Press an answer; return (winner, loser, rating) as displayed."""
-    page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
+    page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"]')
     if page.locator(".study .pictures.pair").count():
         pressed = key or list(PAIR_KEYS)[position % len(PAIR_KEYS)]
         left, right = shown(page, "left"), shown(page, "right")
@@ -119,7 +119,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]) -> None:
     page = tab("#study")
-    page.wait_for_selector('.study[data-drawn="entry"]')
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
     tab_to(page, ".study input")
     page.keyboard.type("Ann 1 2 f j 5")
     page.keyboard.press("ArrowLeft")
@@ -127,23 +127,23 @@ def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, scr
     screenshot(page, "study-entry")
     page.keyboard.press("Enter")
     noted = {position: answer_by_key(page, position) for position in range(4)}
-    page.wait_for_selector('.study[data-drawn="trial 4"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 4"]')
 
     page.reload()
-    page.wait_for_selector('.study[data-drawn="entry"]')
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
     tab_to(page, ".study input")
     assert page.locator(".study input").input_value() == "Ann 1 2 f j 5"
     assert page.locator(".study .begin").inner_text().count("answered 4 of 9")
     page.keyboard.press("Enter")
     noted |= {position: answer_by_key(page, position) for position in range(4, 7)}
-    page.wait_for_selector('.study[data-drawn="trial 7"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 7"]')
     page.keyboard.press("Backspace")
-    page.wait_for_selector('.study[data-drawn="trial 6"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 6"]')
     assert page.locator('.study .pick[aria-pressed="true"]').count() == 1, "the stored answer is shown"
     pair = page.locator(".study .pictures.pair").count()
     noted[6] = answer_by_key(page, 6, ("ArrowLeft" if noted[6][0] == shown(page, "right") else "j") if pair else "5")
     noted |= {position: answer_by_key(page, position) for position in (7, 8)}
-    page.wait_for_selector('.study[data-drawn="end"]')
+    page.wait_for_selector('.study-tab[data-drawn="end"]')
     screenshot(page, "study-end")
 
     assert sorted(kept(study.path, "Ann 1 2 f j 5")) == sorted(noted.values())
@@ -153,7 +153,7 @@ def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, scr
 
     tab_to(page, ".study .end button")
     page.keyboard.press("Enter")
-    page.wait_for_selector('.study[data-drawn="entry"]')
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
     assert not any(method in page.content() for method in METHODS), (
         "no method is named before the results are requested"
     )
@@ -178,7 +178,7 @@ def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], stu
     page = tab("#study")
     page.locator(".study input").fill("bob")
     page.keyboard.press("Enter")
-    page.wait_for_selector('.study[data-drawn="trial 0"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 0"]')
     for key in ("Control+1", "Alt+ArrowLeft", "9", "x", "Backspace"):
         page.keyboard.press(key)
     assert kept(study.path, "bob") == []
@@ -186,8 +186,8 @@ def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], stu
     for _ in range(4):
         page.keyboard.down("1")  # again without up: what a held key sends
     page.keyboard.up("1")
-    page.wait_for_selector('.study[data-drawn="trial 1"]')
-    page.locator("#tab-look").focus()
+    page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
+    page.locator("#tab-explain").focus()
     page.keyboard.press("1")
     page.wait_for_timeout(150)
     assert len(kept(study.path, "bob")) == 1
@@ -199,10 +199,10 @@ def test_next_question_is_preloaded(tab: Callable[..., Any], study: Study) -> No
     page.locator(".study input").fill("cleo")
     page.keyboard.press("Enter")
     for position in range(3):
-        page.wait_for_selector(f'.study[data-drawn="trial {position}"][data-next="{position + 1}"]')
+        page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"][data-next="{position + 1}"]')
         before = set(page.requests_seen)
         page.keyboard.press("1")
-        page.wait_for_selector(f'.study[data-drawn="trial {position + 1}"]')
+        page.wait_for_selector(f'.study-tab[data-drawn="trial {position + 1}"]')
         on_screen = {f"/api/study/images/{shown(page, side)}" for side in ("left", "original")}
         assert on_screen <= before
 
@@ -211,14 +211,14 @@ def test_failed_answer_can_be_repeated(tab: Callable[..., Any], study: Study) ->
     page = tab("#study")
     page.locator(".study input").fill("dora")
     page.keyboard.press("Enter")
-    page.wait_for_selector('.study[data-drawn="trial 0"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 0"]')
     page.route("**/api/study/answer", lambda route: route.abort())
     page.keyboard.press("1")
     page.wait_for_selector("#said.error")
     assert "Not saved" in page.locator("#said").inner_text()
     page.unroute("**/api/study/answer")
     page.keyboard.press("1")
-    page.wait_for_selector('.study[data-drawn="trial 1"]')
+    page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
     assert len(kept(study.path, "dora")) == 1
 
 
@@ -231,7 +231,7 @@ def test_study_on_a_phone(
     page.get_by_text("Start", exact=True).tap()
     kinds = set()
     for position in range(9):
-        page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
+        page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
             assert reached(page) == ""
@@ -245,7 +245,7 @@ def test_study_on_a_phone(
             assert box["y"] + box["height"] <= PHONE["height"]
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         buttons[-1].tap()
-    page.wait_for_selector('.study[data-drawn="end"]')
+    page.wait_for_selector('.study-tab[data-drawn="end"]')
     assert kinds == {"pair", "rating"}
     assert {rating for _, _, rating in kept(study.path, "emil")} == {0, 5}
     page.get_by_text("Start page of the study").tap()
@@ -260,7 +260,7 @@ def test_study_can_be_created_in_the_app(
     tab: Callable[..., Any], site: tuple[str, Page], screenshot: Callable[..., None]
 ) -> None:
     page = tab("#study")
-    page.wait_for_selector('.study[data-drawn="making"]')
+    page.wait_for_selector('.study-tab[data-drawn="making"]')
     screenshot(page, "study-making")
     while page.locator(".study .method input:checked").count():
         page.locator(".study .method input:checked").first.uncheck()
@@ -284,7 +284,7 @@ def test_study_can_be_created_in_the_app(
     page.get_by_label("Seed").fill("7")
     assert "8 questions" in page.locator(".study .sum").inner_text(), "two methods have one pair only"
     page.get_by_role("button", name="Create the study").click()
-    page.wait_for_selector('.study[data-drawn="entry"]')
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
     about = Study(folder / "study.sqlite").metadata
     assert (about["methods"], about["n_images"], about["seed"]) == (["grad_cam", "random_cam"], 4, 7)
 
@@ -301,7 +301,7 @@ def test_accessibility(
     page.keyboard.press("Enter")
     kinds = set()
     for position in range(9):
-        page.wait_for_selector(f'.study[data-drawn="trial {position}"]')
+        page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
             assert reached(page) == ""
@@ -311,7 +311,7 @@ def test_accessibility(
             break
         page.keyboard.press("2")
     page.get_by_text("Stop", exact=True).click()
-    page.wait_for_selector('.study[data-drawn="entry"]')
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
     assert "hal has 5 open questions" in page.locator(".study .warning").inner_text(), "they would no longer be blind"
     page.locator(".study .reveal").click()
     page.wait_for_selector(".study .results[data-drawn]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,12 +24,12 @@ BOAT = 5
 
 def part(name: str, **more: str) -> str:
     rest = "".join(f"&{key}={value}" for key, value in more.items())
-    return f"#doubt?picture={IMAGE}&doubt.part={name}{rest}"
+    return f"#trust?image={IMAGE}&trust.part={name}{rest}"
 
 
 def started(page: Any, selector: str) -> Any:
     """Wait for the result; on a busy machine the network seems slow, and the tab asks before it starts."""
-    page.wait_for_selector(".doubt[data-drawn]")
+    page.wait_for_selector(".trust-tab[data-drawn]")
     page.wait_for_selector(f".start button:visible, .task progress:visible, {selector}")
     button = page.locator(".start button:visible")
     if button.count():
@@ -41,17 +42,21 @@ def number(page: Any, selector: str, name: str) -> float:
 
 
 def test_verdict_equals_library(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
-    page = tab("#doubt?picture=s1")
-    started(page, ".verdict[data-belief]")
+    page = tab("#trust?image=s1")
+    started(page, ".verdict[data-level]")
     image = site[1].images.find("s1")
     true = cl.trust("toybox", image.image)
-    assert page.get_attribute(".verdict", "data-belief") == true.verdict.level
-    assert page.locator(".banner h2").inner_text().lower() == true.verdict.level
+    assert page.get_attribute(".verdict", "data-level") == true.verdict.level
+    assert page.locator(".banner h2").inner_text().lower().endswith(true.verdict.level)
     assert page.locator(".banner .sign").count() == 1
     assert page.locator(".banner li").count() == len(true.verdict.reasons)
     assert true.position_test is not None
     assert f"p = {format_p(true.position_test.p)}" in page.locator(".verdict .cards").inner_text()
-    assert page.locator(".verdict .card .note").count() >= 6  # each says how to read it
+    assert page.locator(".verdict .card .answer").count() >= 5  # the number first
+    for help_ in page.locator(".verdict .card .help").all():  # how to read it is behind a question mark
+        assert not help_.locator(".note").is_visible()
+        help_.locator("summary").click()
+        assert len(help_.locator(".note").inner_text()) > 60
     assert page.locator(".compared .view").count() == 5
     screenshot(page, "doubt-verdict")
 
@@ -60,8 +65,8 @@ def test_watermark_is_reported(tab: Open, screenshot: Shoot, site: tuple[str, Pa
     """The Clever Hans network recognises boats by their watermark; the verdict reports the border."""
     boat = open_dataset("toybox:watermark", count=60)[BOAT].image
     given = site[1].images.add_upload(load_image(boat))
-    page = tab(f"#doubt?picture={given.id}&model=toybox:cleverhans")
-    started(page, ".verdict[data-belief]")
+    page = tab(f"#trust?image={given.id}&model=toybox:cleverhans")
+    started(page, ".verdict[data-level]")
     assert "the prediction depends on the border of the image" in page.locator(".banner").inner_text().lower()
     assert page.locator(".figure .warned").count() == 1
     screenshot(page, "doubt-watermark")
@@ -107,7 +112,7 @@ def test_occluding_the_object_lowers_the_probability(tab: Open, screenshot: Shoo
 
 
 def test_occluding_the_highlighted_region(tab: Open) -> None:
-    page = tab(part("cover", **{"doubt.fill": "grey"}))
+    page = tab(part("cover", **{"trust.infill": "grey"}))
     page.wait_for_selector('.cover[data-share="0.0000"]')
     before = number(page, ".cover", "after")
     page.get_by_role("button", name="Occlude the highlighted region").click()
@@ -116,8 +121,8 @@ def test_occluding_the_highlighted_region(tab: Open) -> None:
     assert number(page, ".cover", "after") < before
     assert page.locator(".cover select").input_value() == "grey"
     page.get_by_role("button", name="Use the occluded image").click()
-    page.wait_for_selector(".doubt[data-drawn^='u']")
-    assert "picture=u" in page.url
+    page.wait_for_selector(".trust-tab[data-drawn^='u']")
+    assert "image=u" in page.url
 
 
 def test_occluding_by_keyboard(tab: Open) -> None:
@@ -153,7 +158,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
         dial.press("ArrowRight")
     page.wait_for_selector('.stability[data-at^="3 "]')
     assert 0.5 < number(page, ".stability", "correlation") < 1
-    assert "doubt.angle=3" in page.url
+    assert "trust.angle=3" in page.url
     page.get_by_role("button", name="Sweep").click()
     page.wait_for_selector(".stability[data-swept=angle]")
     page.wait_for_selector('.stability[data-at^="3 "]')
@@ -163,7 +168,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
 
 
 def test_link_restores_the_perturbation(tab: Open) -> None:
-    page = tab(part("stability", **{"doubt.angle": "-20", "doubt.noise": "0.02"}))
+    page = tab(part("stability", **{"trust.angle": "-20", "trust.noise": "0.02"}))
     page.wait_for_selector('.stability[data-at^="-20 0.02"]')
     assert page.get_by_role("slider", name="Rotation").input_value() == "-20"
     assert "Unmodified" in page.locator(".stability .views").inner_text()
@@ -174,25 +179,25 @@ def test_another_class_is_tested(tab: Open) -> None:
     page.wait_for_selector('.cover[data-share="0.0000"]')
     name = page.locator(".guesses .guess").nth(1).locator(".name").inner_text()
     page.locator(".guesses .guess").nth(1).click()
-    page.wait_for_selector(f".doubt[data-drawn$=' {name}']")
+    page.wait_for_selector(f".trust-tab[data-drawn$=' {name}']")
     page.wait_for_selector(f".stands .target:has-text('{name}')")
 
 
 def test_contrast_is_refused(tab: Open) -> None:
-    page = tab("#doubt?picture=s1&target=3%20rather%20than%205")
-    page.wait_for_selector(".doubt[data-drawn]")
-    page.wait_for_selector(".start button:visible, .doubt .trouble:not(:empty)")
+    page = tab("#trust?image=s1&target=3%20rather%20than%205")
+    page.wait_for_selector(".trust-tab[data-drawn]")
+    page.wait_for_selector(".start button:visible, .trust-tab .trouble:not(:empty)")
     button = page.locator(".start button:visible")
     if button.count():
         button.click()
     assert "is a comparison. Choose a class." in page.wait_for_selector(".task .trouble").inner_text()
-    assert "does not explain a single class" in page.locator(".doubt aside").first.inner_text()
+    assert "does not explain a single class" in page.locator(".trust-tab aside").first.inner_text()
 
 
 @pytest.mark.parametrize("name", ["verdict", "curves", "cover", "stability"])
 def test_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
     page = tab(part(name), viewport=PHONE, color_scheme="dark")
-    drawn = {"verdict": "belief", "curves": "deletion", "cover": "share", "stability": "at"}[name]
+    drawn = {"verdict": "level", "curves": "deletion", "cover": "share", "stability": "at"}[name]
     started(page, f".{name}[data-{drawn}]")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     screenshot(page, f"doubt-{name}-phone-dark")
@@ -201,10 +206,56 @@ def test_fits_a_phone(tab: Open, screenshot: Shoot, name: str) -> None:
 def test_every_control_has_a_name(tab: Open) -> None:
     for name in ("cover", "stability", "curves"):
         page = tab(part(name))
-        page.wait_for_selector(".doubt[data-drawn]")
+        page.wait_for_selector(".trust-tab[data-drawn]")
         nameless = page.evaluate(
-            """() => [...document.querySelectorAll('.doubt button, .doubt input, .doubt select, .doubt canvas')]
+            """() => [...document.querySelector('.trust-tab').querySelectorAll('button, input, select, canvas')]
             .filter((e) => e.offsetParent && !(e.getAttribute('aria-label') || e.textContent.trim()
               || e.labels?.[0]?.textContent.trim())).map((e) => e.outerHTML.slice(0, 80))"""
         )
         assert nameless == []
+
+
+def test_verdict_is_about_the_map(tab: Open, site: tuple[str, Page], screenshot: Shoot) -> None:
+    """It says what was tested, and that the prediction is not judged."""
+    image = site[1].images.find("s1").image
+    page = tab("#trust?image=s1&layer=layer1&method=random_cam")
+    started(page, ".verdict[data-level]")
+    true = cl.trust("toybox", image, layer="layer1", method="random_cam")
+    assert true.position_test is not None
+    p = true.position_test.p
+    text = page.locator(".banner").inner_text()
+    how = "Better" if p <= 0.05 else "Hardly better" if p <= 0.2 else "Not better"
+    assert f"{how} than random placement, p = {format_p(p)}." in text
+    assert page.locator(".banner h2").inner_text() == (
+        "The tests cannot tell" if true.verdict.level == "cannot tell" else f"The map is {true.verdict.level}"
+    )
+    assert "Tested: the map for" in text
+    assert "is not judged" in text
+    screenshot(page, "trust-not-supported")
+
+
+def test_cards_say_what_will_be_tested(tab: Open, site: tuple[str, Page]) -> None:
+    """Before and while the tests run: grey cards with the tests, and how long they take."""
+    page = tab("#trust?image=s1&method=rise")
+    page.wait_for_selector(".trust-tab[data-drawn]")
+    cards = page.locator(".planned .card")
+    assert cards.count() == 5
+    assert "109 runs" in cards.nth(1).inner_text()
+    assert re.search(r"about [\d.]+ (s|min) here", page.locator(".verdict .start").inner_text())
+    assert page.locator(".banner").count() == 0
+
+
+def test_failed_test_can_be_retried(tab: Open) -> None:
+    page = tab("#trust?image=s1")
+    page.wait_for_selector(".trust-tab[data-drawn]")
+    page.context.route("**/api/trust", lambda route: route.fulfill(status=500, body="{}"))
+    page.evaluate("location.hash = '#trust?image=s2'")
+    page.wait_for_selector(".trust-tab[data-drawn^='s2']")
+    page.wait_for_selector(".start button:visible, .task .trouble button:visible")
+    if page.locator(".start button:visible").count():
+        page.locator(".start button").click()
+    page.wait_for_selector(".task .trouble button >> text=Retry")
+    assert page.locator(".banner").count() == 0  # that of the other image is gone
+    page.context.unroute("**/api/trust")
+    page.get_by_role("button", name="Retry").click()
+    page.wait_for_selector(".verdict[data-level]")

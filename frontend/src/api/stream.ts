@@ -1,8 +1,8 @@
-// Long answers: how far they are, then the result.
+// Long responses: progress, parts of the result, then the result.
 
-import { asJson, ask, Failed, wasStopped } from "./ask";
+import { isAborted, jsonInit, request, RequestError } from "./http";
 
-export interface Hears {
+export interface Listener {
   progress?: (done: number, total: number) => void;
   /** Everything else that comes before the result. */
   event?: (name: string, content: unknown) => void;
@@ -11,22 +11,19 @@ export interface Hears {
 const CUT = { done: true, value: undefined } as const;
 const STREAM = "text/event-stream";
 
-/**
- * Ask something that takes long: hear how far it is, get the result at the end. Aborting stops the work, too.
- * Without a body it is a GET.
- */
-export async function stream<T>(path: string, body: unknown, hears: Hears, signal?: AbortSignal): Promise<T> {
-  const how = body === undefined ? { headers: { accept: STREAM }, signal: signal ?? null } : asJson(body, signal, STREAM);
-  const answer = await ask(path, how);
-  if (!answer.body) throw new Failed("Fault", "The server sent an empty response.", 0);
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+/** Send a request that takes long. Aborting it also stops the work. Without a body it is a GET. */
+export async function stream<T>(path: string, body: unknown, listener: Listener, signal?: AbortSignal): Promise<T> {
+  const init = body === undefined ? { headers: { accept: STREAM }, signal: signal ?? null } : jsonInit(body, signal, STREAM);
+  const response = await request(path, init);
+  if (!response.body) throw new RequestError("Fault", "The server sent an empty response.", 0);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      if (wasStopped(error)) throw error;
+      if (isAborted(error)) throw error;
       return CUT; // the connection broke
     });
-    if (done) throw new Failed("Offline", "The connection was lost before the response was complete.", 0);
+    if (done) throw new RequestError("Offline", "The connection was lost before the response was complete.", 0);
     waiting += value;
     const parts = waiting.split("\n\n");
     waiting = parts.pop() ?? "";
@@ -37,13 +34,13 @@ export async function stream<T>(path: string, body: unknown, hears: Hears, signa
       const content: unknown = JSON.parse(data);
       if (name === "result") return content as T;
       if (name === "error") {
-        const told = content as { kind: string; detail: string };
-        throw new Failed(told.kind, told.detail, 200);
+        const { kind, detail } = content as { kind: string; detail: string };
+        throw new RequestError(kind, detail, 200);
       }
       if (name === "progress") {
         const { done: steps, total } = content as { done: number; total: number };
-        hears.progress?.(steps, total);
-      } else hears.event?.(name, content);
+        listener.progress?.(steps, total);
+      } else listener.event?.(name, content);
     }
   }
 }

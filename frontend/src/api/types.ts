@@ -1,5 +1,5 @@
-// What the server says and is asked, by name. Types come from its OpenAPI description (npm run types); those of a single
-// tab stand in its own wire.ts.
+// The schemas of the API by short names. They come from its OpenAPI description (npm run types); those of a single tab
+// are in its schemas.ts.
 
 import type { components } from "../schema";
 
@@ -7,12 +7,14 @@ export type Schemas = components["schemas"];
 export type Start = Schemas["Start"];
 export type ModelChoice = Schemas["ModelChoice"];
 export type MethodChoice = Schemas["MethodChoice"];
+export type MethodCost = Schemas["MethodCostOut"];
 export type LayerChoice = ModelChoice["layers"][number];
-export type PictureInfo = Schemas["ImageInfo"];
+export type LayerOut = Schemas["LayerOut"];
+export type ImageInfo = Schemas["ImageInfo"];
 export type Samples = Schemas["Samples"];
-export type Question = Partial<Schemas["ExplainRequest"]>;
-export type Answer = Schemas["ExplainResponse"];
-export type Explained = Schemas["MapOut"];
-export type Packed = Schemas["EncodedMap"];
-export type Place = Schemas["GeometryOut"];
-export type Guess = Schemas["PredictionOut"];
+export type ExplainRequest = Partial<Schemas["ExplainRequest"]>;
+export type ExplainResponse = Schemas["ExplainResponse"];
+export type MapOut = Schemas["MapOut"];
+export type EncodedMap = Schemas["EncodedMap"];
+export type Geometry = Schemas["GeometryOut"];
+export type Prediction = Schemas["PredictionOut"];

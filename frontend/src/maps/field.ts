@@ -1,6 +1,6 @@
 // A map with its place on a picture: the same sums as camlucida/maps.py, so that the page shows what `explain` saves.
 
-import type { Explained, Place } from "../api/types";
+import type { Geometry, MapOut } from "../api/types";
 import { land, seen, valueAt } from "./landing";
 import { type Grid, unpack } from "./packed";
 
@@ -14,7 +14,7 @@ export class Field {
 
   constructor(
     raw: Grid,
-    readonly place: Place,
+    readonly place: Geometry,
     readonly relu: boolean,
     readonly signed: boolean,
     readonly percentile: number,
@@ -22,7 +22,7 @@ export class Field {
     this.map = relu ? { ...raw, values: raw.values.map((v) => Math.max(v, 0)) } : raw;
   }
 
-  static of(made: Pick<Explained, "map" | "relu" | "signed" | "percentile">, place: Place): Field {
+  static of(made: Pick<MapOut, "map" | "relu" | "signed" | "percentile">, place: Geometry): Field {
     return new Field(unpack(made.map)[0]!, place, made.relu, made.signed, made.percentile);
   }
 
@@ -60,6 +60,13 @@ export class Field {
   get top(): number {
     this.full ??= this.peak(this.landedWithin(LARGEST));
     return this.full;
+  }
+
+  /** The same map, where full colour stands for another value. */
+  scaledTo(top: number): Field {
+    const made = new Field(this.map, this.place, this.relu, this.signed, this.percentile);
+    made.full = top;
+    return made;
   }
 
   /** In the picture's own pixels, or as many as fit into `side`. */

@@ -2,7 +2,7 @@
 // interpolate(align_corners=False)), and bilinear again from there to the size that is shown. Both steps treat the axes
 // one after the other, so each place of an axis is a sum of at most four of the map's cells: no large map in between.
 
-import type { Place } from "../api/types";
+import type { Geometry } from "../api/types";
 import type { Grid } from "./packed";
 
 /** Which cells each place of an axis is mixed of, four a place, and their weights; `seen` where the network looked. */
@@ -13,7 +13,7 @@ interface Taps {
 }
 
 /** The part of the picture that the network saw: left, top, right, bottom in the picture's pixels. */
-export function seen({ original, input, scale, offset }: Place): [number, number, number, number] {
+export function seen({ original, input, scale, offset }: Geometry): [number, number, number, number] {
   return [
     Math.max(0, -offset[0] / scale[0]),
     Math.max(0, -offset[1] / scale[1]),
@@ -23,12 +23,12 @@ export function seen({ original, input, scale, offset }: Place): [number, number
 }
 
 /** A picture that the network sees as it is. */
-export function plainPlace(width: number, height: number): Place {
+export function plainPlace(width: number, height: number): Geometry {
   return { original: [width, height], input: [width, height], scale: [1, 1], offset: [0, 0] };
 }
 
 /** At the centres of so many pixels over the whole picture, row by row; NaN where the network did not look. */
-export function land(grid: Grid, place: Place, width: number, height: number): Float32Array {
+export function land(grid: Grid, place: Geometry, width: number, height: number): Float32Array {
   const xs = axis(0, width, grid.width, place);
   const ys = axis(1, height, grid.height, place);
   const rows = widened(grid, xs, width);
@@ -64,7 +64,7 @@ function widened(grid: Grid, { cells, weights }: Taps, width: number): Float64Ar
 }
 
 /** At one point of the picture, in its own pixels. */
-export function valueAt(grid: Grid, place: Place, x: number, y: number): number {
+export function valueAt(grid: Grid, place: Geometry, x: number, y: number): number {
   const [left, top, right, bottom] = seen(place);
   if (x < left || x > right || y < top || y > bottom) return NaN;
   const [xs, ys] = [taps(1), taps(1)];
@@ -87,7 +87,7 @@ const KEPT = 12;
 const known = new Map<string, Taps>();
 
 /** Along one axis. All channels of a layer land alike, so the last few are kept. */
-function axis(which: 0 | 1, count: number, cells: number, place: Place): Taps {
+function axis(which: 0 | 1, count: number, cells: number, place: Geometry): Taps {
   const [original, input, scale, offset] = [place.original, place.input, place.scale, place.offset].map(
     (pair) => pair[which]!,
   ) as [number, number, number, number];

@@ -1,6 +1,6 @@
 // Maps as the server sends them: half floats in base64.
 
-import type { Packed } from "../api/types";
+import type { EncodedMap } from "../api/types";
 
 /** One map on its own grid, in its own units. */
 export interface Grid {
@@ -9,7 +9,7 @@ export interface Grid {
   values: Float32Array;
 }
 
-export function unpack({ count, height, width, peak, values }: Packed): Grid[] {
+export function unpack({ count, height, width, peak, values }: EncodedMap): Grid[] {
   const bits = new DataView(bytes(values).buffer);
   const known = halves();
   const size = height * width;

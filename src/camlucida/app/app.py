@@ -28,6 +28,7 @@ from camlucida.app.routes import (
     dataset,
     explain,
     images,
+    models,
     study,
     top_images,
     trust,
@@ -86,7 +87,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         lifespan=lifespan,
     )
     app.state.page = page
-    for module in (bootstrap, images, explain, compare, trust, activations, top_images, dataset, study):
+    for module in (bootstrap, models, images, explain, compare, trust, activations, top_images, dataset, study):
         app.include_router(module.router, prefix="/api")
     app.include_router(audits.router)
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):

@@ -101,7 +101,7 @@ def check_method(text: str, *, side: int = 224) -> Method | Combined:
     default = find(inner.name.partition("(")[0]).options
     for name, value in inner.options.items():
         check_number(inner.name, name, value, default.get(name))
-    _check_runs(method_.name, runs * _runs(inner.options, side))
+    _check_runs(method_.name, runs * runs_of(inner.options, side))
     return method_
 
 
@@ -116,7 +116,7 @@ def check_options(methods: Sequence[Method | Combined], options: Mapping[str, An
         for name, value in own.items():
             check_number(method.name, name, value, method.options[name])
         if isinstance(method, Method):
-            _check_runs(method.name, _runs({**method.options, **own}, side))
+            _check_runs(method.name, runs_of({**method.options, **own}, side))
 
 
 def check_number(of: str, name: str, value: Any, default: Any) -> None:
@@ -158,7 +158,7 @@ def _check_runs(of: str, runs: float) -> None:
         )
 
 
-def _runs(options: Mapping[str, Any], side: int = 224) -> float:
+def runs_of(options: Mapping[str, Any], side: int = 224) -> float:
     """Return how often a method runs the network, as far as its options determine it."""
     counts = [options.get(name) for name in ("n", "steps")]
     runs = math.prod(max(1.0, float(count)) for count in counts if isinstance(count, int | float))
@@ -173,9 +173,9 @@ def _views(combined: Combined) -> float:
     """Return how often a combinator evaluates its inner method."""
     name, settings = combined.combinator.name, combined.settings
     if name == "contrast":
-        return 1.0 + _runs(settings)
+        return 1.0 + runs_of(settings)
     factors = settings.get("factors")
-    return _runs(settings) * (len(factors) if isinstance(factors, list | tuple) else 1) * VIEWS.get(name, 1)
+    return runs_of(settings) * (len(factors) if isinstance(factors, list | tuple) else 1) * VIEWS.get(name, 1)
 
 
 def _layers(served: Served, layers: Sequence[str | int]) -> int:

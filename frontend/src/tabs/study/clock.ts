@@ -1,13 +1,18 @@
-// How long somebody has looked: the time since it began, without the time when the question was out of sight.
+// How long a question was displayed, without the time when it was out of sight.
 
 export class Clock {
   private since: number | null = null;
   private sum = 0;
-  private away = false;
   begun = false;
 
+  private readonly turned = (): void => this.turn();
+
   constructor() {
-    document.addEventListener("visibilitychange", () => this.turn());
+    document.addEventListener("visibilitychange", this.turned);
+  }
+
+  close(): void {
+    document.removeEventListener("visibilitychange", this.turned);
   }
 
   begin(): void {
@@ -22,18 +27,12 @@ export class Clock {
     this.sum = 0;
   }
 
-  /** Another tab of ours came to the front, or went. */
-  behind(away: boolean): void {
-    this.away = away;
-    this.turn();
-  }
-
   get seconds(): number {
     return (this.sum + (this.since === null ? 0 : performance.now() - this.since)) / 1000;
   }
 
   private turn(): void {
-    const running = this.begun && !this.away && !document.hidden;
+    const running = this.begun && !document.hidden;
     if (!running && this.since !== null) {
       this.sum += performance.now() - this.since;
       this.since = null;

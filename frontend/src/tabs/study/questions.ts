@@ -1,18 +1,18 @@
-// The questions of a study as the server asks them, with their pictures; a few are kept ready.
+// The questions of a study with their images; a few are kept ready.
 
-import { get } from "../../api/ask";
-import { decoded } from "../../api/pictures";
-import { isTiny } from "../../parts/photo";
-import type { StudyQuestion, StudyTrial } from "./wire";
+import { get } from "../../api/http";
+import { decodeImage } from "../../api/images";
+import { isTiny } from "../../shared/photo";
+import type { StudyQuestion, StudyTrial } from "./schemas";
 
-/** A question with its pictures, decoded: they are shown in one go. */
+/** A question with its images, decoded: they are displayed at once. */
 export interface Loaded {
   trial: StudyTrial;
   original: HTMLImageElement;
   maps: HTMLImageElement[];
 }
 
-/** Questions that are kept ready round the one on the screen. */
+/** Questions that are kept around the displayed one. */
 const KEPT = 3;
 
 export class Questions {
@@ -20,45 +20,45 @@ export class Questions {
 
   constructor(private readonly person: string) {}
 
-  /** What the server asks: the first open question, or the one at a place. */
-  async ask(place?: number): Promise<StudyQuestion> {
-    const where = new URLSearchParams({ person: this.person, ...(place === undefined ? {} : { position: String(place) }) });
+  /** What the server asks: the first open question, or the one at a position. */
+  async ask(position?: number): Promise<StudyQuestion> {
+    const where = new URLSearchParams({ person: this.person, ...(position === undefined ? {} : { position: String(position) }) });
     const next = await get<StudyQuestion>(`/api/study/next?${where}`);
-    if (place === undefined && next.trial) this.loaded.set(next.trial.position, withPictures(next.trial));
+    if (position === undefined && next.trial) this.loaded.set(next.trial.position, withImages(next.trial));
     return next;
   }
 
-  /** The question at a place, once all its pictures are there. */
-  load(place: number): Promise<Loaded> {
-    const known = this.loaded.get(place);
+  /** The question at a position, once all its images are there. */
+  load(position: number): Promise<Loaded> {
+    const known = this.loaded.get(position);
     if (known) return known;
-    const loading = this.ask(place).then(({ trial }) => {
+    const loading = this.ask(position).then(({ trial }) => {
       if (!trial) throw new Error("The study has changed. Reload the page.");
-      return withPictures(trial);
+      return withImages(trial);
     });
-    loading.catch(() => this.loaded.delete(place));
-    this.loaded.set(place, loading);
+    loading.catch(() => this.loaded.delete(position));
+    this.loaded.set(position, loading);
     return loading;
   }
 
-  /** Forget what is far from a place; not the first open one. */
-  keepNear(place: number, open: number): void {
+  /** Forget what is far from a position; not the first open one. */
+  keepNear(position: number, open: number): void {
     for (const kept of [...this.loaded.keys()])
-      if (Math.abs(kept - place) > KEPT && kept !== open) this.loaded.delete(kept);
+      if (Math.abs(kept - position) > KEPT && kept !== open) this.loaded.delete(kept);
   }
 
-  forget(place: number): void {
-    this.loaded.delete(place);
+  forget(position: number): void {
+    this.loaded.delete(position);
   }
 }
 
-async function withPictures(trial: StudyTrial): Promise<Loaded> {
-  const [original, ...maps] = await Promise.all([trial.original, ...trial.maps].map(shown));
+async function withImages(trial: StudyTrial): Promise<Loaded> {
+  const [original, ...maps] = await Promise.all([trial.original, ...trial.maps].map(loadShown));
   return { trial, original: original!, maps };
 }
 
-async function shown(id: string): Promise<HTMLImageElement> {
-  const image = await decoded(`/api/study/images/${id}`).catch(() => {
+async function loadShown(id: string): Promise<HTMLImageElement> {
+  const image = await decodeImage(`/api/study/images/${id}`).catch(() => {
     throw new Error("An image of the study cannot be displayed (any more). Is its folder complete?");
   });
   if (isTiny(image)) image.className = "tiny";

@@ -1,0 +1,73 @@
+// A photo from the camera, in a dialog. The camera is released as soon as the dialog closes.
+
+import { render } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { say } from "../state/app";
+import { pngOf } from "./files";
+
+/** Ask for a photo. Where the page may not use the camera, the phone's own app is opened. */
+export async function openCamera(done: (photo: File) => void): Promise<void> {
+  if (!navigator.mediaDevices?.getUserMedia) return openCameraApp(done); // needs https, or a page of this machine
+  let stream: MediaStream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+  } catch (error) {
+    return say(refusal(error as DOMException), "error");
+  }
+  const host = document.createElement("div");
+  document.body.append(host);
+  const close = (): void => {
+    for (const track of stream.getTracks()) track.stop();
+    render(null, host);
+    host.remove();
+  };
+  render(<CameraDialog stream={stream} done={done} close={close} />, host);
+}
+
+function openCameraApp(done: (photo: File) => void): void {
+  const input = document.createElement("input");
+  Object.assign(input, { type: "file", accept: "image/*" });
+  input.setAttribute("capture", "environment");
+  input.addEventListener("change", () => input.files?.[0] && done(input.files[0]));
+  input.click();
+}
+
+function CameraDialog(props: { stream: MediaStream; done: (photo: File) => void; close: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const video = useRef<HTMLVideoElement>(null);
+  useLayoutEffect(() => {
+    video.current!.muted = true;
+    video.current!.srcObject = props.stream;
+    dialog.current!.showModal();
+  }, []);
+  const shut = (): void => dialog.current!.close();
+  const capture = async (): Promise<void> => {
+    const { videoWidth: width, videoHeight: height } = video.current!;
+    if (!width) return; // no frame yet
+    const canvas = document.createElement("canvas");
+    Object.assign(canvas, { width, height });
+    canvas.getContext("2d")!.drawImage(video.current!, 0, 0);
+    shut();
+    props.done(new File([await pngOf(canvas)], "photo.png", { type: "image/png" }));
+  };
+  return (
+    <dialog class="camera" aria-label="Camera" ref={dialog} onClose={props.close}>
+      <video ref={video} autoplay playsInline aria-label="Camera preview" />
+      <div class="row">
+        <button class="main" onClick={() => void capture()}>
+          Capture
+        </button>
+        <button onClick={shut}>Cancel</button>
+        <button class="quiet" onClick={() => (shut(), openCameraApp(props.done))}>
+          Camera app …
+        </button>
+      </div>
+    </dialog>
+  );
+}
+
+function refusal(error: DOMException): string {
+  if (error.name === "NotAllowedError") return "The browser blocks the camera. Allow it in the address bar.";
+  if (error.name === "NotFoundError") return "No camera was found.";
+  return `The camera cannot be used: ${error.message || error.name}.`;
+}

@@ -1,0 +1,73 @@
+// An image with its map on a canvas: the photo, the map alone, or the map over the photo. No request for any of it.
+
+import { app } from "../state/app";
+import type { Field } from "../maps/field";
+import type { Look } from "../maps/painter";
+import { drawPhoto, photoPixels, photoSize } from "./photo";
+
+export type Kind = "photo" | "heat" | "overlay";
+
+/** The part of the style that a kind of view depends on. */
+export function relevantStyle(kind: Kind, { opacity, colormap, threshold, contour, blend }: Look): string {
+  if (kind === "photo") return "";
+  return kind === "heat" ? `${colormap} ${threshold}` : [opacity, colormap, threshold, contour, blend].join(" ");
+}
+
+/** Draws onto canvases of any size; the pixels of the photo are kept while only the style changes. */
+export class MapDrawing {
+  private base: { image: HTMLImageElement; pixels: ImageData } | null = null;
+
+  constructor(readonly kind: Kind) {}
+
+  /** Resize a canvas to the image and draw. */
+  draw(canvas: HTMLCanvasElement, image: HTMLImageElement, field: Field | null, style: Look, side: number): void {
+    const [width, height] = photoSize(image, side);
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+    }
+    this.drawOn(canvas, image, field, style);
+  }
+
+  /** Draw at the size that the canvas has. */
+  drawOn(canvas: HTMLCanvasElement, image: HTMLImageElement, field: Field | null, style: Look): void {
+    const { width, height } = canvas;
+    const context = canvas.getContext("2d", { willReadFrequently: true })!;
+    if (this.kind === "heat") {
+      if (field) context.putImageData(app.painter.heat(field, width, height, style), 0, 0);
+      else context.clearRect(0, 0, width, height);
+    } else if (this.kind === "overlay" && field && (style.opacity > 0 || style.contour > 0)) {
+      const base = this.pixelsOf(image, width, height);
+      context.putImageData(app.painter.over(base, field, style, new ImageData(width, height)), 0, 0);
+    } else drawPhoto(context, image, width, height);
+  }
+
+  private pixelsOf(image: HTMLImageElement, width: number, height: number): ImageData {
+    const { base } = this;
+    if (base?.image !== image || base.pixels.width !== width || base.pixels.height !== height)
+      this.base = { image, pixels: photoPixels(image, width, height) };
+    return this.base!.pixels;
+  }
+}
+
+/** An overlay as a canvas of any size, for a file. */
+export function overlayCanvas(image: HTMLImageElement, field: Field, style: Look, width: number, height: number): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  new MapDrawing("overlay").drawOn(canvas, image, field, style);
+  return canvas;
+}
+
+const pixel = document.createElement("canvas");
+pixel.width = pixel.height = 1;
+
+/** The colour of an image at fractions of its sides, as text. */
+export function colourAt(image: HTMLImageElement, x: number, y: number): string {
+  const context = pixel.getContext("2d", { willReadFrequently: true })!;
+  const sx = Math.min(image.naturalWidth - 1, Math.floor(x * image.naturalWidth));
+  const sy = Math.min(image.naturalHeight - 1, Math.floor(y * image.naturalHeight));
+  context.drawImage(image, sx, sy, 1, 1, 0, 0, 1, 1);
+  const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
+  return `rgb ${r} ${g} ${b}`;
+}

@@ -1,0 +1,157 @@
+// A figure with a canvas: the photo, the map, or the overlay; with the map value under the pointer or the keyboard's mark.
+
+import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import type { Field } from "../maps/field";
+import type { Look } from "../maps/painter";
+import { short } from "../numbers";
+import { mapStyle } from "../state/view";
+import { inNextFrame } from "./debounce";
+import { colourAt, type Kind, MapDrawing, relevantStyle } from "./map_canvas";
+import { useZoomGestures, WHOLE, type Zoom } from "./zoom";
+
+/** The longer side of the canvas, in its own pixels; the style sheet sets its size on the screen. */
+const SIDE_PX = 512;
+/** The same while the image is enlarged. */
+const ENLARGED_PX = 1024;
+
+/** A position in the image, in its pixels; `by` is the view in which the keyboard moved there, so that it is read out. */
+export interface Mark {
+  x: number;
+  y: number;
+  by: Kind | null;
+}
+
+interface Props {
+  kind: Kind;
+  image: HTMLImageElement | null;
+  /** The map; null for the photo alone. */
+  field: Field | null;
+  /** What the image displays, for those who cannot see it. */
+  label: string;
+  caption?: ComponentChildren;
+  side?: number;
+  /** The marked position; views that share it are marked together. */
+  mark?: Signal<Mark | null>;
+  zoom?: Zoom;
+  /** Another colour map than that of the view. */
+  colormap?: string;
+  /** Percent of the width that is cut off on the left. */
+  clip?: number;
+  class?: string;
+  children?: ComponentChildren;
+}
+
+export function MapView(props: Props) {
+  const { kind, image, field, label, caption, side = SIDE_PX, zoom } = props;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const drawing = useMemo(() => new MapDrawing(kind), [kind]);
+  const own = useSignal<Mark | null>(null);
+  const mark = props.mark ?? own;
+  const latest = useRef({ image, field, side });
+  latest.current = { image, field, side };
+  const styled = (style: Look): Look => (props.colormap ? { ...style, colormap: props.colormap } : style);
+  const drawn = useRef("");
+  const window = zoom?.window.value ?? WHOLE;
+  const pixels = window.k > STEP_TO_ENLARGED ? Math.max(side, ENLARGED_PX) : side;
+
+  const draw = (): void => {
+    const now = latest.current;
+    if (!now.image) {
+      canvas.current!.width = canvas.current!.height = 1; // nothing of another image stays
+      return;
+    }
+    const style = styled(mapStyle.peek());
+    drawn.current = relevantStyle(kind, style);
+    const enlarged = (zoom?.window.peek().k ?? 1) > STEP_TO_ENLARGED;
+    drawing.draw(canvas.current!, now.image, now.field, style, enlarged ? Math.max(now.side, ENLARGED_PX) : now.side);
+  };
+  const drawSoon = useMemo(() => inNextFrame(draw), []);
+  useLayoutEffect(draw, [image, field, pixels]);
+  useSignalEffect(() => {
+    if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
+  });
+  useZoomGestures(zoom, canvas);
+
+  const move = (x: number, y: number, by: Kind | null): void => {
+    const [width, height] = field!.place.original;
+    mark.value = { x: middle(x, width), y: middle(y, height), by };
+  };
+  const point = (event: PointerEvent): void => {
+    if (!field) return;
+    const box = canvas.current!.getBoundingClientRect();
+    const [width, height] = field.place.original;
+    move(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, null);
+  };
+  const leave = (): void => void (mark.value = null);
+  const keydown = (event: KeyboardEvent): void => {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (event.key === "Escape") leave();
+    if (!step || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || !field) return;
+    event.preventDefault();
+    const { k, x, y } = window;
+    const [width, height] = field.place.original;
+    const at = mark.peek();
+    if (!at) return move((x + 0.5 / k) * width, (y + 0.5 / k) * height, kind);
+    const far = Math.max(1, Math.round(Math.max(width, height) / (64 * k)));
+    move(at.x + far * step[0]!, at.y + far * step[1]!, kind);
+  };
+  const transform = window.k > 1 ? `scale(${window.k}) translate(${-100 * window.x}%, ${-100 * window.y}%)` : "";
+  return (
+    <figure class={`view ${kind} ${props.class ?? ""}`} style={image ? { "--ratio": String(image.naturalWidth / image.naturalHeight) } : {}}>
+      <div class={`frame ${window.k > 1 ? "enlarged" : ""}`}>
+        <canvas
+          ref={canvas}
+          role="img"
+          width={1}
+          height={1}
+          aria-label={label}
+          tabIndex={props.mark ? 0 : undefined}
+          style={{ transformOrigin: "0 0", transform, clipPath: props.clip === undefined ? "" : `inset(0 0 0 ${props.clip}%)` }}
+          onPointerMove={point}
+          onPointerDown={point}
+          onPointerLeave={leave}
+          onKeyDown={props.mark ? keydown : undefined}
+          onBlur={props.mark ? leave : undefined}
+        />
+        {image && field && <Reading mark={mark} zoom={zoom} image={image} field={field} kind={kind} />}
+        {zoom && <ZoomHint zoom={zoom} />}
+        {props.children}
+      </div>
+      {caption !== undefined && <figcaption>{caption}</figcaption>}
+    </figure>
+  );
+}
+
+const STEP_TO_ENLARGED = 1.5;
+
+/** The map value and the colour at the marked position. */
+function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; image: HTMLImageElement; field: Field; kind: Kind }) {
+  const { mark, zoom, image, field } = props;
+  const at = mark.value;
+  const { k, x, y } = zoom?.window.value ?? WHOLE;
+  const [width, height] = field.place.original;
+  const [left, top] = at ? [(at.x / width - x) * k, (at.y / height - y) * k] : [0, 0];
+  const on = at && left >= 0 && left <= 1 && top >= 0 && top <= 1 ? "on" : "";
+  const place = { left: `${100 * left}%`, top: `${100 * top}%` };
+  return (
+    <>
+      <span class={`cross ${on}`} style={place} aria-hidden="true" />
+      <output class={`reading ${on} ${left > 0.6 ? "beside" : ""}`} style={place} aria-hidden={at?.by === props.kind ? "false" : "true"}>
+        {at && `${short(field.at(at.x, at.y))} · ${colourAt(image, at.x / width, at.y / height)}`}
+      </output>
+    </>
+  );
+}
+
+function ZoomHint({ zoom }: { zoom: Zoom }) {
+  return (
+    <span class={`zoom-hint ${zoom.hint.value ? "on" : ""}`} aria-hidden="true">
+      Ctrl + wheel, or a double click, enlarges the image
+    </span>
+  );
+}
+
+/** The middle of the pixel there: what is read is what the library has for that pixel. */
+const middle = (at: number, count: number): number => Math.min(Math.max(Math.floor(at), 0), count - 1) + 0.5;

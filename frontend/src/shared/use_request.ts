@@ -1,0 +1,81 @@
+// One request of a component: of several, only the last counts. Progress, failure, retry and stop are part of its state.
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { isOffline, online } from "../api/http";
+import type { Listener } from "../api/stream";
+
+export interface Progress {
+  done: number;
+  total: number;
+}
+
+export interface RequestState<T> {
+  /** The last result; also while another request runs, or after one failed: `key` says which it belongs to. */
+  data: T | null;
+  key: string | null;
+  error: Error | null;
+  busy: boolean;
+  progress: Progress | null;
+  retry(): void;
+  /** Abort it. It counts as failed with "Stopped." */
+  stop(): void;
+}
+
+type Run<T> = (signal: AbortSignal, listener: Listener) => Promise<T>;
+interface State<T> {
+  data: T | null;
+  key: string | null;
+  error: Error | null;
+  busy: boolean;
+  progress: Progress | null;
+}
+
+const IDLE = { data: null, key: null, error: null, busy: false, progress: null };
+
+/**
+ * Run a request whenever its key changes; null for none. `run` reports progress and events to the listener that it is
+ * given, and stops at the signal. After a lost connection it runs again as soon as the server responds.
+ */
+export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener["event"]): RequestState<T> {
+  const [state, setState] = useState<State<T>>(IDLE);
+  const [attempt, setAttempt] = useState(0);
+  const current = useRef<AbortController | null>(null);
+  const lost = state.error !== null && isOffline(state.error) && online.value;
+
+  useLayoutEffect(() => {
+    if (lost) setAttempt((n) => n + 1);
+  }, [lost]);
+
+  useLayoutEffect(() => {
+    current.current?.abort();
+    if (key === null) {
+      setState((s) => (s.busy ? { ...s, busy: false, progress: null } : s));
+      return;
+    }
+    const controller = (current.current = new AbortController());
+    const wanted = (): boolean => current.current === controller;
+    setState((s) => ({ ...s, busy: true, error: null, progress: null }));
+    const listener: Listener = {
+      progress: (done, total) => wanted() && setState((s) => ({ ...s, progress: { done, total } })),
+      event: (name, content) => wanted() && event?.(name, content),
+    };
+    run(controller.signal, listener).then(
+      (data) => wanted() && setState({ data, key, error: null, busy: false, progress: null }),
+      (error: Error) => wanted() && !controller.signal.aborted && setState((s) => ({ ...s, error, busy: false, progress: null })),
+    );
+    return () => {
+      controller.abort();
+      if (wanted()) current.current = null;
+    };
+  }, [key, attempt]);
+
+  return {
+    ...state,
+    retry: () => setAttempt((n) => n + 1),
+    stop: () => {
+      current.current?.abort();
+      current.current = null;
+      setState((s) => ({ ...s, error: new Error("Stopped."), busy: false, progress: null }));
+    },
+  };
+}

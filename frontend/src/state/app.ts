@@ -1,0 +1,78 @@
+// What the server offers, fetched once, and what every part of the page can say.
+
+import { type Signal, signal } from "@preact/signals";
+import { get, isAborted } from "../api/http";
+import type { LayerOut, MethodChoice, MethodCost, ModelChoice, Start } from "../api/types";
+import { Painter } from "../maps/painter";
+import { view } from "./view";
+
+/** Set once, before anything is rendered. */
+export const app = {} as { start: Start; painter: Painter };
+
+export function setStart(start: Start): void {
+  app.start = start;
+  app.painter = new Painter(start.palettes, start.palette, start.nan_colour as [number, number, number]);
+}
+
+/** A message for everybody, also for those who cannot see it; errors stay until the next message. */
+export const message = signal<{ text: string; kind: "info" | "error" } | null>(null);
+let timer = 0;
+
+export function say(text: string, kind: "info" | "error" = "info"): void {
+  clearTimeout(timer);
+  message.value = text ? { text, kind } : null;
+  if (text && kind === "info") timer = window.setTimeout(() => say(""), 6000);
+}
+
+/** Report a failure that has no place of its own; an aborted request is no failure. */
+export function sayError(error: unknown): void {
+  if (!isAborted(error)) say((error as Error).message, "error");
+}
+
+/** A model of the app; that of the view by default. */
+export const modelOf = (name = view.model.value): ModelChoice =>
+  app.start.models.find((model) => model.name === name) ?? app.start.models[0]!;
+
+export const className = (index: number, model?: string): string => modelOf(model).labels[index] ?? `class ${index}`;
+
+/** Methods that occur in a name, which may have combinators: "refine(layer_cam)". */
+const methodsIn = (name: string): MethodChoice[] =>
+  app.start.methods.filter((method) => new RegExp(`\\b${method.name}\\b`).test(name));
+
+/** Whether a method maps a layer. */
+export function isLayered(name: string): boolean {
+  const inner = methodsIn(name);
+  return inner.length === 0 || inner.some((method) => method.layered);
+}
+
+/** Whether a method fuses several layers into one map. */
+export const fusesLayers = (name: string): boolean => /\b(refine|fuse_max|fuse_mean)\(/.test(name);
+export const mapsOneLayer = (name: string): boolean => isLayered(name) && !fusesLayers(name);
+export const methodNamed = (name: string): MethodChoice | undefined => app.start.methods.find((one) => one.name === name);
+
+/** Whether a map takes only a few runs of the network; combined methods may take many. */
+export const isQuick = (name: string): boolean => methodNamed(name)?.quick ?? false;
+
+/** A signal per model, fetched when it is first read; null until then. */
+function perModel<T>(path: string, read: (answer: never) => T): (model?: string) => Signal<T | null> {
+  const known = new Map<string, Signal<T | null>>();
+  return (model = view.model.value) => {
+    const had = known.get(model);
+    if (had) return had;
+    const made = signal<T | null>(null);
+    known.set(model, made);
+    get<never>(`${path}?model=${encodeURIComponent(model)}`).then(
+      (answer) => (made.value = read(answer)),
+      () => known.delete(model), // asked again when it is needed again
+    );
+    return made;
+  };
+}
+
+/** All layers of a model with a grid. */
+export const layersOf = perModel("/api/layers", (answer: { layers: LayerOut[] }) => answer.layers);
+/** Which methods run on a model, and how long they take. */
+export const methodCostsOf = perModel(
+  "/api/methods",
+  (answer: { methods: MethodCost[] }) => new Map(answer.methods.map((method) => [method.name, method])),
+);

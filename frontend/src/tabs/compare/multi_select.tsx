@@ -1,0 +1,96 @@
+// Several of many: the selected ones as buttons that remove them, a list and a field that add to them.
+
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Option } from "../../shared/controls";
+
+const MAX_HINTS = 8;
+
+interface Props {
+  label: string;
+  selected: readonly Option[];
+  options: readonly Option[];
+  change: (values: string[]) => void;
+  /** Displayed if nothing is selected. */
+  none?: string;
+  /** A search field: its placeholder, and what a text may mean, the most likely first. */
+  search?: { placeholder: string; find: (text: string) => readonly Option[] };
+}
+
+export function MultiSelect({ label, selected, options, change, none, search }: Props) {
+  const id = useId();
+  const [text, setText] = useState("");
+  const box = useRef<HTMLDivElement>(null);
+  const removed = useRef(-1);
+  useLayoutEffect(() => {
+    if (removed.current < 0) return; // the focus stays where a button was
+    const chips = box.current!.querySelectorAll<HTMLElement>(".chip");
+    (chips[Math.min(removed.current, chips.length - 1)] ?? box.current!.querySelector("select"))?.focus();
+    removed.current = -1;
+  }, [selected.length]);
+  const left = options.filter((option) => !selected.some((one) => one.value === option.value));
+  const groups = [...new Set(left.map((option) => option.group))];
+  const found = text.trim() && search ? search.find(text.trim()).slice(0, MAX_HINTS) : [];
+  const add = (value: string): void => {
+    setText("");
+    if (value && !selected.some((one) => one.value === value)) change([...selected.map((one) => one.value), value]);
+  };
+  const remove = (at: number): void => {
+    removed.current = at;
+    change(selected.filter((_, i) => i !== at).map((one) => one.value));
+  };
+  const keydown = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") setText("");
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    if (found[0]) add(found[0].value);
+  };
+  return (
+    <div class="several" role="group" aria-labelledby={id} ref={box}>
+      <span class="title" id={id}>
+        {label}
+      </span>
+      <div class="chips">
+        {selected.map((one, i) => (
+          <button key={one.value} class="chip" data-value={one.value} title={one.value} aria-label={`Remove ${one.text}`} onClick={() => remove(i)}>
+            <span>{one.text}</span>
+            <span class="off" aria-hidden="true">
+              ×
+            </span>
+          </button>
+        ))}
+        {!selected.length && none && <span class="note">{none}</span>}
+      </div>
+      <div class="adding">
+        <select aria-label={`${label}: add`} value="" disabled={!left.length} onChange={(event) => add(event.currentTarget.value)}>
+          <option value="">{left.length ? "Add …" : "all are selected"}</option>
+          {groups.map((group) => {
+            const made = left.filter((option) => option.group === group).map((option) => (
+              <option key={option.value} value={option.value}>
+                {option.text}
+              </option>
+            ));
+            return group ? <optgroup label={group}>{made}</optgroup> : made;
+          })}
+        </select>
+        {search && (
+          <input
+            type="search"
+            aria-label={`${label}: search`}
+            placeholder={search.placeholder}
+            autocomplete="off"
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+            onKeyDown={keydown}
+          />
+        )}
+      </div>
+      <div class="hints">
+        {found.map((one) => (
+          <button key={one.value} onClick={() => add(one.value)}>
+            {one.text}
+          </button>
+        ))}
+      </div>
+    </div>
+  );
+}

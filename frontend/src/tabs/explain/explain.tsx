@@ -1,0 +1,152 @@
+// Explain: an image, its map, the map over it; for any class, method and layer.
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { loadImage } from "../../api/images";
+import type { ExplainRequest, ExplainResponse } from "../../api/types";
+import { debounce } from "../../shared/debounce";
+import { ErrorMessage } from "../../shared/error_message";
+import { ImagePicker } from "../../shared/image_picker";
+import { ProgressBar } from "../../shared/progress_bar";
+import { Predictions } from "../../shared/predictions";
+import { infoOf } from "../../shared/sample_store";
+import { useRequest } from "../../shared/use_request";
+import { isQuick, mapsOneLayer, modelOf } from "../../state/app";
+import { currentView, setView, type View, view } from "../../state/view";
+import { ClassChoice, setTarget, targetOfView } from "./class_choice";
+import { Downloads } from "./downloads";
+import { explainCached, fetchAllLayers, hasAllLayers, stopFetching } from "./layer_cache";
+import { LayerChoice } from "./layer_choice";
+import { MethodChoice } from "./method_choice";
+import { Headline, Notes } from "./notes";
+import { requestOfView } from "./request";
+import { Result } from "./result";
+import { referenceTarget, useStrength } from "./strength";
+
+/** Milliseconds without a change after which the other layers are fetched. */
+const QUIET_MS = 150;
+
+/** A map with the image and the view that it belongs to. */
+export interface Explained {
+  answer: ExplainResponse;
+  image: HTMLImageElement;
+  view: View;
+  began: number;
+}
+
+export function Explain() {
+  const root = useRef<HTMLDivElement>(null);
+  const body = requestOfView();
+  const image = view.image.value;
+  const method = view.method.value;
+  const request = useRequest<Explained>(image ? JSON.stringify(body) : null, async (signal, listener) => {
+    const began = performance.now();
+    const now = currentView();
+    const asked = isQuick(method) ? explainCached(body) : explainCached(body, listener, signal);
+    const [photo, answer] = await Promise.all([loadImage(image), asked]);
+    return { answer, image: photo, view: now, began };
+  });
+  const photo = useRequest<HTMLImageElement>(image || null, () => loadImage(image));
+  const { data, error, busy } = request;
+  // A map of another image stands there only while the next one is on its way.
+  const shown = data && (busy || data.answer.image === image) ? data : null;
+  const strength = useStrength(body, shown && !error ? shown.answer : null);
+  const allLayers = useAllLayers(body, shown?.answer ?? null);
+
+  useLayoutEffect(() => {
+    if (!shown) return;
+    root.current!.dataset.waited = String(Math.round(performance.now() - shown.began));
+    root.current!.dataset.seconds = String(shown.answer.seconds);
+  }, [shown]);
+
+  const shownId = shown?.answer.image ?? image;
+  const name = infoOf(shownId)?.name ?? shown?.answer.name ?? "the image";
+  const map = shown?.answer.maps[0];
+  const predicted = shown?.answer.predictions[0]?.index ?? null;
+  const target = targetOfView();
+  return (
+    <div
+      ref={root}
+      class={`explain-tab ${error && shown ? "stale" : ""}`}
+      aria-busy={busy || undefined}
+      data-drawn={map ? `${shown!.answer.image} ${map.method} ${map.layer} ${map.target}` : undefined}
+      data-stages={allLayers ?? undefined}
+    >
+      <aside class="decisions" aria-label="Settings">
+        <section class="decision pictures">
+          <ImagePicker />
+        </section>
+        <ClassChoice predicted={predicted} />
+        <MethodChoice />
+        <LayerChoice />
+      </aside>
+      <div class="stage">
+        {busy && request.progress && <ProgressBar what="Explaining" progress={request.progress} stop={request.stop} />}
+        <ErrorMessage error={error} retry={request.retry}>
+          {error && shown && <button onClick={() => back(shown.view)}>Back to the displayed map</button>}
+        </ErrorMessage>
+        <Result
+          shown={shown}
+          photo={photo.key === image ? photo.data : null}
+          name={name}
+          strength={strength}
+        />
+      </div>
+      <aside class="predictions" aria-label="Result">
+        <h3>Prediction</h3>
+        {shown ? (
+          <>
+            <Headline answer={shown.answer} />
+            <Predictions
+              predictions={shown.answer.predictions}
+              selected={target.index ?? predicted}
+              truth={shown.answer.label_index}
+              other={target.other}
+              change={(index) => setTarget({ index, other: null })}
+            />
+            <Notes answer={shown.answer} />
+            <Downloads answer={{ ...shown.answer, name }} />
+          </>
+        ) : (
+          <p class="note">{error ? "No prediction." : "The five most probable classes appear here."}</p>
+        )}
+      </aside>
+    </div>
+  );
+}
+
+/** Return to what the displayed map stands for. */
+function back(to: View): void {
+  const { image, model, method, layer, target, score } = to;
+  const { ["explain.options"]: _, ...more } = view.more.peek();
+  const options = to.more["explain.options"];
+  setView({ image, model, method, layer, target, score, more: options ? { ...more, "explain.options": options } : more });
+}
+
+/** Fetch the maps of all layers once a map is displayed; returns which image and how many are there. */
+function useAllLayers(body: ExplainRequest, answer: ExplainResponse | null): string | null {
+  const stages = useSignal<string | null>(null);
+  const latest = useRef({ body });
+  latest.current = { body };
+  const fetchSoon = useMemo(
+    () =>
+      debounce(QUIET_MS, async () => {
+        const now = latest.current.body;
+        const names = modelOf(String(now.model)).layers.map((layer) => layer.name);
+        const method = String(now.methods?.[0]);
+        if (!mapsOneLayer(method) || !isQuick(method) || names.length < 2) return;
+        const reference = referenceTarget(String(now.targets?.[0] ?? ""));
+        const bodies = reference === null ? [now] : [now, { ...now, targets: reference ? [reference] : [] }];
+        for (const one of bodies) if (!hasAllLayers(one) && !(await fetchAllLayers(one, names))) return;
+        stages.value = `${now.image} ${names.length}`;
+      }),
+    [],
+  );
+  useEffect(() => {
+    if (answer) fetchSoon();
+  }, [answer]);
+  const asked = JSON.stringify({ ...body, layers: [] });
+  useLayoutEffect(() => () => stopFetching(), [asked]);
+  return stages.value;
+}
+

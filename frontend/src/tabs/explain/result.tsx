@@ -1,0 +1,116 @@
+// The image, the map, and the map over the image; directly under them what is adjusted most.
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { debounce } from "../../shared/debounce";
+import { CheckBox } from "../../shared/controls";
+import { type Mark, MapView } from "../../shared/map_view";
+import { STEP, windowOf, windowText, Zoom } from "../../shared/zoom";
+import { sized } from "../../numbers";
+import { setTabValues, tabValue, view } from "../../state/view";
+import { ColourScale } from "./colour_scale";
+import { OpacityAndPalette } from "./display_settings";
+import type { Explained } from "./explain";
+import { fieldOf } from "./field_of";
+import { NetworkStrip } from "./layer_choice";
+import { mapCaption } from "./notes";
+import { type Strength, strengthText } from "./strength";
+
+/** A map that is weaker than this, beside its reference, is remarked on. */
+const WEAK = 0.1;
+/** Width / height below which the small views stand beside each other. */
+const PORTRAIT = 0.8;
+
+export function Result(props: {
+  shown: Explained | null;
+  /** The image of the view, if there is no map of it. */
+  photo: HTMLImageElement | null;
+  name: string;
+  strength: Strength | null;
+}) {
+  const { shown, strength } = props;
+  const mark = useSignal<Mark | null>(null);
+  const zoom = useZoom(shown?.answer.image ?? view.image.value);
+  const shared = tabValue("explain.scale") === "shared" && strength !== null;
+  const raw = shown && fieldOf(shown.answer);
+  const field = useMemo(() => (raw && shared ? raw.scaledTo(strength!.reference.top) : raw), [raw, shared, strength?.reference.top]);
+  const image = shown?.image ?? props.photo;
+  const caption = shown ? mapCaption(shown.answer) : "No map";
+  const common = { image, field, mark, zoom };
+  const size = shown ? sized([shown.answer.maps[0]!.map.height, shown.answer.maps[0]!.map.width]) : "";
+  const ratio = image ? image.naturalWidth / image.naturalHeight : 1;
+  return (
+    <>
+      <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
+        <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>}>
+          {!image && <p class="empty">Drop an image here</p>}
+        </MapView>
+        <div class="beside">
+          <MapView kind="photo" {...common} label={props.name} caption={props.name} />
+          <div class="map-and-scale">
+            <MapView kind="heat" {...common} label={field ? `Map, ${size}` : "No map"} caption={field ? `Map, ${size}` : "No map"} />
+            {field && <ColourScale field={field} />}
+          </div>
+        </div>
+      </div>
+      {strength && <StrengthNote strength={strength} shared={shared} />}
+      <OpacityAndPalette />
+      <ZoomButtons zoom={zoom} />
+      <NetworkStrip />
+    </>
+  );
+}
+
+function StrengthNote({ strength, shared }: { strength: Strength; shared: boolean }) {
+  return (
+    <div class={`strength ${strength.ratio < WEAK ? "weak" : ""}`} role="note">
+      <p>{strengthText(strength)}</p>
+      <CheckBox
+        label="Same colour scale"
+        title={`Full colour stands for the maximum of the map for ${strength.name}`}
+        checked={shared}
+        change={(checked) => setTabValues({ "explain.scale": checked ? "shared" : null })}
+      />
+    </div>
+  );
+}
+
+/** The zoom of the three views; restored from the address, and reset for another image. */
+function useZoom(image: string): Zoom {
+  const zoom = useMemo(() => {
+    const made = new Zoom();
+    made.set(windowOf(tabValue("explain.zoom")));
+    return made;
+  }, []);
+  const previous = useRef(image);
+  useEffect(() => {
+    if (previous.current && image && previous.current !== image) zoom.reset();
+    previous.current = image || previous.current;
+  }, [image]);
+  useEffect(() => {
+    const remember = debounce(300, (text: string) => setTabValues({ "explain.zoom": text }));
+    return zoom.window.subscribe((window) => windowText(window) !== tabValueNow() && remember(windowText(window)));
+  }, []);
+  return zoom;
+}
+
+const tabValueNow = (): string => view.more.peek()["explain.zoom"] ?? "";
+
+function ZoomButtons({ zoom }: { zoom: Zoom }) {
+  const { k } = zoom.window.value;
+  const button = (sign: string, words: string, click: () => void, disabled = false) => (
+    <button class="sign" aria-label={words} title={words} disabled={disabled} onClick={click}>
+      {sign}
+    </button>
+  );
+  return (
+    <div class="zoom row" role="group" aria-label="Zoom">
+      {button("+", "Zoom in", () => zoom.by(STEP))}
+      {button("−", "Zoom out", () => zoom.by(1 / STEP), k === 1)}
+      {button("⤢", "Whole image", () => zoom.reset(), k === 1)}
+      <output class="soft">{`${k < 9.95 ? Number(k.toFixed(1)) : Math.round(k)}×`}</output>
+      <span class="soft">Ctrl + wheel or double click on the image</span>
+    </div>
+  );
+}
+

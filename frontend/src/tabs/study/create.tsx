@@ -1,0 +1,187 @@
+// Creating a study: which methods, how many images, how many questions.
+
+import { useState } from "preact/hooks";
+import { stream } from "../../api/stream";
+import { counted, sized } from "../../numbers";
+import { Field, Select } from "../../shared/controls";
+import { ErrorMessage } from "../../shared/error_message";
+import { methodName } from "../../shared/method_names";
+import { methodOptions, ModelPicker } from "../../shared/method_picker";
+import { ProgressBar } from "../../shared/progress_bar";
+import { useRequest } from "../../shared/use_request";
+import { app, methodNamed, modelOf, say } from "../../state/app";
+import { view } from "../../state/view";
+import { minutes } from "./minutes";
+import type { StudyState } from "./schemas";
+
+const USUAL = ["grad_cam", "layer_cam", "eigen_cam", "random_cam"];
+const MAX_METHODS = 8;
+
+interface Numbers {
+  images: number;
+  pairs: number;
+  ratings: number;
+  seed: number;
+}
+
+export function CreateStudy({ created }: { created: () => void }) {
+  const { data } = app.start;
+  const [methods, setMethods] = useState<ReadonlySet<string>>(new Set(USUAL.filter((name) => methodNamed(name))));
+  const [layer, setLayer] = useState("");
+  const [numbers, setNumbers] = useState<Numbers>({ images: Math.min(12, data.count), pairs: 3, ratings: 1, seed: 0 });
+  const [body, setBody] = useState<object | null>(null);
+  const request = useRequest<StudyState>(body && JSON.stringify(body), async (signal, listener) => {
+    const made = await stream<StudyState>("/api/study/create", body, listener, signal);
+    const left = made.study?.left_out ?? 0;
+    say(left ? `The study was created; ${counted(left, "image")} could not be explained.` : "The study was created.");
+    created();
+    return made;
+  });
+  const stopped = request.error?.message === "Stopped.";
+  const n = methods.size;
+  const pairs = Math.min(numbers.pairs, (n * (n - 1)) / 2);
+  const ratings = Math.min(numbers.ratings, n);
+  const total = numbers.images * (pairs + ratings);
+  const wrong =
+    n < 2
+      ? "Select at least two methods."
+      : n > MAX_METHODS
+        ? `Select at most ${MAX_METHODS} methods; ${n} are selected.`
+        : pairs + ratings < 1
+          ? "Ask for at least one pair or rating per image."
+          : "";
+  const submit = (event: Event): void => {
+    event.preventDefault();
+    if (wrong || request.busy) return;
+    const { images, pairs: asked, ratings: rated, seed } = numbers;
+    const next = { model: view.model.value, methods: [...methods], n_images: images, layer: layer || null, pairs: asked, ratings: rated, seed };
+    if (JSON.stringify(next) === JSON.stringify(body)) request.retry();
+    else setBody(next);
+  };
+  const toggle = (name: string, on: boolean): void => {
+    const next = new Set(methods);
+    if (on) next.add(name);
+    else next.delete(name);
+    setMethods(next);
+  };
+  const number = (label: string, key: keyof Numbers, max: number, note: string, min = 0) => (
+    <NumberField label={label} value={numbers[key]} min={min} max={max} note={note} change={(value) => setNumbers({ ...numbers, [key]: value })} />
+  );
+  const { layers } = modelOf();
+  return (
+    <div class="making">
+      <form class="card" onSubmit={submit}>
+        <h2>Create a blind study</h2>
+        <p>
+          Participants see maps without method names and choose the one that explains the prediction better. The maps are computed
+          once, and all questions are written to the folder of the study.
+        </p>
+        <fieldset>
+          <legend>Methods, two to eight</legend>
+          <div class="methods" tabIndex={0} role="group" aria-label="Fast methods">
+            <MethodBoxes quick selected={methods} toggle={toggle} />
+          </div>
+          <details>
+            <summary>Slow methods</summary>
+            <div class="methods">
+              <MethodBoxes quick={false} selected={methods} toggle={toggle} />
+            </div>
+          </details>
+          <p class="note">Include Random-CAM as an attention check: its maps are random.</p>
+        </fieldset>
+        <div class="fields">
+          <ModelPicker />
+          <Select
+            label="Layer"
+            value={layer}
+            options={[
+              { value: "", text: `the default${layers.length ? `, ${layers.at(-1)!.label}` : ""}` },
+              ...layers.map((one) => ({ value: one.name, text: one.grid ? `${one.label} · ${sized(one.grid)}` : one.label })),
+            ]}
+            change={setLayer}
+          />
+          {number("Images", "images", Math.min(200, data.count), `selected at random from the ${data.count.toLocaleString("en")} of ${data.name}`, 1)}
+          {number("Pairs per image", "pairs", 28, "two maps: which is better?")}
+          {number("Ratings per image", "ratings", MAX_METHODS, "one map: how good, 1 to 5?")}
+          {number("Seed", "seed", 2 ** 31, "of all random choices")}
+        </div>
+        <p class="sum" aria-live="polite">
+          {wrong ||
+            `${counted(n, "method")} on ${counted(numbers.images, "image")}: ${counted(pairs, "pair")} and ` +
+              `${counted(ratings, "rating")} per image: ${counted(total, "question")} per participant, ${minutes(total)}.`}
+        </p>
+        <div class="row">
+          <button class="main large" type="submit" disabled={request.busy || wrong !== ""}>
+            Create the study
+          </button>
+          <div class="task">
+            {request.busy && <ProgressBar what="Computing the maps" progress={request.progress} stop={request.stop} />}
+            {request.error && !stopped && <ErrorMessage error={request.error} retry={request.retry} />}
+          </div>
+        </div>
+      </form>
+    </div>
+  );
+}
+
+interface BoxesProps {
+  quick: boolean;
+  selected: ReadonlySet<string>;
+  toggle: (name: string, on: boolean) => void;
+}
+
+function MethodBoxes({ quick, selected, toggle }: BoxesProps) {
+  const offered = methodOptions().map((option) => methodNamed(option.value)!);
+  return (
+    <>
+      {offered
+        .filter((one) => one.quick === quick)
+        .map((one) => (
+          <label class="method" key={one.name} title={one.name}>
+            <input
+              type="checkbox"
+              value={one.name}
+              checked={selected.has(one.name)}
+              onChange={(event) => toggle(one.name, event.currentTarget.checked)}
+            />
+            <span>
+              <b>{methodName(one.name)}</b>
+              <span class="note">{one.summary}</span>
+            </span>
+          </label>
+        ))}
+    </>
+  );
+}
+
+interface NumberProps {
+  label: string;
+  value: number;
+  min: number;
+  max: number;
+  note: string;
+  change: (value: number) => void;
+}
+
+function NumberField({ label, value, min, max, note, change }: NumberProps) {
+  return (
+    <Field label={label}>
+      {(id) => (
+        <>
+          <input
+            id={id}
+            type="number"
+            min={min}
+            max={max}
+            step={1}
+            required
+            inputMode="numeric"
+            value={value}
+            onInput={(event) => change(Number(event.currentTarget.value))}
+          />
+          <p class="note">{note}</p>
+        </>
+      )}
+    </Field>
+  );
+}

@@ -1,0 +1,57 @@
+// Study: which of two maps do people prefer, without knowing the methods?
+
+import { useState } from "preact/hooks";
+import { get } from "../../api/http";
+import { ErrorMessage } from "../../shared/error_message";
+import { useRequest } from "../../shared/use_request";
+import { CreateStudy } from "./create";
+import { QuestionView } from "./question_view";
+import type { StudyState } from "./schemas";
+import { StudyResultsCard } from "./study_results";
+import { Welcome } from "./welcome";
+
+export function Study() {
+  const [version, setVersion] = useState(0);
+  const [person, setPerson] = useState("");
+  const request = useRequest<StudyState>(`study ${version}`, (signal) => get<StudyState>("/api/study", signal));
+  const [drawn, setDrawn] = useState("");
+  const [next, setNext] = useState("");
+  const again = (): void => {
+    setPerson("");
+    setVersion((now) => now + 1);
+  };
+  const state = request.data;
+  const study = state?.study;
+  const screen = person
+    ? drawn
+    : request.error
+      ? "failed"
+      : !state
+        ? undefined
+        : study
+          ? "entry"
+          : state.can_be_created
+            ? "making"
+            : "none";
+  return (
+    <div class="study-tab" data-drawn={screen || undefined} data-next={next || undefined}>
+      {person && study ? (
+        <QuestionView person={person} leave={again} drawn={setDrawn} prepared={setNext} />
+      ) : (
+        <>
+          <ErrorMessage error={request.error} retry={request.retry} />
+          {study && (
+            <div class="entry">
+              <Welcome info={study} focus={version > 0} start={setPerson} />
+              <StudyResultsCard info={study} key={version} />
+            </div>
+          )}
+          {state && !study && state.can_be_created && <CreateStudy created={again} />}
+          {state && !study && !state.can_be_created && (
+            <p class="note">There is no study. Start the app with --study FOLDER.</p>
+          )}
+        </>
+      )}
+    </div>
+  );
+}
