@@ -1,6 +1,6 @@
 // A figure with a canvas: the photo, the map, or the overlay; with the map value under the pointer or the keyboard's mark.
 
-import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { effect, type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Field } from "../maps/field";
@@ -69,9 +69,13 @@ export function MapView(props: Props) {
   };
   const drawSoon = useMemo(() => inNextFrame(draw), []);
   useLayoutEffect(draw, [image, field, pixels]);
-  useSignalEffect(() => {
-    if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
-  });
+  useLayoutEffect(
+    () =>
+      effect(() => {
+        if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
+      }),
+    [],
+  );
   useZoomGestures(zoom, canvas);
 
   const move = (x: number, y: number, by: Kind | null): void => {
