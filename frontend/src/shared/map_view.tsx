@@ -79,13 +79,13 @@ export function MapView(props: Props) {
   useZoomGestures(zoom, canvas);
 
   const move = (x: number, y: number, by: Kind | null): void => {
-    const [width, height] = field!.place.original;
+    const [width, height] = field!.geometry.original;
     mark.value = { x: middle(x, width), y: middle(y, height), by };
   };
   const point = (event: PointerEvent): void => {
     if (!field) return;
     const box = canvas.current!.getBoundingClientRect();
-    const [width, height] = field.place.original;
+    const [width, height] = field.geometry.original;
     move(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, null);
   };
   const leave = (): void => void (mark.value = null);
@@ -95,7 +95,7 @@ export function MapView(props: Props) {
     if (!step || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || !field) return;
     event.preventDefault();
     const { k, x, y } = window;
-    const [width, height] = field.place.original;
+    const [width, height] = field.geometry.original;
     const at = mark.peek();
     if (!at) return move((x + 0.5 / k) * width, (y + 0.5 / k) * height, kind);
     const far = Math.max(1, Math.round(Math.max(width, height) / (64 * k)));
@@ -135,7 +135,7 @@ function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; ima
   const { mark, zoom, image, field } = props;
   const at = mark.value;
   const { k, x, y } = zoom?.window.value ?? WHOLE;
-  const [width, height] = field.place.original;
+  const [width, height] = field.geometry.original;
   const [left, top] = at ? [(at.x / width - x) * k, (at.y / height - y) * k] : [0, 0];
   const on = at && left >= 0 && left <= 1 && top >= 0 && top <= 1 ? "on" : "";
   const place = { left: `${100 * left}%`, top: `${100 * top}%` };
