@@ -32,8 +32,9 @@ async (button) => {
   const began = performance.now();
   button.click();
   await new Promise((done) => {
-    const look = () => requestAnimationFrame(panel.dataset.drawn !== before ? () => done() : look);
-    look();
+    // The end of the frame in which the map is drawn: canvases may be painted in a callback of that frame.
+    const look = () => (panel.dataset.drawn !== before ? setTimeout(done) : requestAnimationFrame(look));
+    requestAnimationFrame(look);
   });
   return performance.now() - began;
 }

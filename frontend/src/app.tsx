@@ -4,30 +4,45 @@ import { effect } from "@preact/signals";
 import { type ComponentType } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { DropAnywhere } from "./shared/drop_anywhere";
+import { ErrorMessage } from "./shared/error_message";
+import { useRequest } from "./shared/use_request";
 import { message, say } from "./state/app";
 import { setView, view } from "./state/view";
 import { Explain } from "./tabs/explain/explain";
-import { Activations } from "./tabs/activations/activations";
-import { Compare } from "./tabs/compare/compare";
-import { Dataset } from "./tabs/dataset/dataset";
-import { Trust } from "./tabs/trust/trust";
-import { Study } from "./tabs/study/study";
 
 interface Tab {
   /** In addresses and ids. */
   name: string;
   title: string;
-  Component: ComponentType;
+  /** Fetches its code; that of the first tab is there at once. */
+  load: () => Promise<ComponentType>;
 }
 
 const TABS: readonly Tab[] = [
-  { name: "explain", title: "Explain", Component: Explain },
-  { name: "compare", title: "Compare", Component: Compare },
-  { name: "trust", title: "Trust", Component: Trust },
-  { name: "activations", title: "Activations", Component: Activations },
-  { name: "dataset", title: "Data set", Component: Dataset },
-  { name: "study", title: "Study", Component: Study },
+  { name: "explain", title: "Explain", load: () => Promise.resolve(Explain) },
+  { name: "compare", title: "Compare", load: () => import("./tabs/compare/compare").then((tab) => tab.Compare) },
+  { name: "trust", title: "Trust", load: () => import("./tabs/trust/trust").then((tab) => tab.Trust) },
+  { name: "activations", title: "Activations", load: () => import("./tabs/activations/activations").then((tab) => tab.Activations) },
+  { name: "dataset", title: "Data set", load: () => import("./tabs/dataset/dataset").then((tab) => tab.Dataset) },
+  { name: "study", title: "Study", load: () => import("./tabs/study/study").then((tab) => tab.Study) },
 ];
+const loaded = new Map<string, ComponentType>([["explain", Explain]]);
+
+/** Fetch the code of the other tabs while nothing else happens. */
+export function prefetchTabs(): void {
+  for (const tab of TABS) tab.load().then((component) => loaded.set(tab.name, component), () => {}); // fetched again when it is opened
+}
+
+/** A tab, once its code is there. */
+function LoadedTab({ tab }: { tab: Tab }) {
+  const request = useRequest<ComponentType>(loaded.has(tab.name) ? null : tab.name, async () => {
+    const component = await tab.load();
+    loaded.set(tab.name, component);
+    return component;
+  });
+  const Component = loaded.get(tab.name);
+  return Component ? <Component /> : <ErrorMessage error={request.error} retry={request.retry} />;
+}
 
 /** A name that no tab has stands for the first one. */
 export function followTabs(): void {
@@ -84,9 +99,16 @@ export function Header() {
 export function Panels() {
   return (
     <>
-      {TABS.map(({ name, Component }) => (
-        <section key={name} id={`panel-${name}`} class={`panel ${name}`} role="tabpanel" aria-labelledby={`tab-${name}`} hidden={name !== view.tab.value}>
-          {name === view.tab.value && <Component />}
+      {TABS.map((tab) => (
+        <section
+          key={tab.name}
+          id={`panel-${tab.name}`}
+          class={`panel ${tab.name}`}
+          role="tabpanel"
+          aria-labelledby={`tab-${tab.name}`}
+          hidden={tab.name !== view.tab.value}
+        >
+          {tab.name === view.tab.value && <LoadedTab tab={tab} />}
         </section>
       ))}
       <DropAnywhere />

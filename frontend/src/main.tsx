@@ -12,10 +12,13 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { get, online } from "./api/http";
 import type { Start } from "./api/types";
-import { followTabs, Header, Message, Panels } from "./app";
+import { followTabs, Header, Message, Panels, prefetchTabs } from "./app";
 import { startSamples } from "./shared/sample_store";
 import { message, say, setStart } from "./state/app";
 import { followAddress } from "./state/view";
+
+/** Milliseconds after which the first view is there, usually. */
+const PREFETCH_MS = 1500;
 
 async function begin(): Promise<void> {
   const main = document.getElementById("main")!;
@@ -38,6 +41,7 @@ async function begin(): Promise<void> {
     wasOnline = online.value;
   });
   document.documentElement.dataset.ready = "yes";
+  setTimeout(prefetchTabs, PREFETCH_MS);
 }
 
 void begin();

@@ -34,10 +34,10 @@ export function percent(share: number): string {
 export const chance = (guess: { probability: number | null; logit: number }): string =>
   guess.probability === null ? short(guess.logit) : percent(guess.probability);
 
-/** A share of many pictures, to a tenth of a percent. */
+/** A fraction of many images, to a tenth of a percent. */
 export const tenths = (share: number | null): string => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 
-/** How much of a picture: no finer than anybody sees. */
+/** How much of an image: no finer than can be seen. */
 export const portion = (share: number): string =>
   share > 0 && share < 0.01 ? "less than 1 %" : `${Math.round(100 * share)} %`;
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Geometry } from "../src/api/types";
 import { Field } from "../src/maps/field";
-import { land, plainPlace, seen, valueAt } from "../src/maps/landing";
+import { plainGeometry, toImageGrid, validRegion, valueAt } from "../src/maps/landing";
 import { bytes, unpack } from "../src/maps/packed";
 import { Painter } from "../src/maps/painter";
 import { STEPS, table } from "../src/maps/palettes";
@@ -30,7 +30,7 @@ const place: Geometry = { original: [40, 20], input: [14, 8], scale: [0.5, 0.6],
 describe("a map on its image", () => {
   it("has the values of both steps of interpolation", () => {
     const input = grid(8, 14, (row, column) => bilinear(map, ((column + 0.5) * 5) / 14 - 0.5, ((row + 0.5) * 2) / 8 - 0.5));
-    const landed = land(map, place, 40, 20);
+    const landed = toImageGrid(map, place, 40, 20);
     for (let y = 0; y < 20; y++)
       for (let x = 0; x < 40; x++) {
         const [u, v] = [(x + 0.5) * 0.5 - 4, (y + 0.5) * 0.6 - 1];
@@ -46,28 +46,28 @@ describe("a map on its image", () => {
 
   it("is seen where the network looked", () => {
     const expected = [8, 1 / 0.6, 36, 15];
-    seen(place).forEach((edge, i) => expect(edge).toBeCloseTo(expected[i]!));
+    validRegion(place).forEach((edge, i) => expect(edge).toBeCloseTo(expected[i]!));
     expect(valueAt(map, place, 7.9, 10)).toBeNaN();
     expect(valueAt(map, place, 20, 15.1)).toBeNaN();
   });
 
   it("stands for the same values at any size", () => {
-    const small = land(map, place, 20, 10);
+    const small = toImageGrid(map, place, 20, 10);
     expect(small[5 * 20 + 10]!).toBeCloseTo(valueAt(map, place, 21, 11), 4);
     expect(small[5 * 20 + 3]!).toBeNaN();
   });
 
   it("has what is below zero cut off where the paper does", () => {
     const both = grid(1, 3, (_, column) => column - 1);
-    expect([...new Field(both, plainPlace(3, 1), true, false, 100).landed(3, 1)]).toEqual([0, 0, 1]);
-    expect([...new Field(both, plainPlace(3, 1), false, true, 100).landed(3, 1)]).toEqual([-1, 0, 1]);
+    expect([...new Field(both, plainGeometry(3, 1), true, false, 100).landed(3, 1)]).toEqual([0, 0, 1]);
+    expect([...new Field(both, plainGeometry(3, 1), false, true, 100).landed(3, 1)]).toEqual([-1, 0, 1]);
   });
 });
 
 describe("the full colour", () => {
   const values = Float32Array.from({ length: 200 }, (_, i) => (i * 7919) % 200);
   const of = (percentile: number, signed: boolean, given: Float32Array): number =>
-    new Field({ height: 10, width: 20, values: given }, plainPlace(20, 10), false, signed, percentile).top;
+    new Field({ height: 10, width: 20, values: given }, plainGeometry(20, 10), false, signed, percentile).top;
 
   it("is the largest value, or a percentile of them", () => {
     expect(of(100, false, values)).toBe(199);
@@ -112,14 +112,14 @@ describe("colours", () => {
 
   it("stand for values between nothing and the full colour, of two signs round the middle", () => {
     const pixel = (field: Field, at: number): number[] => [...painter.heat(field, 3, 1, look).data.slice(4 * at, 4 * at + 3)];
-    const one = new Field(shown, plainPlace(3, 1), false, false, 100);
+    const one = new Field(shown, plainGeometry(3, 1), false, false, 100);
     expect([0, 1, 2].map((at) => pixel(one, at))).toEqual([[0, 0, 0], [128, 64, 0], [255, 128, 0]]);
-    const both = new Field(grid(1, 3, (_, column) => column - 1), plainPlace(3, 1), false, true, 100);
+    const both = new Field(grid(1, 3, (_, column) => column - 1), plainGeometry(3, 1), false, true, 100);
     expect([0, 1, 2].map((at) => pixel(both, at))).toEqual([[0, 0, 255], [255, 255, 255], [255, 0, 0]]);
   });
 
   it("cover the more of the photo the hotter the map is, and none below the threshold", () => {
-    const one = new Field(shown, plainPlace(3, 1), false, false, 100);
+    const one = new Field(shown, plainGeometry(3, 1), false, false, 100);
     const photo = (): ImageData => {
       const made = new ImageData(3, 1);
       made.data.fill(100);

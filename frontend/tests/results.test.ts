@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { plainPlace } from "../src/maps/landing";
+import { plainGeometry } from "../src/maps/landing";
 import { keyOf } from "../src/tabs/compare/table_layout";
 import { DEFAULT, Results } from "../src/tabs/compare/results";
 import type { Cell } from "../src/tabs/compare/schemas";
@@ -17,7 +17,7 @@ const cell = (method: string, target: string, peak: number, bits: number, more: 
 
 const found = (...cells: Cell[]): Results => {
   const made = new Results(wish, new Image());
-  made.expect({ result: { model: "net", geometry: plainPlace(1, 1) } as never, cells });
+  made.expect({ result: { model: "net", geometry: plainGeometry(1, 1) } as never, cells });
   return made;
 };
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { Field } from "../src/maps/field";
-import { plainPlace } from "../src/maps/landing";
+import { plainGeometry } from "../src/maps/landing";
 import { Difference, ScaledField } from "../src/tabs/compare/shared_scale";
 
 const field = (values: number[], width = 3): Field =>
-  new Field({ height: values.length / width, width, values: Float32Array.from(values) }, plainPlace(width, values.length / width), false, true, 100);
+  new Field({ height: values.length / width, width, values: Float32Array.from(values) }, plainGeometry(width, values.length / width), false, true, 100);
 
 describe("the difference of two maps", () => {
   const a = field([0, 2, 4, -9, 1, 0]);

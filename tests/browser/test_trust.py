@@ -158,7 +158,7 @@ def test_rotating_the_image(tab: Open, screenshot: Shoot) -> None:
         dial.press("ArrowRight")
     page.wait_for_selector('.stability[data-at^="3 "]')
     assert 0.5 < number(page, ".stability", "correlation") < 1
-    assert "trust.angle=3" in page.url
+    page.wait_for_url("**trust.angle=3*")
     page.get_by_role("button", name="Sweep").click()
     page.wait_for_selector(".stability[data-swept=angle]")
     page.wait_for_selector('.stability[data-at^="3 "]')

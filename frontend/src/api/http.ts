@@ -14,7 +14,7 @@ export class RequestError extends Error {
   }
 }
 
-/** Whether an error only says that nobody wants the answer any more. */
+/** Whether an error only says that the answer is not wanted any more. */
 export const isAborted = (error: unknown): boolean => error instanceof DOMException && error.name === "AbortError";
 export const isOffline = (error: unknown): boolean => error instanceof RequestError && error.kind === "Offline";
 

@@ -1,6 +1,6 @@
 // A line round all that is at least so strong.
 
-/** Light with a dark edge: visible on any picture. `inside` has a 1 for every pixel that is strong enough. */
+/** Light with a dark edge: visible on any image. `inside` has a 1 for every pixel that is strong enough. */
 export function outlined(photo: ImageData, inside: Uint8Array): void {
   const { width, height, data } = photo;
   const reach = Math.max(1, Math.round(Math.min(width, height) / 200));

@@ -1,10 +1,10 @@
-// A map with its place on a picture: the same sums as camlucida/maps.py, so that the page shows what `explain` saves.
+// A map with its position in an image: the same sums as camlucida/maps.py, so that the page shows what `explain` saves.
 
 import type { Geometry, MapOut } from "../api/types";
-import { land, seen, valueAt } from "./landing";
+import { toImageGrid, validRegion, valueAt } from "./landing";
 import { type Grid, unpack } from "./packed";
 
-/** Of a longer picture, the full colour is found at this size: nobody sees the difference. */
+/** Of a longer image, the full colour is found at this size: the difference is invisible. */
 const LARGEST = 1024;
 
 export class Field {
@@ -14,7 +14,7 @@ export class Field {
 
   constructor(
     raw: Grid,
-    readonly place: Geometry,
+    readonly geometry: Geometry,
     readonly relu: boolean,
     readonly signed: boolean,
     readonly percentile: number,
@@ -22,16 +22,16 @@ export class Field {
     this.map = relu ? { ...raw, values: raw.values.map((v) => Math.max(v, 0)) } : raw;
   }
 
-  static of(made: Pick<MapOut, "map" | "relu" | "signed" | "percentile">, place: Geometry): Field {
-    return new Field(unpack(made.map)[0]!, place, made.relu, made.signed, made.percentile);
+  static of(made: Pick<MapOut, "map" | "relu" | "signed" | "percentile">, geometry: Geometry): Field {
+    return new Field(unpack(made.map)[0]!, geometry, made.relu, made.signed, made.percentile);
   }
 
-  /** The value at a point of the picture (in its own pixels); NaN where the network did not look. */
+  /** The value at a point of the image (in its own pixels); NaN outside the valid region. */
   at(x: number, y: number): number {
-    return valueAt(this.map, this.place, x, y);
+    return valueAt(this.map, this.geometry, x, y);
   }
 
-  /** On the picture at another size: row by row, NaN where the network did not look. The last size is kept. */
+  /** On the image at another size: row by row, NaN outside the valid region. The last size is kept. */
   landed(width: number, height: number): Float32Array {
     if (this.last?.width === width && this.last.height === height) return this.last.values;
     const values = this.land(width, height);
@@ -56,7 +56,7 @@ export class Field {
     return nth(sizes.subarray(0, count), rank - 1) || top;
   }
 
-  /** The same of the whole picture, in its own pixels as the library has it: whatever size it is shown at. */
+  /** The same of the whole image, in its own pixels as the library has it: whatever size it is shown at. */
   get top(): number {
     this.full ??= this.peak(this.landedWithin(LARGEST));
     return this.full;
@@ -64,26 +64,26 @@ export class Field {
 
   /** The same map, where full colour stands for another value. */
   scaledTo(top: number): Field {
-    const made = new Field(this.map, this.place, this.relu, this.signed, this.percentile);
+    const made = new Field(this.map, this.geometry, this.relu, this.signed, this.percentile);
     made.full = top;
     return made;
   }
 
-  /** In the picture's own pixels, or as many as fit into `side`. */
+  /** In the image's own pixels, or as many as fit into `side`. */
   landedWithin(side: number): Float32Array {
-    const [width, height] = this.place.original;
+    const [width, height] = this.geometry.original;
     const factor = Math.min(1, side / Math.max(width, height));
     return this.land(Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor)));
   }
 
   protected land(width: number, height: number): Float32Array {
-    return land(this.map, this.place, width, height);
+    return toImageGrid(this.map, this.geometry, width, height);
   }
 
   /** Whether there is a part that the network did not see. */
   get partly(): boolean {
-    const [left, top, right, bottom] = seen(this.place);
-    const [width, height] = this.place.original;
+    const [left, top, right, bottom] = validRegion(this.geometry);
+    const [width, height] = this.geometry.original;
     return left > 0.5 || top > 0.5 || right < width - 0.5 || bottom < height - 0.5;
   }
 

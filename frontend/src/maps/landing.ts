@@ -1,19 +1,19 @@
-// A map on its picture: bilinear up to the network's input (half-pixel centres, the border repeated: torch's
+// A map on its image: bilinear up to the network's input (half-pixel centres, the border repeated: torch's
 // interpolate(align_corners=False)), and bilinear again from there to the size that is shown. Both steps treat the axes
-// one after the other, so each place of an axis is a sum of at most four of the map's cells: no large map in between.
+// one after the other, so each position of an axis is a sum of at most four of the map's cells: no large map in between.
 
 import type { Geometry } from "../api/types";
 import type { Grid } from "./packed";
 
-/** Which cells each place of an axis is mixed of, four a place, and their weights; `seen` where the network looked. */
+/** The cells that each position of an axis is interpolated from, four per position, with weights; `seen` in the valid region. */
 interface Taps {
   cells: Int32Array;
   weights: Float64Array;
   seen: Uint8Array;
 }
 
-/** The part of the picture that the network saw: left, top, right, bottom in the picture's pixels. */
-export function seen({ original, input, scale, offset }: Geometry): [number, number, number, number] {
+/** The part of the image that the network sees: left, top, right, bottom in the image's pixels. */
+export function validRegion({ original, input, scale, offset }: Geometry): [number, number, number, number] {
   return [
     Math.max(0, -offset[0] / scale[0]),
     Math.max(0, -offset[1] / scale[1]),
@@ -22,15 +22,15 @@ export function seen({ original, input, scale, offset }: Geometry): [number, num
   ];
 }
 
-/** A picture that the network sees as it is. */
-export function plainPlace(width: number, height: number): Geometry {
+/** An image that the network sees as it is. */
+export function plainGeometry(width: number, height: number): Geometry {
   return { original: [width, height], input: [width, height], scale: [1, 1], offset: [0, 0] };
 }
 
-/** At the centres of so many pixels over the whole picture, row by row; NaN where the network did not look. */
-export function land(grid: Grid, place: Geometry, width: number, height: number): Float32Array {
-  const xs = axis(0, width, grid.width, place);
-  const ys = axis(1, height, grid.height, place);
+/** At the centres of so many pixels over the whole image, row by row; NaN outside the valid region. */
+export function toImageGrid(grid: Grid, geometry: Geometry, width: number, height: number): Float32Array {
+  const xs = axis(0, width, grid.width, geometry);
+  const ys = axis(1, height, grid.height, geometry);
   const rows = widened(grid, xs, width);
   const made = new Float32Array(width * height);
   for (let y = 0; y < height; y++) {
@@ -47,7 +47,7 @@ export function land(grid: Grid, place: Geometry, width: number, height: number)
   return made;
 }
 
-/** Each of the map's rows as wide as the picture. */
+/** Each of the map's rows as wide as the image. */
 function widened(grid: Grid, { cells, weights }: Taps, width: number): Float64Array {
   const made = new Float64Array(grid.height * width);
   const { values } = grid;
@@ -63,13 +63,13 @@ function widened(grid: Grid, { cells, weights }: Taps, width: number): Float64Ar
   return made;
 }
 
-/** At one point of the picture, in its own pixels. */
-export function valueAt(grid: Grid, place: Geometry, x: number, y: number): number {
-  const [left, top, right, bottom] = seen(place);
+/** At one point of the image, in its own pixels. */
+export function valueAt(grid: Grid, geometry: Geometry, x: number, y: number): number {
+  const [left, top, right, bottom] = validRegion(geometry);
   if (x < left || x > right || y < top || y > bottom) return NaN;
   const [xs, ys] = [taps(1), taps(1)];
-  mix(xs, 0, x * place.scale[0] + place.offset[0] - 0.5, place.input[0], grid.width);
-  mix(ys, 0, y * place.scale[1] + place.offset[1] - 0.5, place.input[1], grid.height);
+  mix(xs, 0, x * geometry.scale[0] + geometry.offset[0] - 0.5, geometry.input[0], grid.width);
+  mix(ys, 0, y * geometry.scale[1] + geometry.offset[1] - 0.5, geometry.input[1], grid.height);
   let sum = 0;
   for (let i = 0; i < 4; i++)
     for (let j = 0; j < 4; j++)
@@ -87,14 +87,14 @@ const KEPT = 12;
 const known = new Map<string, Taps>();
 
 /** Along one axis. All channels of a layer land alike, so the last few are kept. */
-function axis(which: 0 | 1, count: number, cells: number, place: Geometry): Taps {
-  const [original, input, scale, offset] = [place.original, place.input, place.scale, place.offset].map(
+function axis(which: 0 | 1, count: number, cells: number, geometry: Geometry): Taps {
+  const [original, input, scale, offset] = [geometry.original, geometry.input, geometry.scale, geometry.offset].map(
     (pair) => pair[which]!,
   ) as [number, number, number, number];
   const key = [count, cells, original, input, scale, offset].join(" ");
   const had = known.get(key);
   if (had) return had;
-  const [start, end] = [seen(place)[which]!, seen(place)[which + 2]!];
+  const [start, end] = [validRegion(geometry)[which]!, validRegion(geometry)[which + 2]!];
   const made = taps(count);
   for (let i = 0; i < count; i++) {
     const centre = ((i + 0.5) * original) / count;
@@ -107,9 +107,9 @@ function axis(which: 0 | 1, count: number, cells: number, place: Geometry): Taps
   return made;
 }
 
-/** A place of the network's input lies between two of its pixels, and each of those between two cells of the map. */
-function mix({ cells: to, weights }: Taps, i: number, place: number, input: number, cells: number): void {
-  const [one, other, u] = between(place, input);
+/** A position of the network's input lies between two of its pixels, and each of those between two cells of the map. */
+function mix({ cells: to, weights }: Taps, i: number, position: number, input: number, cells: number): void {
+  const [one, other, u] = between(position, input);
   [
     [one, 1 - u],
     [other, u],
@@ -123,9 +123,9 @@ function mix({ cells: to, weights }: Taps, i: number, place: number, input: numb
   });
 }
 
-/** The two cells round a place on an axis, and how far it is from the first to the second. */
-function between(place: number, count: number): [number, number, number] {
-  const at = Math.min(Math.max(place, 0), count - 1);
+/** The two cells round a position on an axis, and how far it is from the first to the second. */
+function between(position: number, count: number): [number, number, number] {
+  const at = Math.min(Math.max(position, 0), count - 1);
   const first = Math.floor(at);
   return [first, Math.min(first + 1, count - 1), at - first];
 }

@@ -16,6 +16,8 @@ export function relevantStyle(kind: Kind, { opacity, colormap, threshold, contou
 /** Draws onto canvases of any size; the pixels of the photo are kept while only the style changes. */
 export class MapDrawing {
   private base: { image: HTMLImageElement; pixels: ImageData } | null = null;
+  /** What is drawn into before it is put on the canvas; one for all drawings of a size. */
+  private target: ImageData | null = null;
 
   constructor(readonly kind: Kind) {}
 
@@ -38,7 +40,8 @@ export class MapDrawing {
       else context.clearRect(0, 0, width, height);
     } else if (this.kind === "overlay" && field && (style.opacity > 0 || style.contour > 0)) {
       const base = this.pixelsOf(image, width, height);
-      context.putImageData(app.painter.over(base, field, style, new ImageData(width, height)), 0, 0);
+      if (this.target?.width !== width || this.target.height !== height) this.target = new ImageData(width, height);
+      context.putImageData(app.painter.over(base, field, style, this.target), 0, 0);
     } else drawPhoto(context, image, width, height);
   }
 

@@ -1,6 +1,6 @@
 // A figure with a canvas: the photo, the map, or the overlay; with the map value under the pointer or the keyboard's mark.
 
-import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { effect, type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Field } from "../maps/field";
@@ -69,19 +69,23 @@ export function MapView(props: Props) {
   };
   const drawSoon = useMemo(() => inNextFrame(draw), []);
   useLayoutEffect(draw, [image, field, pixels]);
-  useSignalEffect(() => {
-    if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
-  });
+  useLayoutEffect(
+    () =>
+      effect(() => {
+        if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
+      }),
+    [],
+  );
   useZoomGestures(zoom, canvas);
 
   const move = (x: number, y: number, by: Kind | null): void => {
-    const [width, height] = field!.place.original;
+    const [width, height] = field!.geometry.original;
     mark.value = { x: middle(x, width), y: middle(y, height), by };
   };
   const point = (event: PointerEvent): void => {
     if (!field) return;
     const box = canvas.current!.getBoundingClientRect();
-    const [width, height] = field.place.original;
+    const [width, height] = field.geometry.original;
     move(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, null);
   };
   const leave = (): void => void (mark.value = null);
@@ -91,7 +95,7 @@ export function MapView(props: Props) {
     if (!step || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || !field) return;
     event.preventDefault();
     const { k, x, y } = window;
-    const [width, height] = field.place.original;
+    const [width, height] = field.geometry.original;
     const at = mark.peek();
     if (!at) return move((x + 0.5 / k) * width, (y + 0.5 / k) * height, kind);
     const far = Math.max(1, Math.round(Math.max(width, height) / (64 * k)));
@@ -131,7 +135,7 @@ function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; ima
   const { mark, zoom, image, field } = props;
   const at = mark.value;
   const { k, x, y } = zoom?.window.value ?? WHOLE;
-  const [width, height] = field.place.original;
+  const [width, height] = field.geometry.original;
   const [left, top] = at ? [(at.x / width - x) * k, (at.y / height - y) * k] : [0, 0];
   const on = at && left >= 0 && left <= 1 && top >= 0 && top <= 1 ? "on" : "";
   const place = { left: `${100 * left}%`, top: `${100 * top}%` };

@@ -18,7 +18,7 @@ const HINT_MS = 1600;
 
 export class Zoom {
   readonly window: Signal<Window> = signal(WHOLE);
-  /** Whether somebody turned the wheel and may want to know how to zoom. */
+  /** Whether the wheel was turned without Ctrl: how to zoom is then displayed. */
   readonly hint = signal(false);
   private timer = 0;
 

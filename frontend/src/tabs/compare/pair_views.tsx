@@ -61,7 +61,7 @@ function DifferenceView({ image, a, b, mark }: Marked) {
 function Layers({ image, a, b, at, mark }: Marked & { at: number }) {
   const point = (event: PointerEvent): void => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
-    const [width, height] = a.field.place.original;
+    const [width, height] = a.field.geometry.original;
     const x = ((event.clientX - box.left) / box.width) * width;
     mark.value = { x, y: ((event.clientY - box.top) / box.height) * height, by: null };
   };

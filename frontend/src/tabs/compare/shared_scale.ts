@@ -20,7 +20,7 @@ export class ScaledField extends Field {
     private readonly given: number,
     private readonly signs: boolean,
   ) {
-    super(own.map, own.place, false, own.signed, own.percentile);
+    super(own.map, own.geometry, false, own.signed, own.percentile);
   }
 
   override get top(): number {
@@ -40,7 +40,7 @@ export class Difference extends Field {
     private readonly a: Field,
     private readonly b: Field,
   ) {
-    super({ height: 1, width: 1, values: new Float32Array(1) }, a.place, false, true, 100);
+    super({ height: 1, width: 1, values: new Float32Array(1) }, a.geometry, false, true, 100);
     this.scales = [maximum(a) || 1, maximum(b) || 1];
   }
 

@@ -9,7 +9,7 @@ import { drawPoints, type PointStyle } from "./points";
 const MOST = 60;
 const REACH = 12;
 
-/** The points on a canvas. It knows nothing of Preact. */
+/** The points on a canvas. It does not use Preact. */
 export class ScatterPlot {
   private points: Coordinates = { x: [], y: [] };
   private style: PointStyle = { colours: [], crossed: [], muted: [] };

@@ -1,6 +1,6 @@
 // Explain: an image, its map, the map over it; for any class, method and layer.
 
-import { useSignal } from "@preact/signals";
+import { effect, useSignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { loadImage } from "../../api/images";
 import type { ExplainRequest, ExplainResponse } from "../../api/types";
@@ -46,8 +46,9 @@ export function Explain() {
     const [photo, answer] = await Promise.all([loadImage(image), asked]);
     return { answer, image: photo, view: now, began };
   });
-  const photo = useRequest<HTMLImageElement>(image || null, () => loadImage(image));
   const { data, error, busy } = request;
+  const photo = useRequest<HTMLImageElement>(error ? image : null, () => loadImage(image)); // without a map, the image alone
+  useLayoutEffect(() => effect(requestAtOnce), []);
   // A map of another image stands there only while the next one is on its way.
   const shown = data && (busy || data.answer.image === image) ? data : null;
   const strength = useStrength(body, shown && !error ? shown.answer : null);
@@ -64,6 +65,11 @@ export function Explain() {
   const map = shown?.answer.maps[0];
   const predicted = shown?.answer.predictions[0]?.index ?? null;
   const target = targetOfView();
+  // The same elements are not rendered again; what they read of the view renders them by itself.
+  const picker = useMemo(() => <ImagePicker />, []);
+  const classChoice = useMemo(() => <ClassChoice predicted={predicted} />, [predicted]);
+  const methodChoice = useMemo(() => <MethodChoice />, []);
+  const layerChoice = useMemo(() => <LayerChoice />, []);
   return (
     <div
       ref={root}
@@ -74,11 +80,11 @@ export function Explain() {
     >
       <aside class="decisions" aria-label="Settings">
         <section class="decision pictures">
-          <ImagePicker />
+          {picker}
         </section>
-        <ClassChoice predicted={predicted} />
-        <MethodChoice />
-        <LayerChoice />
+        {classChoice}
+        {methodChoice}
+        {layerChoice}
       </aside>
       <div class="stage">
         {busy && request.progress && <ProgressBar what="Explaining" progress={request.progress} stop={request.stop} />}
@@ -113,6 +119,14 @@ export function Explain() {
       </aside>
     </div>
   );
+}
+
+/** Send the requests of a view as soon as it changes, before anything is rendered; rendering then finds them on their way. */
+function requestAtOnce(): void {
+  const { image, method } = view;
+  if (!image.value || !isQuick(method.value)) return;
+  loadImage(image.value).catch(() => {}); // reported by the request that needs it
+  explainCached(requestOfView()).catch(() => {});
 }
 
 /** Return to what the displayed map stands for. */

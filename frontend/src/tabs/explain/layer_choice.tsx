@@ -1,5 +1,6 @@
 // Which layer is mapped: a list of all layers, and the stages of the network as a strip with a slider.
 
+import { useEffect, useRef, useState } from "preact/hooks";
 import { sized } from "../../numbers";
 import { Slider } from "../../shared/controls";
 import { LayerList } from "../../shared/layer_list";
@@ -25,19 +26,19 @@ function layerText(name: string): string {
 export function LayerChoice() {
   const method = view.method.value;
   const name = selectedLayer();
+  const [open, setOpen] = useState(false);
+  const list = useRef<HTMLDetailsElement>(null);
+  useEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [open]);
   return (
     <section class="decision">
       <h3>Layer</h3>
       {mapsOneLayer(method) ? (
-        <details
-          class="all-layers"
-          onToggle={(event) => event.currentTarget.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" })}
-        >
+        <details class="all-layers" ref={list} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
           <summary>
             <b>{layerText(name)}</b>
             {!view.layer.value && <span class="soft"> default</span>}
           </summary>
-          <LayerList selected={name} change={select} />
+          {open && <LayerList selected={name} change={select} />}
         </details>
       ) : (
         <p class="note">

@@ -39,6 +39,16 @@ export function Result(props: {
   const common = { image, field, mark, zoom };
   const size = shown ? sized([shown.answer.maps[0]!.map.height, shown.answer.maps[0]!.map.width]) : "";
   const ratio = image ? image.naturalWidth / image.naturalHeight : 1;
+  const below = useMemo(
+    () => (
+      <>
+        <OpacityAndPalette />
+        <ZoomButtons zoom={zoom} />
+        <NetworkStrip />
+      </>
+    ),
+    [],
+  );
   return (
     <>
       <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
@@ -54,9 +64,7 @@ export function Result(props: {
         </div>
       </div>
       {strength && <StrengthNote strength={strength} shared={shared} />}
-      <OpacityAndPalette />
-      <ZoomButtons zoom={zoom} />
-      <NetworkStrip />
+      {below}
     </>
   );
 }

@@ -1,6 +1,6 @@
 // Painting a mask over an image: with a pointer, a finger or a pen; with the keyboard by a box.
 
-import { type Signal, signal, useSignalEffect } from "@preact/signals";
+import { effect, type Signal, signal } from "@preact/signals";
 import { useId, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { inNextFrame } from "../../shared/debounce";
 import { type Box, Mask } from "./mask";
@@ -154,11 +154,15 @@ export function BrushCanvas({ brush }: { brush: Brush }) {
   latest.current = brush;
   const drawSoon = useMemo(() => inNextFrame(() => canvas.current && draw(canvas.current, latest.current)), []);
   useLayoutEffect(drawSoon, [brush]);
-  useSignalEffect(() => {
-    const { version, box, boxShown, pointer, size } = latest.current;
-    void [version.value, box.value, boxShown.value, pointer.value, size.value];
-    drawSoon();
-  });
+  useLayoutEffect(
+    () =>
+      effect(() => {
+        const { version, box, boxShown, pointer, size } = brush;
+        void [version.value, box.value, boxShown.value, pointer.value, size.value];
+        drawSoon();
+      }),
+    [brush],
+  );
   const at = (event: PointerEvent): [number, number] => {
     const box = canvas.current!.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];

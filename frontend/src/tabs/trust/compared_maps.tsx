@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { Field } from "../../maps/field";
-import { plainPlace } from "../../maps/landing";
+import { plainGeometry } from "../../maps/landing";
 import { unpack } from "../../maps/packed";
 import { fixed } from "../../numbers";
 import { MapView } from "../../shared/map_view";
@@ -14,7 +14,7 @@ export function ComparedMaps({ found, input }: { found: Verdict; input: HTMLImag
   const compared = useMemo(() => {
     if (!found.maps) return [];
     const fields = unpack(found.maps).map(
-      (grid) => new Field(grid, plainPlace(input.naturalWidth, input.naturalHeight), true, false, 100),
+      (grid) => new Field(grid, plainGeometry(input.naturalWidth, input.naturalHeight), true, false, 100),
     );
     const classes = found.classes.slice(0, 3).map((one, i) => ({ ...one, words: `${one.name}, ${CLASS_KINDS[i]}`, field: fields[i]! }));
     const first = found.classes.length;

@@ -1,8 +1,8 @@
-// What is covered of a picture, cell by cell, and the steps that can be taken back.
+// What is covered of an image, cell by cell, and the steps that can be taken back.
 
 const STEPS_BACK = 40;
 
-/** A part of the picture: left, top, right, bottom, in shares of its sides. */
+/** A part of the image: left, top, right, bottom, in fractions of its sides. */
 export type Box = [number, number, number, number];
 
 export class Mask {

@@ -1,9 +1,9 @@
-// How a picture looks while it is painted over.
+// How an image looks while it is painted over.
 
 import { drawPhoto as photo } from "../../shared/photo";
 import type { Box, Mask } from "./mask";
 
-/** The picture, what is covered of it, and greyed what the network never sees: to paint there changes nothing. */
+/** The image, its occluded part hatched, and what the network never sees in grey. */
 export function drawn(context: CanvasRenderingContext2D, image: HTMLImageElement, mask: Mask, seen: Box): void {
   const { width, height } = context.canvas;
   photo(context, image, width, height);
@@ -17,7 +17,7 @@ export function drawn(context: CanvasRenderingContext2D, image: HTMLImageElement
   context.fill("evenodd");
 }
 
-/** A white line with a dark one beside it: visible on any picture. */
+/** A white line with a dark one beside it: visible on any image. */
 export function outlined(context: CanvasRenderingContext2D, line: number, path: () => void): void {
   for (const [wide, colour] of [
     [3 * line, "rgb(20 20 26 / 0.7)"],
@@ -31,7 +31,7 @@ export function outlined(context: CanvasRenderingContext2D, line: number, path: 
   }
 }
 
-/** What is covered, hatched: to be seen on any picture, and without telling colours apart. */
+/** The occluded part, hatched: visible on any image, and without distinguishing colours. */
 function veil({ width, height, marked }: Mask): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   canvas.width = width;

@@ -4,7 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import { post } from "../../api/http";
 import { decodeImage } from "../../api/images";
 import { Field } from "../../maps/field";
-import { seen } from "../../maps/landing";
+import { validRegion } from "../../maps/landing";
 import { percent, portion } from "../../numbers";
 import { Select, Slider } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
@@ -31,7 +31,7 @@ export function Occlude({ subject }: { subject: Subject }) {
   const { image, answer, field, map, request, slow } = subject;
   const region = useMemo(() => {
     const [width, height] = answer.geometry.original;
-    const [left, top, right, bottom] = seen(answer.geometry);
+    const [left, top, right, bottom] = validRegion(answer.geometry);
     return [left / width, top / height, right / width, bottom / height] as [number, number, number, number];
   }, [answer]);
   const brush = useBrush(image, region);

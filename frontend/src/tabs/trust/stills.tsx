@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { Field } from "../../maps/field";
-import { plainPlace } from "../../maps/landing";
+import { plainGeometry } from "../../maps/landing";
 import { unpack } from "../../maps/packed";
 import { drawPhoto, photoSize } from "../../shared/photo";
 import type { Verdict } from "./schemas";
@@ -31,7 +31,7 @@ function outline(canvas: HTMLCanvasElement, image: HTMLImageElement, test: NonNu
   const context = canvas.getContext("2d")!;
   const { width, height } = canvas;
   const grid = unpack(test.highlighted)[0]!;
-  const region = new Field(grid, plainPlace(image.naturalWidth, image.naturalHeight), false, false, 100).landed(width, height);
+  const region = new Field(grid, plainGeometry(image.naturalWidth, image.naturalHeight), false, false, 100).landed(width, height);
   const inside = (x: number, y: number): boolean =>
     x >= 0 && y >= 0 && x < width && y < height && region[y * width + x]! >= 0.5;
   const pixels = context.getImageData(0, 0, width, height);
