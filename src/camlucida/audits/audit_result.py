@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida._files import atomic_write
+from camlucida.audits.json_values import json_values
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, ExplainedClass
 from camlucida.audits.query import select
 from camlucida.audits.store import AuditStore
@@ -164,9 +165,12 @@ class Audit:
         return self.model, self.data
 
     def write_finding(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write what was derived from the audit as findings/NAME.json, and return its path."""
+        """Write what was derived from the audit as findings/NAME.json, and return its path.
+
+        Numbers that are not finite become null, and numbers of NumPy those of JSON.
+        """
         file = self.path / FINDINGS_FOLDER / f"{name}.json"
-        atomic_write(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        atomic_write(file, json.dumps(json_values(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         return file
 
     def finding(self, name: str) -> dict[str, Any] | None:

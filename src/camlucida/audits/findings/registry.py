@@ -14,6 +14,7 @@ from typing import Any
 
 import camlucida
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.json_values import json_values
 from camlucida.audits.store import RESULT
 from camlucida.errors import CamlucidaError, DataError, nearest
 from camlucida.types import ProgressCallback
@@ -41,7 +42,8 @@ class Finding:
     def __call__(self, audit: Audit, seed: int, progress: ProgressCallback | None) -> dict[str, Any]:
         """Compute the finding and return its record."""
         module = importlib.import_module(f"camlucida.audits.{self.module}")
-        record: dict[str, Any] = getattr(module, f"find_{self.name}")(audit, seed=seed, progress=progress).record()
+        result = getattr(module, f"find_{self.name}")(audit, seed=seed, progress=progress)
+        record: dict[str, Any] = json_values(result.record())
         return record
 
 
@@ -126,6 +128,10 @@ def run_findings(
             record = finding(audit, seed, progress(finding.title) if progress else None)
         except CamlucidaError as error:
             run.failures.append((name, str(error)))
+            continue
+        except Exception as error:  # a fault of ours must not cost the rows, the other findings and the report
+            reason = f"internal error {type(error).__name__}: {error}. The rows and the other findings are kept."
+            run.failures.append((name, reason))
             continue
         audit.write_finding(name, {**record, COMPUTED_FROM: source})
         run.records[name] = record

@@ -57,7 +57,7 @@ def find_hypotheses(
     verifier = Verifier(Scorer(model, data), arrays, settings)
     outcomes = _test(verifier, candidates, progress or (lambda done, total: None))
     p_values = [outcome.p if outcome.covered is not None else 1.0 for outcome in outcomes]
-    corrected = benjamini_hochberg(p_values)
+    corrected = benjamini_hochberg(p_values).tolist()
     verified = [_is_verified(outcome, p) for outcome, p in zip(outcomes, corrected, strict=True)]
     suspicions = [suspicion_of(arrays, candidate) for candidate in candidates]
     order = sorted(
@@ -162,7 +162,8 @@ def _is_verified(outcome: Verification, p_corrected: float) -> bool:
     """Return whether both interventions have an effect, and the cue does not lie on the object where that is known."""
     if outcome.drop is None or (outcome.objects is not None and outcome.objects.outside < MIN_OUTSIDE):
         return False
-    return p_corrected <= SIGNIFICANCE_LEVEL and outcome.gain.value >= MIN_GAIN and outcome.drop.value >= MIN_DROP
+    effects = outcome.gain.value >= MIN_GAIN and outcome.drop.value >= MIN_DROP
+    return bool(p_corrected <= SIGNIFICANCE_LEVEL and effects)
 
 
 def _region(scorer: Scorer, arrays: AuditArrays, candidate: Candidate, outcome: Verification) -> Any:
