@@ -70,8 +70,24 @@ export function Dataset() {
           ))}
         </div>
       )}
+      {request.data && <Audits audits={request.data.audits ?? []} />}
       {run && <Component run={run} key={`${part.name} ${run.id}`} />}
     </div>
+  );
+}
+
+/** Links to the reports of audits, which are pages of their own. */
+function Audits({ audits }: { audits: NonNullable<RunList["audits"]> }) {
+  if (!audits.length) return null;
+  return (
+    <ul class="audits" aria-label="Audits">
+      {audits.map((audit) => (
+        <li key={audit.link}>
+          {audit.error ? `${audit.name}: ${audit.error}` : <a href={audit.link}>{audit.name}</a>}
+          {!audit.error && audit.model && ` – audit of ${audit.model}, ${counted(audit.n_images ?? 0, "image")} of ${audit.data}`}
+        </li>
+      ))}
+    </ul>
   );
 }
 
