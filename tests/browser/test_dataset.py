@@ -14,6 +14,7 @@ import pytest
 
 from camlucida.analysis import embed, mistakes
 from camlucida.app.app_state import Page
+from camlucida.audits.run import audit
 from camlucida.data.open import open_dataset
 from camlucida.evaluation import baselines, evaluate
 from camlucida.models.load import load
@@ -265,3 +266,18 @@ def test_points_can_be_thumbnails(tab: Callable[..., Any], screenshot: Callable[
     page.get_by_label("Thumbnails").uncheck()
     page.wait_for_timeout(100)
     assert plane.evaluate(read) == before
+
+
+def test_audits_are_linked(serve: Callable[[Page], str], chromium: Any, tmp_path: Path) -> None:
+    data = open_dataset("toybox", count=6)
+    folder = audit("toybox", data, tmp_path / "scenes").path
+    address = serve(Page([load("toybox")], data, (), None, (folder, tmp_path / "missing")))
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{address}/#dataset")
+    page.wait_for_selector(".audits a")
+    assert page.inner_text(".audits li:nth-child(1)") == "scenes – audit of toybox, 6 images of toybox"
+    assert page.inner_text(".audits li:nth-child(2)").startswith("missing: ")
+    page.click(".audits a")
+    page.wait_for_selector("h1:has-text('Audit of toybox on toybox')")
+    context.close()
