@@ -270,12 +270,21 @@ def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) ->
     if "hypotheses" in records:
         hypotheses = records["hypotheses"].get("hypotheses", [])
         verified = [hypothesis for hypothesis in hypotheses if hypothesis["verified"]]
-        console.print_line(f"{len(verified):,} of {len(hypotheses):,} hypotheses about spurious cues verified")
-        for hypothesis in verified[:MAX_SENTENCES]:
+        cues = [hypothesis for hypothesis in verified if hypothesis.get("same_as") is None]
+        more = len(verified) - len(cues)
+        console.print_line(
+            f"{len(cues):,} of {len(hypotheses):,} hypotheses about spurious cues verified"
+            + (f"; {more:,} more {'has' if more == 1 else 'have'} mostly the same images" if more else "")
+            if hypotheses
+            else "no hypothesis about a spurious cue: no group of images has explanations of its own"
+        )
+        for hypothesis in cues[:MAX_SENTENCES]:
             console.print_line(f"  {hypothesis['sentence']}")
     if "slices" in records:
         worst = next((part for part in records["slices"]["slices"] if part["is_worse"]), None)
-        if worst is None:
+        if not records["slices"]["slices"]:
+            console.print_line("no slice has enough labelled images to be compared")
+        elif worst is None:
             console.print_line("no slice that is significantly less accurate than the rest")
         else:
             console.print_line(

@@ -17,6 +17,8 @@ from camlucida.report.formatting import count_noun, format_interval, format_numb
 from camlucida.report.thumbnails import data_uri
 
 MAX_CARDS = 40
+N_OTHERS = 4
+"""Number of hypotheses in the plot beside the verified cues."""
 MAX_EVIDENCE = 4
 """Largest number of evidence images of a hypothesis."""
 EVIDENCE_PX = 720
@@ -44,11 +46,15 @@ def hypotheses_section(record: Mapping[str, Any], page: PageRows, groups: Groups
                 images.append(uri)
                 left -= len(uri)
         cards.append(_card(entry, images, page, groups))
-    effects = [card["effect"] for card in cards if math.isfinite(card["effect"].value)]
+    cues = [card for card in cards if card["verified"] and not card["same_as"]]
+    others = [card for card in cards if card not in cues]
+    displayed = [*cues, *others[:N_OTHERS]]
+    effects = [card["effect"] for card in displayed if math.isfinite(card["effect"].value)]
     return {
-        "cards": cards,
+        "cards": cues or others[:1],
+        "folded": others if cues else others[1:],
         "more": max(0, len(entries) - MAX_CARDS),
-        "n_verified": sum(bool(entry["verified"]) for entry in entries),
+        "n_cues": len(cues),
         "n": len(entries),
         "plot": _plot(entries, effects) if effects else None,
         "sentences": texts(record),
@@ -68,6 +74,7 @@ def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: G
         "class": class_name,
         "kind": str(entry["kind"]),
         "verified": bool(entry["verified"]),
+        "same_as": int(entry.get("same_as") or 0),
         "sentence": str(entry.get("sentence") or ""),
         "description": str(entry.get("description") or ""),
         "members": f"{int(entry['n_members']):,} of {int(entry['n_class']):,} images",
@@ -79,7 +86,7 @@ def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: G
             value,
             number(effect.get("low")),
             number(effect.get("high")),
-            note=f"{entry['kind']}, {count_noun(int(effect.get('n') or 0), 'image')}",
+            note=f"{entry['kind']}, {count_noun(len(members), 'image')}",
             p=format_p_value(number(entry.get("p_corrected"))),
             highlighted=bool(entry["verified"]),
             filters={"group": group},
@@ -87,7 +94,7 @@ def _card(entry: Mapping[str, Any], images: list[str], page: PageRows, groups: G
         "images": images,
         "group": group,
         "strip": page.page_indices(shown),
-        "region": _region(entry.get("region")),
+        "region": _region(entry.get("region")) if entry["kind"] == "fixed position" else "",
     }
 
 

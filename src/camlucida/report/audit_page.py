@@ -183,9 +183,7 @@ def _counts(sections: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return the tiles of the overview that count findings."""
     tiles = []
     if hypotheses := sections["hypotheses"]:
-        tiles.append(
-            (f"{hypotheses['n_verified']:,}", "verified cues", f"of {count_noun(hypotheses['n'], 'suspicion')}")
-        )
+        tiles.append((f"{hypotheses['n_cues']:,}", "verified cues", f"of {count_noun(hypotheses['n'], 'suspicion')}"))
     if (slices := sections["slices"]) and slices["plot"]:
         differing = [row for row, *_ in slices["plot"].rows if row.highlighted]
         note = f"lowest: {min(row.value for row in differing):.0%}" if differing else "none is significant"

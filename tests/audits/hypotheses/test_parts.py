@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from camlucida.audits.hypotheses.edits import paste, remove
+from camlucida.audits.hypotheses.find import repetitions
 from camlucida.audits.hypotheses.outlier_channels import outlier_groups
 from camlucida.audits.hypotheses.regions import Regions, box_in_image, half_maximum_box
 from camlucida.audits.hypotheses.sentences import position_name
@@ -102,3 +105,11 @@ def test_the_channel_that_stands_out_comes_first() -> None:
     assert np.flatnonzero(members).tolist() == list(range(12))
     assert separation > 0.5
     assert outlier_groups(relevance[:4], 5, 60) == []
+
+
+def test_groups_with_mostly_the_same_images_repeat_the_first() -> None:
+    def group(rows: range, class_index: int = 0) -> Any:
+        return SimpleNamespace(members=np.array(rows), class_index=class_index)
+
+    verified = [group(range(40)), group(range(30, 50)), group(range(45, 60)), group(range(10), 1), group(range(50, 90))]
+    assert repetitions(verified) == {2: 1, 5: 3}  # half of the smaller group counts, and a repetition is no root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from camlucida.audits.hypotheses.verification import MIN_DROP, MIN_GAIN, MIN_OUT
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Interval, benjamini_hochberg
 from camlucida.targets import class_label
 from camlucida.types import ProgressCallback
+
+MIN_SHARED = 0.5
+"""Fraction of the images of the smaller of two groups that both must have for one cue."""
 
 
 def find_hypotheses(
@@ -64,6 +68,7 @@ def find_hypotheses(
         range(len(candidates)),
         key=lambda i: (not verified[i], -outcomes[i].gain.value if verified[i] else 0.0, -suspicions[i].value),
     )
+    same_as = repetitions([candidates[i] for i in order if verified[i]])
     hypotheses = []
     for rank, i in enumerate(order, start=1):
         candidate, outcome = candidates[i], outcomes[i]
@@ -105,9 +110,28 @@ def find_hypotheses(
                 verified[i],
                 sentence(candidate, name, region, outcome, verified[i]),
                 images,
+                same_as.get(rank),
             )
         )
     return Hypotheses(tuple(hypotheses), settings.record(), verifier.scorer.n_forwards, notes(arrays))
+
+
+def repetitions(verified: Sequence[Candidate]) -> dict[int, int]:
+    """Return, by rank, the rank of the first group of the same class with at least `MIN_SHARED` of the smaller one.
+
+    Args:
+        verified: The verified candidates by rank.
+    """
+    same_as: dict[int, int] = {}
+    for rank, candidate in enumerate(verified, start=1):
+        for other_rank, other in enumerate(verified[: rank - 1], start=1):
+            if other_rank in same_as or other.class_index != candidate.class_index:
+                continue
+            shared = len(np.intersect1d(candidate.members, other.members))
+            if shared >= MIN_SHARED * min(len(candidate.members), len(other.members)):
+                same_as[rank] = other_rank
+                break
+    return same_as
 
 
 def suspicious_candidates(arrays: AuditArrays, settings: Settings) -> list[Candidate]:

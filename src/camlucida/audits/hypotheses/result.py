@@ -55,6 +55,8 @@ class Hypothesis:
         verified: Whether both interventions have an effect that is large enough, and significant after the correction.
         sentence: The result as a sentence.
         images: Names of the evidence images under findings/images.
+        same_as: Rank of the first verified hypothesis of the same class that has at least half of the images of the
+            smaller group in common: most likely the same cue. None if there is none, or this one is not verified.
     """
 
     rank: int
@@ -77,6 +79,7 @@ class Hypothesis:
     verified: bool
     sentence: str
     images: tuple[str, ...] = ()
+    same_as: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the hypothesis as JSON can represent it."""
@@ -119,16 +122,23 @@ class Hypotheses:
         return tuple(hypothesis for hypothesis in self.hypotheses if hypothesis.verified)
 
     @property
+    def cues(self) -> tuple[Hypothesis, ...]:
+        """The verified hypotheses without those that most likely show the cue of an earlier one."""
+        return tuple(hypothesis for hypothesis in self.verified if hypothesis.same_as is None)
+
+    @property
     def sentences(self) -> list[str]:
         """The result as sentences: the verified hypotheses, and what could not be searched."""
-        n, verified = len(self.hypotheses), self.verified
+        n, verified, cues = len(self.hypotheses), self.verified, self.cues
         if not n:
             return ["There is no group of images whose explanations differ from those of their class.", *self.notes]
         tested = f"{n} {'group' if n == 1 else 'groups'} of images with explanations of their own"
         if not verified:
             return [f"No spurious cue was verified: {tested} were tested by intervention.", *self.notes]
         found = f"{len(verified)} of {tested} {'has' if len(verified) == 1 else 'have'} a cue that decides the class:"
-        return [found, *(hypothesis.sentence for hypothesis in verified), *self.notes]
+        repeated = len(verified) - len(cues)
+        same = [f"{repeated} of them mostly {'has' if repeated == 1 else 'have'} images of another one."]
+        return [found, *(hypothesis.sentence for hypothesis in cues), *(same if repeated else []), *self.notes]
 
     def record(self) -> dict[str, Any]:
         """Return the result as stored in findings/hypotheses.json."""

@@ -71,7 +71,7 @@ def sentence(
     n_predicted, n_lost = int(covered.predicted.sum()), int(covered.lost.sum())
     lose = (
         f"{n_lost} of {n_predicted} {images} with {cue} lose the class when it is covered "
-        f"({covered.control_lost[covered.predicted].sum():.1f} when regions of the same size elsewhere are)"
+        f"({round(float(covered.control_lost[covered.predicted].sum()), 1):g} when regions of the same size elsewhere are)"
     )
     text = f"{lose}; {paste}."
     if objects := result.objects:
