@@ -36,6 +36,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(2):
             toybox.scene(seed=number, kinds=[kind], size=64).picture().save(root / "photos" / kind / f"{number}.png")
     evaluate("toybox", cl.open_dataset("toybox", count=2), metrics=["entropy"], out=root / "evaluation")
+    cl.audit("toybox", cl.open_dataset("toybox", count=2), root / "audit")
     scenes = [str(root / "photos/cat/0.png")]
     study = make_study(root / "study", "toybox", scenes, methods=["grad_cam", "eigen_cam"], pairs=1, ratings=0)
     study.record_answer(1, "ann", 1)
@@ -54,6 +55,9 @@ COMMANDS: dict[str, list[str]] = {
     "study": ["study", "make", "{image}", "--model", "toybox", "--method", "grad_cam,eigen_cam", "-o", "{out}"],
     "study results": ["study", "results", "{ready}/study", "-o", "{out}/table.csv"],
     "trust": ["trust", "{image}", "--model", "toybox", "--windows", "16", "-o", "{out}"],
+    "audit": ["audit", "toybox", "--limit", "2", "--findings", "none", "-o", "{out}"],
+    "query": ["query", "{ready}/audit", "--csv", "{out}/rows.csv"],
+    "export": ["export", "{ready}/audit", "--no-images", "-o", "{out}/images.csv"],
     "mistakes": ["mistakes", "toybox", "--limit", "2", "--no-maps", "-o", "{out}"],
     "embed": ["embed", "toybox", "--limit", "2", "-o", "{out}"],
     "film": ["film", "{photos}", "--checkpoints", "toybox", "--limit", "1", "-o", "{out}"],

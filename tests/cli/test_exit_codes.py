@@ -35,7 +35,10 @@ ON_IMAGES = {
     "data check": "--images 0",
 }
 """Commands over several images, and the words that make them quick."""
-NOT_ON_IMAGES = {"query", "report", "study results", "app", "demo", "layers", "models", "cache", "completion"}
+NOT_ON_IMAGES = {"query", "export", "report", "study results", "app", "demo", "layers", "models"} | {
+    "cache",
+    "completion",
+}
 
 
 @dataclass

@@ -154,7 +154,7 @@ def test_the_layouts_of_early_stages_are_checked_only_when_needed() -> None:
     attribute(swin, images, target=1)
     first = peak(lambda: default_layer(copy_of(network()), images))
     later = peak(lambda: attribute(swin, images, target=1))
-    assert first <= 1.5 * later
+    assert first <= 1.8 * later
     both = copy_of(network())
     default = default_layer(both, images)
     assert [layer.name for layer in candidates(both, images)] == [

@@ -344,6 +344,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "study": ("study", "make", "image.png", "--model", "evil", "--method", "grad_cam,layer_cam"),
     "evaluate": ("evaluate", "toybox", "--limit", "1", "--model", "evil"),
     "evaluate a run": ("evaluate", "evil"),
+    "audit": ("audit", "toybox", "--limit", "1", "--findings", "none", "--model", "evil"),
     "mistakes": ("mistakes", "toybox", "--limit", "1", "--model", "evil"),
     "embed": ("embed", "toybox", "--limit", "1", "--model", "evil"),
     "film": ("film", "image.png", "--checkpoints", "evil"),
@@ -365,7 +366,7 @@ def _commands_of_the_help() -> set[str]:
             arguments = command.assemble_argument_collection() if command.default_command else ()
             names = {option for argument in arguments for option in argument.names}
             assert not names & {"MODEL", "--model", "--arch", "--trust-code"}, name
-    return given - without
+    return given - without - {"query", "export"}  # these open no model, or go on without it: see below
 
 
 def test_all_commands_that_open_a_model_are_in_the_list() -> None:
@@ -390,6 +391,24 @@ def test_every_command_needs_trust_code(command: str, capsys: pytest.CaptureFixt
             assert stopped.value.code == 2
             assert "as its architecture" in message
             assert "--trust-code" in message
+
+
+def test_query_and_export_run_no_recorded_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """`export` opens the recorded model with --trust-code only, and goes on without it; `query` never does."""
+    run("evil", arch=CODE, data={"spec": "toybox", "boxes": None, "limit": 40})
+    source = {"data": "toybox", "count": 1, "model": "evil"}
+    cl.audit("toybox", cl.open_dataset("toybox", count=1), "audited", source=source)
+    for words in ("query audited --panel p.png", "export audited --format coco -o a.json"):
+        for option in ((), ("--trust-code",)):
+            with pytest.raises(SystemExit) as stopped:
+                main([*words.split(), *option, "--overwrite"])
+            message = " ".join("".join(capsys.readouterr()).split())
+            runs_code = bool(option) and words.startswith("export")
+            assert Path("RAN").exists() == runs_code, message
+            assert runs_code or stopped.value.code == 0, message
+            if words.startswith("export") and not option:
+                assert "as its architecture" in message
+                assert "--trust-code" in message
 
 
 def evaluate_once(folder: Path) -> None:
