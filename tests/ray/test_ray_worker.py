@@ -16,8 +16,8 @@ from camlucida.audits.ray_engine import AuditWork
 from camlucida.audits.store import AuditStore
 from camlucida.data.datasets import Dataset, ToyboxDataset, folder
 from camlucida.data.toybox import Toybox
+from camlucida.evaluation.plan import explainers_of
 from camlucida.evaluation.ray_worker import Parcel, Worker, sample_hash
-from camlucida.methods import find
 
 cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'camlucida[ray]'")
 pytestmark = pytest.mark.ray
@@ -25,9 +25,8 @@ pytestmark = pytest.mark.ray
 
 def work_of(out: Path, data: Dataset | None = None) -> AuditWork:
     model, images = cl.load("toybox"), data or ToyboxDataset(Toybox(3))
-    method = find("grad_cam")
     outputs = tuple(range(len(images.classes)))
-    plan = AuditPlan(model, images, range(len(images)), outputs, ((method, method.with_options({})),), chunk_images=2)
+    plan = AuditPlan(model, images, range(len(images)), outputs, explainers_of(["grad_cam"]), chunk_images=2)
     return AuditWork(plan, AuditStore(out, plan.method_names, plan.array_names))
 
 
