@@ -129,7 +129,7 @@ def _read_csv(content: bytes, file: Location) -> tuple[list[str], Iterator[dict[
 def _read_parquet(content: bytes, file: Location) -> tuple[list[str], Iterator[dict[str, Any]]]:
     parquet = need("pyarrow.parquet", extra="analysis", what=f"reading {file.name}")
     try:
-        contents = parquet.read_table(io.BytesIO(content))
+        contents = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False).read(use_threads=False)
     except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
         raise DataError(f"{file.name} is not a Parquet file: {error}.") from None
     return list(contents.column_names), iter(contents.to_pylist())
