@@ -101,6 +101,7 @@ def _numbers(correct: NDArray[np.bool_], confidence: Floats, seed: int) -> dict[
     accuracy = wilson_interval(int(correct.sum()), len(correct))
     error = calibration(confidence, correct, seed=seed)
     drawn = np.concatenate([_errors(draws, correct, confidence) for draws in resamples(len(correct), N_DRAWS, seed)])
+    drawn = np.clip(drawn - drawn.mean() + error.ece, 0, 1)  # resamples have a larger error than the sample, on average
     ece = percentile_interval(error.ece, drawn, len(correct))
     return {
         "n": len(correct),
