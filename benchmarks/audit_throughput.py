@@ -8,8 +8,8 @@ features. Both run in one process in turns, see `interleaved.py`; CPU time count
 
 glibc returns freed memory to the system after every batch, and a page fault costs 2 µs on virtual machines such as that
 of the results: plain inference then takes 600 of them per image, and the audit 1,500, by chance of what is freed last.
-MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000 in the environment keeps the memory, for both; the
-rows say which was used.
+`camlucida audit` therefore keeps the memory (`camlucida.cli.allocator`), and so do both sides here; with
+--default-allocator neither does. The rows say which was used.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from torchvision import transforms
 import camlucida as cl
 from audit_images import write_scenes
 from camlucida.audits.run import audit
+from camlucida.cli.allocator import keep_freed_memory
 from camlucida.data.datasets import Dataset, folder
 from interleaved import machine, ratios, timed
 from networks import perturbed
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=64, help="number of images")
     parser.add_argument("--images", default="", help="a folder of photographs; its name is stored")
     parser.add_argument("--only", default=",".join(AIMS))
+    parser.add_argument("--default-allocator", action="store_true", help="return freed memory to the system")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -61,7 +63,8 @@ def main() -> None:
         images = Path(arguments.images or temporary) / ("" if arguments.images else "scenes")
         data = folder(images) if arguments.images else write_scenes(images, arguments.n, SCENE_PX)
         files = [str(data[i].image) for i in range(len(data))][: arguments.n]
-        memory = "freed memory kept" if "MALLOC_TRIM_THRESHOLD_" in os.environ else "allocator as it is"
+        is_kept = not arguments.default_allocator and keep_freed_memory()
+        memory = "freed memory kept" if is_kept else "allocator as it is"
         kind = "photographs" if arguments.images else f"scenes of {SCENE_PX} px"
         for name in arguments.only.split(","):
             row = measure(name, data, files, Path(temporary) / name, arguments.rounds)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.audit_comparison import check_comparison, compare_with
 from camlucida.cli.audit_progress import AuditProgress
 from camlucida.cli.exit_codes import DONE, IN_PART, exit_code
@@ -127,6 +128,7 @@ def audit(
     from camlucida.audits.findings.registry import choose_findings
     from camlucida.audits.run import audit as run
 
+    keep_freed_memory()
     console = terminal.open("audit")
     model = model.for_data(data)
     chosen = split_list(findings)

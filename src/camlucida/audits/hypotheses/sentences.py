@@ -69,9 +69,10 @@ def sentence(
     if covered is None:
         return f"{n} {images} share {cue}, but it does not decide the class: {paste}."
     n_predicted, n_lost = int(covered.predicted.sum()), int(covered.lost.sum())
+    elsewhere = round(float(covered.control_lost[covered.predicted].sum()), 1)
     lose = (
         f"{n_lost} of {n_predicted} {images} with {cue} lose the class when it is covered "
-        f"({round(float(covered.control_lost[covered.predicted].sum()), 1):g} when regions of the same size elsewhere are)"
+        f"({elsewhere:g} when regions of the same size elsewhere are)"
     )
     text = f"{lose}; {paste}."
     if objects := result.objects:
