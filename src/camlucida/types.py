@@ -82,6 +82,25 @@ AttentionGradients: TypeAlias = Sequence[Tensor]
 come last: (b, heads, q, t)."""
 
 
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of an image that a target is about: a box, a mask, a point or nothing but a name.
+
+    Attributes:
+        box: (left, top, right, bottom) in pixels; None without a box.
+        mask: Mask `(height, width)`, bool; None without a mask.
+        point: (x, y) in pixels; None without a point.
+        name: What the region is, as text: "box 3", "bus", "missed dog".
+        probability: Probability with which the network detected it; None where it has none.
+    """
+
+    box: tuple[float, float, float, float] | None = None
+    mask: Tensor | None = None
+    point: tuple[float, float] | None = None
+    name: str = ""
+    probability: float | None = None
+
+
 @dataclass(frozen=True)
 class Display:
     """How a map is converted to colours; its values remain unmodified.

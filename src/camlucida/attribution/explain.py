@@ -119,7 +119,9 @@ def explain(
             a dict of them by name: images (`wrap(image=…)` names them), and tensors with a batch axis of 1, flags and
             None, which are held.
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
-            "A rather than B", "not A" (the negative evidence), any callable; a list for several.
+            "A rather than B", "not A" (the negative evidence), any callable; a list for several. Detectors: "box 3",
+            "dog at 120,80", None for every detection; segmentation networks: "class:bus", "class:bus at 120,80";
+            prompts: "text:a dog"; captions: "word 2".
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.

@@ -18,6 +18,7 @@ import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
 from camlucida.attribution.batches import read_ahead
+from camlucida.attribution.bind_targets import bind_targets, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
@@ -163,12 +164,33 @@ def _explain(
     model: Model, image: ImageInput, request: AttributionRequest, loaded: Loaded
 ) -> Explanation | ExplanationSet:
     weights = model.weights_hash
+    if model.image_targets is not None:
+        return _explain_image_targets(model, weights, source_name(image), request, loaded)
     with _input_context(loaded):
         result = attributions(model, loaded.inputs[None], request)
     explanations = ExplanationSet(
         tuple(_each_map(model, weights, source_name(image), loaded, request, result)),
     )
     return explanations if request.several or len(explanations) > 1 else explanations.items[0]
+
+
+def _explain_image_targets(
+    model: Model, weights: str, source: str, request: AttributionRequest, loaded: Loaded
+) -> Explanation | ExplanationSet:
+    """Explain the boxes, regions, prompts or words of one image, each as a target of a model that is bound to it."""
+    if not isinstance(loaded, LoadedInput):
+        raise ModelError("boxes, regions, prompts and words are explained on images, and this is a volume or a video.")
+    with _input_context(loaded):
+        targets = bind_targets(model, loaded.inputs, request.targets, loaded.geometry)
+    items: list[Explanation] = []
+    for bound in targets:
+        with _input_context(loaded):
+            result = attributions(bound.model, loaded.inputs[None], replace(request, targets=[bound.target]))
+        region, spec = region_on_image(bound.region, loaded.geometry), spec_on_image(bound.spec, loaded.geometry)
+        for explanation in _each_map(bound.model, weights, source, loaded, request, result):
+            label = bound.label or explanation.target
+            items.append(replace(explanation, target=label, region=region, spec=spec, model=model.name))
+    return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
 
 
 def _explain_inputs(

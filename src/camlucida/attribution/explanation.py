@@ -27,10 +27,11 @@ from camlucida.render.overlay import overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.panel import draw_panel
 from camlucida.render.probability_bars import Bar
+from camlucida.render.regions import draw_region
 from camlucida.render.signed_colour import draw_signed_colour
 from camlucida.render.text import format_confidence
 from camlucida.tasks import MULTICLASS, OutputActivation
-from camlucida.types import Display, Geometry, Prediction
+from camlucida.types import Display, Geometry, Prediction, Region
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,6 +65,9 @@ class Explanation:
         run_options: Precision and batch size, where the method ran the network many times.
         array: What was explained, where it was not an RGB image: bands `(height, width, c)` in [0, 1], or the network
             input `(c, H, W)`; else None.
+        region: The box, mask or point in the original image that the target is about, for detectors, segmentation
+            networks and captions; None where the target is a class of the whole image.
+        spec: What means this target of this image, such as "box 3", for networks with `Model.image_targets`.
     """
 
     raw: Tensor
@@ -90,6 +94,8 @@ class Explanation:
     array: NDArray[np.float32] | Tensor | None = None
     input: str = ""
     colour: Tensor | None = None
+    region: Region | None = None
+    spec: str = ""
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None
@@ -173,7 +179,8 @@ class Explanation:
             **style: Further arguments of `render.overlay`.
         """
         saliency, colormap = self._styled_map(colormap)
-        return overlay(self.image, saliency, opacity=opacity, colormap=colormap, **style)
+        drawn = overlay(self.image, saliency, opacity=opacity, colormap=colormap, **style)
+        return drawn if self.region is None else draw_region(drawn, self.region)
 
     def panel(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
         """Return a page with the image, the map, the overlay, a colour scale and the predictions.
@@ -195,6 +202,7 @@ class Explanation:
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
             colour=None if self.colour is None else self.colour_image(),
             colormap=colormap,
+            region=self.region,
             **style,
         )
 
@@ -231,6 +239,7 @@ class Explanation:
             "class": self.index,
             "score": self.score,
             "score_kind": self.score_kind,
+            **({} if self.region is None else {"region": _region_record(self.region)}),
             "relu": self.relu,
             "notes": dict(self.notes),
             "task": self.activation.task,
@@ -301,3 +310,14 @@ class Explanation:
 
     def _repr_png_(self) -> bytes:
         return png(self.panel())
+
+
+def _region_record(region: Region) -> dict[str, Any]:
+    """Return a region, without its mask, ready for JSON."""
+    return {
+        "name": region.name,
+        "box": None if region.box is None else [round(x, 2) for x in region.box],
+        "point": None if region.point is None else [round(x, 2) for x in region.point],
+        "mask_pixels": None if region.mask is None else int(region.mask.sum()),
+        "probability": region.probability,
+    }

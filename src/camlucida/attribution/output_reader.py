@@ -109,8 +109,16 @@ def output_reader(model: Model, copy: NetworkCopy, inputs: Any) -> OutputReader:
     cached: tuple[_Selected, OutputReader] | None = copy.notes.get(key)
     if cached is None or cached[0]() is not selector:
         reader = _ReaderBuilder(model, copy, inputs).build()
+        _forget_unused(copy)
         cached = copy.notes[key] = _weakly(selector), replace(reader, selector=None)
     return replace(cached[1], selector=selector)
+
+
+def _forget_unused(copy: NetworkCopy) -> None:
+    """Remove the readers of callables that exist no longer: every box of every image has one of its own."""
+    for key, value in list(copy.notes.items()):
+        if key[0] == "score reader" and isinstance(key[2], int) and key[1] is not int and value[0]() is None:
+            copy.notes.pop(key, None)
 
 
 _Selected: TypeAlias = Callable[[], Output]

@@ -315,8 +315,14 @@ def split_list(values: Sequence[str] | None) -> list[str] | None:
     return [part for part in parts if part]
 
 
+_POINT = re.compile(r"( at\s+-?[0-9.]+\s*),(?=\s*-?[0-9.])")
+"""The comma between the coordinates of a point: "dog at 120,80"."""
+_COMMA = "\x00"
+"""Replaces a comma that separates no targets while they are split."""
+
+
 def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[str] | None:
-    """Split targets at commas, except inside the name of a class such as "crane, bird".
+    """Split targets at commas, except inside the name of a class such as "crane, bird" and in "dog at 120,80".
 
     Args:
         values: What was given as --target, which can be repeated.
@@ -325,6 +331,7 @@ def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[s
     if values is None:
         return None
     known = {label.casefold() for label in labels if "," in label}
+    values = [_POINT.sub(rf"\1{_COMMA}", value) for value in values]
     targets: list[str] = []
     for value in values:
         parts = value.split(",")
@@ -336,7 +343,7 @@ def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[s
             )
             targets.append(",".join(parts[start:end]).strip())
             start = end
-    return [target for target in targets if target] or [""]
+    return [target.replace(_COMMA, ",") for target in targets if target] or [""]
 
 
 def _is_target(text: str, known: Collection[str]) -> bool:

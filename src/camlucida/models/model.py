@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
 from camlucida.models.image_names import image_names
+from camlucida.models.image_targets import ImageTargets
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.volume_preprocessing import VolumePreprocessing
@@ -49,6 +50,8 @@ class Model:
             set them for a dict of inputs.
         volume: Converts volumes to the network input (`VolumePreprocessing`), for networks of volumes; None for
             networks of images. `preprocessing` is then not used.
+        image_targets: What can be asked about one image beside the classes: boxes, regions, prompts, words. None for
+            classifiers.
     """
 
     network: nn.Module
@@ -63,6 +66,7 @@ class Model:
     preprocessings: Mapping[str, Preprocessing] = field(default_factory=dict, hash=False)
     held: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     volume: VolumePreprocessing | None = None
+    image_targets: ImageTargets | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "network", as_network(self.network))

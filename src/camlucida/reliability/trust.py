@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.bind_targets import bind_one, mask_of, region_on_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
@@ -73,9 +74,11 @@ def trust(
         method: One attribution method, as in `explain`; None for the default one. Options are part of it:
             "rise(n=500)".
         layer: One layer, as in `explain` (called `target_layer` in pytorch-grad-cam).
-        target: One class, by name or index; None for the predicted class.
+        target: One class, by name or index; None for the predicted class. For detectors, segmentation networks and
+            captions one box, region or word, as in `explain`; None for the first.
         region: Where the evidence should lie, such as the mask of the object `(height, width)`, bool, on the image.
-            Without it no test can tell whether the model is right for the right reason.
+            Without it no test can tell whether the model is right for the right reason. None takes the box or mask of
+            the target, where it has one.
         n_windows: Number of positions at which the image is blurred for the test of the map's position: 36; or, for
             slow networks, 16, which give the test less power. Each takes three forward passes.
         seed: Seed of all random choices.
@@ -107,7 +110,7 @@ def trust(
                 f"this explanation is of the input {given.input!r} of a network with several, whose other inputs it "
                 "does not contain: pass the dict of all inputs, with method=, layer= and target=."
             )
-        if given.index is None:
+        if given.index is None and not given.spec:
             raise TargetError(f"trust tests the map of a class, and this explanation is of {given.target!r}.")
         request = _request_of(given)
         source, name = given.image if given.array is None else given.array, given.source
@@ -127,7 +130,7 @@ def _request_of(explanation: Explanation) -> dict[str, Any]:
     elif method.fuses_layers:
         layer = layer.split("+")
     options = {} if isinstance(method, Combined) else dict(explanation.options)
-    return {"method": method, "layer": layer, "target": explanation.index, "options": options}
+    return {"method": method, "layer": layer, "target": explanation.spec or explanation.index, "options": options}
 
 
 def trust_each(
@@ -163,6 +166,13 @@ def _run_tests(
 ) -> Trust:
     """Run all tests of one map."""
     loaded = load_input(model.preprocessing, source)
+    label = ""
+    if model.image_targets is not None:
+        bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
+        model, label, request = bound.model, bound.label, {**request, "target": bound.target}
+        place = region_on_image(bound.region, loaded.geometry)
+        if region is None and place is not None:
+            region = mask_of(place, loaded.image.height, loaded.image.width)
     metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
@@ -173,7 +183,7 @@ def _run_tests(
         model_input.inputs[0] if position is None else _occluded(model_input, position.highlighted, position.infill)
     )
     return Trust(
-        target=class_label(model_input.target, model.labels),
+        target=label or class_label(model_input.target, model.labels),
         predicted=class_label(int(model_input.logits.argmax()), model.labels),
         probability=float(model_input.activation.probabilities(model_input.logits)[model_input.target]),
         confidence=confidence(model_input.logits, model_input.activation, model_input.target),

@@ -64,7 +64,7 @@ def overlay(
     result = Image.fromarray(np.rint(mixed).astype(np.uint8))
     if contour is None:
         return result
-    return _draw_contour(result, np.where(finite, strength(saliency, colormap), np.float32(-1)) >= contour)
+    return draw_contour(result, np.where(finite, strength(saliency, colormap), np.float32(-1)) >= contour)
 
 
 def tint(image: Image.Image, strengths: NDArray[Any], colours: Sequence[str], *, opacity: float = 0.5) -> Image.Image:
@@ -126,7 +126,7 @@ def _alpha(saliency: NDArray[np.float32], opacity: float, colormap: str, blend: 
     return 1 - transmitted
 
 
-def _draw_contour(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+def draw_contour(image: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
     """Draw a light contour with a dark edge, visible on every image, about 1/200 of its size wide."""
     width = max(1, round(min(image.size) / 200))
     area = Image.fromarray(inside.astype(np.uint8) * np.uint8(255))

@@ -27,7 +27,9 @@ from camlucida.render.colours import apply_colormap, check_colormap, check_heatm
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.probability_bars import Bar, draw_bars, draw_colorbar, draw_label
+from camlucida.render.regions import draw_region
 from camlucida.render.resize import display_size, resize_heatmap, resize_image
+from camlucida.types import Region
 
 COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
 STRIP_ASPECT = 2.6
@@ -53,6 +55,7 @@ def draw_panel(
     blend: Blend = "saliency",
     contour: float | None = None,
     colour: Image.Image | None = None,
+    region: Region | None = None,
     density: float = 2.0,
 ) -> Image.Image:
     """Draw a page about one explanation.
@@ -72,6 +75,7 @@ def draw_panel(
         blend: As in `overlay`.
         contour: As in `overlay`.
         colour: The map in colour, of the size of the image, which replaces the heatmap; None without one.
+        region: What the target is about, in pixels of the image, drawn on the image and the overlay; None without it.
         density: Pixels per point: 1 for small images, 2 for sharp ones.
 
     Returns:
@@ -97,6 +101,9 @@ def draw_panel(
         captions, middle = CAPTIONS, Image.fromarray(apply_colormap(resized, colormap))
     else:
         captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
+    if region is not None:
+        scale_to_page = photo.width / image.width, photo.height / image.height
+        photo, overlaid = (draw_region(picture, region, scale=scale_to_page) for picture in (photo, overlaid))
     y = _images(sheet, y + 20, (photo, middle, overlaid), captions, strip)
     y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))

@@ -1,0 +1,133 @@
+"""Bind the targets of one image, see `models.image_targets`: boxes, regions, prompts and words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from camlucida.attribution.outputs import to_network
+from camlucida.errors import TargetError
+from camlucida.maps import to_image_grid
+from camlucida.models.image_targets import BoundTarget
+from camlucida.models.model import Model
+from camlucida.options import shown
+from camlucida.targets import TargetSpec
+from camlucida.types import Geometry, Region
+
+_AT = re.compile(r"\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
+"""The end of a target that names a point: "dog at 120,80"."""
+
+
+def bind_targets(
+    model: Model, inputs: Tensor, specs: Sequence[TargetSpec], geometry: Geometry | None = None
+) -> list[BoundTarget]:
+    """Return every target of one image as a target of an ordinary model, in order.
+
+    Args:
+        model: The model. Without `image_targets`, every target is one of its own.
+        inputs: Network input `(c, H, W)`.
+        specs: Targets as the user gave them. Points are in pixels of the original image.
+        geometry: Position of the network input on the image; None if points are in pixels of the network input.
+
+    Raises:
+        TargetError: There is no such box, region or word in the image, or a point lies outside the network input.
+    """
+    targets = model.image_targets
+    if targets is None:
+        return [BoundTarget(model, spec) for spec in specs]
+    bound: list[BoundTarget] = []
+    with torch.inference_mode(False), torch.no_grad():
+        on_device = to_network(model.network, inputs[None])
+        for spec in specs:
+            moved = _to_input(spec, geometry) if geometry is not None else spec
+            bound += targets.bind(model, on_device, moved) or [BoundTarget(model, spec)]
+    return bound
+
+
+def bind_one(model: Model, inputs: Tensor, spec: TargetSpec, geometry: Geometry | None, what: str) -> BoundTarget:
+    """Return the only target that a spec means; the first for None, which is the most confident detection or region.
+
+    Args:
+        model: As of `bind_targets`.
+        inputs: As of `bind_targets`.
+        spec: As of `bind_targets`.
+        geometry: As of `bind_targets`.
+        what: What needs one target, for messages: "trust tests".
+
+    Raises:
+        TargetError: As of `bind_targets`; or the spec means several targets.
+    """
+    bound = bind_targets(model, inputs, [spec], geometry)
+    if spec is not None and len(bound) > 1:
+        names = ", ".join(item.label for item in bound[:8])
+        raise TargetError(f"{what} one target, and {shown(spec)} means {len(bound)}: {names}. Choose one.")
+    return bound[0]
+
+
+def region_on_image(region: Region | None, geometry: Geometry) -> Region | None:
+    """Return a region of the network input in pixels of the original image."""
+    if region is None:
+        return None
+    (sx, sy), (ox, oy), (width, height) = geometry.scale, geometry.offset, geometry.original
+    box, point, mask = region.box, region.point, region.mask
+    if box is not None:
+        left, right = (min(max((x - ox) / sx, 0.0), float(width)) for x in (box[0], box[2]))
+        top, bottom = (min(max((y - oy) / sy, 0.0), float(height)) for y in (box[1], box[3]))
+        box = left, top, right, bottom
+    if point is not None:
+        point = (point[0] - ox) / sx, (point[1] - oy) / sy
+    if mask is not None:
+        mask = to_image_grid(mask.float().cpu(), geometry).nan_to_num() >= 0.5
+    return Region(box, mask, point, region.name, region.probability)
+
+
+def spec_on_image(spec: str, geometry: Geometry) -> str:
+    """Return a target whose point, if it names one, is in pixels of the original image, not of the network input."""
+    if (match := _AT.search(spec)) is None:
+        return spec
+    x, y = ((float(match[1 + i]) - geometry.offset[i]) / geometry.scale[i] for i in (0, 1))
+    return f"{spec[: match.start()]} at {x:.6g},{y:.6g}"
+
+
+def mask_of(region: Region, height: int, width: int) -> NDArray[np.bool_] | None:
+    """Return the pixels of an image that a region covers `(height, width)`, or None for a point or a name only.
+
+    A pixel belongs to a box if its centre does.
+
+    Args:
+        region: The region, in pixels of that image.
+        height: Height of the image.
+        width: Width of the image.
+    """
+    if region.mask is not None:
+        mask: NDArray[np.bool_] = region.mask.cpu().numpy().astype(bool)
+        return mask
+    if region.box is None:
+        return None
+    left, top, right, bottom = region.box
+    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
+    inside: NDArray[np.bool_] = ((y >= top) & (y < bottom))[:, None] & ((x >= left) & (x < right))[None]
+    return inside
+
+
+def _to_input(spec: Any, geometry: Geometry) -> Any:
+    """Return a target whose point, if it names one, is in pixels of the network input."""
+    if not isinstance(spec, str) or (match := _AT.search(spec)) is None:
+        return spec
+    try:
+        x, y = float(match[1]), float(match[2])
+    except ValueError:
+        raise TargetError(f"{spec!r}: a point is x,y in pixels of the image, such as 120,80.") from None
+    width, height = geometry.original
+    left, top, right, bottom = geometry.visible_box
+    if not (left <= x < right and top <= y < bottom):
+        seen = f"the network sees {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f} of it"
+        raise TargetError(f"the point {x:g},{y:g} is outside: the image has {width}×{height} pixels, and {seen}.")
+    (sx, sy), (ox, oy) = geometry.scale, geometry.offset
+    return f"{spec[: match.start()]} at {x * sx + ox:.6g},{y * sy + oy:.6g}"
