@@ -71,6 +71,10 @@ TABLE = pa.table(
         ('label == "`cat`"', []),
         ("1 < 2", [0, 1, 2, 3, 4, 5]),
         ("(wrong or error) and not (index == 1)", [2, 5]),
+        ("error or wrong and index == 1", [1, 5]),
+        ("not wrong and index < 2", [0]),
+        ("index >= 0 and wrong and index < 3", [1, 2]),
+        ("error or wrong or correct", [0, 1, 2, 4, 5]),
     ],
 )
 def test_expressions(expression: str, rows: list[int]) -> None:

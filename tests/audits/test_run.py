@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ import torch
 
 import camlucida as cl
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.plan import CHANNELS
+from camlucida.audits.chunks import process_chunk
+from camlucida.audits.plan import CHANNELS, AuditPlan
 from camlucida.audits.run import Shard, audit
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
 from camlucida.evaluation.evaluate import evaluate
+from camlucida.evaluation.plan import explainers_of
 from camlucida.evaluation.store import read_table
 from camlucida.models.load import load
 
@@ -138,6 +142,25 @@ def test_damaged_chunks_are_measured_again(model: cl.Model, finished: Audit, tmp
     assert content(tmp_path) == expected
 
 
+def test_stored_chunks_are_not_measured_again(model: cl.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[list[int]] = []
+
+    def process(plan: AuditPlan, indices: Sequence[int], batches: Any = None) -> Any:
+        measured.append(list(indices))
+        return process_chunk(plan, indices, batches)
+
+    monkeypatch.setattr("camlucida.audits.engines.process_chunk", process)
+    audit(model, scenes(6), tmp_path, batch_size=2, chunk_images=2)
+    assert measured == [[0, 1], [2, 3], [4, 5]]
+    (tmp_path / "parts" / "part-00001.parquet").unlink()
+    steps: list[tuple[int, int]] = []
+    audit(model, scenes(6), tmp_path, batch_size=2, chunk_images=2, progress=lambda *step: steps.append(step))
+    assert measured[3:] == [[2, 3]]
+    assert steps[0] == (4, 6)  # those of the earlier run
+    audit(model, scenes(6), tmp_path, batch_size=2, chunk_images=2)
+    assert len(measured) == 4
+
+
 def test_shards_give_the_same_files(model: cl.Model, finished: Audit, tmp_path: Path) -> None:
     for shard in ("1/2", "0/2"):
         assert not (tmp_path / "run.json").exists()
@@ -180,6 +203,23 @@ def test_another_plan_is_refused(model: cl.Model, tmp_path: Path) -> None:
         audit(model, scenes(4), tmp_path, chunk_images=4, methods=["hires_cam"])
     with pytest.raises(DataError, match="changed"):
         audit(model, scenes(5), tmp_path, chunk_images=4)
+
+
+def test_every_field_of_a_plan_is_in_its_record(model: cl.Model) -> None:
+    plan = AuditPlan(model, scenes(4), (0, 1), (0,) * 10, explainers_of(["grad_cam"]))
+    others: dict[str, Any] = {
+        "model": load("toybox:vgg"),
+        "data": ToyboxDataset(Toybox(4, seed=4)),
+        "indices": (0, 2),
+        "explainers": explainers_of(["grad_cam"], "layer3"),
+        "batch_size": plan.batch_size + 1,
+        "chunk_images": plan.chunk_images + 1,
+        "seed": 1,
+    }
+    assert set(others) == {field.name for field in fields(AuditPlan)} - {"outputs"}  # determined by model and data
+    assert replace(plan).record() == plan.record()
+    for name, value in others.items():
+        assert replace(plan, **{name: value}).record() != plan.record(), name
 
 
 def test_unlabelled_images(model: cl.Model, tmp_path: Path) -> None:

@@ -48,6 +48,9 @@ def test_planted_errors_come_first(flipped: tuple[Audit, np.ndarray]) -> None:
     for values in (scores.score, scores.margin, scores.disagreement):
         assert roc_auc_score(flips, values) >= 0.95
     found = find_label_errors(result)
+    listed = [each.score for each in found.errors]
+    assert len(set(listed)) > 2
+    assert listed == sorted(listed, reverse=True)
     k = int(flips.sum())
     assert np.mean([flips[each.row] for each in found.errors[:k]]) >= 0.9
     assert 0.5 * k <= found.n_estimated <= 1.5 * k

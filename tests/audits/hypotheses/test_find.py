@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.hypotheses import Hypotheses, Settings, find_hypotheses
+from camlucida.audits.hypotheses import Hypotheses, Settings, find_hypotheses, verification
+from camlucida.audits.hypotheses.arrays import AuditArrays
+from camlucida.audits.hypotheses.candidates import Candidate
+from camlucida.audits.hypotheses.interventions import Covered, Pasted
+from camlucida.audits.hypotheses.scoring import Scorer
+from camlucida.audits.hypotheses.verification import Verifier
 from camlucida.audits.run import audit
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import DataError
@@ -108,6 +114,32 @@ def test_a_tag_at_any_position_is_found(tmp_path: Path) -> None:
     assert first.verified
     assert first.kind == "any position"
     assert np.mean([row < N_TAGGED for row in first.members]) > 0.7
+
+
+def test_effects_are_those_beyond_the_controls(
+    planted: tuple[Audit, Hypotheses], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    n, n_controls = 12, 14
+    pasted, control = (
+        Pasted(rng.random(count), rng.random(count), np.ones(count, dtype=np.int64)) for count in (n, n_controls)
+    )
+    true = np.ones(n, dtype=bool)
+    covered = Covered(2 + rng.random(n), 1 + rng.random((n, 4)), true, true, np.zeros(n))
+    outcomes = iter((pasted, control))
+    monkeypatch.setattr(verification, "transplant", lambda *_: next(outcomes))
+    monkeypatch.setattr(verification, "cover", lambda *_: covered)
+    model, data = planted[0].require_model_and_data("a test")
+    verifier = Verifier(Scorer(model, data), AuditArrays(planted[0]), SETTINGS)
+    candidate = Candidate("any position", "predicted", 0, np.arange(n), np.arange(n, n + n_controls), 0, 0.5, 0.5)
+    result = verifier.verify(candidate)
+    assert result.gain.value == pytest.approx(pasted.gained.mean() - control.gained.mean())
+    assert result.gain.low < result.gain.value < result.gain.high
+    assert result.drop is not None
+    assert result.drop.value == pytest.approx(np.mean(covered.drops - covered.control_drops.mean(1)))
+    assert result.drop.low < result.drop.value < result.drop.high
+    assert result.p_paste == pytest.approx(mannwhitneyu(pasted.rises, control.rises, alternative="greater").pvalue)
+    assert result.p == max(result.p_cover, result.p_paste)
 
 
 def test_record_is_json_and_returns(planted: tuple[Audit, Hypotheses]) -> None:

@@ -14,7 +14,7 @@ from scipy.stats import binomtest, spearmanr
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.record.audit_record import BLANK, AuditRecord, find_record
 from camlucida.audits.record.model_card import model_card
-from camlucida.audits.record.subgroups import _errors, groups
+from camlucida.audits.record.subgroups import _errors, _numbers, groups
 from camlucida.audits.run import audit
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
@@ -79,6 +79,15 @@ def test_resampled_calibration_errors_are_those_of_the_repeated_images() -> None
         bins = np.ceil(confidence[repeated] * 15)
         gaps = [abs((correct[repeated] - confidence[repeated])[bins == m].sum()) / 30 for m in range(1, 16)]
         assert error == pytest.approx(sum(gaps))
+
+
+@pytest.mark.parametrize("n", [40, 400])
+def test_calibration_intervals_contain_their_values(n: int) -> None:
+    for seed in range(8):  # of a calibrated model, whose resamples have larger errors than the sample
+        rng = np.random.default_rng(seed)
+        confidence = 0.5 + rng.random(n) / 2
+        ece = _numbers(rng.random(n) < confidence, confidence, 0)["ece"]
+        assert ece["low"] < ece["value"] < ece["high"]
 
 
 def test_every_row_is_in_one_subgroup_of_each_column(finished: Audit) -> None:
