@@ -11,8 +11,7 @@ clean      the built-in residual network on the same images: false alarms
 Images, networks and what they rely on: see cue_scenes.py. An audit has 300 images: 99 labelled "boat", of which 10
 carry the tag, and 22 or 23 of each other class. For each network, a pool of images is audited once (297 boats without
 a tag and 100 with it, 603 others; with the control tag 10 % more of each class); a seed draws the audit's images from
-the pool, and seeds the search. No boxes or masks are used. The settings differ from the defaults: 36 hypotheses, 6
-images in the pilot, 32 members and controls, 3 control positions, since the default ones take three times as long.
+the pool, and seeds the search. No boxes or masks are used. The settings are the defaults.
 
 A hypothesis is true if its class is "boat", at least half of its members carry the tag and, at a fixed position, the
 center of the tag lies in its region. A false alarm is any verified hypothesis.
@@ -125,7 +124,7 @@ def pool_of(model: cl.Model, condition: str, position: str, layer: str | None, f
 
 
 def settings(seed: int) -> Settings:
-    return Settings(max_hypotheses=36, n_pilot=6, max_members=32, max_controls=32, n_positions=3, seed=seed)
+    return Settings(seed=seed)
 
 
 def is_true(hypothesis: Hypothesis, drawn: DrawnAudit, pool: Pool, fixed: bool) -> bool:

@@ -120,7 +120,7 @@ def test_broken_pipe(tmp_path: Path) -> None:
             p.stdout.close()
             err = p.stderr.read().decode()
         assert err == ""
-        assert p.returncode in (0, 1)
+        assert p.returncode in ((0, 1) if command == ["--help"] else (0,))  # cyclopts prints the help
 
 
 def test_terminal_without_unicode(tmp_path: Path) -> None:

@@ -77,6 +77,16 @@ def test_class_plot_begins_with_the_surest() -> None:
     assert [row.name for row, *_ in plot.rows] == ["many", "one", "good"]
 
 
+def test_classes_with_few_images_are_not_listed():
+    few = np.eye(9, dtype=int)
+    assert class_plot(Confusion(tuple("abcdefghi"), few)) is None
+    few[0, 1] = 4
+    plot = class_plot(Confusion(tuple("abcdefghi"), few))
+    assert plot is not None
+    assert [row.name for row, *_ in plot.rows] == ["a"]
+    assert plot.caption == "Accuracy by class (the 1 least accurate of 1 classes with 5 images or more)"
+
+
 def test_roc_chart_draws_its_points() -> None:
     svg = roc_chart([RocCurve("confidence", [[0, 0], [0.5, 1.0], [1, 1]], "AUC 0.75")], "wrong predictions")
     points = re.search('points="([^"]+)"', svg)

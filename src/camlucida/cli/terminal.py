@@ -61,6 +61,13 @@ class Terminal(Console):
             sys.stdout.write(json.dumps(to_json(document), indent=2, allow_nan=False) + "\n")  # ASCII only
         return code
 
+    def on_broken_pipe(self) -> None:
+        """End without a message and with exit code 0: a reader such as `head` has read all that it wants."""
+        try:
+            super().on_broken_pipe()  # rich closes standard output and exits with 1
+        except SystemExit:
+            raise SystemExit(0) from None
+
     def render_str(self, text: str, **kwargs: Any) -> Text:
         """Return a string as rich text, with its control characters escaped."""
         return super().render_str(printable(text, lines=False), **kwargs)

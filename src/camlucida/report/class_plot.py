@@ -7,9 +7,11 @@ from camlucida.report.forest_plot import ForestPlot, ForestRow, forest_plot
 from camlucida.report.formatting import count_noun
 
 MAX_CLASSES = 8
+MIN_IMAGES = 5
+"""Number of images from which a class is listed where there are more classes than fit."""
 
 
-def class_plot(confusion: Confusion, *, linked: bool = False) -> ForestPlot:
+def class_plot(confusion: Confusion, *, linked: bool = False) -> ForestPlot | None:
     """Return the plot of the `MAX_CLASSES` classes with the lowest upper end of Wilson's interval.
 
     A class with one image that is predicted wrongly has an accuracy of 0, but little is known of it: it comes after a
@@ -18,8 +20,15 @@ def class_plot(confusion: Confusion, *, linked: bool = False) -> ForestPlot:
     Args:
         confusion: The confusion matrix.
         linked: Whether the names filter the images of the page.
+
+    Returns:
+        The plot; None where there are more than `MAX_CLASSES` classes and none has `MIN_IMAGES` images.
     """
-    classes = sorted(confusion.classes(), key=lambda each: (each.accuracy.high, each.accuracy.value, each.name))
+    every = confusion.classes()
+    listed = every if len(every) <= MAX_CLASSES else [each for each in every if each.n >= MIN_IMAGES]
+    if not listed:
+        return None
+    classes = sorted(listed, key=lambda each: (each.accuracy.high, each.accuracy.value, each.name))
     rows = [
         ForestRow(
             each.name,
@@ -31,7 +40,9 @@ def class_plot(confusion: Confusion, *, linked: bool = False) -> ForestPlot:
         )
         for each in classes[:MAX_CLASSES]
     ]
-    few = f"the {MAX_CLASSES} least accurate of {len(classes)} classes" if len(classes) > MAX_CLASSES else "all classes"
+    few = f"the {len(rows)} least accurate of {len(every)} classes" if len(rows) < len(every) else "all classes"
+    if len(listed) < len(every):
+        few = f"the {len(rows)} least accurate of {len(listed)} classes with {MIN_IMAGES} images or more"
     return forest_plot(
         f"Accuracy by class ({few})",
         rows,
