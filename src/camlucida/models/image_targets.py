@@ -2,7 +2,7 @@
 
 All methods, tests and metrics explain class scores `(b, k)`. A box, a region or a word has class scores of its own:
 those of the candidate at that box, of the pixels of that region, of the vocabulary at that word. `ImageTargets.bind`
-therefore returns, for every target, a `Model` of the same network whose output is read at that place. It is an
+therefore returns, for every target, a `Model` of the same network whose output is read at that position. It is an
 ordinary model: everything that takes one can explain, test and measure it, and "cat rather than dog" has its meaning.
 """
 
@@ -32,7 +32,7 @@ class BoundTarget:
         label: The target as text: "dog (box 3)"; empty for the label of `target`.
         spec: What the user writes to mean this target of this image, such as "box 3" or "bus at 12,8" (in pixels of the
             network input, as in `bind`); empty if there is no such text.
-        region: The place in the network input that the target is about; None without one.
+        region: The part of the network input that the target is about; None without one.
     """
 
     model: Model

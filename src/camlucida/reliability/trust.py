@@ -170,9 +170,9 @@ def _run_tests(
     if model.image_targets is not None:
         bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
         model, label, request = bound.model, bound.label, {**request, "target": bound.target}
-        place = region_on_image(bound.region, loaded.geometry)
-        if region is None and place is not None:
-            region = mask_of(place, loaded.image.height, loaded.image.width)
+        own_region = region_on_image(bound.region, loaded.geometry)
+        if region is None and own_region is not None:
+            region = mask_of(own_region, loaded.image.height, loaded.image.width)
     metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
     model_input, explainer = metric_inputs.model_input, metric_inputs.explainer
     map_ = metric_inputs.relevance.cpu()
