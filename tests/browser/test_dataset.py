@@ -278,7 +278,7 @@ def test_audits_are_linked(serve: Callable[[Page], str], chromium: Any, tmp_path
     page = context.new_page()
     page.goto(f"{address}/#dataset")
     page.wait_for_selector(".audits a")
-    assert page.inner_text(".audits li:nth-child(1)") == "scenes – audit of toybox, 6 images of toybox"
+    assert page.inner_text(".audits li:nth-child(1)").split("\n")[0] == "scenes – audit of toybox, 6 images of toybox"
     assert page.inner_text(".audits li:nth-child(2)").startswith("missing: ")
     page.click(".audits a")
     page.wait_for_selector("h1:has-text('Audit of toybox on toybox')")
