@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from camlucida.analysis import embed, mistakes
 from camlucida.app.app_state import Page
@@ -216,3 +218,73 @@ def test_filtered_views_fit_a_phone_in_the_dark(
     page.wait_for_selector(".selection[data-subset='4']")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     screenshot(page, f"dataset-{part}-filtered-phone")
+
+
+@pytest.mark.parametrize("part", ["scatter", "confusion", "errors"])
+def test_selection_is_accessible(tab: Callable[..., Any], part: str) -> None:
+    """axe-core finds no violation with chips and open slices, and none of contrast in the dark."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+    page = tab(
+        f"#dataset?dataset.part={part}&dataset.search=camera:rear&dataset.slice=0-0&dataset.slice_name=rear",
+        color_scheme="light",
+    )
+    page.wait_for_selector(f".{part}[data-drawn]")
+    page.wait_for_selector(".selection[data-subset='4']")
+    page.locator(".slices summary").click()
+    page.wait_for_selector(".slices li")
+    page.wait_for_load_state("networkidle")
+    found = (
+        axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response["violations"]
+    )
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    page.wait_for_function("document.getAnimations().length === 0")
+    found += (
+        axe.Axe().run(page, options={"runOnly": {"type": "rule", "values": ["color-contrast"]}}).response["violations"]
+    )
+    assert not [(rule["id"], [node["html"][:160] for node in rule["nodes"][:3]]) for rule in found]
+
+
+def test_many_points_are_dots_until_few_are_displayed(
+    serve: Callable[[Page], str], chromium: Any, tmp_path: Path, screenshot: Callable[..., None]
+) -> None:
+    """2,000 points: no thumbnails are read before they are drawn; a drawing takes a fraction of a second."""
+    n = 2000
+    data = ListDataset("many", [Item(image, f"{i}", i % 3) for i, image in enumerate(noise(n))], ("a", "b", "c"))
+    model = load("toybox")
+    embed(model, data, way="pca", out=tmp_path / "embedding")
+    context = chromium.new_context()
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{serve(Page([model], data, (tmp_path / 'embedding',)))}/#dataset")
+    page.wait_for_selector(".plane canvas[data-thumbnails='0']")
+    page.wait_for_selector(".scatter[data-drawn]")
+    assert not any("thumbnails" in url for url in asked)
+    for _ in range(9):
+        page.get_by_label("Zoom in").click()
+    page.wait_for_selector(".plane canvas[data-thumbnails]:not([data-thumbnails='0'])")
+    assert 0 < int(page.locator(".plane canvas").get_attribute("data-thumbnails") or 0) <= 500
+    assert sum("thumbnails" in url for url in asked) == 1
+    screenshot(page, "dataset-many")
+    took = page.evaluate(FRAMES)
+    assert took < 250, f"{took} ms for a frame"
+    context.close()
+
+
+FRAMES = """async () => {
+  const canvas = document.querySelector(".plane canvas");
+  const times = [];
+  for (let i = 0; i < 12; i++) {
+    const before = performance.now();
+    canvas.dispatchEvent(new WheelEvent("wheel", { deltaY: i % 2 ? 40 : -40, clientX: 300, clientY: 400 }));
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    times.push(performance.now() - before);
+  }
+  return times.sort((a, b) => a - b)[6];
+}"""
+
+
+def noise(n: int) -> list[Image.Image]:
+    """Return images of two colours."""
+    draw = np.random.default_rng(0)
+    return [Image.fromarray(draw.integers(0, 256, (2, 2, 3), dtype=np.uint8)).resize((24, 24)) for _ in range(n)]
