@@ -260,14 +260,20 @@ def test_many_points_are_dots_until_few_are_displayed(
     page.wait_for_selector(".plane canvas[data-thumbnails='0']")
     page.wait_for_selector(".scatter[data-drawn]")
     assert not any("thumbnails" in url for url in asked)
+    all_points = page.evaluate(FRAMES)
     for _ in range(9):
         page.get_by_label("Zoom in").click()
+        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(100)
+        if page.locator(".plane canvas").get_attribute("data-thumbnails") != "0":
+            break
     page.wait_for_selector(".plane canvas[data-thumbnails]:not([data-thumbnails='0'])")
     assert 0 < int(page.locator(".plane canvas").get_attribute("data-thumbnails") or 0) <= 500
     assert sum("thumbnails" in url for url in asked) == 1
     screenshot(page, "dataset-many")
-    took = page.evaluate(FRAMES)
-    assert took < 250, f"{took} ms for a frame"
+    thumbnails = page.evaluate(FRAMES)
+    assert max(all_points, thumbnails) < 250, f"{all_points} ms for a frame with dots, {thumbnails} ms with thumbnails"
+    print(f"{all_points} ms for a frame with 2,000 dots, {thumbnails} ms with thumbnails")
     context.close()
 
 

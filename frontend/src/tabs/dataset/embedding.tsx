@@ -29,6 +29,7 @@ export function Embedding({ run, subset, current }: PartProps) {
   const groups = useMemo(() => (points ? groupsOf(points, by) : []), [points, by]);
   const [point, setPoint] = useState<number | null>(null);
   const [near, setNear] = useState<readonly number[]>([]);
+  /** Whether the points were enlarged once: from then on the thumbnails are there. */
   const [zoomed, setZoomed] = useState(false);
   const plot = useRef<ScatterPlot | null>(null);
   const selection = selectionOfView();
@@ -65,7 +66,7 @@ export function Embedding({ run, subset, current }: PartProps) {
       else openSample(run, `s${points!.indices[picked]!}`);
     };
     plot.current!.onLasso = (chosen) => selectPoints(chosen);
-    plot.current!.onZoom = setZoomed;
+    plot.current!.onZoom = (on) => on && setZoomed(true);
     plot.current!.onToggle = (toggled) => {
       const index = points!.indices[toggled]!;
       const before = here?.indices ?? [];
