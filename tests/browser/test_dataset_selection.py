@@ -273,7 +273,6 @@ def test_many_points_are_dots_until_few_are_displayed(
     screenshot(page, "dataset-many")
     thumbnails = page.evaluate(FRAMES)
     assert max(all_points, thumbnails) < 250, f"{all_points} ms for a frame with dots, {thumbnails} ms with thumbnails"
-    print(f"{all_points} ms for a frame with 2,000 dots, {thumbnails} ms with thumbnails")
     context.close()
 
 
