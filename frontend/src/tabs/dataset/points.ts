@@ -75,10 +75,11 @@ export function drawPoints(canvas: HTMLCanvasElement, drawing: Drawing): void {
     }
   }
   context.globalAlpha = 1;
-  for (const i of near) ring(context, ...place(i), edge + 3, ink, paper, 1.4);
+  const around = (i: number): number => (thumbnails && !muted[i] ? (side / 2) * Math.SQRT2 : r); // the corners, too
+  for (const i of near) ring(context, ...place(i), around(i) + 3, ink, paper, 1.4);
   if (marked !== null) {
     if (thumbnails && !muted[marked]) drawThumbnail(marked, ...place(marked)); // above the others
-    ring(context, ...place(marked), edge + 5, ink, paper, 2.4);
+    ring(context, ...place(marked), around(marked) + 5, ink, paper, 2.4);
   }
   if (lasso.length > 1) outline(context, lasso, ink, paper);
 }
