@@ -103,6 +103,27 @@ def test_click_is_painted_within_a_tenth_of_a_second(open_view: Open) -> None:
     assert min(more) < 100, more
 
 
+COUNT_PAINTS = """() => {
+  window.paints = [];
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+    if (this.canvas.closest(".view")) window.paints.push(this.canvas.closest(".view").className.split(" ")[1]);
+    return put.apply(this, given);
+  };
+}"""
+
+
+def test_click_paints_each_map_once(open_view: Open) -> None:
+    """The maps of the last image stay until those of the next one are there, and are not painted again."""
+    page = open_view()
+    page.wait_for_selector(".explain-tab[data-stages]")
+    page.evaluate(COUNT_PAINTS)
+    tile = page.locator(".explain-tab .tile").nth(4)
+    tile.click()
+    drawn(page, f"{tile.get_attribute('data-id')} ")
+    assert sorted(page.evaluate("window.paints")) == ["heat", "overlay"]
+
+
 def test_layer_slider_sends_no_requests(open_view: Open) -> None:
     page = open_view()
     page.wait_for_selector(".explain-tab[data-stages]")

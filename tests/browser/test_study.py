@@ -193,6 +193,38 @@ def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], stu
     assert len(kept(study.path, "bob")) == 1
 
 
+def test_question_stays_when_the_tab_is_left(tab: Callable[..., Any], study: Study) -> None:
+    page = tab("#study")
+    page.locator(".study input").fill("dora")
+    page.keyboard.press("Enter")
+    for position in range(2):
+        answer_by_key(page, position)
+    page.wait_for_selector('.study-tab[data-drawn="trial 2"]')
+    page.keyboard.press("Backspace")
+    page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
+    before = page.locator(".study .original img").get_attribute("src")
+    page.wait_for_timeout(300)
+    page.click("#tab-explain")
+    page.wait_for_selector(".explain-tab[data-drawn]")
+    page.keyboard.press("1")
+    page.wait_for_timeout(1500)
+    page.click("#tab-study")
+    page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
+    assert page.locator(".study .original img").get_attribute("src") == before
+    assert len(kept(study.path, "dora")) == 2
+    answer_by_key(page, 1)
+    page.wait_for_selector('.study-tab[data-drawn="trial 2"]')
+    with sqlite3.connect(study.path) as data:
+        (seconds,) = data.execute("select max(seconds) from answers where person = 'dora'").fetchone()
+    assert seconds >= 0.3, "the time before the tab was left counts"
+    assert seconds < 1.5, "the time in another tab does not count"
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
+    page.click("#tab-explain")
+    page.click("#tab-study")
+    page.wait_for_selector('.study-tab[data-drawn="entry"]')
+
+
 def test_next_question_is_preloaded(tab: Callable[..., Any], study: Study) -> None:
     """The images of the next question are loaded before an answer is given."""
     page = tab("#study")

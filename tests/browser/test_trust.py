@@ -125,6 +125,30 @@ def test_occluding_the_highlighted_region(tab: Open) -> None:
     assert "image=u" in page.url
 
 
+def test_painted_mask_stays_when_the_tab_is_left(tab: Open) -> None:
+    page = tab(part("cover"))
+    page.wait_for_selector('.cover[data-share="0.0000"]')
+    page.get_by_role("button", name="Occlude the highlighted region").click()
+    page.wait_for_selector(".cover:not([data-share='0.0000'])")
+    share = page.locator(".cover").get_attribute("data-share")
+    page.click("#tab-explain")
+    page.wait_for_selector(".explain-tab[data-drawn]")
+    page.click("#tab-trust")
+    page.wait_for_selector(f".cover[data-share='{share}']")
+    page.get_by_role("button", name="Stability").click()
+    page.get_by_role("button", name="Occlude", exact=True).click()
+    page.wait_for_selector(f".cover[data-share='{share}']")
+    image = re.search(r"image=(s\d+)", page.url)
+    assert image
+    page.evaluate("location.hash = location.hash.replace(/image=s\\d+/, 'image=s7')")
+    page.wait_for_selector(".trust-tab[data-drawn^='s7 ']")
+    page.wait_for_selector('.cover[data-share="0.0000"]')  # another image has a mask of its own
+    page.go_back()
+    page.wait_for_selector(f".cover[data-share='{share}']")
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_selector('.cover[data-share="0.0000"]')
+
+
 def test_occluding_by_keyboard(tab: Open) -> None:
     page = tab(part("cover"))
     page.wait_for_selector('.cover[data-share="0.0000"]')

@@ -22,6 +22,23 @@ export interface Option {
   disabled?: boolean;
 }
 
+/** The options of a list, those of a group below its name. */
+export function OptionList({ options }: { options: readonly Option[] }) {
+  const groups = [...new Set(options.map((option) => option.group))];
+  return (
+    <>
+      {groups.map((group) => {
+        const made = options.filter((option) => option.group === group).map((option) => (
+          <option key={option.value} value={option.value} title={option.title} disabled={option.disabled}>
+            {option.text}
+          </option>
+        ));
+        return group ? <optgroup label={group}>{made}</optgroup> : made;
+      })}
+    </>
+  );
+}
+
 export function Select(props: {
   label: string;
   value: string;
@@ -30,19 +47,11 @@ export function Select(props: {
   disabled?: boolean;
 }) {
   const { label, value, options, change, disabled } = props;
-  const groups = [...new Set(options.map((option) => option.group))];
   return (
     <Field label={label}>
       {(id) => (
         <select id={id} value={value} disabled={disabled} onChange={(event) => change(event.currentTarget.value)}>
-          {groups.map((group) => {
-            const made = options.filter((option) => option.group === group).map((option) => (
-              <option key={option.value} value={option.value} title={option.title} disabled={option.disabled}>
-                {option.text}
-              </option>
-            ));
-            return group ? <optgroup label={group}>{made}</optgroup> : made;
-          })}
+          <OptionList options={options} />
         </select>
       )}
     </Field>

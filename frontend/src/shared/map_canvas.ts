@@ -3,7 +3,7 @@
 import { app } from "../state/app";
 import type { Field } from "../maps/field";
 import type { Look } from "../maps/painter";
-import { drawPhoto, photoPixels, photoSize } from "./photo";
+import { drawPhoto, keptPixels, photoSize } from "./photo";
 
 export type Kind = "photo" | "heat" | "overlay";
 
@@ -13,9 +13,8 @@ export function relevantStyle(kind: Kind, { opacity, colormap, threshold, contou
   return kind === "heat" ? `${colormap} ${threshold}` : [opacity, colormap, threshold, contour, blend].join(" ");
 }
 
-/** Draws onto canvases of any size; the pixels of the photo are kept while only the style changes. */
+/** Draws onto canvases of any size. */
 export class MapDrawing {
-  private base: { image: HTMLImageElement; pixels: ImageData } | null = null;
   /** What is drawn into before it is put on the canvas; one for all drawings of a size. */
   private target: ImageData | null = null;
 
@@ -39,17 +38,10 @@ export class MapDrawing {
       if (field) context.putImageData(app.painter.heat(field, width, height, style), 0, 0);
       else context.clearRect(0, 0, width, height);
     } else if (this.kind === "overlay" && field && (style.opacity > 0 || style.contour > 0)) {
-      const base = this.pixelsOf(image, width, height);
+      const base = keptPixels(image, width, height);
       if (this.target?.width !== width || this.target.height !== height) this.target = new ImageData(width, height);
       context.putImageData(app.painter.over(base, field, style, this.target), 0, 0);
     } else drawPhoto(context, image, width, height);
-  }
-
-  private pixelsOf(image: HTMLImageElement, width: number, height: number): ImageData {
-    const { base } = this;
-    if (base?.image !== image || base.pixels.width !== width || base.pixels.height !== height)
-      this.base = { image, pixels: photoPixels(image, width, height) };
-    return this.base!.pixels;
   }
 }
 

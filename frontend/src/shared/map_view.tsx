@@ -12,7 +12,7 @@ import { colourAt, type Kind, MapDrawing, relevantStyle } from "./map_canvas";
 import { useZoomGestures, WHOLE, type Zoom } from "./zoom";
 
 /** The longer side of the canvas, in its own pixels; the style sheet sets its size on the screen. */
-const SIDE_PX = 512;
+export const SIDE_PX = 512;
 /** The same while the image is enlarged. */
 const ENLARGED_PX = 1024;
 
@@ -68,7 +68,7 @@ export function MapView(props: Props) {
     drawing.draw(canvas.current!, now.image, now.field, style, enlarged ? Math.max(now.side, ENLARGED_PX) : now.side);
   };
   const drawSoon = useMemo(() => inNextFrame(draw), []);
-  useLayoutEffect(draw, [image, field, pixels]);
+  useLayoutEffect(draw, [image, kind === "photo" ? null : field, pixels]); // a photo is the same with any map
   useLayoutEffect(
     () =>
       effect(() => {

@@ -28,3 +28,16 @@ export function photoPixels(image: HTMLImageElement, width = image.naturalWidth,
   drawPhoto(context, image, width, height);
   return context.getImageData(0, 0, width, height);
 }
+
+const MAX_KEPT = 6;
+const kept: { image: HTMLImageElement; pixels: ImageData }[] = [];
+
+/** The same, which are not to be changed; the last ones are kept, for other maps and styles of the same image. */
+export function keptPixels(image: HTMLImageElement, width: number, height: number): ImageData {
+  const known = kept.find((one) => one.image === image && one.pixels.width === width && one.pixels.height === height);
+  if (known) return known.pixels;
+  const pixels = photoPixels(image, width, height);
+  kept.unshift({ image, pixels });
+  kept.length = Math.min(kept.length, MAX_KEPT);
+  return pixels;
+}

@@ -9,26 +9,22 @@ export interface Progress {
   total: number;
 }
 
-export interface RequestState<T> {
+interface State<T> {
   /** The last result; also while another request runs, or after one failed: `key` says which it belongs to. */
   data: T | null;
   key: string | null;
   error: Error | null;
   busy: boolean;
   progress: Progress | null;
+}
+
+export interface RequestState<T> extends State<T> {
   retry(): void;
   /** Abort it. It counts as failed with "Stopped." */
   stop(): void;
 }
 
 type Run<T> = (signal: AbortSignal, listener: Listener) => Promise<T>;
-interface State<T> {
-  data: T | null;
-  key: string | null;
-  error: Error | null;
-  busy: boolean;
-  progress: Progress | null;
-}
 
 const IDLE = { data: null, key: null, error: null, busy: false, progress: null };
 
@@ -40,6 +36,7 @@ export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener[
   const [state, setState] = useState<State<T>>(IDLE);
   const [attempt, setAttempt] = useState(0);
   const current = useRef<AbortController | null>(null);
+  const sent = useRef<string | null>(null);
   const lost = state.error !== null && isOffline(state.error) && online.value;
 
   useLayoutEffect(() => {
@@ -48,6 +45,7 @@ export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener[
 
   useLayoutEffect(() => {
     current.current?.abort();
+    sent.current = key;
     if (key === null) {
       setState((s) => (s.busy ? { ...s, busy: false, progress: null } : s));
       return;
@@ -69,8 +67,12 @@ export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener[
     };
   }, [key, attempt]);
 
+  // In the rendering in which the key changes the request has not begun; it counts as begun, so that what is displayed
+  // until it is answered is not rendered without it in between.
+  const starts = key !== null && sent.current !== key;
   return {
     ...state,
+    ...(starts && { busy: true, error: null, progress: null }),
     retry: () => setAttempt((n) => n + 1),
     stop: () => {
       current.current?.abort();

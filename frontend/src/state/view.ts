@@ -2,8 +2,9 @@
 
 import { batch, computed, type Signal, signal } from "@preact/signals";
 import type { Start } from "../api/types";
+import type { Look } from "../maps/painter";
 
-export interface View {
+export interface View extends Look {
   tab: string;
   image: string;
   model: string;
@@ -16,11 +17,6 @@ export interface View {
   pin: number;
   score: string;
   seed: number;
-  opacity: number;
-  colormap: string;
-  threshold: number;
-  contour: number;
-  blend: "saliency" | "uniform";
   /** Values of single tabs, under names that begin with the tab's: "compare.methods". */
   more: Record<string, string>;
 }

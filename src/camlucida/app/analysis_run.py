@@ -14,6 +14,7 @@ from camlucida.app.evaluation_view import EvaluationView
 from camlucida.app.failures import NotFound
 from camlucida.app.scatter import Scatter
 from camlucida.evaluation import Evaluation
+from camlucida.evaluation.store import Row
 
 if TYPE_CHECKING:
     from camlucida.app.model_entry import Served
@@ -73,6 +74,11 @@ class Run:
     def scatter(self) -> Scatter:
         """The embedding as points."""
         return Scatter(self._folder("embedding"), self.plan["seed"])
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the images, of the error analysis if there is one, else of the embedding."""
+        return self.mistakes.rows if "mistakes" in self.folders else self.scatter.all_rows
 
     @cached_property
     def evaluation_view(self) -> EvaluationView:

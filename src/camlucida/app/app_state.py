@@ -12,6 +12,7 @@ from camlucida.app.caches import Caches
 from camlucida.app.images import ImageStore
 from camlucida.app.jobs import JobQueues
 from camlucida.app.model_entry import Served
+from camlucida.app.subsets import AuditSlices, Subsets
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError, nearest
 from camlucida.models.model import Model
@@ -32,7 +33,9 @@ class Page:
         served: The models by name.
         images: The images by id.
         analysis_runs: The runs over the data set.
+        subsets: The subsets of runs that were requested last.
         audits: The reports of the audits.
+        audit_slices: Their slices.
     """
 
     models: Sequence[Model]
@@ -51,7 +54,9 @@ class Page:
         self.served = {model.name: Served(model, self.data) for model in with_unique_names(self.models)}
         self.images = ImageStore(self.data)
         self.analysis_runs = Runs(self.runs, self.served, self.data)
+        self.subsets = Subsets()
         self.audits = AuditPages(self.audit_folders, self.data)
+        self.audit_slices = AuditSlices(self.audits, self.data)
 
     def warm(self) -> None:
         """Find the layers of every model now, so that the first request need not wait for it."""

@@ -39,13 +39,17 @@ class MatrixPart:
 
 
 class ConfusionView:
-    """The confusion matrix of a run, and the images of its cells."""
+    """The confusion matrix of a run, and the images of its cells.
 
-    def __init__(self, mistakes: Mistakes) -> None:
-        self.mistakes = mistakes
-        judged = mistakes.judged
-        predicted = np.array([row["predicted_index"] for row in judged], dtype=np.int64)
-        labels = np.array([_matrix_row(row) for row in judged], dtype=np.int64)
+    Args:
+        mistakes: The error analysis.
+        judged: The rows that are counted, each with a label that is a class of the model; all of them if None.
+    """
+
+    def __init__(self, mistakes: Mistakes, judged: Sequence[Row] | None = None) -> None:
+        self.judged = mistakes.judged if judged is None else judged
+        predicted = np.array([row["predicted_index"] for row in self.judged], dtype=np.int64)
+        labels = np.array([matrix_row(row) for row in self.judged], dtype=np.int64)
         self.labels: tuple[str, ...] = tuple(mistakes.plan["labels"])
         top = int(max(predicted.max(initial=0), labels.max(initial=0))) + 1
         self.matrix = Confusion.of(labels, predicted, [f"{self.name(i)}{SPLIT}{i}" for i in range(top)])
@@ -93,9 +97,7 @@ class ConfusionView:
 
     def images(self, label: int, predicted: int) -> list[Row]:
         """Return the rows of a cell, the most confident first."""
-        matching_rows = [
-            row for row in self.mistakes.judged if row["predicted_index"] == predicted and _matrix_row(row) == label
-        ]
+        matching_rows = [row for row in self.judged if row["predicted_index"] == predicted and matrix_row(row) == label]
         return sorted(matching_rows, key=lambda row: (-row["confidence"], row["index"]))
 
     def _part(self, rows: Sequence[int], columns: Sequence[int], matching: int) -> MatrixPart:
@@ -104,7 +106,7 @@ class ConfusionView:
         return MatrixPart(rows, columns, counts, self.matrix.counts[row_positions].sum(1), matching)
 
 
-def _matrix_row(row: Row) -> int:
+def matrix_row(row: Row) -> int:
     """Return the matrix row of an image: for a correct prediction among several labels, the predicted one."""
     return int(row["predicted_index"] if row["correct"] else row["label_index"])
 

@@ -47,6 +47,7 @@ class Scatter:
 
     Attributes:
         count: The number of images with features.
+        all_rows: The records of all images with features.
         rows: The records of the images that are points, at most `MAX_POINTS`.
         features: Their features, `(points, d)`.
 
@@ -61,6 +62,7 @@ class Scatter:
                 f"no image of {path.name} has features; {len(stored_features.failures)} could not be read or evaluated."
             )
         chosen = sample_indices(len(stored_features.rows), MAX_POINTS, 0)
+        self.all_rows = stored_features.rows
         self.count = len(stored_features.rows)
         self.rows = [stored_features.rows[i] for i in chosen]
         self.features = stored_features.features[chosen]

@@ -181,8 +181,22 @@ def label_of(dataset: Dataset, index: int) -> int | None:
     if isinstance(dataset, ToyboxDataset):
         labels = dataset.scenes.scene(index).labels
         return labels[0] if labels else None
+    return _item_without_files(dataset, index).label
+
+
+def metadata_of(dataset: Dataset, index: int) -> Mapping[str, Any]:
+    """Return the metadata of one item without opening a file or rendering a scene."""
+    return {} if isinstance(dataset, ToyboxDataset) else _item_without_files(dataset, index).metadata
+
+
+def source_of(dataset: Dataset, index: int) -> Source:
+    """Return what the image of one item is read from, without reading its annotations."""
+    return _item_without_files(dataset, index).image
+
+
+def _item_without_files(dataset: Dataset, index: int) -> Item:
     items = dataset.items if isinstance(dataset, ListDataset) else dataset
-    return items.items[index].label if isinstance(items, LazyItems) else items[index].label
+    return items.items[index] if isinstance(items, LazyItems) else items[index]
 
 
 def in_split(dataset: Dataset, split: str) -> ListDataset:

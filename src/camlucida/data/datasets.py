@@ -19,7 +19,9 @@ from camlucida.data.dataset import check_dataset as check_dataset
 from camlucida.data.dataset import in_split as in_split
 from camlucida.data.dataset import items_without_files as items_without_files
 from camlucida.data.dataset import label_of as label_of
+from camlucida.data.dataset import metadata_of as metadata_of
 from camlucida.data.dataset import sample_indices as sample_indices
+from camlucida.data.dataset import source_of as source_of
 from camlucida.data.dataset import subset as subset
 from camlucida.data.folders import folder as folder
 from camlucida.data.identity import DATA_CHANGED as DATA_CHANGED

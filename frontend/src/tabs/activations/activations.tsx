@@ -7,6 +7,7 @@ import { debounce } from "../../shared/debounce";
 import { ErrorMessage } from "../../shared/error_message";
 import { ImagePicker } from "../../shared/image_picker";
 import { ModelPicker } from "../../shared/method_picker";
+import { OpacitySlider } from "../../shared/opacity_slider";
 import { Predictions } from "../../shared/predictions";
 import { SegmentedControl } from "../../shared/segmented_control";
 import { modelOf } from "../../state/app";
@@ -87,13 +88,7 @@ export function Activations() {
           value={tabValue("activations.scale")}
           change={(scale) => set("scale", scale)}
         />
-        <Slider
-          label="Opacity"
-          value={view.opacity.value}
-          text={(value) => `${Math.round(100 * value)} %`}
-          disabled={tabValue("activations.show") === "map"}
-          change={(opacity) => setView({ opacity })}
-        />
+        <OpacitySlider disabled={tabValue("activations.show") === "map"} />
         <button class="across" onClick={() => setView({ tab: "explain" }, true)}>
           Explain at this layer
         </button>

@@ -1,7 +1,7 @@
 // Several of many: the selected ones as buttons that remove them, a list and a field that add to them.
 
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { Option } from "../../shared/controls";
+import { type Option, OptionList } from "../../shared/controls";
 
 const MAX_HINTS = 8;
 
@@ -28,7 +28,6 @@ export function MultiSelect({ label, selected, options, change, none, search }: 
     removed.current = -1;
   }, [selected.length]);
   const left = options.filter((option) => !selected.some((one) => one.value === option.value));
-  const groups = [...new Set(left.map((option) => option.group))];
   const found = text.trim() && search ? search.find(text.trim()).slice(0, MAX_HINTS) : [];
   const add = (value: string): void => {
     setText("");
@@ -63,14 +62,7 @@ export function MultiSelect({ label, selected, options, change, none, search }: 
       <div class="adding">
         <select aria-label={`${label}: add`} value="" disabled={!left.length} onChange={(event) => add(event.currentTarget.value)}>
           <option value="">{left.length ? "Add …" : "all are selected"}</option>
-          {groups.map((group) => {
-            const made = left.filter((option) => option.group === group).map((option) => (
-              <option key={option.value} value={option.value}>
-                {option.text}
-              </option>
-            ));
-            return group ? <optgroup label={group}>{made}</optgroup> : made;
-          })}
+          <OptionList options={left} />
         </select>
         {search && (
           <input

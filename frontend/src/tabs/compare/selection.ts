@@ -14,8 +14,8 @@ export interface Selection {
   score: string;
 }
 
-export const METHODS = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"];
-export const TARGETS = ["predicted", "runner-up"];
+const METHODS = ["grad_cam", "layer_cam", "hires_cam", "eigen_cam"];
+const TARGETS = ["predicted", "runner-up"];
 export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "rank in the prediction" }));
 /** Maps of one request. */
 export const MAX_MAPS = 144;

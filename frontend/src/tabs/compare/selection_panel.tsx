@@ -1,12 +1,13 @@
 // The controls that say what is compared, and how it is laid out.
 
 import { sized } from "../../numbers";
-import { CheckBox, type Option, Select, Slider } from "../../shared/controls";
+import { CheckBox, type Option, Select } from "../../shared/controls";
 import { matchingClasses } from "../../shared/matching_classes";
 import { methodName } from "../../shared/method_names";
 import { methodOptions } from "../../shared/method_picker";
+import { OpacitySlider } from "../../shared/opacity_slider";
 import { app, className, modelOf } from "../../state/app";
-import { setTabValues, setView, tabValue, view } from "../../state/view";
+import { setTabValues, tabValue } from "../../state/view";
 import { MultiSelect } from "./multi_select";
 import type { Results } from "./results";
 import { RANKS, type Selection, setSelection } from "./selection";
@@ -70,12 +71,7 @@ export function SelectionPanel({ selection, results }: { selection: Selection; r
         checked={isSharedScale()}
         change={(checked) => setTabValues({ "compare.scale": checked ? "one" : "" })}
       />
-      <Slider
-        label="Opacity"
-        value={view.opacity.value}
-        text={(value) => `${Math.round(100 * value)} %`}
-        change={(opacity) => setView({ opacity })}
-      />
+      <OpacitySlider />
     </details>
   );
 }

@@ -1,15 +1,15 @@
 // The confusion matrix, what follows from it in numbers, and the images behind each number.
 
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { get } from "../../api/http";
-import { debounce } from "../../shared/debounce";
 import { ErrorMessage } from "../../shared/error_message";
 import { useRequest } from "../../shared/use_request";
 import { CellImages } from "./cell_images";
 import { ConfusionMatrix } from "./confusion_matrix";
-import { linkedCell, setLinkedCell } from "./linked_cell";
 import { OverallNumbers } from "./overall";
-import { type Matrix, type Overall, query, type RunInfo } from "./schemas";
+import type { PartProps } from "./dataset";
+import { type Matrix, type Overall, query } from "./schemas";
+import { searchOfView, select, selectionOfView, useSubset } from "./selection";
 
 const SIZE = 20;
 
@@ -17,22 +17,25 @@ interface Paging {
   /** The most confused classes; otherwise all, from `offset` on. */
   most: boolean;
   offset: number;
-  find: string;
 }
 
-export function Confusion({ run }: { run: RunInfo }) {
-  const [paging, setPaging] = useState<Paging>({ most: true, offset: 0, find: "" });
+export function Confusion({ run, subset }: PartProps) {
+  const [paging, setPaging] = useState<Paging>({ most: true, offset: 0 });
+  const selection = selectionOfView();
+  const cell = selection?.kind === "cell" ? selection : null;
+  // A selected cell is marked in the matrix; the other selections, and the search, restrict it.
+  const found = useSubset(cell ? run : null, searchOfView(), null);
+  const counted = cell ? found.data : subset;
   const overall = useRequest<Overall>(run.id, (signal) => get<Overall>(query("overall", { run: run.id }), signal));
-  const path = query("confusion", { run: run.id, ...paging });
-  const request = useRequest<Matrix>(path, (signal) => get<Matrix>(path, signal));
+  const path = found.active && !found.current ? null : query("confusion", { run: run.id, ...paging, subset: counted?.id ?? null });
+  const request = useRequest<Matrix>(path, (signal) => get<Matrix>(path!, signal));
   const matrix = request.data;
   const nameOf = (output: number): string =>
     [...(matrix?.rows ?? []), ...(matrix?.columns ?? [])].find((one) => one.output === output)?.name ?? "";
-  const select = (key: string): void => {
+  const selectCell = (key: string): void => {
     const [label, predicted] = key.split("-").map((part) => nameOf(Number(part)));
-    setLinkedCell({ key, label: label!, predicted: predicted! });
+    select(key === cell?.key ? null : { kind: "cell", key, label: label!, predicted: predicted! });
   };
-  const cell = linkedCell();
   return (
     <div class="confusion" data-drawn={matrix ? run.id : undefined} data-told={overall.data ? overall.data.run : undefined}>
       <div class="numbers">{overall.data && <OverallNumbers found={overall.data} />}</div>
@@ -41,16 +44,16 @@ export function Confusion({ run }: { run: RunInfo }) {
         <>
           <div class="row paging">
             <h3>{titleOf(matrix)}</h3>
-            {matrix.classes > SIZE && <PagingControls matrix={matrix} paging={paging} change={setPaging} />}
+            {matrix.classes > SIZE && <PagingControls matrix={matrix} change={setPaging} />}
           </div>
           <div class="sides">
             <div class="matrix">
               {matrix.rows.length ? (
-                <ConfusionMatrix matrix={matrix} selected={cell?.key ?? ""} select={select} />
+                <ConfusionMatrix matrix={matrix} selected={cell?.key ?? ""} select={selectCell} />
               ) : (
                 <p class="note">
-                  {matrix.classes
-                    ? "No class name contains these words."
+                  {counted
+                    ? "No selected image has a label among the classes of the model."
                     : "No image of this run has a label among the classes of the model, so there is no confusion matrix."}
                 </p>
               )}
@@ -72,18 +75,13 @@ function titleOf(matrix: Matrix): string {
   return classes <= SIZE ? "Confusion matrix" : `The ${rows.length} most confused of ${classes} classes`;
 }
 
-function PagingControls({ matrix, paging, change }: { matrix: Matrix; paging: Paging; change: (to: Paging) => void }) {
+function PagingControls({ matrix, change }: { matrix: Matrix; change: (to: Paging) => void }) {
   const whole = matrix.matching === 0;
   const next = matrix.offset + SIZE;
-  const latest = useRef({ change });
-  latest.current = { change };
-  const search = useRef(
-    debounce(250, (find: string) => latest.current.change({ most: find.trim() === "", offset: 0, find })),
-  ).current;
-  const turn = (offset: number): void => change({ ...paging, most: false, offset: Math.max(0, offset) });
+  const turn = (offset: number): void => change({ most: false, offset: Math.max(0, offset) });
   return (
     <>
-      <button aria-pressed={whole} onClick={() => change({ most: true, offset: 0, find: "" })}>
+      <button aria-pressed={whole} onClick={() => change({ most: true, offset: 0 })}>
         Most confused
       </button>
       <button disabled={whole || matrix.offset === 0} onClick={() => turn(matrix.offset - SIZE)}>
@@ -92,14 +90,6 @@ function PagingControls({ matrix, paging, change }: { matrix: Matrix; paging: Pa
       <button disabled={!whole && next >= matrix.matching} onClick={() => turn(whole ? 0 : next)}>
         {whole ? "All classes" : "Next"}
       </button>
-      <input
-        type="search"
-        aria-label="Find a class"
-        placeholder="Find a class"
-        maxLength={100}
-        value={paging.find}
-        onInput={(event) => search(event.currentTarget.value)}
-      />
     </>
   );
 }
@@ -112,7 +102,7 @@ function FrequentConfusions({ matrix }: { matrix: Matrix }) {
       <ol>
         {matrix.pairs.map(({ label, predicted, count, total }) => {
           const key = `${label.output}-${predicted.output}`;
-          const choose = (): void => setLinkedCell({ key, label: label.name, predicted: predicted.name });
+          const choose = (): void => select({ kind: "cell", key, label: label.name, predicted: predicted.name });
           return (
             <li key={key}>
               <button class="quiet" onClick={choose}>{`${label.name} → ${predicted.name}`}</button>

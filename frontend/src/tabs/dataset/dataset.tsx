@@ -10,18 +10,29 @@ import { SegmentedControl } from "../../shared/segmented_control";
 import { useRequest } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
 import { AnalyseForm } from "./analyse_form";
+import { Audits } from "./audits";
 import { Confusion } from "./confusion";
 import { Embedding } from "./embedding";
 import { Errors } from "./errors";
 import { Evaluations } from "./evaluation";
-import type { Kind, RunInfo, RunList } from "./schemas";
+import type { Kind, RunInfo, RunList, Subset } from "./schemas";
+import { searchOfView, selectionOfView, useSubset } from "./selection";
+import { SelectionBar } from "./selection_bar";
+
+export interface PartProps {
+  run: RunInfo;
+  /** The images to which the search and the selection restrict the run; null for all. */
+  subset: Subset | null;
+  /** Whether it belongs to the present search and selection. */
+  current: boolean;
+}
 
 interface Part {
   name: string;
   title: string;
   /** The kind of runs that it displays. */
   kind: Kind;
-  Component: ComponentType<{ run: RunInfo }>;
+  Component: ComponentType<PartProps>;
 }
 
 const PARTS: readonly Part[] = [
@@ -40,6 +51,7 @@ export function Dataset() {
   const part = PARTS.find((one) => one.name === tabValue("dataset.part")) ?? PARTS.find(fits) ?? PARTS[0]!;
   const fitting = usable.filter((run) => run.kinds.includes(part.kind));
   const run = selectRun(usable, fitting, tabValue("dataset.run"));
+  const subset = useSubset(part.kind === "evaluation" ? null : run, searchOfView(), selectionOfView());
   const { Component } = part;
   return (
     <div class="dataset-tab" data-part={part.name} data-run={runs ? (run?.id ?? "none") : undefined}>
@@ -71,23 +83,9 @@ export function Dataset() {
         </div>
       )}
       {request.data && <Audits audits={request.data.audits ?? []} />}
-      {run && <Component run={run} key={`${part.name} ${run.id}`} />}
+      {run && part.kind !== "evaluation" && <SelectionBar run={run} subset={subset} />}
+      {run && <Component run={run} subset={subset.data} current={subset.current} key={`${part.name} ${run.id}`} />}
     </div>
-  );
-}
-
-/** Links to the reports of audits, which are pages of their own. */
-function Audits({ audits }: { audits: NonNullable<RunList["audits"]> }) {
-  if (!audits.length) return null;
-  return (
-    <ul class="audits" aria-label="Audits">
-      {audits.map((audit) => (
-        <li key={audit.link}>
-          {audit.error ? `${audit.name}: ${audit.error}` : <a href={audit.link}>{audit.name}</a>}
-          {!audit.error && audit.model && ` – audit of ${audit.model}, ${counted(audit.n_images ?? 0, "image")} of ${audit.data}`}
-        </li>
-      ))}
-    </ul>
   );
 }
 

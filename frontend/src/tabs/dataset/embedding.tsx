@@ -1,71 +1,84 @@
 // The embedding: every image is a point, near the images whose features are similar.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { get } from "../../api/http";
-import { loadImage } from "../../api/images";
+import { get, request as fetchResponse } from "../../api/http";
 import { counted, tenths } from "../../numbers";
-import { CheckBox, Field, Select } from "../../shared/controls";
+import { CheckBox, Select } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
 import { useRequest } from "../../shared/use_request";
+import { sayError } from "../../state/app";
 import { setTabValues, tabValue } from "../../state/view";
-import { type LinkedCell, linkedCell, LinkedCellFilter } from "./linked_cell";
+import type { PartProps } from "./dataset";
 import { PointCard } from "./point_card";
 import { COLOUR_BY, type ColourBy, defaultColouring, type Group, groupsOf } from "./point_groups";
+import { type PointStyle, ThumbnailSheet } from "./points";
 import { openSample } from "./samples";
-import { ScatterCanvas, ScatterPlot } from "./scatter_canvas";
+import { MAX_THUMBNAILS, ScatterCanvas, ScatterPlot } from "./scatter_canvas";
 import { type Points, query, type RunInfo } from "./schemas";
+import { appliesTo, select, selectionOfView } from "./selection";
 
 const PROJECTIONS: Record<string, string> = { tsne: "t-SNE", pca: "PCA", umap: "UMAP" };
 const MAX_LISTED = 200;
-/** Thumbnails of at most this number of points are loaded. */
-const MAX_THUMBNAILS = 400;
-const THUMBNAIL_PX = 48;
 
-export function Embedding({ run }: { run: RunInfo }) {
-  const request = useRequest<Points>(
-    query("points", { run: run.id, projection: tabValue("dataset.way") || null }),
-    (signal) => get<Points>(query("points", { run: run.id, projection: tabValue("dataset.way") || null }), signal),
-  );
+export function Embedding({ run, subset, current }: PartProps) {
+  const way = tabValue("dataset.way") || null;
+  const path = query("points", { run: run.id, projection: way });
+  const request = useRequest<Points>(path, (signal) => get<Points>(path, signal));
   const points = request.data;
   const by = COLOUR_BY.find((one) => one.value === tabValue("dataset.colour"))?.value ?? (points ? defaultColouring(points) : "truth");
   const groups = useMemo(() => (points ? groupsOf(points, by) : []), [points, by]);
-  const [only, setOnly] = useState<ReadonlySet<string>>(new Set());
-  const [words, setWords] = useState("");
   const [point, setPoint] = useState<number | null>(null);
   const [near, setNear] = useState<readonly number[]>([]);
-  const [thumbnails, setThumbnails] = useState(false);
+  /** Whether the points were enlarged once: from then on the thumbnails are there. */
+  const [zoomed, setZoomed] = useState(false);
   const plot = useRef<ScatterPlot | null>(null);
-  const cell = linkedCell();
-  useLayoutEffect(() => setOnly(new Set()), [points, by]);
+  const selection = selectionOfView();
+  const here = selection?.kind === "points" && appliesTo(selection, run) ? selection : null;
+  const showThumbnails = tabValue("dataset.thumbnails") !== "0";
   useLayoutEffect(() => {
     if (!points) return;
     plot.current!.set(points);
     setPoint(null);
   }, [points]);
   useLayoutEffect(() => {
-    if (points) plot.current!.paint(styleOf(points, groups, only, words, cell));
-  }, [points, groups, only, words, cell?.key]);
+    if (!points) return;
+    // Selected points stand out at once; the search is applied when the server has answered.
+    const selected = here && new Set(here.indices);
+    const matching = subset && new Set(subset.indices);
+    const matches = (index: number): boolean => !matching || (selected !== null && !current) || matching.has(index);
+    const inside = (index: number): boolean => (selected?.has(index) ?? true) && matches(index);
+    plot.current!.paint(styleOf(points, groups, inside));
+  }, [points, groups, subset, here, current]);
   useLayoutEffect(() => plot.current!.mark(point, near), [point, near]);
-  const thumbnailOf = useThumbnails(run, points, thumbnails, () => plot.current!.draw());
-  useLayoutEffect(() => {
-    plot.current!.thumbnail = thumbnailOf;
-    plot.current!.draw();
-  }, [thumbnailOf]);
+  const few = points !== null && points.x.length <= MAX_THUMBNAILS;
+  const sheet = useThumbnails(run, showThumbnails && points !== null && (few || zoomed));
+  useLayoutEffect(() => plot.current!.setThumbnails(sheet), [sheet]);
   const mark = (next: number): void => {
     setNear([]);
     setPoint(next);
   };
+  const selectPoints = (chosen: readonly number[], names: readonly string[] = []): void =>
+    select({ kind: "points", run, indices: chosen.map((i) => points!.indices[i]!), groups: names });
   useLayoutEffect(() => {
     plot.current!.onMark = mark;
     plot.current!.onPick = (picked, touched) => {
       if (touched || !run.has_images) mark(picked);
       else openSample(run, `s${points!.indices[picked]!}`);
     };
+    plot.current!.onLasso = (chosen) => selectPoints(chosen);
+    plot.current!.onZoom = (on) => on && setZoomed(true);
+    plot.current!.onToggle = (toggled) => {
+      const index = points!.indices[toggled]!;
+      const before = here?.indices ?? [];
+      const indices = before.includes(index) ? before.filter((one) => one !== index) : [...before, index];
+      select({ kind: "points", run, indices, groups: [] });
+    };
   });
-  const toggle = (name: string): void => {
-    const next = new Set(only);
-    if (!next.delete(name)) next.add(name);
-    setOnly(next);
+  const toggleGroup = (name: string): void => {
+    const names = new Set(here?.groups);
+    if (!names.delete(name)) names.add(name);
+    const chosen = groups.filter((group) => names.has(group.name));
+    selectPoints(chosen.flatMap((group) => group.points), chosen.map((group) => group.name));
   };
   return (
     <div class="scatter" aria-busy={request.busy || undefined} data-drawn={points ? `${run.id} ${points.projection} ${by}` : undefined}>
@@ -77,29 +90,22 @@ export function Embedding({ run }: { run: RunInfo }) {
           change={(way) => setTabValues({ "dataset.way": way }, true)}
         />
         <Select label="Colour" value={by} options={COLOUR_BY} change={(colour) => setTabValues({ "dataset.colour": colour as ColourBy }, true)} />
-        <Field label="Classes" class="grow">
-          {(id) => (
-            <input
-              id={id}
-              type="search"
-              placeholder="Find a class"
-              aria-label="Show only classes that contain these words"
-              maxLength={100}
-              value={words}
-              onInput={(event) => setWords(event.currentTarget.value)}
-            />
-          )}
-        </Field>
-        {run.has_images && <CheckBox label="Thumbnails" checked={thumbnails} change={setThumbnails} />}
+        {run.has_images && (
+          <CheckBox
+            label="Thumbnails"
+            title={few ? "" : `Drawn where at most ${MAX_THUMBNAILS} points are displayed: zoom in, or select some`}
+            checked={showThumbnails}
+            change={(on) => setTabValues({ "dataset.thumbnails": on ? null : "0" })}
+          />
+        )}
       </div>
-      <LinkedCellFilter />
       <ErrorMessage error={request.error} retry={request.retry} />
       <div class="stage">
         <div class="left">
           <ScatterCanvas label="Images as points" plotRef={plot} />
-          <div class="legend" role="group" aria-label="Show only selected classes">
+          <div class="legend" role="group" aria-label="Select the images of classes">
             {groups.map(({ name, colour, points: members }) => (
-              <button key={name} aria-pressed={only.has(name)} onClick={() => toggle(name)}>
+              <button key={name} aria-pressed={here?.groups.includes(name) ?? false} onClick={() => toggleGroup(name)}>
                 <span class="swatch" style={{ background: colour.startsWith("--") ? `var(${colour})` : colour }} />
                 <span class="name">{name}</span>
                 <span class="count">{members.length}</span>
@@ -126,51 +132,24 @@ export function Embedding({ run }: { run: RunInfo }) {
   );
 }
 
-/** Colours, and which points are muted: those of other classes than the selected ones, or outside the linked cell. */
-function styleOf(points: Points, groups: readonly Group[], only: ReadonlySet<string>, text: string, cell: LinkedCell | null) {
+/** Colours, and which points are muted: those that are not selected. */
+function styleOf(points: Points, groups: readonly Group[], inside: (index: number) => boolean): PointStyle {
   const colours = new Array<string>(points.x.length).fill("--soft");
-  const muted = new Array<boolean>(points.x.length).fill(only.size > 0);
-  for (const group of groups)
-    for (const i of group.points) {
-      colours[i] = group.colour;
-      if (only.has(group.name)) muted[i] = false;
-    }
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const hit = points.classes.map((name) => words.every((word) => name.toLowerCase().includes(word)));
-  if (words.length)
-    points.label_index.forEach((label, i) => {
-      muted[i] ||= !(hit[label] || (label === -1 && hit[points.predicted_index[i]!]));
-    });
-  if (cell?.label)
-    points.label_index.forEach((label, i) => {
-      const inside = points.classes[label] === cell.label && points.classes[points.predicted_index[i]!] === cell.predicted;
-      muted[i] ||= !inside;
-    });
-  return { colours, crossed: points.correct.map((one) => one === 0), muted };
+  for (const group of groups) for (const i of group.points) colours[i] = group.colour;
+  return { colours, crossed: points.correct.map((one) => one === 0), muted: points.indices.map((index) => !inside(index)) };
 }
 
-/** The images of points as they arrive; null if they are not to be drawn. */
-function useThumbnails(run: RunInfo, points: Points | null, wanted: boolean, arrived: () => void) {
-  const images = useRef(new Map<number, HTMLImageElement>());
+/** The thumbnails of all points in one image, once they are wanted. */
+function useThumbnails(run: RunInfo, wanted: boolean): ThumbnailSheet | null {
+  const path = query("thumbnails", { run: run.id });
+  const request = useRequest<ThumbnailSheet>(wanted && run.has_images ? path : null, async (signal) => {
+    const response = await fetchResponse(path, { signal });
+    return new ThumbnailSheet(await createImageBitmap(await response.blob()));
+  });
   useEffect(() => {
-    images.current = new Map();
-    if (!wanted || !points || !run.has_images) return;
-    let stopped = false;
-    const waiting = points.indices.slice(0, MAX_THUMBNAILS).map((index, i) => [i, index] as const);
-    const next = async (): Promise<void> => {
-      const one = waiting.shift();
-      if (!one || stopped) return;
-      const image = await loadImage(`s${one[1]}`, THUMBNAIL_PX).catch(() => null);
-      if (image && !stopped) {
-        images.current.set(one[0], image);
-        arrived();
-      }
-      return next();
-    };
-    for (let lane = 0; lane < 4; lane++) void next();
-    return () => void (stopped = true);
-  }, [wanted, points]);
-  return useMemo(() => (wanted ? (i: number) => images.current.get(i) ?? null : null), [wanted]);
+    if (request.error) sayError(request.error);
+  }, [request.error]);
+  return wanted ? request.data : null;
 }
 
 function EmbeddingNotes({ points }: { points: Points }) {

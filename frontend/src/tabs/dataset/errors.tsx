@@ -1,16 +1,16 @@
 // The wrong predictions as a table, the most confident first, each with its maps; maps of correct and of wrong predictions.
 
-import { useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../api/http";
 import { imageUrl } from "../../api/images";
 import { counted, digits, percent } from "../../numbers";
-import { debounce } from "../../shared/debounce";
 import { ErrorMessage } from "../../shared/error_message";
 import { useRequest } from "../../shared/use_request";
-import { linkedCell, LinkedCellFilter } from "./linked_cell";
+import type { PartProps } from "./dataset";
 import { MapPairs } from "./map_pairs";
 import { SampleLinks } from "./samples";
-import { type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo } from "./schemas";
+import { type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo, type Subset } from "./schemas";
+import { selectionOfView } from "./selection";
 
 const SIZE = 20;
 const COLUMNS: readonly { sort: string; text: string; descending: boolean }[] = [
@@ -25,19 +25,16 @@ interface Order {
   sort: string;
   descending: boolean;
   offset: number;
-  find: string;
 }
 
-export function Errors({ run }: { run: RunInfo }) {
-  const [order, setOrder] = useState<Order>({ sort: "confidence", descending: true, offset: 0, find: "" });
-  const cell = linkedCell();
-  const [label, predicted] = (cell?.key ?? "").split("-");
-  const path = cell?.label
-    ? query("cell", { run: run.id, label_index: label!, predicted_index: predicted!, offset: order.offset, n: SIZE })
-    : query("errors", { run: run.id, ...order, n: SIZE });
+export function Errors({ run, subset }: PartProps) {
+  const [order, setOrder] = useState<Order>({ sort: "confidence", descending: true, offset: 0 });
+  // A selection may consist of correct predictions: all of its images are listed.
+  const all = subset !== null && selectionOfView() !== null;
+  useLayoutEffect(() => setOrder((now) => ({ ...now, offset: 0 })), [subset?.id]);
+  const path = query("errors", { run: run.id, ...order, n: SIZE, ...(subset && { subset: subset.id, correct: all }) });
   const request = useRequest<RowPredictionList>(path, (signal) => get<RowPredictionList>(path, signal));
   const overall = useRequest<Overall>(run.id, (signal) => get<Overall>(query("overall", { run: run.id }), signal));
-  const search = useRef(debounce(250, (find: string) => setOrder((now) => ({ ...now, find, offset: 0 })))).current;
   const top = useRef<HTMLDivElement>(null);
   const found = request.data;
   const turn = (offset: number): void => {
@@ -53,24 +50,22 @@ export function Errors({ run }: { run: RunInfo }) {
     >
       <div class="row top">
         <p class="count" aria-live="polite">
-          {found && countText(found, order, cell !== null)}
+          {found && countText(found, order, all ? subset : null)}
         </p>
-        <input
-          type="search"
-          placeholder="Find by name or class"
-          aria-label="Find errors by name or class"
-          maxLength={100}
-          disabled={cell !== null}
-          value={order.find}
-          onInput={(event) => search(event.currentTarget.value)}
-        />
         <a class="download" download="predictions.csv" href={query("rows.csv", { run: run.id })}>
           All rows as CSV
         </a>
       </div>
-      <LinkedCellFilter />
       <ErrorMessage error={request.error} retry={request.retry} />
-      {found && <ErrorTable run={run} found={found} order={order} sortable={cell === null} sort={(sort, descending) => setOrder({ ...order, sort, descending, offset: 0 })} />}
+      {found && (
+        <ErrorTable
+          run={run}
+          found={found}
+          order={order}
+          filtered={subset !== null}
+          sort={(sort, descending) => setOrder({ sort, descending, offset: 0 })}
+        />
+      )}
       {found && found.total > SIZE && (
         <div class="row paging">
           <button disabled={found.offset === 0} onClick={() => turn(found.offset - SIZE)}>
@@ -88,35 +83,34 @@ export function Errors({ run }: { run: RunInfo }) {
   );
 }
 
-function countText(found: RowPredictionList, { sort, descending, find }: Order, linked: boolean): string {
-  if (linked) return `${counted(found.total, "image")}.`;
+function countText(found: RowPredictionList, { sort, descending }: Order, selected: Subset | null): string {
   const first = found.total && sort === "confidence" && descending ? ", the most confident first" : "";
-  return `${counted(found.total, "wrong prediction")}${find.trim() ? " found" : ""}${first}.`;
+  if (selected) return `${counted(found.total, "selected image")}, of which ${selected.n_wrong} predicted wrongly${first}.`;
+  return `${counted(found.total, "wrong prediction")}${first}.`;
 }
 
 interface TableProps {
   run: RunInfo;
   found: RowPredictionList;
   order: Order;
-  sortable: boolean;
+  filtered: boolean;
   sort: (by: string, descending: boolean) => void;
 }
 
-function ErrorTable({ run, found, order, sortable, sort }: TableProps) {
+function ErrorTable({ run, found, order, filtered, sort }: TableProps) {
   if (!found.items.length)
-    return <p class="note">{order.find.trim() ? "No error contains these words." : "The model makes no errors on these images."}</p>;
+    return <p class="note">{filtered ? "None of the selected images is predicted wrongly." : "The model makes no errors on these images."}</p>;
   return (
     <table class="rows">
       <thead>
         <tr>
           {COLUMNS.map((column) => {
-            const on = sortable && column.sort === order.sort;
+            const on = column.sort === order.sort;
             return (
               <th scope="col" key={column.sort} aria-sort={on ? (order.descending ? "descending" : "ascending") : "none"}>
                 <button
                   class="quiet"
                   data-sort={column.sort}
-                  disabled={!sortable}
                   onClick={() => sort(column.sort, on ? !order.descending : column.descending)}
                 >
                   {column.text}
@@ -150,8 +144,8 @@ function ErrorRows({ run, row }: { run: RunInfo; row: RowPrediction }) {
           </span>
         </th>
         <td data-of="true">{row.label ?? "–"}</td>
-        <td data-of="said">{row.predicted}</td>
-        <td class="number" data-of="sure">
+        <td data-of="predicted">{row.predicted}</td>
+        <td class="number" data-of="confidence">
           {percent(row.confidence)}
         </td>
         <td class="number" data-of="rank">

@@ -63,6 +63,16 @@ export class Layout {
   }
 }
 
+/** Whether a position is inside a polygon; by the even-odd rule, so a lasso that crosses itself has holes. */
+export function insidePolygon(polygon: readonly (readonly [number, number])[], x: number, y: number): boolean {
+  let inside = false;
+  polygon.forEach(([x1, y1], i) => {
+    const [x2, y2] = polygon[(i + 1) % polygon.length]!;
+    if (y1 > y !== y2 > y && x < x1 + ((y - y1) / (y2 - y1)) * (x2 - x1)) inside = !inside;
+  });
+  return inside;
+}
+
 const cellOf = (x: number, y: number): number => Math.floor(x / CELL) * 100003 + Math.floor(y / CELL);
 const minimum = (values: readonly number[]): number => values.reduce((a, b) => Math.min(a, b), Infinity);
 const maximum = (values: readonly number[]): number => values.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -1,4 +1,4 @@
-// Points as they are drawn: dots, crosses for wrong predictions, rings around marked points, thumbnails.
+// Points as they are drawn: dots or thumbnails, crosses for wrong predictions, rings around marked points, the lasso.
 
 /** A colour per point (or the name of one in the style sheet, "--soft"), a cross for wrong predictions; muted points are faint. */
 export interface PointStyle {
@@ -7,8 +7,26 @@ export interface PointStyle {
   muted: readonly boolean[];
 }
 
+/** The thumbnails of all points, in one image: the tile of point i is at row i / columns and column i % columns. */
+export class ThumbnailSheet {
+  private readonly columns: number;
+
+  constructor(private readonly image: ImageBitmap) {
+    this.columns = image.width / TILE_PX;
+  }
+
+  draw(context: CanvasRenderingContext2D, point: number, x: number, y: number, side: number): void {
+    const [left, top] = [(point % this.columns) * TILE_PX, Math.floor(point / this.columns) * TILE_PX];
+    context.drawImage(this.image, left, top, TILE_PX, TILE_PX, x - side / 2, y - side / 2, side, side);
+  }
+}
+
+/** The side of a thumbnail of the server. */
+const TILE_PX = 32;
+
 export interface Drawing {
-  count: number;
+  /** The points in the order in which they are drawn. */
+  order: readonly number[];
   /** Where a point is, in CSS pixels. */
   place(point: number): [number, number];
   style: PointStyle;
@@ -18,12 +36,20 @@ export interface Drawing {
   by: number;
   marked: number | null;
   near: readonly number[];
-  /** The image of a point, if it is to be drawn instead of a dot. */
-  thumbnail: ((point: number) => HTMLImageElement | null) | null;
+  /** The thumbnails, if they are to be drawn instead of dots, and their side in CSS pixels. */
+  thumbnails: ThumbnailSheet | null;
+  side: number;
+  lasso: readonly [number, number][];
+}
+
+/** Muted points first, wrong predictions last. */
+export function drawingOrder({ colours, crossed, muted }: PointStyle): number[] {
+  const rank = (i: number): number => (muted[i] ? 0 : crossed[i] ? 2 : 1);
+  return [...colours.keys()].sort((a, b) => rank(a) - rank(b));
 }
 
 export function drawPoints(canvas: HTMLCanvasElement, drawing: Drawing): void {
-  const { count, place, style, radius: r, size, by, marked, near, thumbnail } = drawing;
+  const { order, place, style, radius: r, size, by, marked, near, thumbnails, side, lasso } = drawing;
   const context = canvas.getContext("2d")!;
   const colour = named(getComputedStyle(canvas));
   const [ink, paper, soft] = ["--ink", "--paper", "--soft"].map(colour) as [string, string, string];
@@ -31,33 +57,45 @@ export function drawPoints(canvas: HTMLCanvasElement, drawing: Drawing): void {
   context.clearRect(0, 0, ...size);
   context.lineJoin = context.lineCap = "round";
   const { colours, crossed, muted } = style;
-  const rank = (i: number): number => (muted[i] ? 0 : crossed[i] ? 2 : 1);
-  for (const i of [...Array(count).keys()].sort((a, b) => rank(a) - rank(b))) {
+  const edge = Math.max(r, thumbnails ? side / 2 : 0);
+  const drawThumbnail = (i: number, x: number, y: number): void => {
+    context.fillStyle = colour(colours[i]!);
+    context.fillRect(x - side / 2 - 2, y - side / 2 - 2, side + 4, side + 4);
+    thumbnails!.draw(context, i, x, y, side);
+    if (crossed[i]) cross(context, x + side / 2 - 2, y - side / 2 + 2, 4, colour(colours[i]!), ink);
+  };
+  for (const i of order) {
     const [x, y] = place(i);
-    if (x < -r || y < -r || x > size[0] + r || y > size[1] + r) continue;
+    if (x < -edge || y < -edge || x > size[0] + edge || y > size[1] + edge) continue;
     context.globalAlpha = muted[i] ? 0.16 : 1;
-    const image = muted[i] ? null : thumbnail?.(i);
-    if (image) {
-      drawThumbnail(context, image, x, y, colour(colours[i]!));
-      continue;
+    if (thumbnails && !muted[i]) drawThumbnail(i, x, y);
+    else {
+      const shape = crossed[i] ? cross : dot;
+      shape(context, x, y, r, muted[i] ? soft : colour(colours[i]!), muted[i] ? null : ink);
     }
-    const shape = crossed[i] ? cross : dot;
-    shape(context, x, y, r, muted[i] ? soft : colour(colours[i]!), muted[i] ? null : ink);
   }
   context.globalAlpha = 1;
-  for (const i of near) ring(context, ...place(i), r + 3, ink, paper, 1.4);
-  if (marked !== null) ring(context, ...place(marked), r + 5, ink, paper, 2.4);
+  const around = (i: number): number => (thumbnails && !muted[i] ? (side / 2) * Math.SQRT2 : r); // the corners, too
+  for (const i of near) ring(context, ...place(i), around(i) + 3, ink, paper, 1.4);
+  if (marked !== null) {
+    if (thumbnails && !muted[marked]) drawThumbnail(marked, ...place(marked)); // above the others
+    ring(context, ...place(marked), around(marked) + 5, ink, paper, 2.4);
+  }
+  if (lasso.length > 1) outline(context, lasso, ink, paper);
 }
 
-const THUMBNAIL_PX = 30;
-
-/** A thumbnail with a frame in the colour of its point. */
-function drawThumbnail(context: CanvasRenderingContext2D, image: HTMLImageElement, x: number, y: number, colour: string): void {
-  const scale = THUMBNAIL_PX / Math.max(image.naturalWidth, image.naturalHeight);
-  const [width, height] = [image.naturalWidth * scale, image.naturalHeight * scale];
-  context.fillStyle = colour;
-  context.fillRect(x - width / 2 - 2, y - height / 2 - 2, width + 4, height + 4);
-  context.drawImage(image, x - width / 2, y - height / 2, width, height);
+function outline(context: CanvasRenderingContext2D, path: readonly [number, number][], ink: string, paper: string): void {
+  for (const [colour, width] of [
+    [paper, 4],
+    [ink, 1.6],
+  ] as const) {
+    context.beginPath();
+    for (const at of path) context.lineTo(...at);
+    context.closePath();
+    context.lineWidth = width;
+    context.strokeStyle = colour;
+    context.stroke();
+  }
 }
 
 /** A colour, or what the style sheet has under that name now. */

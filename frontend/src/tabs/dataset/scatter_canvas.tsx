@@ -1,18 +1,29 @@
-// Points on a canvas: zoom and pan by pointer, fingers, wheel and keys.
+// Points on a canvas: zoom and pan by pointer, fingers, wheel and keys; selection with a lasso.
 
 import { type Ref } from "preact";
-import { useId, useImperativeHandle, useLayoutEffect, useRef } from "preact/hooks";
+import { useId, useImperativeHandle, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { inNextFrame } from "../../shared/debounce";
-import { type Coordinates, EDGE, Layout } from "./layout";
-import { drawPoints, type PointStyle } from "./points";
+import { type Coordinates, EDGE, insidePolygon, Layout } from "./layout";
+import { drawingOrder, drawPoints, type PointStyle, type ThumbnailSheet } from "./points";
 
 const MOST = 60;
 const REACH = 12;
+/** Points that are drawn as thumbnails at most; more would cover each other. */
+export const MAX_THUMBNAILS = 500;
+/** The sides of the smallest and of the largest thumbnail, in CSS pixels, and the part of the canvas that they cover. */
+const SIDES_PX = [16, 40] as const;
+const COVERED = 0.35;
 
 /** The points on a canvas. It does not use Preact. */
 export class ScatterPlot {
   private points: Coordinates = { x: [], y: [] };
   private style: PointStyle = { colours: [], crossed: [], muted: [] };
+  private order: readonly number[] = [];
+  private thumbnails: ThumbnailSheet | null = null;
+  /** The path of the lasso that is being drawn. */
+  private lasso: [number, number][] = [];
+  /** Whether dragging draws a lasso instead of moving the points; with Shift it always does. */
+  lassoOn = false;
   private layout = new Layout({ x: [], y: [] }, 1, 1);
   private zoom = 1;
   private shift: [number, number] = [0, 0];
@@ -26,7 +37,11 @@ export class ScatterPlot {
   onMark: ((point: number) => void) | null = null;
   /** A point that was clicked, or selected with Enter; `touched`: by a finger, which cannot hover first. */
   onPick: ((point: number, touched: boolean) => void) | null = null;
-  thumbnail: ((point: number) => HTMLImageElement | null) | null = null;
+  /** Points within a lasso. */
+  onLasso: ((points: number[]) => void) | null = null;
+  /** A point to be added to the selection, or removed from it, by the keyboard. */
+  onToggle: ((point: number) => void) | null = null;
+  onZoom: ((zoomed: boolean) => void) | null = null;
 
   constructor(private readonly canvas: HTMLCanvasElement) {
     this.listen();
@@ -57,6 +72,13 @@ export class ScatterPlot {
 
   paint(style: PointStyle): void {
     this.style = style;
+    this.order = drawingOrder(style);
+    this.draw();
+  }
+
+  /** Draw thumbnails instead of dots, where there is space for them; null for dots. */
+  setThumbnails(sheet: ThumbnailSheet | null): void {
+    this.thumbnails = sheet;
     this.draw();
   }
 
@@ -87,6 +109,7 @@ export class ScatterPlot {
     this.zoom = 1;
     this.shift = [0, 0];
     this.canvas.classList.remove("zoomed");
+    this.onZoom?.(false);
     this.draw();
   }
 
@@ -97,6 +120,7 @@ export class ScatterPlot {
     this.shift = [x - (x - this.shift[0]) * by, y - (y - this.shift[1]) * by];
     this.zoom = zoom;
     this.canvas.classList.toggle("zoomed", zoom > 1);
+    this.onZoom?.(zoom > 1);
     this.hold();
     this.draw();
   }
@@ -140,9 +164,31 @@ export class ScatterPlot {
 
   private drawNow(): void {
     const by = this.canvas.width / this.size[0];
-    const { style, marked, near, radius, size, thumbnail } = this;
+    const { order, style, marked, near, radius, size, lasso } = this;
     const place = (point: number): [number, number] => this.positionOf(point);
-    drawPoints(this.canvas, { count: this.points.x.length, place, style, radius, size, by, marked, near, thumbnail });
+    const count = this.thumbnails ? this.countVisible() : 0;
+    const thumbnails = count <= MAX_THUMBNAILS ? this.thumbnails : null;
+    const side = Math.min(SIDES_PX[1], Math.max(SIDES_PX[0], Math.sqrt((COVERED * size[0] * size[1]) / Math.max(1, count))));
+    this.canvas.dataset.thumbnails = String(thumbnails ? count : 0);
+    drawPoints(this.canvas, { order, place, style, radius, size, by, marked, near, thumbnails, side, lasso });
+  }
+
+  /** The number of points on the canvas that are not muted. */
+  private countVisible(): number {
+    const [width, height] = this.size;
+    return this.order.filter((i) => {
+      const [x, y] = this.positionOf(i);
+      return !this.style.muted[i] && x >= 0 && y >= 0 && x <= width && y <= height;
+    }).length;
+  }
+
+  /** Select what the lasso surrounds. */
+  private closeLasso(): void {
+    const path = this.lasso;
+    this.lasso = [];
+    this.draw();
+    const inside = [...this.points.x.keys()].filter((i) => insidePolygon(path, ...this.positionOf(i)));
+    if (inside.length) this.onLasso?.(inside);
   }
 
   private listen(): void {
@@ -155,6 +201,7 @@ export class ScatterPlot {
       if (!this.fingers.size) this.moved = 0;
       this.fingers.set(event.pointerId, where(event));
       canvas.setPointerCapture(event.pointerId);
+      this.lasso = (this.lassoOn || event.shiftKey) && this.fingers.size === 1 ? [where(event)] : [];
     });
     canvas.addEventListener("pointermove", (event) => {
       const to = where(event);
@@ -171,11 +218,19 @@ export class ScatterPlot {
       if (other) {
         const [before, after] = [from, to].map((at) => Math.hypot(at[0] - other[0], at[1] - other[1])) as [number, number];
         this.scale(after / (before || 1), (to[0] + other[0]) / 2, (to[1] + other[1]) / 2);
+      } else if (this.lasso.length) {
+        this.lasso.push(to);
+        this.draw();
       } else this.pan(to[0] - from[0], to[1] - from[1]);
     });
     const lift = (event: PointerEvent): void => {
       const known = this.fingers.delete(event.pointerId);
-      if (!known || event.type !== "pointerup" || this.moved > 5) return;
+      if (!known || event.type !== "pointerup" || this.moved > 5) {
+        if (known && event.type === "pointerup" && this.lasso.length > 2) this.closeLasso();
+        else this.lasso = [];
+        return;
+      }
+      this.lasso = [];
       const point = this.under(...where(event));
       if (point !== null) this.onPick?.(point, event.pointerType !== "mouse");
     };
@@ -210,7 +265,8 @@ export class ScatterPlot {
       }
     } else if (event.key === "+" || event.key === "=") this.scale(1.5);
     else if (event.key === "-") this.scale(1 / 1.5);
-    else if (event.key === "0" || event.key === "Escape") this.reset();
+    else if (event.key === "0") this.reset();
+    else if (event.key === " " && this.marked !== null) this.onToggle?.(this.marked);
     else if (event.key === "Enter" && this.marked !== null) this.onPick?.(this.marked, false);
     else return;
     event.preventDefault();
@@ -229,6 +285,10 @@ export function ScatterCanvas({ label, plotRef }: Props) {
   const id = useId();
   useImperativeHandle(plotRef, () => (plot.current ??= new ScatterPlot(canvas.current!)), []);
   useLayoutEffect(() => () => plot.current?.close(), []);
+  const [lasso, setLasso] = useState(false);
+  useLayoutEffect(() => {
+    plot.current!.lassoOn = lasso;
+  }, [lasso]);
   const button = (sign: string, name: string, run: () => void) => (
     <button aria-label={name} title={name} onClick={run}>
       {sign}
@@ -236,14 +296,20 @@ export function ScatterCanvas({ label, plotRef }: Props) {
   );
   return (
     <div class="plane">
-      <canvas ref={canvas} tabIndex={0} role="application" aria-label={label} aria-describedby={id} />
+      <canvas ref={canvas} data-lasso={lasso || undefined} tabIndex={0} role="application" aria-label={label} aria-describedby={id} />
       <div class="zooms">
         {button("+", "Zoom in", () => plot.current!.scale(1.5))}
         {button("−", "Zoom out", () => plot.current!.scale(1 / 1.5))}
         {button("⤢", "Show all points", () => plot.current!.reset())}
+        <button aria-label="Select with a lasso" title="Select with a lasso (or drag with Shift)" aria-pressed={lasso} onClick={() => setLasso(!lasso)}>
+          <svg viewBox="0 0 20 20" width={18} height={18} aria-hidden="true">
+            <path d="M6 13C1 11 2 4 10 4s9 7 3 9c-3 1-5 0-6 1s-1 3-3 3" fill="none" stroke="currentColor" stroke-width="1.6" />
+          </svg>
+        </button>
       </div>
       <p class="note" id={id}>
-        Arrow keys select the nearest point in that direction, Enter explains it; + and − zoom, Shift + arrow keys pan, 0 shows all.
+        Drag with Shift, or with the lasso, to select points. Arrow keys move to the nearest point in that direction, Enter explains
+        it, Space adds it to the selection; + and − zoom, Shift + arrow keys pan, 0 shows all.
       </p>
     </div>
   );

@@ -13,6 +13,9 @@ export type RowPrediction = Schemas["RowPrediction"];
 export type RowPredictionList = Schemas["RowPredictionList"];
 export type Evaluation = Schemas["EvaluationOut"];
 export type Curves = Schemas["Curves"];
+export type Subset = Schemas["SubsetOut"];
+export type SubsetRequest = Schemas["SubsetRequest"];
+export type SliceList = Schemas["SliceList"];
 export type Range = Schemas["Range"];
 
 /** The URL of a request about a run. */

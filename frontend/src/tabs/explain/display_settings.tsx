@@ -2,6 +2,7 @@
 
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { Select, Slider } from "../../shared/controls";
+import { OpacitySlider } from "../../shared/opacity_slider";
 import { app } from "../../state/app";
 import { setView, view } from "../../state/view";
 
@@ -11,12 +12,7 @@ const share = (value: number): string => (value > 0 ? `${Math.round(100 * value)
 export function OpacityAndPalette() {
   return (
     <div class="painting">
-      <Slider
-        label="Opacity"
-        value={view.opacity.value}
-        text={(value) => `${Math.round(100 * value)} %`}
-        change={(opacity) => setView({ opacity })}
-      />
+      <OpacitySlider />
       <Palettes />
       <details class="more-display">
         <summary>Threshold, contour, blending</summary>

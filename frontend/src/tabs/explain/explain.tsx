@@ -7,6 +7,8 @@ import type { ExplainRequest, ExplainResponse } from "../../api/types";
 import { debounce } from "../../shared/debounce";
 import { ErrorMessage } from "../../shared/error_message";
 import { ImagePicker } from "../../shared/image_picker";
+import { SIDE_PX } from "../../shared/map_view";
+import { keptPixels, photoSize } from "../../shared/photo";
 import { ProgressBar } from "../../shared/progress_bar";
 import { Predictions } from "../../shared/predictions";
 import { infoOf } from "../../shared/sample_store";
@@ -125,7 +127,8 @@ export function Explain() {
 function requestAtOnce(): void {
   const { image, method } = view;
   if (!image.value || !isQuick(method.value)) return;
-  loadImage(image.value).catch(() => {}); // reported by the request that needs it
+  // The pixels are read while the map is waited for. A failure is reported by the request that needs the image.
+  loadImage(image.value).then((photo) => keptPixels(photo, ...photoSize(photo, SIDE_PX)), () => {});
   explainCached(requestOfView()).catch(() => {});
 }
 

@@ -3,6 +3,7 @@
 export class Clock {
   private since: number | null = null;
   private sum = 0;
+  private question: object | null = null;
   begun = false;
 
   private readonly turned = (): void => this.turn();
@@ -15,15 +16,22 @@ export class Clock {
     document.removeEventListener("visibilitychange", this.turned);
   }
 
-  begin(): void {
-    this.stop();
+  /** A question is on the screen; the time of one that was left for another tab goes on. */
+  begin(question: object): void {
+    if (question !== this.question) this.forget();
+    this.question = question;
     this.begun = true;
     this.turn();
   }
 
-  stop(): void {
+  pause(): void {
     this.begun = false;
-    this.since = null;
+    this.turn();
+  }
+
+  forget(): void {
+    this.pause();
+    this.question = null;
     this.sum = 0;
   }
 

@@ -1,8 +1,8 @@
 // A question on the screen: two maps to choose from, or one to rate.
 
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { Progress } from "./question_view";
 import type { Loaded } from "./questions";
+import type { Progress } from "./session";
 
 const RATINGS = ["not at all", "a little", "partly", "well", "very well"];
 

@@ -1,5 +1,6 @@
 // Study: which of two maps do people prefer, without knowing the methods?
 
+import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { get } from "../../api/http";
 import { ErrorMessage } from "../../shared/error_message";
@@ -7,22 +8,27 @@ import { useRequest } from "../../shared/use_request";
 import { CreateStudy } from "./create";
 import { QuestionView } from "./question_view";
 import type { StudyState } from "./schemas";
+import { Session } from "./session";
 import { StudyResultsCard } from "./study_results";
 import { Welcome } from "./welcome";
 
+/** The session that has begun; it goes on when the tab is displayed again. */
+const running = signal<Session | null>(null);
+
 export function Study() {
   const [version, setVersion] = useState(0);
-  const [person, setPerson] = useState("");
+  const session = running.value;
   const request = useRequest<StudyState>(`study ${version}`, (signal) => get<StudyState>("/api/study", signal));
   const [drawn, setDrawn] = useState("");
   const [next, setNext] = useState("");
   const again = (): void => {
-    setPerson("");
+    session?.close();
+    running.value = null;
     setVersion((now) => now + 1);
   };
   const state = request.data;
   const study = state?.study;
-  const screen = person
+  const screen = session
     ? drawn
     : request.error
       ? "failed"
@@ -35,14 +41,14 @@ export function Study() {
             : "none";
   return (
     <div class="study-tab" data-drawn={screen || undefined} data-next={next || undefined}>
-      {person && study ? (
-        <QuestionView person={person} leave={again} drawn={setDrawn} prepared={setNext} />
+      {session && study ? (
+        <QuestionView session={session} leave={again} drawn={setDrawn} prepared={setNext} />
       ) : (
         <>
           <ErrorMessage error={request.error} retry={request.retry} />
           {study && (
             <div class="entry">
-              <Welcome info={study} focus={version > 0} start={setPerson} />
+              <Welcome info={study} focus={version > 0} start={(person) => void (running.value = new Session(person))} />
               <StudyResultsCard info={study} key={version} />
             </div>
           )}

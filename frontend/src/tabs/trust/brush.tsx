@@ -25,9 +25,9 @@ export class Brush {
   private last: [number, number] | null = null;
 
   constructor(
-    readonly image: HTMLImageElement,
+    public image: HTMLImageElement,
     /** The part of the image that the network sees. */
-    readonly region: Box,
+    public region: Box,
   ) {
     const { naturalWidth: width, naturalHeight: height } = image;
     const longest = Math.max(width, height);
@@ -142,8 +142,25 @@ export class Brush {
   }
 }
 
-/** A brush for an image; another image has another one. */
-export const useBrush = (image: HTMLImageElement, region: Box): Brush => useMemo(() => new Brush(image, region), [image]);
+/** The brushes of the last images, by id: what is painted stays when another tab or image is displayed. */
+const brushes = new Map<string, Brush>();
+const MAX_BRUSHES = 8;
+
+/** The brush of an image. */
+export function useBrush(id: string, image: HTMLImageElement, region: Box): Brush {
+  const brush = useMemo(() => {
+    const known = brushes.get(id) ?? new Brush(image, region);
+    brushes.delete(id);
+    brushes.set(id, known);
+    if (brushes.size > MAX_BRUSHES) brushes.delete(brushes.keys().next().value as string);
+    known.end(); // the pointer may have been lifted elsewhere
+    known.pointer.value = null;
+    return known;
+  }, [id]);
+  brush.image = image;
+  brush.region = region;
+  return brush;
+}
 
 export function BrushCanvas({ brush }: { brush: Brush }) {
   const canvas = useRef<HTMLCanvasElement>(null);

@@ -34,7 +34,7 @@ export function Occlude({ subject }: { subject: Subject }) {
     const [left, top, right, bottom] = validRegion(answer.geometry);
     return [left / width, top / height, right / width, bottom / height] as [number, number, number, number];
   }, [answer]);
-  const brush = useBrush(image, region);
+  const brush = useBrush(request.image, image, region);
   const [note, setNote] = useState("");
   const infill = INFILLS.some(({ value }) => value === tabValue("trust.infill")) ? tabValue("trust.infill") : "blur";
   const version = brush.version.value;

@@ -16,6 +16,8 @@ MAX_ROWS = 50
 
 RunId = Annotated[str, Query(min_length=2, max_length=60, pattern=r"^[rm][0-9a-f-]+$")]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+SubsetId = Annotated[str, Query(max_length=16, pattern=r"^[0-9a-f]*$")]
+"""A subset of the run, by the id that POST /api/dataset/subset returns; empty for all images."""
 Find = Annotated[str, Query(max_length=100)]
 
 

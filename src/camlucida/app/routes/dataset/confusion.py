@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from camlucida.app.analysis_run import Run
-from camlucida.app.confusion_view import MatrixPart
+from camlucida.app.confusion_view import ConfusionView, MatrixPart
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
-from camlucida.app.routes.dataset.common import MAX_ROWS, Find, Offset, RowPredictionList, RunId
+from camlucida.app.routes.dataset.common import MAX_ROWS, Find, Offset, RowPredictionList, RunId, SubsetId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Schema
 
@@ -62,18 +61,25 @@ class MatrixOut(Schema):
 
 @router.get("/dataset/confusion", responses={200: {"model": MatrixOut}})
 async def confusion(
-    request: Request, page: AppDep, run: RunId, find: Find = "", offset: Offset = 0, most: bool = True
+    request: Request,
+    page: AppDep,
+    run: RunId,
+    find: Find = "",
+    offset: Offset = 0,
+    most: bool = True,
+    subset: SubsetId = "",
 ) -> Response:
-    """Return part of the confusion matrix.
+    """Return part of the confusion matrix, of all images or of a subset.
 
     With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
     """
 
     def work(job: Job) -> MatrixOut:
-        view = page.analysis_runs.find(run).confusion_view
+        analysis_run = page.analysis_runs.find(run)
+        view = page.subsets.find(subset, analysis_run).confusion_view if subset else analysis_run.confusion_view
         if most and not find:
-            return _matrix(page.analysis_runs.find(run), view.block(), 0)
-        return _matrix(page.analysis_runs.find(run), view.page(find, offset), offset)
+            return _matrix(view, view.block(), 0)
+        return _matrix(view, view.page(find, offset), offset)
 
     return await answer(request, work)
 
@@ -99,9 +105,7 @@ async def cell(
     return await answer(request, work)
 
 
-def _matrix(run: Run, part: MatrixPart, offset: int) -> MatrixOut:
-    view = run.confusion_view
-
+def _matrix(view: ConfusionView, part: MatrixPart, offset: int) -> MatrixOut:
     def named(output: int) -> ClassOut:
         return ClassOut(output=output, name=view.name(output))
 

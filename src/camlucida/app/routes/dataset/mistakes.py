@@ -14,7 +14,7 @@ from camlucida.analysis.mistakes_result import STORED_COLUMNS
 from camlucida.app.analysis_run import Run
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
-from camlucida.app.routes.dataset.common import MAX_ROWS, Failed, Find, Offset, RowPredictionList, RunId
+from camlucida.app.routes.dataset.common import MAX_ROWS, Failed, Find, Offset, RowPredictionList, RunId, SubsetId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Range, Schema, known
 from camlucida.evaluation.store import Row
@@ -96,9 +96,9 @@ Sort = Literal["confidence", "name", "label", "predicted", "rank"]
 SORTS: dict[Sort, Callable[[Row], Any]] = {
     "confidence": lambda row: row["confidence"],
     "name": lambda row: _natural(row["image"]),
-    "label": lambda row: row["label"],
+    "label": lambda row: row["label"] or "",
     "predicted": lambda row: row["predicted"],
-    "rank": lambda row: row["rank"],
+    "rank": lambda row: row["rank"] or 0,
 }
 
 
@@ -112,16 +112,23 @@ async def errors(
     find: Find = "",
     offset: Offset = 0,
     n: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 20,
+    subset: SubsetId = "",
+    correct: bool = False,
 ) -> Response:
-    """Return the wrong predictions, by default the most confident first.
+    """Return the wrong predictions, by default the most confident first, of all images or of a subset.
 
-    `find`: words in the name of the image, or in either class.
+    `find`: words in the name of the image, or in either class. `correct`: return the other images of the subset, too.
     """
 
     def work(job: Job) -> RowPredictionList:
         analysis_run = page.analysis_runs.find(run)
         words = find.lower().split()
-        matching_rows = [row for row in analysis_run.mistakes.errors() if all(word in _text(row) for word in words)]
+        if subset:
+            chosen = page.subsets.find(subset, analysis_run)
+            rows = chosen.rows if correct else chosen.errors()
+        else:
+            rows = analysis_run.mistakes.errors()
+        matching_rows = [row for row in rows if all(word in _text(row) for word in words)]
         ordered = sorted(matching_rows, key=SORTS[sort], reverse=descending)
         return RowPredictionList.page(analysis_run, ordered, offset, n)
 

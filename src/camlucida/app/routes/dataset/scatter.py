@@ -1,4 +1,4 @@
-"""GET /api/dataset/points and /api/dataset/neighbours: images as points, and the nearest neighbours of one."""
+"""GET /api/dataset/points, /neighbours, /thumbnails: images as points, the neighbours of one, and their thumbnails."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from fastapi.responses import Response
 
 from camlucida.analysis.projection import ProjectionMethod
 from camlucida.app.analysis_run import Run
+from camlucida.app.failures import NotFound
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
 from camlucida.app.routes.dataset.common import Failed, RunId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.scatter import MAX_POINTS
 from camlucida.app.schemas import Schema
+from camlucida.app.thumbnails import thumbnail_sheet
 from camlucida.render.palettes import CATEGORICAL_COLOURS
 
 router = APIRouter(tags=["dataset"])
@@ -111,6 +113,27 @@ async def neighbours(
         return Neighbours(point=point, nearest=[Neighbour(point=i, cosine=cosine) for i, cosine in nearest])
 
     return await answer(request, work)
+
+
+@router.get("/dataset/thumbnails", responses={200: {"content": {"image/webp": {}}}}, response_class=Response)
+async def thumbnails(request: Request, page: AppDep, run: RunId) -> Response:
+    """Return the thumbnails of all points in one image: see `camlucida.app.thumbnails`.
+
+    Reading the images takes a while at first; the result is kept.
+    """
+
+    def work(job: Job) -> bytes:
+        analysis_run = page.analysis_runs.find(run)
+        if not analysis_run.has_images:
+            raise NotFound(f"The app does not have the images of {analysis_run.name}.")
+        indices = tuple(row["index"] for row in analysis_run.scatter.rows)
+        sheet = page.caches.thumbnails.get((run, indices))
+        if sheet is None:
+            sheet = thumbnail_sheet(page.data, indices, job.progress)
+            page.caches.thumbnails.put((run, indices), sheet)
+        return sheet
+
+    return await answer(request, work, "long", "image/webp")
 
 
 def _points(run: Run, name: ProjectionMethod | None) -> Points:

@@ -1,0 +1,148 @@
+"""Subsets: the same images in the confusion matrix, the errors and the embedding; slices of audits; thumbnails."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from camlucida.analysis import embed, mistakes
+from camlucida.app.app import create_app
+from camlucida.app.app_state import Page
+from camlucida.app.thumbnails import TILE_PX, thumbnail_sheet
+from camlucida.audits.run import audit
+from camlucida.data.datasets import Item, ListDataset
+from camlucida.data.open import open_dataset
+from camlucida.models.load import load
+
+SCENES = 24
+MODEL = load("toybox:permuted")
+SCENE_DATA = open_dataset("toybox:watermark", count=SCENES)
+DATA = ListDataset(
+    "scenes",
+    [
+        Item(item.image, item.name, item.label, split="val", metadata={"camera": "front" if i % 3 else "rear"})
+        for i, item in enumerate(SCENE_DATA[i] for i in range(SCENES))
+    ],
+    SCENE_DATA.classes,
+)
+SLICES = {
+    "slices": [
+        {"name": "camera = rear", "n": 4, "accuracy": 0.0, "rest_accuracy": 0.5, "is_worse": True, "rows": [3, 0, 6, 9]}
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("runs")
+    mistakes(MODEL, DATA, maps=False, out=folder / "mistakes")
+    embed(MODEL, DATA, out=folder / "embedding")
+    audited = audit(MODEL, DATA, folder / "audit").path
+    (audited / "findings").mkdir(exist_ok=True)
+    (audited / "findings" / "slices.json").write_text(json.dumps(SLICES))
+    return Page([MODEL], DATA, (folder / "mistakes", folder / "embedding"), None, (audited, folder / "missing"))
+
+
+@pytest.fixture(scope="module")
+def client(page: Page) -> Iterator[TestClient]:
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        yield client
+
+
+def chosen(client: TestClient, run: str = "r0", **conditions: Any) -> Any:
+    answer = client.post("/api/dataset/subset", json={"run": run, **conditions})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def asked(client: TestClient, path: str, **values: Any) -> Any:
+    answer = client.get(f"/api/dataset/{path}", params=values)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def rows(page: Page) -> list[dict[str, Any]]:
+    return page.analysis_runs.find("r0").mistakes.rows
+
+
+def test_search_by_metadata_filters_all_views(client: TestClient, page: Page) -> None:
+    rear = list(range(0, SCENES, 3))
+    for run in ("r0", "r1"):
+        found = chosen(client, run, search="camera:rear")
+        assert found["indices"] == rear
+        assert (found["n"], found["n_images"]) == (len(rear), SCENES)
+        assert "camera" in found["columns"]
+    found = chosen(client, search="camera:rear")
+    wrong = [row["index"] for row in rows(page) if row["index"] in rear and not row["correct"]]
+    assert found["n_wrong"] == len(wrong)
+    errors = asked(client, "errors", run="r0", subset=found["id"], n=50)
+    assert sorted(int(one["image"][1:]) for one in errors["items"]) == wrong
+    everything = asked(client, "errors", run="r0", subset=found["id"], n=50, correct=True)
+    assert sorted(int(one["image"][1:]) for one in everything["items"]) == rear
+    matrix = asked(client, "confusion", run="r0", subset=found["id"])
+    assert sum(map(sum, matrix["counts"])) == sum(row["total"] for row in matrix["rows"]) == len(rear)
+
+
+def test_conditions_are_combined(client: TestClient, page: Page) -> None:
+    row = next(row for row in rows(page) if not row["correct"])
+    cell = [row["label_index"], row["predicted_index"]]
+    inside = [r["index"] for r in rows(page) if [r["label_index"], r["predicted_index"]] == cell and not r["correct"]]
+    assert chosen(client, cell=cell)["indices"] == chosen(client, "r1", cell=cell)["indices"] == inside
+    assert chosen(client, cell=cell, indices=[inside[0], 10_000])["indices"] == inside[:1]
+    assert chosen(client, cell=cell, search="nowhere")["indices"] == []
+    assert chosen(client, slice=[0, 0])["indices"] == [0, 3, 6, 9]
+    assert chosen(client, slice=[0, 0], indices=[3, 4])["indices"] == [3]
+
+
+def test_slices_of_an_audit_are_listed(client: TestClient) -> None:
+    found = asked(client, "slices", audit=0)["slices"]
+    assert [(one["name"], one["n"], one["n_listed"], one["is_worse"]) for one in found] == [
+        ("camera = rear", 4, 4, True)
+    ]
+    assert asked(client, "slices", audit=1)["slices"] == []
+    assert client.get("/api/dataset/slices", params={"audit": 7}).status_code == 404
+    assert client.post("/api/dataset/subset", json={"run": "r0", "slice": [0, 5]}).status_code == 404
+
+
+def test_unknown_subsets_and_columns_are_reported(client: TestClient) -> None:
+    other = chosen(client, "r1")["id"]
+    for id_ in ("0123456789abcdef", other):
+        answer = client.get("/api/dataset/errors", params={"run": "r0", "subset": id_})
+        assert answer.status_code == 404
+        assert "Select them again" in answer.json()["detail"]
+    answer = client.post("/api/dataset/subset", json={"run": "r0", "search": "kamera:rear"})
+    assert answer.status_code == 422
+    assert "no column 'kamera'" in answer.json()["detail"]
+
+
+def test_thumbnails_are_the_images_in_order(client: TestClient, page: Page) -> None:
+    answer = client.get("/api/dataset/thumbnails", params={"run": "r1"})
+    assert answer.headers["content-type"] == "image/webp"
+    sheet = Image.open(io.BytesIO(answer.content))
+    assert sheet.size == (5 * TILE_PX, 5 * TILE_PX)  # 24 images
+    for i, row in enumerate(page.analysis_runs.find("r1").scatter.rows):
+        left, top = TILE_PX * (i % 5), TILE_PX * (i // 5)
+        tile = np.asarray(sheet.crop((left, top, left + TILE_PX, top + TILE_PX)).convert("RGB"), float)
+        small = np.asarray(DATA[row["index"]].image.convert("RGB").resize((TILE_PX, TILE_PX)), float)  # type: ignore[union-attr]
+        assert np.abs(tile - small).mean() < 12
+    assert client.get("/api/dataset/thumbnails", params={"run": "r0"}).status_code == 404
+
+
+def test_thumbnails_keep_proportions_and_skip_damaged_images(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    wide = Image.new("RGB", (100, 50), "red")
+    data = ListDataset("d", [Item(tmp_path / "broken.png", "broken"), Item(wide, "wide")])
+    sheet = np.asarray(Image.open(io.BytesIO(thumbnail_sheet(data, [0, 1]))).convert("RGBA"))
+    assert sheet.shape == (TILE_PX, 2 * TILE_PX, 4)
+    opaque = sheet[..., 3] > 0
+    assert not opaque[:, :TILE_PX].any()
+    assert opaque[:, TILE_PX:].sum() == TILE_PX * TILE_PX // 2
+    assert opaque[TILE_PX // 2, TILE_PX:].all()
