@@ -105,7 +105,8 @@ function Reproduce({ answer }: { answer: ExplainResponse }) {
 /** The arguments that are not the default, as [name, value]. */
 function argumentsOf(answer: ExplainResponse): [string, string | number | boolean][] {
   const map = answer.maps[0]!;
-  const target = view.target.value ? map.target : "";
+  const scored = view.score.value === "logit" ? "" : `${view.score.value.replace("_", " ")} of `; // part of the text
+  const target = view.target.value ? map.target.slice(map.target.startsWith(scored) ? scored.length : 0) : "";
   const made: [string, string | number | boolean][] = [["method", map.method]];
   if (map.layer !== "input" && view.layer.value) made.push(["layer", map.layer]);
   if (target) made.push(["target", target]);
