@@ -17,11 +17,13 @@ from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 import camlucida
+from camlucida.app.api_description import DescribedApp
 from camlucida.app.app_state import Page
 from camlucida.app.failures import Cancelled, NotFound, QueueFull, failed
 from camlucida.app.request_body import MAX_ENCODED, MAX_UPLOAD
 from camlucida.app.routes import (
     activations,
+    api_docs,
     audits,
     bootstrap,
     compare,
@@ -76,11 +78,11 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         yield
         page.queues.stop()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Camlucida",
         version=camlucida.__version__,
         description="Explain the predictions of vision models. Maps are raw float16 on the layer's grid.",
-        docs_url=None,  # FastAPI's own documentation pages load scripts from another host
+        docs_url=None,  # FastAPI's own documentation pages load scripts from another host; see routes/api_docs.py
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=FAILURES,
@@ -90,6 +92,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     for module in (bootstrap, models, images, explain, compare, trust, activations, top_images, dataset, study):
         app.include_router(module.router, prefix="/api")
     app.include_router(audits.router)
+    app.include_router(api_docs.router)
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
         app.add_exception_handler(kind, error_response)
     app.add_exception_handler(RequestValidationError, _invalid)
