@@ -40,9 +40,10 @@ from camlucida.app.security import SecurityMiddleware
 from camlucida.errors import CamlucidaError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+EXPLAIN_FILES = ("", "/panel.png", "/figure.pdf", "/figure.svg", "/figure.html", "/map.npz", "/record.json")
 MAX_BODY_BY_PATH = {
     "/api/images": MAX_UPLOAD,
-    **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
+    **{f"/api/explain{what}": MAX_ENCODED for what in EXPLAIN_FILES},
 }
 """Paths with a higher limit than other requests: images, as files or in base64."""
 N_THREADS = 8
