@@ -20,7 +20,7 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -40,12 +40,13 @@ FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EF
 DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
-def write_image(drawn: Callable[[], Image.Image], path: Path) -> None:
+def write_image(drawn: Callable[[], Image.Image], path: Path, *, also: Sequence[str] = ()) -> None:
     """Render an image and save it in the format of the suffix of `path`.
 
     Args:
         drawn: Returns the image; called only if the suffix is supported.
         path: The file.
+        also: Further suffixes that the caller supports, for the message.
 
     Raises:
         ImageError: The suffix is not an image format. Raised before anything is rendered.
@@ -53,7 +54,9 @@ def write_image(drawn: Callable[[], Image.Image], path: Path) -> None:
     """
     kind = IMAGES.get(path.suffix.lower())
     if kind is None:
-        raise ImageError(f"cannot save an image as {path.name!r}: use .png, .jpg or .webp, or .npz for the map.")
+        names = [".png", ".jpg", ".webp", *also]
+        known = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise ImageError(f"cannot save an image as {path.name!r}: use {known}, or .npz for the map.")
     image = drawn()
     with atomic_stream(path) as stream:
         if kind == "PNG":  # the default level takes three times as long and saves 1 %

@@ -112,10 +112,28 @@ def test_panel_equals_library(client: TestClient, page: Page) -> None:
     assert not np.array_equal(found, np.asarray(library(page).panel()))
 
 
+@pytest.mark.parametrize(
+    ("name", "media"),
+    [("svg", "image/svg+xml"), ("html", "application/octet-stream"), ("pdf", "application/pdf")],
+)
+def test_figure_equals_library(name: str, media: str, client: TestClient, page: Page) -> None:
+    if name == "pdf":
+        pytest.importorskip("fpdf", reason="no fpdf2")
+    look: dict[str, Any] = {"opacity": 0.7, "colormap": "viridis", "blend": "uniform", "contour": 0.6}
+    sent = ask(client, f"/figure.{name}", **look)
+    assert sent.status_code == 200, sent.text
+    assert sent.headers["content-type"].partition(";")[0] == media
+    assert sent.headers["content-disposition"] == f'attachment; filename="explanation.{name}"'
+    if name == "pdf":  # the file has the time of its creation
+        assert sent.content.startswith(b"%PDF-")
+    else:
+        assert sent.content == getattr(library(page), name)(**look)
+
+
 def test_downloads_write_no_files(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    for path in ("/map.npz", "/record.json", "/panel.png"):
+    for path in ("/map.npz", "/record.json", "/panel.png", "/figure.svg", "/figure.html"):
         assert ask(client, path).status_code == 200
     assert sorted(tmp_path.rglob("*")) == before
 

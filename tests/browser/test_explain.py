@@ -419,11 +419,17 @@ def test_downloads_equal_library(open_view: Open, site: tuple[str, Page], tmp_pa
     arrays = taken("NPZ")
     assert arrays.name == f"{stem}.map.npz"
     np.testing.assert_array_equal(np.load(arrays)["raw"], truth.raw.numpy())
-    record = taken("Record")
+    record = taken("JSON")
     assert record.name == f"{stem}.record.json"
     assert json.loads(record.read_text())["target"] == truth.target
     panel = np.asarray(Image.open(taken("Panel")))
     np.testing.assert_array_equal(panel, np.asarray(truth.panel(opacity=0.7)))
+    figure = taken("SVG")
+    assert figure.name == f"{stem}.svg"
+    assert figure.read_bytes() == truth.svg(opacity=0.7)
+    html = taken("HTML")
+    assert html.name == f"{stem}.html"
+    assert html.read_bytes() == truth.html(opacity=0.7)
     overlay = np.asarray(Image.open(taken("Overlay")).convert("RGB")).astype(int)
     np.testing.assert_allclose(overlay, np.asarray(truth.overlay(opacity=0.7)).astype(int), atol=3)
 

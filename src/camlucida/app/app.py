@@ -17,11 +17,13 @@ from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 import camlucida
+from camlucida.app.api_description import DescribedApp
 from camlucida.app.app_state import Page
 from camlucida.app.failures import Cancelled, NotFound, QueueFull, failed
 from camlucida.app.request_body import MAX_ENCODED, MAX_UPLOAD
 from camlucida.app.routes import (
     activations,
+    api_docs,
     audits,
     bootstrap,
     compare,
@@ -38,9 +40,10 @@ from camlucida.app.security import SecurityMiddleware
 from camlucida.errors import CamlucidaError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+EXPLAIN_FILES = ("", "/panel.png", "/figure.pdf", "/figure.svg", "/figure.html", "/map.npz", "/record.json")
 MAX_BODY_BY_PATH = {
     "/api/images": MAX_UPLOAD,
-    **{f"/api/explain{what}": MAX_ENCODED for what in ("", "/panel.png", "/map.npz", "/record.json")},
+    **{f"/api/explain{what}": MAX_ENCODED for what in EXPLAIN_FILES},
 }
 """Paths with a higher limit than other requests: images, as files or in base64."""
 N_THREADS = 8
@@ -76,11 +79,11 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         yield
         page.queues.stop()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Camlucida",
         version=camlucida.__version__,
         description="Explain the predictions of vision models. Maps are raw float16 on the layer's grid.",
-        docs_url=None,  # FastAPI's own documentation pages load scripts from another host
+        docs_url=None,  # FastAPI's own documentation pages load scripts from another host; see routes/api_docs.py
         redoc_url=None,
         openapi_url="/api/openapi.json",
         responses=FAILURES,
@@ -90,6 +93,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     for module in (bootstrap, models, images, explain, compare, trust, activations, top_images, dataset, study):
         app.include_router(module.router, prefix="/api")
     app.include_router(audits.router)
+    app.include_router(api_docs.router)
     for kind in (QueueFull, Cancelled, ClientDisconnect, NotFound, CamlucidaError, Exception):
         app.add_exception_handler(kind, error_response)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -44,7 +44,7 @@ from camlucida.app.http_messages import (
 from camlucida.app.request_body import MAX_BODIES, MAX_BODY, MAX_DURATION_S, MAX_PAUSE_S, Body, too_large
 
 COOKIE = "camlucida_token"
-PAGES = frozenset({"/", "/audit"})
+PAGES = frozenset({"/", "/audit", "/docs"})
 """Paths of pages that links on other sites and printed addresses may open."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_][a-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.IGNORECASE)

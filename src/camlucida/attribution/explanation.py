@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
-from camlucida._files import atomic_write, png, write_image
+from camlucida._files import atomic_write, png
+from camlucida.attribution.figure_files import FigureFiles
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
 from camlucida.maps import display_map, rgb_channels, saturation_value, to_image_grid
@@ -35,7 +36,7 @@ from camlucida.types import Display, Geometry, Prediction, Region
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanation:
+class Explanation(FigureFiles):
     """The saliency map of one score for one image, at one layer, by one method. Displays itself in a notebook.
 
     Attributes:
@@ -268,15 +269,17 @@ class Explanation:
         """Save the explanation; the suffix of the path decides how.
 
         Args:
-            path: .png, .jpg or .webp for the panel; .npz for the raw map, the paper's map and the heatmap, with
-                `record()` in a .json file beside it.
-            **style: As of `panel`.
+            path: .png, .jpg or .webp for the panel; .pdf or .svg for the panel with text as text and images with 300
+                dpi; .html for a self-contained file with controls; .npz for the raw map, the paper's map and the
+                heatmap, with `record()` in a .json file beside it.
+            **style: As of `panel`, or for .html as of `html`.
 
         Returns:
             The paths of the files written.
 
         Raises:
             ImageError: The suffix is not supported.
+            MissingExtra: The path is a .pdf, and fpdf2 is not installed.
             OutputError: A file cannot be written.
         """
         path = Path(path)
@@ -285,8 +288,13 @@ class Explanation:
             atomic_write(record_path, self.json())
             atomic_write(path, self.npz())
             return [path, record_path]
-        write_image(lambda: self.panel(**style), path)
-        return [path]
+        return self._write_figure(path, style)
+
+    def _draw_figure(self, **style: Any) -> Image.Image:
+        return self.panel(**style)
+
+    def _stills_of_figure(self) -> list[Explanation]:
+        return [self.still(self)]
 
     def still(self, reference: Explanation) -> Explanation:
         """Return the explanation of one image: this one; of a volume or a video, one slice or frame of it.

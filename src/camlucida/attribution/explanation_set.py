@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida._files import png, write_image
+from camlucida._files import png
 from camlucida.attribution import map_comparison
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.figure_files import FigureFiles
 from camlucida.errors import MethodError, TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
@@ -24,7 +25,7 @@ from camlucida.render.text import EMPTY_MAP, format_confidence
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ExplanationSet(Sequence[Explanation]):
+class ExplanationSet(FigureFiles, Sequence[Explanation]):
     """Several explanations of one image (methods × targets × layers), from one run of the network.
 
     For a network that takes several images, the set holds the explanations of each: `explanations["left"]`.
@@ -218,11 +219,12 @@ class ExplanationSet(Sequence[Explanation]):
         )
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
-        """Save the grid as an image; or, with the suffix .npz, each map in a file of its own.
+        """Save the grid as an image or a figure; or, with the suffix .npz, each map in a file of its own.
 
         Args:
-            path: .png, .jpg, .webp, or .npz.
-            **style: As of `figure`.
+            path: .png, .jpg or .webp; .pdf or .svg for the grid with text as text and images with 300 dpi; .html for a
+                self-contained file in which the map is selected; or .npz.
+            **style: As of `figure`, or for .html as of `html`.
 
         Returns:
             The paths of the files written.
@@ -231,8 +233,13 @@ class ExplanationSet(Sequence[Explanation]):
         if path.suffix.lower() == ".npz":
             named_items = zip(self.slugs, self.items, strict=True)
             return [written for slug, e in named_items for written in e.save(path.with_name(f"{path.stem}.{slug}.npz"))]
-        write_image(lambda: self.figure(**style), path)
-        return [path]
+        return self._write_figure(path, style)
+
+    def _draw_figure(self, **style: Any) -> Image.Image:
+        return self.figure(**style)
+
+    def _stills_of_figure(self) -> Sequence[Explanation]:
+        return self._stills().items
 
     def _stills(self) -> ExplanationSet:
         """Return the explanations of images; of volumes and videos, those of one slice or frame."""

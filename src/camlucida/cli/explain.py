@@ -128,9 +128,11 @@ def explain(
     compare
         Also draw where the maps of the methods, layers or classes disagree, and print their rank correlations.
     output
-        The folder to write to; for one image also a file, such as cat.png.
+        The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
+        with 300 dpi, .html has controls and needs no server.
     """
     from camlucida.attribution.explain_request import explain_requests
+    from camlucida.attribution.figure_files import FIGURE_SUFFIXES
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video
     from camlucida.data.volumes import is_volume_path
@@ -139,7 +141,7 @@ def explain(
     files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
     if frames is not None and len(files) != 1:
         raise DataError(f"--frames explains one video, but there are {len(files)}: give one folder or file.")
-    output, file_name = split_output(output, files)
+    output, file_name = split_output(output, files, also=FIGURE_SUFFIXES)
     style = overlay.style()
     model = model.or_default(console)
     with console.status(model.status):

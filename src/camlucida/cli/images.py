@@ -95,18 +95,21 @@ def _paths_on_stdin() -> list[str]:
     return paths
 
 
-def split_output(output: Path, inputs: Sequence[Path], *, is_joint: bool = False) -> tuple[Path, str | None]:
+def split_output(
+    output: Path, inputs: Sequence[Path], *, is_joint: bool = False, also: Sequence[str] = ()
+) -> tuple[Path, str | None]:
     """Return the folder to write to, and the name of the file if the output is one, such as x.png.
 
     Args:
         output: What was given as --output: a folder, or a file with the suffix of an image format.
         inputs: The input images.
         is_joint: Whether one file holds the output of all inputs.
+        also: Further suffixes of files that the command writes.
 
     Raises:
         DataError: If one file is to hold the outputs of several inputs, or is one of them.
     """
-    if output.suffix.lower() not in IMAGES or output.is_dir():
+    if output.suffix.lower() not in (*IMAGES, *also) or output.is_dir():
         return output, None
     if len(inputs) > 1 and not is_joint:
         raise DataError(f"--output {output} is one file, but there are {len(inputs)} images: give a folder.")

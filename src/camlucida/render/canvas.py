@@ -10,6 +10,7 @@ from typing import Literal
 from PIL import Image, ImageDraw
 
 from camlucida.render import text as words
+from camlucida.render.page import Element, ImageElement, Page, RectangleElement, TextElement, recorded_pages
 
 PAPER_COLOUR = "#ffffff"
 TEXT_COLOUR = "#1c1c21"
@@ -38,6 +39,7 @@ class Sheet:
         self.width = width
         self.density = density
         self.image = Image.new("RGB", (self.pixels(width), self.pixels(600)), PAPER_COLOUR)
+        self._elements: list[Element] = []
 
     def pixels(self, points: float) -> int:
         """Return a length in points as pixels, at least 1."""
@@ -72,6 +74,11 @@ class Sheet:
             left -= words.text_width(line, height) / (1 if align == "right" else 2)
         baseline = (y + 1.06 * size) * self.density
         words.draw_text(ImageDraw.Draw(self.image), left, baseline, line, height, colour, bold=bold)
+        if recorded_pages() is not None and line:
+            width = words.text_width(line, height) / self.density
+            self._elements.append(
+                TextElement(left / self.density, baseline / self.density, line, size, width, colour, bold)
+            )
 
     def fit_text(self, line: str, size: float, max_width: float) -> str:
         """Return the line, truncated to `max_width` points."""
@@ -99,6 +106,8 @@ class Sheet:
         size = self.pixels(width), self.pixels(height)
         corner = round(x * self.density), round(y * self.density)
         self.image.paste(colour, corner, _rounded_mask(size, radius * self.density))
+        if recorded_pages() is not None:
+            self._elements.append(RectangleElement(x, y, width, height, colour, radius))
 
     def draw_image(self, x: float, y: float, image: Image.Image, edge: bool = False) -> float:
         """Draw an image without resizing it.
@@ -118,11 +127,16 @@ class Sheet:
             box = (left - 1, top - 1, left + image.width, top + image.height)
             ImageDraw.Draw(self.image).rectangle(box, outline=HAIRLINE_COLOUR)
         self.image.paste(image, (left, top))
+        if recorded_pages() is not None:
+            size = image.width / self.density, image.height / self.density
+            self._elements.append(ImageElement(x, y, *size, image, HAIRLINE_COLOUR if edge else None))
         return image.height / self.density
 
     def trimmed(self, height: float) -> Image.Image:
         """Return the page, cropped or extended to a height in points."""
         self._extend_to(height)
+        if (pages := recorded_pages()) is not None:
+            pages.append(Page(self.width, height, tuple(self._elements)))
         return self.image.crop((0, 0, self.image.width, self.pixels(height)))
 
     def _extend_to(self, height: float) -> None:

@@ -1,4 +1,4 @@
-// What can be taken along: images, arrays, the record, a link, and the lines that reproduce the map.
+// The menu Share: files of the current view, a link, and the lines that reproduce the map.
 
 import { postForFile } from "../../api/http";
 import { decodeImage, imageUrl } from "../../api/images";
@@ -20,23 +20,35 @@ export function Downloads({ answer }: { answer: ExplainResponse }) {
   };
   const fetched = (name: string) => () => postForFile(`/api/explain/${name}`, requestOfView());
   return (
-    <section class="share" aria-label="Download and share">
-      <h3>Download and share</h3>
+    <section class="share" aria-label="Share">
+      <h3>Share</h3>
       <div class="row downloads">
+        <button
+          title="One file with the image, the map and controls; it opens without a server or a network"
+          onClick={() => void save("html", drawnFile("figure.html"))}
+        >
+          HTML
+        </button>
         <button title="The overlay as a PNG, at the size of the image" onClick={() => void save("overlay.png", () => overlayFile(answer))}>
           Overlay
         </button>
         <button
           title="Image, map, overlay and the five most probable classes in one PNG"
-          onClick={() => void save("panel.png", panelFile)}
+          onClick={() => void save("panel.png", drawnFile("panel.png"))}
         >
           Panel
+        </button>
+        <button title="The panel with text as text, and images with 300 dpi" onClick={() => void save("svg", drawnFile("figure.svg"))}>
+          SVG
+        </button>
+        <button title="The panel with text as text, and images with 300 dpi" onClick={() => void save("pdf", drawnFile("figure.pdf"))}>
+          PDF
         </button>
         <button title="The arrays of the map: raw, map, heatmap" onClick={() => void save("map.npz", fetched("map.npz"))}>
           NPZ
         </button>
         <button title="The record without pixels, as JSON" onClick={() => void save("record.json", fetched("record.json"))}>
-          Record
+          JSON
         </button>
         <button title="A URL that restores this view" onClick={() => void copyLink()}>
           Copy link
@@ -53,12 +65,13 @@ async function overlayFile(answer: ExplainResponse): Promise<Blob> {
   return pngOf(overlayCanvas(image, fieldOf(answer), mapStyle.peek(), image.naturalWidth, image.naturalHeight));
 }
 
-async function panelFile(): Promise<Blob> {
+/** A file that the server draws as the view is displayed. */
+const drawnFile = (name: string) => async (): Promise<Blob> => {
   say("Rendering …");
   const { opacity, colormap, blend, contour } = mapStyle.peek();
   const style = { opacity, blend, colormap: colormap || null, contour: contour || null };
-  return postForFile("/api/explain/panel.png", { ...requestOfView(), ...style }).finally(() => say(""));
-}
+  return postForFile(`/api/explain/${name}`, { ...requestOfView(), ...style }).finally(() => say(""));
+};
 
 async function copyLink(): Promise<void> {
   writeAddress();
@@ -105,7 +118,8 @@ function Reproduce({ answer }: { answer: ExplainResponse }) {
 /** The arguments that are not the default, as [name, value]. */
 function argumentsOf(answer: ExplainResponse): [string, string | number | boolean][] {
   const map = answer.maps[0]!;
-  const target = view.target.value ? map.target : "";
+  const scored = view.score.value === "logit" ? "" : `${view.score.value.replace("_", " ")} of `; // part of the text
+  const target = view.target.value ? map.target.slice(map.target.startsWith(scored) ? scored.length : 0) : "";
   const made: [string, string | number | boolean][] = [["method", map.method]];
   if (map.layer !== "input" && view.layer.value) made.push(["layer", map.layer]);
   if (target) made.push(["target", target]);

@@ -1,6 +1,6 @@
 """POST /api/explain, the explain endpoint: raw maps of an image, which the tab Explain displays.
 
-Its sub-paths return one map as a file: the panel, the arrays, the record.
+Its sub-paths return one map as a file: the panel, a figure as PDF, SVG or HTML, the arrays, the record.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -110,15 +110,33 @@ async def panel(request: Request, page: AppDep, params: PanelRequest) -> Respons
     """Return one map as the panel that `Explanation.save` writes."""
     params = _with_methods(page, params)
 
-    def work(job: Job) -> bytes:
-        explanation = _single(page, params, job)
-        return png(
-            explanation.panel(
-                opacity=params.opacity, colormap=params.colormap, blend=params.blend, contour=params.contour
-            )
-        )
+    return await _file(
+        request,
+        lambda job: png(_single(page, params, job).panel(**_style(params))),
+        params,
+        "image/png",
+        "explanation.png",
+    )
 
-    return await _file(request, work, params, "image/png", "explanation.png")
+
+@router.post("/explain/figure.pdf", responses={200: {"content": {"application/pdf": {}}}}, response_class=Response)
+async def figure_pdf(request: Request, page: AppDep, params: PanelRequest) -> Response:
+    """Return the panel of one map as a PDF file: text as text, images with 300 dpi."""
+    return await _figure(request, page, params, lambda e, style: e.pdf(**style), "application/pdf", "pdf")
+
+
+@router.post("/explain/figure.svg", responses={200: {"content": {"image/svg+xml": {}}}}, response_class=Response)
+async def figure_svg(request: Request, page: AppDep, params: PanelRequest) -> Response:
+    """Return the panel of one map as an SVG file: text as text, images as embedded PNG with 300 dpi."""
+    return await _figure(request, page, params, lambda e, style: e.svg(**style), "image/svg+xml", "svg")
+
+
+@router.post(
+    "/explain/figure.html", responses={200: {"content": {"application/octet-stream": {}}}}, response_class=Response
+)
+async def figure_html(request: Request, page: AppDep, params: PanelRequest) -> Response:
+    """Return one map as a self-contained HTML file with controls, to be saved: its script is not run here."""
+    return await _figure(request, page, params, lambda e, style: e.html(**style), "application/octet-stream", "html")
 
 
 @router.post(
@@ -144,6 +162,25 @@ async def record(request: Request, page: AppDep, params: ExplainRequest) -> Resp
 def _with_methods(page: Page, params: _Params) -> _Params:
     """Return the request with the methods that the names stand for with this model."""
     return params.model_copy(update={"methods": methods_for(page, params.model, params.methods)})
+
+
+async def _figure(
+    request: Request,
+    page: Page,
+    params: PanelRequest,
+    write: Callable[[Explanation, dict[str, Any]], bytes],
+    media: str,
+    ending: str,
+) -> Response:
+    params = _with_methods(page, params)
+    return await _file(
+        request, lambda job: write(_single(page, params, job), _style(params)), params, media, f"explanation.{ending}"
+    )
+
+
+def _style(params: PanelRequest) -> dict[str, Any]:
+    """Return the drawing options of a request as arguments of `Explanation.panel`."""
+    return {"opacity": params.opacity, "colormap": params.colormap, "blend": params.blend, "contour": params.contour}
 
 
 async def _file(request: Request, work: Task, params: ExplainRequest, media: str, name: str) -> Response:
