@@ -169,6 +169,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/explain/figure.pdf": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Figure Pdf
+         * @description Return the panel of one map as a PDF file: text as text, images with 300 dpi.
+         */
+        post: operations["figure_pdf_api_explain_figure_pdf_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/figure.svg": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Figure Svg
+         * @description Return the panel of one map as an SVG file: text as text, images as embedded PNG with 300 dpi.
+         */
+        post: operations["figure_svg_api_explain_figure_svg_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/explain/figure.html": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Figure Html
+         * @description Return one map as a self-contained HTML file with controls, to be saved: its script is not run here.
+         */
+        post: operations["figure_html_api_explain_figure_html_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/explain/map.npz": {
         parameters: {
             query?: never;
@@ -398,6 +458,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dataset/subset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Subset
+         * @description Return the images that a search finds, within those that are selected.
+         *
+         *     The subset is kept for some time; `confusion` and `errors` return their part of it by its id.
+         */
+        post: operations["subset_api_dataset_subset_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dataset/slices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Slices
+         * @description Return the slices of an audit of the command line, if the app has its images.
+         */
+        get: operations["slices_api_dataset_slices_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dataset/points": {
         parameters: {
             query?: never;
@@ -440,6 +542,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dataset/thumbnails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Thumbnails
+         * @description Return the thumbnails of all points in one image: see `camlucida.app.thumbnails`.
+         *
+         *     Reading the images takes a while at first; the result is kept.
+         */
+        get: operations["thumbnails_api_dataset_thumbnails_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dataset/overall": {
         parameters: {
             query?: never;
@@ -469,9 +593,9 @@ export interface paths {
         };
         /**
          * Errors
-         * @description Return the wrong predictions, by default the most confident first.
+         * @description Return the wrong predictions, by default the most confident first, of all images or of a subset.
          *
-         *     `find`: words in the name of the image, or in either class.
+         *     `find`: words in the name of the image, or in either class. `correct`: return the other images of the subset, too.
          */
         get: operations["errors_api_dataset_errors_get"];
         put?: never;
@@ -511,7 +635,7 @@ export interface paths {
         };
         /**
          * Confusion
-         * @description Return part of the confusion matrix.
+         * @description Return part of the confusion matrix, of all images or of a subset.
          *
          *     With `most`, the block of the most confused classes; else 20 classes from `offset`, lowest accuracy first.
          */
@@ -755,6 +879,10 @@ export interface components {
          * @description An analysis of `n_images` images, selected by `seed`.
          *
          *     `maps` also measures the map of each image, which takes about twice as long.
+         * @example {
+         *       "model": "toybox",
+         *       "n_images": 100
+         *     }
          */
         AnalysisRequest: {
             /** Model */
@@ -784,6 +912,15 @@ export interface components {
          *         link: The path of its report.
          *         accuracy: Fraction of correct predictions; null without labels.
          *         error: Why the audit cannot be displayed.
+         * @example {
+         *       "link": "/audit/0",
+         *       "name": "audit",
+         *       "model": "toybox:permuted",
+         *       "data": "toybox:watermark",
+         *       "n_images": 24,
+         *       "accuracy": 0.1667,
+         *       "error": null
+         *     }
          */
         AuditInfo: {
             /** Link */
@@ -815,6 +952,13 @@ export interface components {
          * @description A bin of the reliability diagram: predictions with similar confidence.
          *
          *     `confidence` and `accuracy` are null if the bin is empty.
+         * @example {
+         *       "low": 0,
+         *       "high": 0.06667,
+         *       "count": 0,
+         *       "confidence": null,
+         *       "accuracy": null
+         *     }
          */
         BinOut: {
             /** Low */
@@ -833,6 +977,12 @@ export interface components {
          * @description The drop in log-probability, in nats, when the border or the middle of the image is blurred.
          *
          *     `map_fraction` is the fraction of the map that lies in the border.
+         * @example {
+         *       "border": -0.08139,
+         *       "middle": -4.893,
+         *       "map_fraction": 0.3866,
+         *       "decides": false
+         *     }
          */
         BorderTestOut: {
             /** Border */
@@ -847,6 +997,33 @@ export interface components {
         /**
          * CalibrationOut
          * @description The calibration of a model: see `camlucida.analysis.calibration`.
+         * @example {
+         *       "ece": 0.8255,
+         *       "adaptive": 0.8256,
+         *       "gap": 0.8255,
+         *       "chance": [
+         *         0.01315,
+         *         0.03378
+         *       ],
+         *       "off": true,
+         *       "temperature": 8.471,
+         *       "bins": [
+         *         {
+         *           "low": 0,
+         *           "high": 0.06667,
+         *           "count": 0,
+         *           "confidence": null,
+         *           "accuracy": null
+         *         },
+         *         {
+         *           "low": 0.06667,
+         *           "high": 0.1333,
+         *           "count": 0,
+         *           "confidence": null,
+         *           "accuracy": null
+         *         }
+         *       ]
+         *     }
          */
         CalibrationOut: {
             /** Ece */
@@ -875,6 +1052,35 @@ export interface components {
          *         method: None if the error applies to all methods.
          *         layer: None if the method uses no layer, or fuses all of them.
          *         target: None if the map is the same for every class.
+         * @example {
+         *       "model": "toybox",
+         *       "method": "grad_cam",
+         *       "layer": "layer4",
+         *       "target": "predicted",
+         *       "map": {
+         *         "model": "toybox",
+         *         "method": "grad_cam",
+         *         "layer": "layer4",
+         *         "target": "mug",
+         *         "index": 6,
+         *         "score": 5.956,
+         *         "score_kind": "logit",
+         *         "relu": true,
+         *         "signed": false,
+         *         "percentile": 100,
+         *         "map": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         },
+         *         "notes": {},
+         *         "remark": "",
+         *         "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *       },
+         *       "error": null
+         *     }
          */
         Cell: {
             /** Model */
@@ -898,6 +1104,18 @@ export interface components {
          *         contribution: Mean gradient × mean activation.
          *         mean: The mean activation.
          *         strength: The maximum activation.
+         * @example {
+         *       "channel": 26,
+         *       "gradient": 0.00944,
+         *       "contribution": 0.003966,
+         *       "mean": 0.4201,
+         *       "strength": 7.027,
+         *       "ranks": {
+         *         "contribution": 1,
+         *         "gradient": 1,
+         *         "activation": 6
+         *       }
+         *     }
          */
         Channel: {
             /** Channel */
@@ -925,6 +1143,88 @@ export interface components {
          *         negative: The sum of all negative contributions.
          *         largest: The largest absolute contribution.
          *         half: The smallest number of channels that hold half of `positive`.
+         * @example {
+         *       "image": "s3",
+         *       "name": "scene 3",
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       },
+         *       "predictions": [
+         *         {
+         *           "index": 6,
+         *           "name": "mug",
+         *           "probability": 0.9949,
+         *           "logit": 5.956
+         *         },
+         *         {
+         *           "index": 9,
+         *           "name": "bird",
+         *           "probability": 0.0008784,
+         *           "logit": -1.077
+         *         }
+         *       ],
+         *       "layer": "layer3",
+         *       "target": "mug",
+         *       "index": 6,
+         *       "score": 5.956,
+         *       "order": "contribution",
+         *       "total": 72,
+         *       "offset": 0,
+         *       "channels": [
+         *         {
+         *           "channel": 26,
+         *           "gradient": 0.00944,
+         *           "contribution": 0.003966,
+         *           "mean": 0.4201,
+         *           "strength": 7.027,
+         *           "ranks": {
+         *             "contribution": 1,
+         *             "gradient": 1,
+         *             "activation": 6
+         *           }
+         *         },
+         *         {
+         *           "channel": 27,
+         *           "gradient": 0.008437,
+         *           "contribution": 0.002642,
+         *           "mean": 0.3131,
+         *           "strength": 4.36,
+         *           "ranks": {
+         *             "contribution": 2,
+         *             "gradient": 2,
+         *             "activation": 11
+         *           }
+         *         }
+         *       ],
+         *       "maps": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "min_activation": 0,
+         *       "max_activation": 7.027,
+         *       "positive": 0.02475,
+         *       "negative": -0.02482,
+         *       "largest": 0.004304,
+         *       "half": 5
+         *     }
          */
         Channels: {
             /** Image */
@@ -978,6 +1278,10 @@ export interface components {
          *             channel index.
          *         offset: The position in that order at which the slice begins.
          *         count: The number of channels; fewer are returned if their maps are large.
+         * @example {
+         *       "image": "s3",
+         *       "layer": "layer3"
+         *     }
          */
         ChannelsRequest: {
             /** Image */
@@ -1014,6 +1318,11 @@ export interface components {
         /**
          * ClassAgreementOut
          * @description Of `count` points of a class, `agreeing` have a nearest neighbour of the same class.
+         * @example {
+         *       "name": "fish",
+         *       "count": 5,
+         *       "agreeing": 3
+         *     }
          */
         ClassAgreementOut: {
             /** Name */
@@ -1026,6 +1335,12 @@ export interface components {
         /**
          * ClassChange
          * @description The probability of a class before and after a change of the image.
+         * @example {
+         *       "index": 6,
+         *       "name": "mug",
+         *       "before": 0.9949,
+         *       "after": 0.09962
+         *     }
          */
         ClassChange: {
             /** Index */
@@ -1040,6 +1355,10 @@ export interface components {
         /**
          * ClassOut
          * @description A class by the model's output.
+         * @example {
+         *       "output": 0,
+         *       "name": "cat"
+         *     }
          */
         ClassOut: {
             /** Output */
@@ -1050,6 +1369,11 @@ export interface components {
         /**
          * CombinatorChoice
          * @description A combinator that can be applied to a method, as in "refine(layer_cam)".
+         * @example {
+         *       "name": "refine",
+         *       "summary": "Multiply the maps of several layers: the detail of early layers, where the late layers agree.",
+         *       "options": {}
+         *     }
          */
         CombinatorChoice: {
             /** Name */
@@ -1073,6 +1397,13 @@ export interface components {
          *         targets: "predicted", "runner-up", "third", "top3" for all three; class indices or names of the first model (in
          *             another model the class is found by its name), "A rather than B", "not A".
          *         score: The score of a class.
+         * @example {
+         *       "image": "s3",
+         *       "methods": [
+         *         "grad_cam",
+         *         "layer_cam"
+         *       ]
+         *     }
          */
         CompareRequest: {
             /** Image */
@@ -1110,6 +1441,156 @@ export interface components {
          *         correlation: Spearman's rank correlation of every pair of maps, in the order of the cells; null entries for
          *             constant maps; null if there are fewer than two maps.
          *         seconds: The duration of the computation.
+         * @example {
+         *       "image": "s3",
+         *       "name": "scene 3",
+         *       "models": [
+         *         {
+         *           "model": "toybox",
+         *           "geometry": {
+         *             "original": [
+         *               96,
+         *               96
+         *             ],
+         *             "input": [
+         *               96,
+         *               96
+         *             ],
+         *             "scale": [
+         *               1,
+         *               1
+         *             ],
+         *             "offset": [
+         *               0,
+         *               0
+         *             ]
+         *           },
+         *           "predictions": [
+         *             {
+         *               "index": 6,
+         *               "name": "mug",
+         *               "probability": 0.9949,
+         *               "logit": 5.956
+         *             },
+         *             {
+         *               "index": 9,
+         *               "name": "bird",
+         *               "probability": 0.0008784,
+         *               "logit": -1.077
+         *             }
+         *           ],
+         *           "layers": [
+         *             "layer4"
+         *           ],
+         *           "targets": [
+         *             {
+         *               "key": "predicted",
+         *               "name": "mug",
+         *               "index": 6,
+         *               "same": null
+         *             }
+         *           ]
+         *         }
+         *       ],
+         *       "cells": [
+         *         {
+         *           "model": "toybox",
+         *           "method": "grad_cam",
+         *           "layer": "layer4",
+         *           "target": "predicted",
+         *           "map": {
+         *             "model": "toybox",
+         *             "method": "grad_cam",
+         *             "layer": "layer4",
+         *             "target": "mug",
+         *             "index": 6,
+         *             "score": 5.956,
+         *             "score_kind": "logit",
+         *             "relu": true,
+         *             "signed": false,
+         *             "percentile": 100,
+         *             "map": {
+         *               "count": 1,
+         *               "height": 2,
+         *               "width": 2,
+         *               "peak": 1,
+         *               "values": "AAAANAA4ADw="
+         *             },
+         *             "notes": {},
+         *             "remark": "",
+         *             "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *           },
+         *           "error": null
+         *         },
+         *         {
+         *           "model": "toybox",
+         *           "method": "layer_cam",
+         *           "layer": "layer4",
+         *           "target": "predicted",
+         *           "map": {
+         *             "model": "toybox",
+         *             "method": "layer_cam",
+         *             "layer": "layer4",
+         *             "target": "mug",
+         *             "index": 6,
+         *             "score": 5.956,
+         *             "score_kind": "logit",
+         *             "relu": true,
+         *             "signed": false,
+         *             "percentile": 100,
+         *             "map": {
+         *               "count": 1,
+         *               "height": 2,
+         *               "width": 2,
+         *               "peak": 1,
+         *               "values": "AAAANAA4ADw="
+         *             },
+         *             "notes": {},
+         *             "remark": "",
+         *             "paper": "Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)"
+         *           },
+         *           "error": null
+         *         }
+         *       ],
+         *       "correlation": [
+         *         [
+         *           1,
+         *           0.9533
+         *         ],
+         *         [
+         *           0.9533,
+         *           1
+         *         ]
+         *       ],
+         *       "disagreement": {
+         *         "map": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         },
+         *         "geometry": {
+         *           "original": [
+         *             96,
+         *             96
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ],
+         *           "scale": [
+         *             1,
+         *             1
+         *           ],
+         *           "offset": [
+         *             0,
+         *             0
+         *           ]
+         *         }
+         *       },
+         *       "seconds": 0.1115
+         *     }
          */
         Comparison: {
             /** Image */
@@ -1135,6 +1616,14 @@ export interface components {
          *         perplexity: The number of equally probable classes with the same entropy.
          *         normalized_entropy: The normalised entropy, in [0, 1].
          *         guessing: Whether the prediction counts as a guess.
+         * @example {
+         *       "probability": 0.9949,
+         *       "margin": 0.9941,
+         *       "perplexity": 1.043,
+         *       "classes": 10,
+         *       "normalized_entropy": 0.01849,
+         *       "guessing": false
+         *     }
          */
         ConfidenceOut: {
             /** Probability */
@@ -1153,6 +1642,21 @@ export interface components {
         /**
          * Curve
          * @description The mean of a method's curves at equidistant steps from 0 to 1, with its 95 % band.
+         * @example {
+         *       "method": "grad_cam",
+         *       "mean": [
+         *         0.9943,
+         *         0.8122
+         *       ],
+         *       "low": [
+         *         0.9911,
+         *         0.6767
+         *       ],
+         *       "high": [
+         *         0.9974,
+         *         0.9476
+         *       ]
+         *     }
          */
         Curve: {
             /** Method */
@@ -1167,6 +1671,16 @@ export interface components {
         /**
          * CurveLine
          * @description Probabilities of the class from point `start` on; `of` is map, centre or random. `area` is set when complete.
+         * @example {
+         *       "kind": "insertion",
+         *       "of": "map",
+         *       "start": 0,
+         *       "values": [
+         *         0.09998,
+         *         0.09985
+         *       ],
+         *       "area": 0.04606
+         *     }
          */
         CurveLine: {
             /**
@@ -1186,6 +1700,11 @@ export interface components {
         /**
          * CurveOrder
          * @description The removal order: bytes (height, width), base64; at point k all pixels with a byte of at most k are replaced.
+         * @example {
+         *       "width": 96,
+         *       "height": 96,
+         *       "first": "GBoYERsNDxAQGQsSGxUcFg8TDBQNEBYZCw8UGhcUDQ4NCxoXGg8UEBINCxsSHBQaGhkNFBQOGhUMFxsUFhcXGQ0MFAwXHBIOGRARDg4XGwwODhAbEREQFQ4a"
+         *     }
          */
         CurveOrder: {
             /** Width */
@@ -1198,6 +1717,16 @@ export interface components {
         /**
          * CurveSteps
          * @description The data from which any point can be drawn: `network_input` and its `infill`, both as data URIs.
+         * @example {
+         *       "n_steps": 28,
+         *       "network_input": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "infill": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "order": {
+         *         "width": 96,
+         *         "height": 96,
+         *         "first": "GBoYERsNDxAQGQsSGxUcFg8TDBQNEBYZCw8UGhcUDQ4NCxoXGg8UEBINCxsSHBQaGhkNFBQOGhUMFxsUFhcXGQ0MFAwXHBIOGRARDg4XGwwODhAbEREQFQ4a"
+         *       }
+         *     }
          */
         CurveSteps: {
             /** N Steps */
@@ -1211,6 +1740,43 @@ export interface components {
         /**
          * Curves
          * @description The curves of the first eight methods; empty if the metric keeps none.
+         * @example {
+         *       "metric": "deletion",
+         *       "x_label": "fraction of pixels removed",
+         *       "y_label": "probability of the class",
+         *       "lines": [
+         *         {
+         *           "method": "grad_cam",
+         *           "mean": [
+         *             0.9943,
+         *             0.8122
+         *           ],
+         *           "low": [
+         *             0.9911,
+         *             0.6767
+         *           ],
+         *           "high": [
+         *             0.9974,
+         *             0.9476
+         *           ]
+         *         },
+         *         {
+         *           "method": "layer_cam",
+         *           "mean": [
+         *             0.9943,
+         *             0.8255
+         *           ],
+         *           "low": [
+         *             0.9911,
+         *             0.6845
+         *           ],
+         *           "high": [
+         *             0.9974,
+         *             0.9666
+         *           ]
+         *         }
+         *       ]
+         *     }
          */
         Curves: {
             /** Metric */
@@ -1225,6 +1791,41 @@ export interface components {
         /**
          * CurvesResponse
          * @description The complete curves. `target` is the class.
+         * @example {
+         *       "target": "cat",
+         *       "steps": {
+         *         "n_steps": 28,
+         *         "network_input": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *         "infill": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *         "order": {
+         *           "width": 96,
+         *           "height": 96,
+         *           "first": "GBoYERsNDxAQGQsSGxUcFg8TDBQNEBYZCw8UGhcUDQ4NCxoXGg8UEBINCxsSHBQaGhkNFBQOGhUMFxsUFhcXGQ0MFAwXHBIOGRARDg4XGwwODhAbEREQFQ4a"
+         *         }
+         *       },
+         *       "lines": [
+         *         {
+         *           "kind": "insertion",
+         *           "of": "map",
+         *           "start": 0,
+         *           "values": [
+         *             0.09998,
+         *             0.09985
+         *           ],
+         *           "area": 0.04606
+         *         },
+         *         {
+         *           "kind": "deletion",
+         *           "of": "map",
+         *           "start": 0,
+         *           "values": [
+         *             0.00075,
+         *             0.0005591
+         *           ],
+         *           "area": 0.01147
+         *         }
+         *       ]
+         *     }
          */
         CurvesResponse: {
             /** Target */
@@ -1236,6 +1837,14 @@ export interface components {
         /**
          * DataChoice
          * @description The data set: its number of images, and its classes.
+         * @example {
+         *       "name": "toybox:watermark",
+         *       "count": 24,
+         *       "classes": [
+         *         "cat",
+         *         "dog"
+         *       ]
+         *     }
          */
         DataChoice: {
             /** Name */
@@ -1248,6 +1857,33 @@ export interface components {
         /**
          * Disagreement
          * @description Where the maps differ: their standard deviation after scaling each by its maximum, from 0 to 0.5.
+         * @example {
+         *       "map": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       }
+         *     }
          */
         Disagreement: {
             map: components["schemas"]["EncodedMap"];
@@ -1256,6 +1892,36 @@ export interface components {
         /**
          * DisplayedMap
          * @description A raw map with its display options; `geometry` is its position in the accompanying image.
+         * @example {
+         *       "map": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       },
+         *       "relu": true,
+         *       "signed": false,
+         *       "percentile": 100
+         *     }
          */
         DisplayedMap: {
             map: components["schemas"]["EncodedMap"];
@@ -1273,6 +1939,13 @@ export interface components {
          *
          *     Values are divided by the largest absolute value (`peak`), because float16 cannot represent values below 6e-8 or
          *     above 65,504.
+         * @example {
+         *       "count": 1,
+         *       "height": 2,
+         *       "width": 2,
+         *       "peak": 1,
+         *       "values": "AAAANAA4ADw="
+         *     }
          */
         EncodedMap: {
             /** Count */
@@ -1289,6 +1962,69 @@ export interface components {
         /**
          * EvaluationOut
          * @description The table of a run, with one score per method and metric; methods first, controls last.
+         * @example {
+         *       "run": "r2",
+         *       "n_images": 6,
+         *       "explained": "the predicted class",
+         *       "methods": [
+         *         {
+         *           "name": "grad_cam",
+         *           "control": false,
+         *           "knows": ""
+         *         },
+         *         {
+         *           "name": "layer_cam",
+         *           "control": false,
+         *           "knows": ""
+         *         }
+         *       ],
+         *       "metrics": [
+         *         {
+         *           "name": "energy",
+         *           "group": "localisation",
+         *           "summary": "Compute the fraction of the map's sum on the object, and its ratio to the object's area fraction.",
+         *           "better": "high",
+         *           "distrust": "",
+         *           "best": [],
+         *           "curves": false
+         *         },
+         *         {
+         *           "name": "energy_lift",
+         *           "group": "localisation",
+         *           "summary": "Compute the fraction of the map's sum on the object, and its ratio to the object's area fraction.",
+         *           "better": "high",
+         *           "distrust": "",
+         *           "best": [],
+         *           "curves": false
+         *         }
+         *       ],
+         *       "scores": [
+         *         {
+         *           "method": "grad_cam",
+         *           "metric": "energy",
+         *           "value": 0.5551,
+         *           "low": 0.5155,
+         *           "high": 0.5971,
+         *           "n": 6,
+         *           "invalid": 0
+         *         },
+         *         {
+         *           "method": "layer_cam",
+         *           "metric": "energy",
+         *           "value": 0.5337,
+         *           "low": 0.4972,
+         *           "high": 0.5744,
+         *           "n": 6,
+         *           "invalid": 0
+         *         }
+         *       ],
+         *       "sentences": [
+         *         "By energy (higher is better), grad_cam has the best score, 0.555 (0.516 to 0.597), but not significantly better than lay",
+         *         "By energy_lift (higher is better), grad_cam has the best score, 2.14 (1.83 to 2.52), but not significantly better than l"
+         *       ],
+         *       "failures": [],
+         *       "failed": 0
+         *     }
          */
         EvaluationOut: {
             /** Run */
@@ -1325,6 +2061,18 @@ export interface components {
          *         score: The score of a class.
          *         options: Options of the method.
          *         compare: Whether to compute the rank correlation of all maps.
+         * @example {
+         *       "image": "s3",
+         *       "methods": [
+         *         "grad_cam"
+         *       ],
+         *       "layers": [
+         *         "layer4"
+         *       ],
+         *       "targets": [
+         *         "cat"
+         *       ]
+         *     }
          */
         ExplainRequest: {
             /** Image */
@@ -1378,6 +2126,70 @@ export interface components {
          *         label_index: The model's output for that class; null if it has none.
          *         correlation: Spearman's rank correlation of every pair of maps, if requested; null entries for constant maps.
          *         seconds: The duration of the computation.
+         * @example {
+         *       "image": "s3",
+         *       "name": "scene 3",
+         *       "label": "mug",
+         *       "label_index": 6,
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       },
+         *       "predictions": [
+         *         {
+         *           "index": 6,
+         *           "name": "mug",
+         *           "probability": 0.9949,
+         *           "logit": 5.956
+         *         },
+         *         {
+         *           "index": 9,
+         *           "name": "bird",
+         *           "probability": 0.0008784,
+         *           "logit": -1.077
+         *         }
+         *       ],
+         *       "maps": [
+         *         {
+         *           "model": "toybox",
+         *           "method": "grad_cam",
+         *           "layer": "layer4",
+         *           "target": "cat",
+         *           "index": 0,
+         *           "score": -1.235,
+         *           "score_kind": "logit",
+         *           "relu": true,
+         *           "signed": false,
+         *           "percentile": 100,
+         *           "map": {
+         *             "count": 1,
+         *             "height": 2,
+         *             "width": 2,
+         *             "peak": 1,
+         *             "values": "AAAANAA4ADw="
+         *           },
+         *           "notes": {},
+         *           "remark": "",
+         *           "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *         }
+         *       ],
+         *       "correlation": null,
+         *       "seconds": 0.7074
+         *     }
          */
         ExplainResponse: {
             /** Image */
@@ -1401,6 +2213,10 @@ export interface components {
         /**
          * Failed
          * @description An image that could not be read or evaluated, and the reason.
+         * @example {
+         *       "name": "broken.png",
+         *       "reason": "broken.png is not a complete image."
+         *     }
          */
         Failed: {
             /** Name */
@@ -1411,6 +2227,10 @@ export interface components {
         /**
          * Failure
          * @description Why there is no result; `detail` is a sentence.
+         * @example {
+         *       "kind": "TargetError",
+         *       "detail": "no class 'cart' in this model. Did you mean 'cat'?"
+         *     }
          */
         Failure: {
             /** Kind */
@@ -1421,6 +2241,24 @@ export interface components {
         /**
          * GeometryOut
          * @description The position of the network input in the image: see `camlucida.types.Geometry`.
+         * @example {
+         *       "original": [
+         *         96,
+         *         96
+         *       ],
+         *       "input": [
+         *         96,
+         *         96
+         *       ],
+         *       "scale": [
+         *         1,
+         *         1
+         *       ],
+         *       "offset": [
+         *         0,
+         *         0
+         *       ]
+         *     }
          */
         GeometryOut: {
             /** Original */
@@ -1447,6 +2285,31 @@ export interface components {
         /**
          * GroupDifferenceOut
          * @description A statistic of the maps of correct and of wrong predictions; `n` holds the number of images of each.
+         * @example {
+         *       "name": "entropy",
+         *       "meaning": "entropy of the map, in bits",
+         *       "n": [
+         *         4,
+         *         20
+         *       ],
+         *       "correct": {
+         *         "value": 12.27,
+         *         "low": 12.06,
+         *         "high": 12.52
+         *       },
+         *       "wrong": {
+         *         "value": 12.24,
+         *         "low": 12.13,
+         *         "high": 12.35
+         *       },
+         *       "difference": {
+         *         "value": 0.02527,
+         *         "low": -0.185,
+         *         "high": 0.267
+         *       },
+         *       "p": null,
+         *       "differs": false
+         *     }
          */
         GroupDifferenceOut: {
             /** Name */
@@ -1476,6 +2339,17 @@ export interface components {
          *         predicted: The predicted class, if requested.
          *         confidence: The probability of the predicted class.
          *         correct: Whether the prediction is the label.
+         * @example {
+         *       "id": "s18",
+         *       "name": "scene 18",
+         *       "width": 96,
+         *       "height": 96,
+         *       "label": "cat",
+         *       "error": null,
+         *       "predicted": null,
+         *       "confidence": null,
+         *       "correct": null
+         *     }
          */
         ImageInfo: {
             /** Id */
@@ -1500,6 +2374,14 @@ export interface components {
         /**
          * LayerChoice
          * @description A recommended layer; `grid` is (height, width).
+         * @example {
+         *       "name": "layer1",
+         *       "label": "layer1",
+         *       "grid": [
+         *         24,
+         *         24
+         *       ]
+         *     }
          */
         LayerChoice: {
             /** Name */
@@ -1524,6 +2406,18 @@ export interface components {
          *         geometry: How it is known that positions of the output lie in the image as in a grid.
          *         is_convolution: Whether the module is a convolution.
          *         is_recommended: Whether the layer is a stage or block that is suitable for explanations.
+         * @example {
+         *       "name": "conv1",
+         *       "type": "Conv2d",
+         *       "channels": 24,
+         *       "grid": [
+         *         48,
+         *         48
+         *       ],
+         *       "geometry": "convolution",
+         *       "is_convolution": true,
+         *       "is_recommended": false
+         *     }
          */
         LayerOut: {
             /** Name */
@@ -1550,6 +2444,35 @@ export interface components {
         /**
          * Layers
          * @description All layers of a model that can be explained, in the order of the forward pass.
+         * @example {
+         *       "model": "toybox",
+         *       "layers": [
+         *         {
+         *           "name": "conv1",
+         *           "type": "Conv2d",
+         *           "channels": 24,
+         *           "grid": [
+         *             48,
+         *             48
+         *           ],
+         *           "geometry": "convolution",
+         *           "is_convolution": true,
+         *           "is_recommended": false
+         *         },
+         *         {
+         *           "name": "bn1",
+         *           "type": "BatchNorm2d",
+         *           "channels": 24,
+         *           "grid": [
+         *             48,
+         *             48
+         *           ],
+         *           "geometry": "convolution",
+         *           "is_convolution": false,
+         *           "is_recommended": false
+         *         }
+         *       ]
+         *     }
          */
         Layers: {
             /** Model */
@@ -1566,6 +2489,28 @@ export interface components {
          *         signed: Whether the map is displayed with negative values.
          *         percentile: The percentile at which the display saturates.
          *         remark: A warning that must be displayed.
+         * @example {
+         *       "model": "toybox",
+         *       "method": "grad_cam",
+         *       "layer": "layer4",
+         *       "target": "cat",
+         *       "index": 0,
+         *       "score": -1.235,
+         *       "score_kind": "logit",
+         *       "relu": true,
+         *       "signed": false,
+         *       "percentile": 100,
+         *       "map": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "notes": {},
+         *       "remark": "",
+         *       "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *     }
          */
         MapOut: {
             /** Model */
@@ -1608,6 +2553,11 @@ export interface components {
          *         method: A method by name, optionally with combinators.
          *         layer: One layer; the default layer if not given.
          *         target: A class; the predicted class if not given.
+         * @example {
+         *       "image": "s3",
+         *       "method": "grad_cam",
+         *       "target": "cat"
+         *     }
          */
         MapRequest: {
             /** Image */
@@ -1627,6 +2577,10 @@ export interface components {
         /**
          * MapSimilarityOut
          * @description Rank correlation with another map; null for a constant map.
+         * @example {
+         *       "name": "mug",
+         *       "correlation": -0.1125
+         *     }
          */
         MapSimilarityOut: {
             /** Name */
@@ -1641,6 +2595,71 @@ export interface components {
          *     Attributes:
          *         classes: The number of all classes.
          *         matching: The number of classes to page through.
+         * @example {
+         *       "rows": [
+         *         {
+         *           "output": 0,
+         *           "name": "cat",
+         *           "total": 4,
+         *           "others": 0
+         *         },
+         *         {
+         *           "output": 1,
+         *           "name": "dog",
+         *           "total": 3,
+         *           "others": 0
+         *         }
+         *       ],
+         *       "columns": [
+         *         {
+         *           "output": 0,
+         *           "name": "cat"
+         *         },
+         *         {
+         *           "output": 1,
+         *           "name": "dog"
+         *         }
+         *       ],
+         *       "counts": [
+         *         [
+         *           2,
+         *           0
+         *         ],
+         *         [
+         *           0,
+         *           0
+         *         ]
+         *       ],
+         *       "classes": 10,
+         *       "matching": 0,
+         *       "offset": 0,
+         *       "pairs": [
+         *         {
+         *           "label": {
+         *             "output": 5,
+         *             "name": "fish"
+         *           },
+         *           "predicted": {
+         *             "output": 9,
+         *             "name": "bird"
+         *           },
+         *           "count": 3,
+         *           "total": 5
+         *         },
+         *         {
+         *           "label": {
+         *             "output": 8,
+         *             "name": "boat"
+         *           },
+         *           "predicted": {
+         *             "output": 0,
+         *             "name": "cat"
+         *           },
+         *           "count": 1,
+         *           "total": 1
+         *         }
+         *       ]
+         *     }
          */
         MatrixOut: {
             /** Rows */
@@ -1661,6 +2680,12 @@ export interface components {
         /**
          * MatrixRow
          * @description A row of the matrix: `total` images, of which `others` are predicted as classes without a column.
+         * @example {
+         *       "output": 0,
+         *       "name": "cat",
+         *       "total": 4,
+         *       "others": 0
+         *     }
          */
         MatrixRow: {
             /** Output */
@@ -1675,6 +2700,15 @@ export interface components {
         /**
          * MethodChoice
          * @description A method of the registry; `quick` if a map takes only a few runs of the network.
+         * @example {
+         *       "name": "cam",
+         *       "summary": "Weight each channel by the linear layer's weight for the class; needs global average pooling.",
+         *       "paper": "Zhou et al., CVPR 2016, eq. 2: M_c = sum_k w_k^c f_k",
+         *       "layered": true,
+         *       "class_free": false,
+         *       "quick": true,
+         *       "options": {}
+         *     }
          */
         MethodChoice: {
             /** Name */
@@ -1702,6 +2736,11 @@ export interface components {
          *         name: The method.
          *         reason: Why it does not run on the model; "" if it does.
          *         seconds: About how long one map takes; null if the method does not run.
+         * @example {
+         *       "name": "cam",
+         *       "reason": "",
+         *       "seconds": 0.008967
+         *     }
          */
         MethodCostOut: {
             /** Name */
@@ -1714,6 +2753,21 @@ export interface components {
         /**
          * MethodCosts
          * @description Every method of the registry with a model.
+         * @example {
+         *       "model": "toybox",
+         *       "methods": [
+         *         {
+         *           "name": "cam",
+         *           "reason": "",
+         *           "seconds": 0.008967
+         *         },
+         *         {
+         *           "name": "grad_cam",
+         *           "reason": "",
+         *           "seconds": 0.03587
+         *         }
+         *       ]
+         *     }
          */
         MethodCosts: {
             /** Model */
@@ -1724,6 +2778,11 @@ export interface components {
         /**
          * MethodOut
          * @description A method or a control. A control is uninformative, or `knows` the ground truth: metrics must rank them apart.
+         * @example {
+         *       "name": "grad_cam",
+         *       "control": false,
+         *       "knows": ""
+         *     }
          */
         MethodOut: {
             /** Name */
@@ -1739,6 +2798,22 @@ export interface components {
         /**
          * MethodRankingOut
          * @description The ranking of one method: see `camlucida.user_study.results.MethodRanking`.
+         * @example {
+         *       "method": "grad_cam",
+         *       "strength": {
+         *         "value": 0,
+         *         "low": null,
+         *         "high": null
+         *       },
+         *       "rating": {
+         *         "value": 1,
+         *         "low": null,
+         *         "high": null
+         *       },
+         *       "n_won": 0,
+         *       "n_compared": 0,
+         *       "n_rated": 1
+         *     }
          */
         MethodRankingOut: {
             /** Method */
@@ -1761,6 +2836,15 @@ export interface components {
          *         distrust: Why the metric is untrusted here: it does not rank the controls; empty if it is trusted.
          *         best: The methods that the paired tests find better than all others.
          *         curves: Whether curves are available.
+         * @example {
+         *       "name": "energy",
+         *       "group": "localisation",
+         *       "summary": "Compute the fraction of the map's sum on the object, and its ratio to the object's area fraction.",
+         *       "better": "high",
+         *       "distrust": "",
+         *       "best": [],
+         *       "curves": false
+         *     }
          */
         MetricOut: {
             /** Name */
@@ -1784,6 +2868,35 @@ export interface components {
         /**
          * ModelChoice
          * @description A model of the app; its layers are ordered from edges to objects, and the last one is the default.
+         * @example {
+         *       "name": "toybox",
+         *       "labels": [
+         *         "cat",
+         *         "dog"
+         *       ],
+         *       "layers": [
+         *         {
+         *           "name": "layer1",
+         *           "label": "layer1",
+         *           "grid": [
+         *             24,
+         *             24
+         *           ]
+         *         },
+         *         {
+         *           "name": "layer2",
+         *           "label": "layer2",
+         *           "grid": [
+         *             12,
+         *             12
+         *           ]
+         *         }
+         *       ],
+         *       "input": [
+         *         96,
+         *         96
+         *       ]
+         *     }
          */
         ModelChoice: {
             /** Name */
@@ -1801,6 +2914,52 @@ export interface components {
         /**
          * ModelResult
          * @description The prediction of one model, and the layers and targets for which it is explained.
+         * @example {
+         *       "model": "toybox",
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       },
+         *       "predictions": [
+         *         {
+         *           "index": 6,
+         *           "name": "mug",
+         *           "probability": 0.9949,
+         *           "logit": 5.956
+         *         },
+         *         {
+         *           "index": 9,
+         *           "name": "bird",
+         *           "probability": 0.0008784,
+         *           "logit": -1.077
+         *         }
+         *       ],
+         *       "layers": [
+         *         "layer4"
+         *       ],
+         *       "targets": [
+         *         {
+         *           "key": "predicted",
+         *           "name": "mug",
+         *           "index": 6,
+         *           "same": null
+         *         }
+         *       ]
+         *     }
          */
         ModelResult: {
             /** Model */
@@ -1816,6 +2975,10 @@ export interface components {
         /**
          * Neighbour
          * @description A point, and the cosine similarity of its features.
+         * @example {
+         *       "point": 21,
+         *       "cosine": 0.9783
+         *     }
          */
         Neighbour: {
             /** Point */
@@ -1826,6 +2989,19 @@ export interface components {
         /**
          * Neighbours
          * @description The nearest neighbours, most similar first.
+         * @example {
+         *       "point": 0,
+         *       "nearest": [
+         *         {
+         *           "point": 21,
+         *           "cosine": 0.9783
+         *         },
+         *         {
+         *           "point": 9,
+         *           "cosine": 0.9642
+         *         }
+         *       ]
+         *     }
          */
         Neighbours: {
             /** Point */
@@ -1841,6 +3017,14 @@ export interface components {
          *         mask: The region.
          *         infill: What replaces the region: `blur`, middle `grey`, or the `mean` colour of the rest of the image.
          *         keep: Whether to keep the occluded image in memory, so that it can be explained like any other image.
+         * @example {
+         *       "image": "s3",
+         *       "mask": {
+         *         "width": 2,
+         *         "height": 2,
+         *         "bits": "wA=="
+         *       }
+         *     }
          */
         OccludeRequest: {
             /** Image */
@@ -1880,6 +3064,56 @@ export interface components {
          *         target: The class.
          *         classes: The target first, then the most probable classes before and after.
          *         map: The new map of the same class.
+         * @example {
+         *       "preview": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "image": null,
+         *       "fraction": 0.5,
+         *       "target": 6,
+         *       "classes": [
+         *         {
+         *           "index": 6,
+         *           "name": "mug",
+         *           "before": 0.9949,
+         *           "after": 0.09962
+         *         },
+         *         {
+         *           "index": 9,
+         *           "name": "bird",
+         *           "before": 0.0008784,
+         *           "after": 0.1031
+         *         }
+         *       ],
+         *       "map": {
+         *         "map": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         },
+         *         "geometry": {
+         *           "original": [
+         *             96,
+         *             96
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ],
+         *           "scale": [
+         *             1,
+         *             1
+         *           ],
+         *           "offset": [
+         *             0,
+         *             0
+         *           ]
+         *         },
+         *         "relu": true,
+         *         "signed": false,
+         *         "percentile": 100
+         *       }
+         *     }
          */
         OccludeResponse: {
             /** Preview */
@@ -1897,6 +3131,11 @@ export interface components {
         /**
          * OcclusionMask
          * @description The occluded region: bits (height, width), row-major, most significant first, without row padding; base64.
+         * @example {
+         *       "width": 2,
+         *       "height": 2,
+         *       "bits": "wA=="
+         *     }
          */
         OcclusionMask: {
             /** Width */
@@ -1913,6 +3152,109 @@ export interface components {
          *     Attributes:
          *         judged: The number of images with a label that the model has.
          *         wrong: How many of those are predicted wrongly.
+         * @example {
+         *       "run": "r0",
+         *       "rows": 24,
+         *       "judged": 24,
+         *       "wrong": 20,
+         *       "accuracy": {
+         *         "value": 0.1667,
+         *         "low": 0.06679,
+         *         "high": 0.3585
+         *       },
+         *       "top5": {
+         *         "value": 0.75,
+         *         "low": 0.551,
+         *         "high": 0.88
+         *       },
+         *       "calibration": {
+         *         "ece": 0.8255,
+         *         "adaptive": 0.8256,
+         *         "gap": 0.8255,
+         *         "chance": [
+         *           0.01315,
+         *           0.03378
+         *         ],
+         *         "off": true,
+         *         "temperature": 8.471,
+         *         "bins": [
+         *           {
+         *             "low": 0,
+         *             "high": 0.06667,
+         *             "count": 0,
+         *             "confidence": null,
+         *             "accuracy": null
+         *           },
+         *           {
+         *             "low": 0.06667,
+         *             "high": 0.1333,
+         *             "count": 0,
+         *             "confidence": null,
+         *             "accuracy": null
+         *           }
+         *         ]
+         *       },
+         *       "differences": [
+         *         {
+         *           "name": "entropy",
+         *           "meaning": "entropy of the map, in bits",
+         *           "n": [
+         *             4,
+         *             20
+         *           ],
+         *           "correct": {
+         *             "value": 12.27,
+         *             "low": 12.06,
+         *             "high": 12.52
+         *           },
+         *           "wrong": {
+         *             "value": 12.24,
+         *             "low": 12.13,
+         *             "high": 12.35
+         *           },
+         *           "difference": {
+         *             "value": 0.02527,
+         *             "low": -0.185,
+         *             "high": 0.267
+         *           },
+         *           "p": null,
+         *           "differs": false
+         *         },
+         *         {
+         *           "name": "energy",
+         *           "meaning": "fraction of the map on the object",
+         *           "n": [
+         *             4,
+         *             20
+         *           ],
+         *           "correct": {
+         *             "value": 0.5589,
+         *             "low": 0.5316,
+         *             "high": 0.6055
+         *           },
+         *           "wrong": {
+         *             "value": 0.5348,
+         *             "low": 0.4866,
+         *             "high": 0.5829
+         *           },
+         *           "difference": {
+         *             "value": 0.02407,
+         *             "low": -0.03553,
+         *             "high": 0.08815
+         *           },
+         *           "p": null,
+         *           "differs": false
+         *         }
+         *       ],
+         *       "sentences": [
+         *         "Top-1 accuracy: 16.7 % (6.7 % to 35.9 %) on 24 labelled images; 20 wrong predictions.",
+         *         "Top-5 accuracy: 75.0 % (55.1 % to 88.0 %)."
+         *       ],
+         *       "method": "grad_cam",
+         *       "layer": null,
+         *       "failures": [],
+         *       "failed": 0
+         *     }
          */
         Overall: {
             /** Run */
@@ -1942,6 +3284,18 @@ export interface components {
         /**
          * PairOut
          * @description `count` of the `total` images of the class `label` are predicted as `predicted`.
+         * @example {
+         *       "label": {
+         *         "output": 5,
+         *         "name": "fish"
+         *       },
+         *       "predicted": {
+         *         "output": 9,
+         *         "name": "bird"
+         *       },
+         *       "count": 3,
+         *       "total": 5
+         *     }
          */
         PairOut: {
             label: components["schemas"]["ClassOut"];
@@ -1954,6 +3308,17 @@ export interface components {
         /**
          * Palette
          * @description A colour map: control colours (rrggbb) at positions from 0 to 1. If `diverging`, zero is at the centre.
+         * @example {
+         *       "colours": [
+         *         "2c176f",
+         *         "401c86"
+         *       ],
+         *       "positions": [
+         *         0,
+         *         0.0625
+         *       ],
+         *       "diverging": false
+         *     }
          */
         Palette: {
             /** Colours */
@@ -1966,6 +3331,17 @@ export interface components {
         /**
          * PanelRequest
          * @description One map with its drawing options, as for `camlucida.render.panel`.
+         * @example {
+         *       "image": "s3",
+         *       "methods": [
+         *         "grad_cam"
+         *       ],
+         *       "layers": [
+         *         "layer3"
+         *       ],
+         *       "opacity": 0.6,
+         *       "colormap": "viridis"
+         *     }
          */
         PanelRequest: {
             /** Image */
@@ -2028,6 +3404,10 @@ export interface components {
         /**
          * PerturbRequest
          * @description The map to compute, and the perturbation: see `camlucida.reliability.stability.Perturbation`.
+         * @example {
+         *       "image": "s3",
+         *       "angle": 5
+         *     }
          */
         PerturbRequest: {
             /** Image */
@@ -2087,6 +3467,93 @@ export interface components {
          *         valid_fraction: The fraction of the image where it is defined, in [0, 1].
          *         target: The class.
          *         classes: The target first, then the most probable classes before and after.
+         * @example {
+         *       "network_input": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "original_map": {
+         *         "map": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         },
+         *         "geometry": {
+         *           "original": [
+         *             96,
+         *             96
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ],
+         *           "scale": [
+         *             1,
+         *             1
+         *           ],
+         *           "offset": [
+         *             0,
+         *             0
+         *           ]
+         *         },
+         *         "relu": true,
+         *         "signed": false,
+         *         "percentile": 100
+         *       },
+         *       "map": {
+         *         "map": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         },
+         *         "geometry": {
+         *           "original": [
+         *             96,
+         *             96
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ],
+         *           "scale": [
+         *             1,
+         *             1
+         *           ],
+         *           "offset": [
+         *             0,
+         *             0
+         *           ]
+         *         },
+         *         "relu": true,
+         *         "signed": false,
+         *         "percentile": 100
+         *       },
+         *       "mapped_back": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "correlation": 0.9661,
+         *       "valid_fraction": 0.9601,
+         *       "target": 6,
+         *       "classes": [
+         *         {
+         *           "index": 6,
+         *           "name": "mug",
+         *           "before": 0.9949,
+         *           "after": 0.9974
+         *         },
+         *         {
+         *           "index": 9,
+         *           "name": "bird",
+         *           "before": 0.0008784,
+         *           "after": 0.0003087
+         *         }
+         *       ]
+         *     }
          */
         PerturbResponse: {
             /** Network Input */
@@ -2119,6 +3586,73 @@ export interface components {
          *         agreement: The fraction of labelled points whose nearest neighbour, by features, has their label; points that
          *             are the only one of their class are not counted.
          *         colours: Categorical colours (rrggbb), in the order of use.
+         * @example {
+         *       "run": "r1",
+         *       "projection": "tsne",
+         *       "projections": [
+         *         "tsne",
+         *         "pca"
+         *       ],
+         *       "description": "PCA to 24 components (100% of the variance), t-SNE with perplexity 7.67 (scikit-learn)",
+         *       "feature_source": "the input of fc",
+         *       "count": 24,
+         *       "has_images": true,
+         *       "x": [
+         *         -93.95,
+         *         35.38
+         *       ],
+         *       "y": [
+         *         -45.19,
+         *         -63.41
+         *       ],
+         *       "names": [
+         *         "scene 0",
+         *         "scene 1"
+         *       ],
+         *       "indices": [
+         *         0,
+         *         1
+         *       ],
+         *       "label_index": [
+         *         8,
+         *         7
+         *       ],
+         *       "predicted_index": [
+         *         1,
+         *         8
+         *       ],
+         *       "confidence": [
+         *         0.9974,
+         *         0.9733
+         *       ],
+         *       "correct": [
+         *         0,
+         *         0
+         *       ],
+         *       "classes": [
+         *         "bird",
+         *         "boat"
+         *       ],
+         *       "agreement": 0.15,
+         *       "class_agreement": [
+         *         {
+         *           "name": "fish",
+         *           "count": 5,
+         *           "agreeing": 3
+         *         },
+         *         {
+         *           "name": "cat",
+         *           "count": 4,
+         *           "agreeing": 0
+         *         }
+         *       ],
+         *       "colours": [
+         *         "d55e00",
+         *         "0072b2"
+         *       ],
+         *       "failures": [],
+         *       "failed": 0
+         *     }
          */
         Points: {
             /** Run */
@@ -2179,6 +3713,23 @@ export interface components {
          *         statistics: The mean importance weighted by the map under every transform, in standard deviations; the first is
          *             that of the map itself.
          *         highlighted: The highlighted region, from 0 to 1, on the network input.
+         * @example {
+         *       "p": 0.6528,
+         *       "p_text": "0.653",
+         *       "drop": 0.06966,
+         *       "mean_drop_elsewhere": -1.162,
+         *       "statistics": [
+         *         -0.0907,
+         *         1.027
+         *       ],
+         *       "highlighted": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       }
+         *     }
          */
         PositionTestOut: {
             /** P */
@@ -2196,6 +3747,12 @@ export interface components {
         /**
          * PredictionOut
          * @description One of the most probable classes; `probability` is null where the task has none (regression).
+         * @example {
+         *       "index": 6,
+         *       "name": "mug",
+         *       "probability": 0.9949,
+         *       "logit": 5.956
+         *     }
          */
         PredictionOut: {
             /** Index */
@@ -2210,6 +3767,11 @@ export interface components {
         /**
          * Range
          * @description A number with its 95 % interval; null if unknown.
+         * @example {
+         *       "value": 0.1667,
+         *       "low": 0.06679,
+         *       "high": 0.3585
+         *     }
          */
         Range: {
             /** Value */
@@ -2222,6 +3784,11 @@ export interface components {
         /**
          * Ranks
          * @description The ranks of a channel within the layer, from 1 for the highest value.
+         * @example {
+         *       "contribution": 1,
+         *       "gradient": 1,
+         *       "activation": 6
+         *     }
          */
         Ranks: {
             /** Contribution */
@@ -2242,6 +3809,17 @@ export interface components {
          *         predicted: The name of the predicted class.
          *         predicted_index: The output of the predicted class.
          *         rank: The rank of the label among all classes; null if unknown.
+         * @example {
+         *       "image": "s14",
+         *       "name": "scene 14",
+         *       "label": "fish",
+         *       "label_index": 5,
+         *       "predicted": "bird",
+         *       "predicted_index": 9,
+         *       "correct": false,
+         *       "confidence": 0.9998,
+         *       "rank": 5
+         *     }
          */
         RowPrediction: {
             /** Image */
@@ -2266,6 +3844,34 @@ export interface components {
         /**
          * RowPredictionList
          * @description Some of `total` images, from `offset`.
+         * @example {
+         *       "items": [
+         *         {
+         *           "image": "s14",
+         *           "name": "scene 14",
+         *           "label": "fish",
+         *           "label_index": 5,
+         *           "predicted": "bird",
+         *           "predicted_index": 9,
+         *           "correct": false,
+         *           "confidence": 0.9998,
+         *           "rank": 5
+         *         },
+         *         {
+         *           "image": "s13",
+         *           "name": "scene 13",
+         *           "label": "bird",
+         *           "label_index": 9,
+         *           "predicted": "mug",
+         *           "predicted_index": 6,
+         *           "correct": false,
+         *           "confidence": 0.9992,
+         *           "rank": 2
+         *         }
+         *       ],
+         *       "total": 20,
+         *       "offset": 0
+         *     }
          */
         RowPredictionList: {
             /** Items */
@@ -2288,6 +3894,23 @@ export interface components {
          *         finished: Whether the run is complete.
          *         notes: Why images or maps cannot be displayed.
          *         error: Why the run cannot be opened.
+         * @example {
+         *       "id": "r0",
+         *       "name": "mistakes",
+         *       "kinds": [
+         *         "mistakes"
+         *       ],
+         *       "computed": false,
+         *       "model": "toybox:permuted",
+         *       "served_model": "toybox:permuted",
+         *       "data": "toybox:watermark",
+         *       "n_images": 24,
+         *       "seed": 0,
+         *       "has_images": true,
+         *       "finished": true,
+         *       "notes": [],
+         *       "error": null
+         *     }
          */
         RunInfo: {
             /** Id */
@@ -2341,6 +3964,55 @@ export interface components {
         /**
          * RunList
          * @description The runs given on the command line, then those computed in the app; and the audits of the command line.
+         * @example {
+         *       "runs": [
+         *         {
+         *           "id": "r0",
+         *           "name": "mistakes",
+         *           "kinds": [
+         *             "mistakes"
+         *           ],
+         *           "computed": false,
+         *           "model": "toybox:permuted",
+         *           "served_model": "toybox:permuted",
+         *           "data": "toybox:watermark",
+         *           "n_images": 24,
+         *           "seed": 0,
+         *           "has_images": true,
+         *           "finished": true,
+         *           "notes": [],
+         *           "error": null
+         *         },
+         *         {
+         *           "id": "r1",
+         *           "name": "embedding",
+         *           "kinds": [
+         *             "embedding"
+         *           ],
+         *           "computed": false,
+         *           "model": "toybox:permuted",
+         *           "served_model": "toybox:permuted",
+         *           "data": "toybox:watermark",
+         *           "n_images": 24,
+         *           "seed": 0,
+         *           "has_images": true,
+         *           "finished": true,
+         *           "notes": [],
+         *           "error": null
+         *         }
+         *       ],
+         *       "audits": [
+         *         {
+         *           "link": "/audit/0",
+         *           "name": "audit",
+         *           "model": "toybox:permuted",
+         *           "data": "toybox:watermark",
+         *           "n_images": 24,
+         *           "accuracy": 0.1667,
+         *           "error": null
+         *         }
+         *       ]
+         *     }
          */
         RunList: {
             /** Runs */
@@ -2359,6 +4031,36 @@ export interface components {
          *         n_evaluated: The number of samples that the model evaluated; 0 if the query does not depend on predictions.
          *         n_failed: How many of those could not be read or evaluated.
          *         complete: Whether no other sample could match.
+         * @example {
+         *       "seed": 0,
+         *       "items": [
+         *         {
+         *           "id": "s18",
+         *           "name": "scene 18",
+         *           "width": 96,
+         *           "height": 96,
+         *           "label": "cat",
+         *           "error": null,
+         *           "predicted": null,
+         *           "confidence": null,
+         *           "correct": null
+         *         },
+         *         {
+         *           "id": "s4",
+         *           "name": "scene 4",
+         *           "width": 96,
+         *           "height": 96,
+         *           "label": "fish",
+         *           "error": null,
+         *           "predicted": null,
+         *           "confidence": null,
+         *           "correct": null
+         *         }
+         *       ],
+         *       "n_evaluated": 0,
+         *       "n_failed": 0,
+         *       "complete": false
+         *     }
          */
         Samples: {
             /** Seed */
@@ -2377,6 +4079,15 @@ export interface components {
          * @description The score of a method by a metric with its 95 % interval, over `n` images.
          *
          *     `invalid` of them could not be scored and count as worst.
+         * @example {
+         *       "method": "grad_cam",
+         *       "metric": "energy",
+         *       "value": 0.5551,
+         *       "low": 0.5155,
+         *       "high": 0.5971,
+         *       "n": 6,
+         *       "invalid": 0
+         *     }
          */
         ScoreOut: {
             /** Method */
@@ -2395,8 +4106,185 @@ export interface components {
             invalid: number;
         };
         /**
+         * SliceList
+         * @description The slices of an audit, the worst first; empty if they are unknown, or about other images.
+         */
+        SliceList: {
+            /** Slices */
+            slices: components["schemas"]["SliceOut"][];
+        };
+        /**
+         * SliceOut
+         * @description A slice of an audit: see `camlucida.app.subsets.AuditSlice`. Of `n` images, `n_listed` can be selected.
+         */
+        SliceOut: {
+            /** Name */
+            name: string;
+            /** N */
+            n: number;
+            /** N Listed */
+            n_listed: number;
+            /** Accuracy */
+            accuracy: number | null;
+            /** Rest Accuracy */
+            rest_accuracy: number | null;
+            /** Is Worse */
+            is_worse: boolean;
+        };
+        /**
          * Start
          * @description The configuration of the app. `study` and `runs` reflect the command-line options.
+         * @example {
+         *       "version": "0.1.0",
+         *       "models": [
+         *         {
+         *           "name": "toybox",
+         *           "labels": [
+         *             "cat",
+         *             "dog"
+         *           ],
+         *           "layers": [
+         *             {
+         *               "name": "layer1",
+         *               "label": "layer1",
+         *               "grid": [
+         *                 24,
+         *                 24
+         *               ]
+         *             },
+         *             {
+         *               "name": "layer2",
+         *               "label": "layer2",
+         *               "grid": [
+         *                 12,
+         *                 12
+         *               ]
+         *             }
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ]
+         *         },
+         *         {
+         *           "name": "toybox:permuted",
+         *           "labels": [
+         *             "cat",
+         *             "dog"
+         *           ],
+         *           "layers": [
+         *             {
+         *               "name": "layer1",
+         *               "label": "layer1",
+         *               "grid": [
+         *                 24,
+         *                 24
+         *               ]
+         *             },
+         *             {
+         *               "name": "layer2",
+         *               "label": "layer2",
+         *               "grid": [
+         *                 12,
+         *                 12
+         *               ]
+         *             }
+         *           ],
+         *           "input": [
+         *             96,
+         *             96
+         *           ]
+         *         }
+         *       ],
+         *       "methods": [
+         *         {
+         *           "name": "cam",
+         *           "summary": "Weight each channel by the linear layer's weight for the class; needs global average pooling.",
+         *           "paper": "Zhou et al., CVPR 2016, eq. 2: M_c = sum_k w_k^c f_k",
+         *           "layered": true,
+         *           "class_free": false,
+         *           "quick": true,
+         *           "options": {}
+         *         },
+         *         {
+         *           "name": "grad_cam",
+         *           "summary": "Weight each channel by the mean gradient of the score: the default, for any network and layer.",
+         *           "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)",
+         *           "layered": true,
+         *           "class_free": false,
+         *           "quick": true,
+         *           "options": {}
+         *         }
+         *       ],
+         *       "combinators": [
+         *         {
+         *           "name": "refine",
+         *           "summary": "Multiply the maps of several layers: the detail of early layers, where the late layers agree.",
+         *           "options": {}
+         *         },
+         *         {
+         *           "name": "fuse_max",
+         *           "summary": "Take the element-wise maximum of the maps of several layers.",
+         *           "options": {
+         *             "gamma": 0
+         *           }
+         *         }
+         *       ],
+         *       "palettes": {
+         *         "ember": {
+         *           "colours": [
+         *             "2c176f",
+         *             "401c86"
+         *           ],
+         *           "positions": [
+         *             0,
+         *             0.0625
+         *           ],
+         *           "diverging": false
+         *         },
+         *         "signed": {
+         *           "colours": [
+         *             "0d3686",
+         *             "0d4fa0"
+         *           ],
+         *           "positions": [
+         *             0,
+         *             0.0625
+         *           ],
+         *           "diverging": true
+         *         },
+         *         "viridis": {
+         *           "colours": [
+         *             "440154",
+         *             "470d60"
+         *           ],
+         *           "positions": [
+         *             0,
+         *             0.03125
+         *           ],
+         *           "diverging": false
+         *         }
+         *       },
+         *       "palette": "ember",
+         *       "nan_colour": [
+         *         200,
+         *         201,
+         *         206
+         *       ],
+         *       "data": {
+         *         "name": "toybox:watermark",
+         *         "count": 24,
+         *         "classes": [
+         *           "cat",
+         *           "dog"
+         *         ]
+         *       },
+         *       "study": true,
+         *       "runs": [
+         *         "mistakes",
+         *         "embedding"
+         *       ]
+         *     }
          */
         Start: {
             /** Version */
@@ -2433,6 +4321,15 @@ export interface components {
          *         maps: The displayed maps from left to right, which the answer is about.
          *         answer: 1 for the left map, 2 for the right one; or a rating from 1 to 5.
          *         seconds: The time since the images were displayed.
+         * @example {
+         *       "person": "ann",
+         *       "position": 0,
+         *       "maps": [
+         *         "9141c18fbf9487bc"
+         *       ],
+         *       "answer": 1,
+         *       "seconds": 4.2
+         *     }
          */
         StudyAnswer: {
             /** Person */
@@ -2458,6 +4355,15 @@ export interface components {
          *         n_images: The number of images.
          *         pairs: The number of pair questions per participant.
          *         ratings: The number of rating questions per participant.
+         * @example {
+         *       "model": "toybox",
+         *       "methods": 2,
+         *       "n_images": 4,
+         *       "pairs": 4,
+         *       "ratings": 4,
+         *       "left_out": 0,
+         *       "people": []
+         *     }
          */
         StudyInfo: {
             /** Model */
@@ -2484,6 +4390,12 @@ export interface components {
          *         methods: The methods of the study that the evaluation contains.
          *         taus: Kendall's tau-b between the means of each metric and the strengths; null if there is no order.
          *         problem: Why there are no numbers.
+         * @example {
+         *       "run": "evaluation",
+         *       "methods": [],
+         *       "taus": {},
+         *       "problem": "evaluation contains fewer than two methods that were compared in pairs."
+         *     }
          */
         StudyMetrics: {
             /** Run */
@@ -2500,6 +4412,10 @@ export interface components {
         /**
          * StudyPerson
          * @description A participant, and the number of answered questions.
+         * @example {
+         *       "name": "ann",
+         *       "answered": 1
+         *     }
          */
         StudyPerson: {
             /** Name */
@@ -2519,6 +4435,13 @@ export interface components {
          *         pairs: The number of random pairs of methods to compare per image; at most all pairs.
          *         ratings: The number of maps per image that are rated individually.
          *         seed: The random seed.
+         * @example {
+         *       "methods": [
+         *         "grad_cam",
+         *         "layer_cam"
+         *       ],
+         *       "n_images": 4
+         *     }
          */
         StudyPlan: {
             /** Model */
@@ -2551,6 +4474,10 @@ export interface components {
         /**
          * StudyProgress
          * @description The progress of a participant.
+         * @example {
+         *       "answered": 1,
+         *       "total": 8
+         *     }
          */
         StudyProgress: {
             /** Answered */
@@ -2561,6 +4488,21 @@ export interface components {
         /**
          * StudyQuestion
          * @description The progress of a participant, and the next question; null if all are answered.
+         * @example {
+         *       "person": "ann",
+         *       "answered": 0,
+         *       "total": 8,
+         *       "trial": {
+         *         "position": 0,
+         *         "kind": "rating",
+         *         "question": "Why 'fish'?",
+         *         "original": "73149ccea98223d4",
+         *         "maps": [
+         *           "9141c18fbf9487bc"
+         *         ],
+         *         "answer": null
+         *       }
+         *     }
          */
         StudyQuestion: {
             /** Person */
@@ -2574,6 +4516,59 @@ export interface components {
         /**
          * StudyResults
          * @description The results so far: see `camlucida.user_study.results.PreferenceResults`.
+         * @example {
+         *       "ranking": [
+         *         {
+         *           "method": "grad_cam",
+         *           "strength": {
+         *             "value": 0,
+         *             "low": null,
+         *             "high": null
+         *           },
+         *           "rating": {
+         *             "value": 1,
+         *             "low": null,
+         *             "high": null
+         *           },
+         *           "n_won": 0,
+         *           "n_compared": 0,
+         *           "n_rated": 1
+         *         },
+         *         {
+         *           "method": "layer_cam",
+         *           "strength": {
+         *             "value": 0,
+         *             "low": null,
+         *             "high": null
+         *           },
+         *           "rating": {
+         *             "value": null,
+         *             "low": null,
+         *             "high": null
+         *           },
+         *           "n_won": 0,
+         *           "n_compared": 0,
+         *           "n_rated": 0
+         *         }
+         *       ],
+         *       "people": [
+         *         {
+         *           "name": "ann",
+         *           "answered": 1
+         *         }
+         *       ],
+         *       "total": 8,
+         *       "answers": 1,
+         *       "agreement": null,
+         *       "metrics": [
+         *         {
+         *           "run": "evaluation",
+         *           "methods": [],
+         *           "taus": {},
+         *           "problem": "evaluation contains fewer than two methods that were compared in pairs."
+         *         }
+         *       ]
+         *     }
          */
         StudyResults: {
             /** Ranking */
@@ -2592,6 +4587,18 @@ export interface components {
         /**
          * StudyState
          * @description The study of the app; null if there is none yet. `can_be_created`: whether one can be created.
+         * @example {
+         *       "study": {
+         *         "model": "toybox",
+         *         "methods": 2,
+         *         "n_images": 4,
+         *         "pairs": 4,
+         *         "ratings": 4,
+         *         "left_out": 0,
+         *         "people": []
+         *       },
+         *       "can_be_created": false
+         *     }
          */
         StudyState: {
             study: components["schemas"]["StudyInfo"] | null;
@@ -2607,6 +4614,16 @@ export interface components {
          *         original: The id of the image without a map.
          *         maps: The ids of the maps from left to right: two of a pair, or one to be rated.
          *         answer: The previous answer of this participant: 1 left, 2 right; or a rating from 1 to 5.
+         * @example {
+         *       "position": 0,
+         *       "kind": "rating",
+         *       "question": "Why 'fish'?",
+         *       "original": "73149ccea98223d4",
+         *       "maps": [
+         *         "9141c18fbf9487bc"
+         *       ],
+         *       "answer": null
+         *     }
          */
         StudyTrial: {
             /** Position */
@@ -2626,8 +4643,72 @@ export interface components {
             answer: number | null;
         };
         /**
+         * SubsetOut
+         * @description A subset of the images of a run.
+         *
+         *     Attributes:
+         *         id: Selects the subset in other requests about the run.
+         *         n: The number of its images.
+         *         n_wrong: How many of them are predicted wrongly.
+         *         n_images: The number of all images of the run with a prediction.
+         *         indices: Their indices in the data set.
+         *         columns: The columns that can be searched.
+         */
+        SubsetOut: {
+            /** Id */
+            id: string;
+            /** N */
+            n: number;
+            /** N Wrong */
+            n_wrong: number;
+            /** N Images */
+            n_images: number;
+            /** Indices */
+            indices: number[];
+            /** Columns */
+            columns: string[];
+        };
+        /**
+         * SubsetRequest
+         * @description Images of a run that fulfil all given conditions.
+         *
+         *     Attributes:
+         *         run: The run.
+         *         search: Words and `column:value` pairs, see `camlucida.app.image_search`.
+         *         indices: Indices in the data set of the selected images.
+         *         cell: A cell of the confusion matrix, as outputs of the model: label, predicted.
+         *         slice: A slice of an audit: the number of the audit, and that of the slice in GET /api/dataset/slices.
+         */
+        SubsetRequest: {
+            /** Run */
+            run: string;
+            /**
+             * Search
+             * @default
+             */
+            search: string;
+            /** Indices */
+            indices?: number[] | null;
+            /** Cell */
+            cell?: [
+                number,
+                number
+            ] | null;
+            /** Slice */
+            slice?: [
+                number,
+                number
+            ] | null;
+        };
+        /**
          * TargetOut
          * @description A target as requested, and its meaning for the model. `same`: the earlier target with the same class.
+         * @example {
+         *       "key": "predicted",
+         *       "name": "mug",
+         *       "index": 6,
+         *       "same": null
+         *     }
          */
         TargetOut: {
             /** Key */
@@ -2647,6 +4728,43 @@ export interface components {
          *         id: The id of the sample.
          *         label: Its class in the data set.
          *         strength: The channel's maximum activation on it.
+         * @example {
+         *       "id": "s16",
+         *       "name": "scene 16",
+         *       "label": "tree",
+         *       "strength": 2.859,
+         *       "geometry": {
+         *         "original": [
+         *           96,
+         *           96
+         *         ],
+         *         "input": [
+         *           96,
+         *           96
+         *         ],
+         *         "scale": [
+         *           1,
+         *           1
+         *         ],
+         *         "offset": [
+         *           0,
+         *           0
+         *         ]
+         *       },
+         *       "map": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "predicted": {
+         *         "index": 4,
+         *         "name": "tree",
+         *         "probability": 0.9996,
+         *         "logit": 8.235
+         *       }
+         *     }
          */
         TopImage: {
             /** Id */
@@ -2669,6 +4787,90 @@ export interface components {
          *         n_images: The number of images that were evaluated.
          *         failed: The number of images that could not be read.
          *         count: The number of images of the data set.
+         * @example {
+         *       "layer": "layer3",
+         *       "channel": 0,
+         *       "total": 72,
+         *       "n_images": 6,
+         *       "failed": 0,
+         *       "count": 24,
+         *       "images": [
+         *         {
+         *           "id": "s16",
+         *           "name": "scene 16",
+         *           "label": "tree",
+         *           "strength": 2.859,
+         *           "geometry": {
+         *             "original": [
+         *               96,
+         *               96
+         *             ],
+         *             "input": [
+         *               96,
+         *               96
+         *             ],
+         *             "scale": [
+         *               1,
+         *               1
+         *             ],
+         *             "offset": [
+         *               0,
+         *               0
+         *             ]
+         *           },
+         *           "map": {
+         *             "count": 1,
+         *             "height": 2,
+         *             "width": 2,
+         *             "peak": 1,
+         *             "values": "AAAANAA4ADw="
+         *           },
+         *           "predicted": {
+         *             "index": 4,
+         *             "name": "tree",
+         *             "probability": 0.9996,
+         *             "logit": 8.235
+         *           }
+         *         },
+         *         {
+         *           "id": "s5",
+         *           "name": "scene 5",
+         *           "label": "boat",
+         *           "strength": 2.41,
+         *           "geometry": {
+         *             "original": [
+         *               96,
+         *               96
+         *             ],
+         *             "input": [
+         *               96,
+         *               96
+         *             ],
+         *             "scale": [
+         *               1,
+         *               1
+         *             ],
+         *             "offset": [
+         *               0,
+         *               0
+         *             ]
+         *           },
+         *           "map": {
+         *             "count": 1,
+         *             "height": 2,
+         *             "width": 2,
+         *             "peak": 1,
+         *             "values": "AAAANAA4ADw="
+         *           },
+         *           "predicted": {
+         *             "index": 8,
+         *             "name": "boat",
+         *             "probability": 0.9989,
+         *             "logit": 7.338
+         *           }
+         *         }
+         *       ]
+         *     }
          */
         TopImagesOut: {
             /** Layer */
@@ -2692,6 +4894,11 @@ export interface components {
          *
          *     Attributes:
          *         n_images: The number of images of the data set to search, selected by `seed`; all if it has fewer.
+         * @example {
+         *       "layer": "layer3",
+         *       "channel": 0,
+         *       "n_images": 6
+         *     }
          */
         TopImagesRequest: {
             /** Model */
@@ -2723,6 +4930,91 @@ export interface components {
          *         maps: Those maps, reduced, in this order, on the network input; null if there are none.
          *         network_input: The network input as a data URI.
          *         occluded_input: The network input with the highlighted region blurred, as a data URI.
+         * @example {
+         *       "level": "not supported",
+         *       "reasons": [
+         *         "the target does not depend on the highlighted region (drop of 0.07 nats, -1.16 at other positions, p = 0.653)"
+         *       ],
+         *       "target": "cat",
+         *       "predicted": "mug",
+         *       "probability": 0.00075,
+         *       "confidence": {
+         *         "probability": 0.9949,
+         *         "margin": 0.9941,
+         *         "perplexity": 1.043,
+         *         "classes": 10,
+         *         "normalized_entropy": 0.01849,
+         *         "guessing": false
+         *       },
+         *       "position_test": {
+         *         "p": 0.6528,
+         *         "p_text": "0.653",
+         *         "drop": 0.06966,
+         *         "mean_drop_elsewhere": -1.162,
+         *         "statistics": [
+         *           -0.0907,
+         *           1.027
+         *         ],
+         *         "highlighted": {
+         *           "count": 1,
+         *           "height": 2,
+         *           "width": 2,
+         *           "peak": 1,
+         *           "values": "AAAANAA4ADw="
+         *         }
+         *       },
+         *       "border_test": {
+         *         "border": -0.08139,
+         *         "middle": -4.893,
+         *         "map_fraction": 0.3866,
+         *         "decides": false
+         *       },
+         *       "classes": [
+         *         {
+         *           "name": "mug",
+         *           "correlation": -0.1125
+         *         },
+         *         {
+         *           "name": "bird",
+         *           "correlation": 0.3569
+         *         }
+         *       ],
+         *       "noise": [
+         *         {
+         *           "name": "noise",
+         *           "correlation": 0.9324
+         *         },
+         *         {
+         *           "name": "noise",
+         *           "correlation": 0.9113
+         *         }
+         *       ],
+         *       "shifts": [
+         *         {
+         *           "name": "shift",
+         *           "correlation": 0.6384
+         *         },
+         *         {
+         *           "name": "shift",
+         *           "correlation": 0.6688
+         *         }
+         *       ],
+         *       "min_correlation": 0.6384,
+         *       "maps": {
+         *         "count": 1,
+         *         "height": 2,
+         *         "width": 2,
+         *         "peak": 1,
+         *         "values": "AAAANAA4ADw="
+         *       },
+         *       "network_input": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "occluded_input": "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4XmNgYGAAAAAEAAEP0q3kAAAAAElFTkSuQmCC",
+         *       "thresholds": {
+         *         "max_p": 0.05,
+         *         "reject_p": 0.2,
+         *         "min_stability": 0.5
+         *       }
+         *     }
          */
         Verdict: {
             /**
@@ -2759,6 +5051,11 @@ export interface components {
         /**
          * VerdictThresholds
          * @description The thresholds of the verdict: two levels of p, and the minimum correlation with maps of perturbed copies.
+         * @example {
+         *       "max_p": 0.05,
+         *       "reject_p": 0.2,
+         *       "min_stability": 0.5
+         *     }
          */
         VerdictThresholds: {
             /** Max P */
@@ -3533,6 +5830,321 @@ export interface operations {
                 };
                 content: {
                     "image/png": unknown;
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    figure_pdf_api_explain_figure_pdf_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PanelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pdf": unknown;
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    figure_svg_api_explain_figure_svg_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PanelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/svg+xml": unknown;
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    figure_html_api_explain_figure_html_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PanelRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
                 };
             };
             /** @description Not a valid request */
@@ -4769,6 +7381,214 @@ export interface operations {
             };
         };
     };
+    subset_api_dataset_subset_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubsetRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubsetOut"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    slices_api_dataset_slices_get: {
+        parameters: {
+            query: {
+                audit: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SliceList"];
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     points_api_dataset_points_get: {
         parameters: {
             query: {
@@ -4978,6 +7798,109 @@ export interface operations {
             };
         };
     };
+    thumbnails_api_dataset_thumbnails_get: {
+        parameters: {
+            query: {
+                run: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/webp": unknown;
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
     overall_api_dataset_overall_get: {
         parameters: {
             query: {
@@ -5090,6 +8013,8 @@ export interface operations {
                 find?: string;
                 offset?: number;
                 n?: number;
+                subset?: string;
+                correct?: boolean;
             };
             header?: never;
             path?: never;
@@ -5299,6 +8224,7 @@ export interface operations {
                 find?: string;
                 offset?: number;
                 most?: boolean;
+                subset?: string;
             };
             header?: never;
             path?: never;
