@@ -49,6 +49,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "TopImagesRequest": {"layer": "layer3", "channel": 0, "n_images": 6},
     "OccludeRequest": {"image": "s3", "mask": {"width": 2, "height": 2, "bits": "wA=="}},
     "AnalysisRequest": {"model": "toybox", "n_images": 100},
+    "SubsetRequest": {"run": "r0", "search": "cat"},
     "StudyPlan": {"methods": ["grad_cam", "layer_cam"], "n_images": 4},
 }
 POSTS = {
@@ -98,6 +99,8 @@ def main() -> None:
             for path, several in queries.items():
                 for values in several:
                     take(path, client.get(path, params=values))
+            take("/api/dataset/subset", client.post("/api/dataset/subset", json=REQUESTS["SubsetRequest"]))
+            take("/api/dataset/slices", client.get("/api/dataset/slices", params={"run": "r0", "audit": 0}))
             cell = {"run": "r0", "label_index": 0, "predicted_index": 0}
             take("/api/dataset/cell", client.get("/api/dataset/cell", params=cell))
             take("/api/images", client.post("/api/images", content=_png(), headers={"content-type": "image/png"}))

@@ -16,8 +16,8 @@ from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
 DESCRIBED = create_app(cast(Page, None)).app.openapi()
-SLOW = frozenset({"AnalysisRequest", "StudyPlan", "StudyAnswer"})
-"""Requests that start a computation of many images, or need a study; tests of their routes send them."""
+SLOW = frozenset({"AnalysisRequest", "StudyPlan", "StudyAnswer", "SubsetRequest"})
+"""Requests that start a computation of many images, or need a study or its results; tests of their routes send them."""
 
 
 def schemas(cls: type[Schema] = Schema) -> Iterator[type[Schema]]:
