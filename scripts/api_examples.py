@@ -115,6 +115,9 @@ def main() -> None:
             take("/api/study/results", client.get("/api/study/results"))
     examples["Cells"] = {"cells": [examples["Cell"]]}  # both are sent in a stream
     examples["Expected"] = {"result": examples["ModelResult"], "cells": [examples["Cell"]]}
+    examples["SliceOut"] = {  # an audit of a few scenes has no slice
+        **{"name": "class = cat", "n": 40, "n_listed": 40, "accuracy": 0.72, "rest_accuracy": 0.91, "is_worse": True}
+    }
     examples["SampleQuery"] = {"n": 20, "prediction": "wrong", "low": 0.9}
     examples["Failed"] = {"name": "broken.png", "reason": "broken.png is not a complete image."}
     examples["Failure"] = _example(

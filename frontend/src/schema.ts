@@ -1589,7 +1589,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.1115
+         *       "seconds": 0.07107
          *     }
          */
         Comparison: {
@@ -2188,7 +2188,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.7074
+         *       "seconds": 0.07013
          *     }
          */
         ExplainResponse: {
@@ -2739,7 +2739,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.008967
+         *       "seconds": 0.005822
          *     }
          */
         MethodCostOut: {
@@ -2759,12 +2759,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.008967
+         *           "seconds": 0.005822
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.03587
+         *           "seconds": 0.02329
          *         }
          *       ]
          *     }
@@ -4108,6 +4108,9 @@ export interface components {
         /**
          * SliceList
          * @description The slices of an audit, the worst first; empty if they are unknown, or about other images.
+         * @example {
+         *       "slices": []
+         *     }
          */
         SliceList: {
             /** Slices */
@@ -4116,6 +4119,14 @@ export interface components {
         /**
          * SliceOut
          * @description A slice of an audit: see `camlucida.app.subsets.AuditSlice`. Of `n` images, `n_listed` can be selected.
+         * @example {
+         *       "name": "class = cat",
+         *       "n": 40,
+         *       "n_listed": 40,
+         *       "accuracy": 0.72,
+         *       "rest_accuracy": 0.91,
+         *       "is_worse": true
+         *     }
          */
         SliceOut: {
             /** Name */
@@ -4653,6 +4664,20 @@ export interface components {
          *         n_images: The number of all images of the run with a prediction.
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
+         * @example {
+         *       "id": "a5afd4ca62247e61",
+         *       "n": 4,
+         *       "n_wrong": 2,
+         *       "n_images": 24,
+         *       "indices": [
+         *         6,
+         *         7
+         *       ],
+         *       "columns": [
+         *         "class",
+         *         "predicted"
+         *       ]
+         *     }
          */
         SubsetOut: {
             /** Id */
@@ -4678,6 +4703,10 @@ export interface components {
          *         indices: Indices in the data set of the selected images.
          *         cell: A cell of the confusion matrix, as outputs of the model: label, predicted.
          *         slice: A slice of an audit: the number of the audit, and that of the slice in GET /api/dataset/slices.
+         * @example {
+         *       "run": "r0",
+         *       "search": "cat"
+         *     }
          */
         SubsetRequest: {
             /** Run */
