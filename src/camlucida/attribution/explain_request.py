@@ -188,7 +188,7 @@ def _explain_image_targets(
             result = attributions(bound.model, loaded.inputs[None], replace(request, targets=[bound.target]))
         region, spec = region_on_image(bound.region, loaded.geometry), spec_on_image(bound.spec, loaded.geometry)
         for explanation in _each_map(bound.model, weights, source, loaded, request, result):
-            label = bound.label or explanation.target
+            label = spec_on_image(bound.label, loaded.geometry) or explanation.target
             items.append(replace(explanation, target=label, region=region, spec=spec, model=model.name))
     return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
 
