@@ -16,6 +16,7 @@ from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
+from camlucida.models.image_text_networks import image_text_model
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.keras.load import wrap_keras
@@ -54,6 +55,9 @@ def load(
             - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
             - hf:google/vit-base-patch16-224, hf:owner/name@revision, hf:/path: transformers, a repository of the
               Hugging Face hub or a folder that save_pretrained wrote (needs the extra `hf`); its code is never run
+            - openclip:ViT-B-32, openclip:ViT-B-32@laion2b_s34b_b79k, openclip:ViT-B-32@/path/weights.safetensors:
+              open_clip, image-text models, see `Model.with_prompts` (needs the extra `openclip`); `hf:` loads CLIP and
+              SigLIP of transformers in the same way
             - toybox, toybox:vgg: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
@@ -175,6 +179,7 @@ def wrap(
     probabilities: bool | None = None,
     name: str = "",
     volume: VolumePreprocessing | None = None,
+    tokenizer: Any = None,
     **numbers: Any,
 ) -> Model:
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
@@ -201,6 +206,8 @@ def wrap(
         name: The name to display.
         volume: How volumes become the network input, for networks of volumes (b, c, D, H, W): a `VolumePreprocessing`.
             The parameters of images are then not used.
+        tokenizer: For a CLIP-like network of open_clip or transformers: its tokenizer, or its processor, which makes it
+            an image-text model with prompts as classes and targets, see `Model.with_prompts`.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
@@ -218,6 +225,10 @@ def wrap(
         )
         return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
+    if tokenizer is not None:
+        prepared = None if preprocess is None else make_preprocessing(preprocess)
+        image_text = image_text_model(wrapped, tokenizer, prepared, **numbers)
+        return replace(image_text, layer=layer_names(image_text.network, layer), spec=name or type(network).__name__)
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
