@@ -16,6 +16,7 @@ from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
+from camlucida.models.image_text import with_prompts
 from camlucida.models.image_text_networks import image_text_model
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
 from camlucida.models.keras.backends import is_keras_model
@@ -42,6 +43,8 @@ def load(
     task: Task | None = None,
     probabilities: bool | None = None,
     device: str | torch.device = AUTO,
+    prompts: Sequence[str] | None = None,
+    template: str | Sequence[str] | None = None,
     **preprocess: Any,
 ) -> Model:
     """Load a model by name or from a file.
@@ -74,6 +77,8 @@ def load(
         probabilities: Whether the network's output holds probabilities; None to recognise it.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
             are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
+        prompts: For image-text models: texts that become the classes, as of `Model.with_prompts`.
+        template: As of `Model.with_prompts`; with `prompts` only.
         **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
@@ -108,8 +113,12 @@ def load(
         model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
     elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
+    if prompts is not None:
+        model = with_prompts(model, prompts, "{}" if template is None else template)
+    elif template is not None:
+        raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
     if task is not None or probabilities is not None:
-        model = replace(model, task=task, probabilities=probabilities)
+        model = replace(model, task=task or model.task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
