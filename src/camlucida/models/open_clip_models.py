@@ -62,8 +62,8 @@ def _weights(open_clip: Any, name: str, given: str | None, config: dict[str, Any
     quick = bool(config.get("quick_gelu", False))
     fitting = [tag for tag in tags if bool(open_clip.get_pretrained_cfg(name, tag).get("quick_gelu", False)) == quick]
     tag = given or (fitting or tags)[0]
-    if tag not in fitting:
-        other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
+    other = name.removesuffix("-quickgelu") if quick else f"{name}-quickgelu"
+    if tag not in fitting and other != name and other in open_clip.list_models():
         raise ModelError(
             f"the weights {tag!r} were trained with {'GELU' if quick else 'QuickGELU'}, and {name} has "
             f"{'QuickGELU' if quick else 'GELU'}: use openclip:{other}@{tag}."
