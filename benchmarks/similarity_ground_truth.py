@@ -104,7 +104,13 @@ def main() -> None:
             )
             print(json.dumps(results[-1]), flush=True)
     RESULTS.write_text(
-        json.dumps({"command": "python benchmarks/similarity_ground_truth.py", "rows": results}, indent=1)
+        json.dumps(
+            {
+                "command": f"similarity_ground_truth.py --method {options.method} --pairs {options.pairs}",
+                "rows": results,
+            },
+            indent=1,
+        )
     )
 
 

@@ -57,12 +57,31 @@ def test_both_ways_by_hand(n_classes: int) -> None:
         activations, of_own = embedding(network, inputs_of(model, own))
         _, of_other = embedding(network, inputs_of(model, other))
         cosine = nn.functional.cosine_similarity(of_own, of_other.detach())
-        (gradients,) = torch.autograd.grad(cosine.sum(), activations)
+        fixed = (of_own * of_other.detach()).sum() / (of_own.detach().norm() * of_other.detach().norm())
+        explained = cosine.sum() if network.normalise else fixed
+        (gradients,) = torch.autograd.grad(explained, activations)
         by_hand = (activations * gradients.mean((2, 3), keepdim=True)).sum(1)[0].detach()
         torch.testing.assert_close(explanation.raw, by_hand, rtol=1e-4, atol=1e-7)
         assert explanation.score == pytest.approx(float(cosine.detach()), rel=1e-5)
         assert explanation.weights_hash == model.weights_hash
     assert [e.target for e in both] == ["similarity to ndarray (2)", "similarity to ndarray (1)"]
+
+
+def test_the_map_of_pooled_features_adds_up_to_the_cosine() -> None:
+    network = Encoder(4).eval()
+    with torch.no_grad():
+        network.embed.bias.zero_()
+    explanation = cl.explain(cl.wrap(network, size=SIZE, labels=list("abcd")), A, like=B, layer="features")[0]
+    assert float(explanation.raw.sum()) == pytest.approx(explanation.score, rel=1e-4)
+
+
+def test_a_normalisation_in_wrap_is_taken_apart() -> None:
+    network = Encoder().eval()
+    model = cl.wrap(network, size=SIZE, output=nn.functional.normalize)
+    classifier = Encoder(4).eval()
+    classifier.load_state_dict(network.state_dict(), strict=False)
+    expected = cl.explain(cl.wrap(classifier, size=SIZE, labels=list("abcd")), A, like=B, layer="features")[0]
+    torch.testing.assert_close(cl.explain(model, A, like=B, layer="features")[0].raw, expected.raw)
 
 
 def test_files_as_targets(tmp_path: Path) -> None:

@@ -35,6 +35,10 @@ CONTRAST = " rather than "
 class CosineScores:
     """Reads the cosines between the embeddings of images and those of references from a network's output.
 
+    The length of the explained embedding is a constant of the gradient, as in the decomposition of Zhu et al. (2019,
+    "Visual Explanation for Deep Metric Learning"). The gradient of the cosine itself is orthogonal to the embedding, so
+    that after global average pooling the positions of a Grad-CAM map add up to zero, whatever the images share.
+
     Attributes:
         references: Embeddings of the references `(k, d)`, of length 1.
         part: The part of the output that holds the embedding.
@@ -48,7 +52,9 @@ class CosineScores:
     def __call__(self, output: Any) -> Tensor:
         """Return the cosines `(b, k)`."""
         embedding = as_class_scores(self.part.select(output, self.selector))
-        return nn.functional.normalize(embedding, dim=-1) @ self.references.to(embedding).T
+        length = embedding.detach().norm(dim=-1, keepdim=True).clamp_min(torch.finfo(embedding.dtype).tiny)
+        cosines: Tensor = (embedding / length) @ self.references.to(embedding).T
+        return cosines
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +166,8 @@ def embedding_of(model: Model, inputs: Tensor) -> Embedding:
         reader = output_reader(model, copy, inputs)
         scores = as_class_scores(part.select(output, model.output), 1)
         if reader.activation.task is None or (not model.labels and unit_norm(scores)):
+            if model.output is nn.functional.normalize:  # the length belongs to `CosineScores`
+                return Embedding(replace(model, output=None), find_part(output), "the output of the network")
             return Embedding(model, part, "the output of the network")
         k = scores.shape[1]
         if not model.labels and model.task is None and not _is_classifier(model.network, k):
