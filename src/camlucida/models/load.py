@@ -118,7 +118,7 @@ def load(
     elif template is not None:
         raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
     if task is not None or probabilities is not None:
-        model = replace(model, task=task or model.task, probabilities=probabilities)
+        model = replace(model, task=model.task if task is None else task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
