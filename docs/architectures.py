@@ -117,6 +117,7 @@ def architectures() -> Iterator[Architecture]:
             (height, width),
         )
     yield from _transformers()
+    yield from _image_text()
     for name in VIDEO.split():
         yield Architecture(
             f"torchvision.video:{name}",
@@ -177,6 +178,52 @@ def _transformers() -> Iterator[Architecture]:
     for name, config, kind, side in configs:
         config.num_labels = N_CLASSES
         yield Architecture(f"transformers:{name}", lambda k=kind, c=config: k(c), (side, side))
+
+
+class PromptClassifier(nn.Module):
+    """The image tower of an image-text network, and the scores of prompts, as one network."""
+
+    def __init__(self, model: cl.Model) -> None:
+        super().__init__()
+        classes = model.with_prompts([f"a photo of {i}" for i in range(N_CLASSES)])
+        assert callable(classes.output)
+        self.image_tower, self.scores = classes.network, classes.output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the scores of the prompts `(b, k)`."""
+        scores: Tensor = self.scores(self.image_tower(x))
+        return scores
+
+
+def _image_text() -> Iterator[Architecture]:
+    """Yield CLIP and SigLIP with prompts as classes; of transformers with a vocabulary that is only numbers."""
+    import open_clip
+    import transformers as hf
+
+    def of_open_clip(name: str) -> nn.Module:
+        network = open_clip.create_model(name)
+        return PromptClassifier(cl.wrap(network.eval(), tokenizer=open_clip.get_tokenizer(name)))
+
+    def of_transformers(kind: Any, config: Any) -> nn.Module:
+        def tokens(texts: list[str], **_: Any) -> dict[str, Tensor]:
+            numbers = torch.tensor([[int(text.rpartition(" ")[2]) % 90 + 3, 2] for text in texts])
+            return {"input_ids": numbers}
+
+        return PromptClassifier(cl.wrap(kind(config).eval(), tokenizer=tokens, size=96))
+
+    for name in ("ViT-B-32", "RN50"):
+        yield Architecture(f"openclip:{name} with prompts", lambda n=name: of_open_clip(n), (224, 224))
+    small = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 192}
+    vision = {**small, "image_size": 96}
+    text = {**small, "vocab_size": 100, "max_position_embeddings": 8, "eos_token_id": 2, "bos_token_id": 1}
+    configs: list[tuple[str, Any, Any]] = [
+        ("CLIP", hf.CLIPModel, hf.CLIPConfig(text_config=text, vision_config=vision)),
+        ("SigLIP", hf.SiglipModel, hf.SiglipConfig(text_config=text, vision_config=vision)),
+    ]
+    for name, kind, config in configs:
+        yield Architecture(
+            f"transformers:{name} with prompts", lambda k=kind, c=config: of_transformers(k, c), (96, 96)
+        )
 
 
 def row_of(architecture: Architecture) -> Row:

@@ -103,8 +103,9 @@ class OutputActivation:
         """Raise `TargetError` if the output is an embedding, which has no classes that could be a target."""
         if self.task is None:
             raise TargetError(
-                f"the network returns an embedding, not class scores: {self.source}. Give a target: a callable that "
-                "returns one score per image, such as the similarity to a text or another image, "
+                f"the network returns an embedding, not class scores: {self.source}. Give a target: the similarity to "
+                "another image, like='b.jpg'; a text, for image-text models (wrap(clip, tokenizer=…), then "
+                "target='text:a dog'); a callable that returns one score per image, "
                 "target=lambda embedding: embedding @ text; or wrap(…, output=…) if another part holds class scores."
             )
 

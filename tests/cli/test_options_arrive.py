@@ -77,6 +77,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
 
 
 EACH = "camlucida.attribution.explain_request.explain_requests"
+LIKE = "camlucida.attribution.explain_request.explained_both_ways"
 VOLUME_NETWORK = """
 from torch import nn
 
@@ -103,7 +104,7 @@ PAGE, LISTEN, SERVE = "camlucida.app.app_state.Page", "camlucida.app.server.list
 LOOK = "--opacity 0.25 --colormap jet --blend uniform"
 MODEL = (
     "--model toybox:vgg --arch resnet18 --trust-code --labels names.txt --task multilabel --no-probabilities "
-    "--device cuda:1 --size 40x48 --fit letterbox --mean 0.1,0.2,0.3 --std 1,2,3"
+    "--device cuda:1 --size 40x48 --fit letterbox --mean 0.1,0.2,0.3 --std 1,2,3 --prompts dog,cat --template photo:{}"
 )
 INSTALL = "cyclopts.App.install_completion"
 SHARED = {"json", "quiet"}
@@ -128,6 +129,8 @@ def model(argument: str = "toybox:vgg") -> dict[str, Arrival]:
         "fit": (LOAD, "fit", "letterbox"),
         "mean": (LOAD, "mean", (0.1, 0.2, 0.3)),
         "std": (LOAD, "std", (1.0, 2.0, 3.0)),
+        "prompts": (LOAD, "prompts", ["dog", "cat"]),
+        "template": (LOAD, "template", "photo:{}"),
     }
 
 
@@ -183,6 +186,9 @@ LINES: dict[str, list[OptionCase]] = {
                 "colour": (WRITE, "path", named("pets-colour.png")),
                 "output": ("camlucida.attribution.explanation.Explanation.save", "path", Path("out/pets.png")),
             },
+        ),
+        OptionCase(
+            "explain pets.png --model toybox", "--like b.png", {"like": (LIKE, "like", Path("b.png"))}, stop=LIKE
         ),
         OptionCase(
             "explain pets.png --model toybox",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.attribution.outputs import to_network
+from camlucida.attribution.similarity_targets import bind_like, is_like_spec
 from camlucida.errors import TargetError
 from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget
@@ -22,6 +23,8 @@ from camlucida.types import Geometry, Region
 
 _AT = re.compile(r"\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
 """The end of a target that names a point: "dog at 120,80"."""
+_NO_POINT = ("text:", "not text:", "like:")
+"""Beginnings of targets that hold a text or a file name, in which "at" has no meaning of its own."""
 
 
 def bind_targets(
@@ -38,15 +41,32 @@ def bind_targets(
     Raises:
         TargetError: There is no such box, region or word in the image, or a point lies outside the network input.
     """
-    targets = model.image_targets
-    if targets is None:
+    if not needs_binding(model, specs):
         return [BoundTarget(model, spec) for spec in specs]
-    bound: list[BoundTarget] = []
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
-        for spec in specs:
-            moved = _to_input(spec, geometry) if geometry is not None else spec
-            bound += targets.bind(model, on_device, moved) or [BoundTarget(model, spec)]
+        moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in specs]
+        images = [i for i, spec in enumerate(specs) if is_like_spec(spec, model.labels)]
+        others = [i for i in range(len(specs)) if i not in images]
+        found = dict(zip(others, _bind_all(model, on_device, [moved[i] for i in others]), strict=True))
+        found |= {i: (bind_like(model, on_device, str(specs[i])),) for i in images}
+    return [item for i, spec in enumerate(specs) for item in found[i] or (BoundTarget(model, spec),)]
+
+
+def needs_binding(model: Model, specs: Sequence[TargetSpec]) -> bool:
+    """Return whether a target may depend on the image: a box, region, prompt or word, or the similarity to an image."""
+    return model.image_targets is not None or any(is_like_spec(spec, model.labels) for spec in specs)
+
+
+def _bind_all(model: Model, inputs: Tensor, specs: Sequence[TargetSpec]) -> Sequence[tuple[BoundTarget, ...]]:
+    """Return what each target means; at once, where the targets of one request belong together."""
+    targets = model.image_targets
+    if targets is None:
+        return [()] * len(specs)
+    bind_all = getattr(targets, "bind_all", None)
+    if bind_all is None:
+        return [targets.bind(model, inputs, spec) for spec in specs]
+    bound: Sequence[tuple[BoundTarget, ...]] = bind_all(model, inputs, specs)
     return bound
 
 
@@ -89,7 +109,7 @@ def region_on_image(region: Region | None, geometry: Geometry) -> Region | None:
 
 def spec_on_image(spec: str, geometry: Geometry) -> str:
     """Return a target whose point, if it names one, is in pixels of the original image, not of the network input."""
-    if (match := _AT.search(spec)) is None:
+    if spec.startswith(_NO_POINT) or (match := _AT.search(spec)) is None:
         return spec
     x, y = ((float(match[1 + i]) - geometry.offset[i]) / geometry.scale[i] for i in (0, 1))
     return f"{spec[: match.start()]} at {x:.6g},{y:.6g}"
@@ -118,7 +138,8 @@ def mask_of(region: Region, height: int, width: int) -> NDArray[np.bool_] | None
 
 def _to_input(spec: Any, geometry: Geometry) -> Any:
     """Return a target whose point, if it names one, is in pixels of the network input."""
-    if not isinstance(spec, str) or (match := _AT.search(spec)) is None:
+    of_image = isinstance(spec, str) and not spec.lstrip().startswith(_NO_POINT)
+    if not of_image or (match := _AT.search(spec)) is None:
         return spec
     try:
         x, y = float(match[1]), float(match[2])

@@ -8,7 +8,14 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context
-from camlucida.attribution.explain_request import as_model, explain_requests, explained, explained_batch, iterated
+from camlucida.attribution.explain_request import (
+    as_model,
+    explain_requests,
+    explained,
+    explained_batch,
+    explained_both_ways,
+    iterated,
+)
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput
@@ -17,7 +24,7 @@ from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
-from camlucida.errors import CamlucidaError
+from camlucida.errors import CamlucidaError, TargetError
 from camlucida.layer_names import layer_names
 from camlucida.models.model import Model
 from camlucida.options import OptionValue
@@ -31,6 +38,7 @@ def explain(  # type: ignore[overload-overlap]
     image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec = None,
+    like: None = None,
     layer: LayerSpec = None,
     method: MethodSpec | None = None,
     score: str = "logit",
@@ -48,6 +56,7 @@ def explain(
     image: ImageInput | Mapping[str, Any],
     *,
     target: Sequence[TargetSpec],
+    like: None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
@@ -65,6 +74,7 @@ def explain(
     image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
+    like: None = None,
     layer: Sequence[LayerSpec],
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
@@ -82,8 +92,27 @@ def explain(
     image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
+    like: None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: Sequence[MethodSpec],
+    score: str = "logit",
+    colour: bool = False,
+    precision: Precision = "exact",
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+    **options: OptionValue,
+) -> ExplanationSet: ...
+
+
+@overload
+def explain(
+    model: Model | nn.Module | str,
+    image: ImageInput,
+    *,
+    target: None = None,
+    like: ImageInput,
+    layer: LayerSpec | Sequence[LayerSpec] = None,
+    method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
     colour: bool = False,
     precision: Precision = "exact",
@@ -98,6 +127,7 @@ def explain(
     image: ImageInput | Mapping[str, Any],
     *,
     target: TargetSpec | Sequence[TargetSpec] = None,
+    like: ImageInput | None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     method: MethodSpec | Sequence[MethodSpec] | None = None,
     score: str = "logit",
@@ -121,7 +151,12 @@ def explain(
         target: What to explain: None for the predicted class, a name ("tiger cat"), an index, "top3",
             "A rather than B", "not A" (the negative evidence), any callable; a list for several. Detectors: "box 3",
             "dog at 120,80", None for every detection; segmentation networks: "class:bus", "class:bus at 120,80";
-            prompts: "text:a dog"; captions: "word 2".
+            prompts: "text:a dog", "text:a dog rather than a cat", "text:a dog among a cat, a car"; the similarity to
+            an image: "like:b.jpg", "like:b.jpg rather than c.jpg"; captions: "word 2".
+        like: Instead of a target, a second image: what makes the two images similar is explained both ways, on `image`
+            and on `like`. The score is the cosine of their embeddings, of which the other is held fixed: the output of
+            networks that return an embedding (metric learning, faces, DINO, CLIP), and the input of the last linear
+            layer of classifiers.
         layer: A name, a glob ("layer?"), an index, "all", a module (`network.layer4`), None for the default; a list for
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
@@ -162,6 +197,12 @@ def explain(
             progress=progress,
             colour=colour,
         )
+    if like is not None:
+        if target is not None:
+            raise TargetError("like= is a target of its own, the similarity to an image: leave target= out.")
+        if isinstance(image, Mapping):
+            raise TargetError("like= compares two images, and here is a dict of inputs.")
+        return explained_both_ways(wrapped, image, like, request)
     if is_batch(wrapped, image):
         assert isinstance(image, Tensor)
         return explained_batch(wrapped, image, request)

@@ -18,20 +18,22 @@ import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
 from camlucida.attribution.batches import read_ahead
-from camlucida.attribution.bind_targets import bind_targets, region_on_image, spec_on_image
+from camlucida.attribution.bind_targets import bind_targets, needs_binding, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import ImageInput, LoadedInput
+from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.load_volume_input import Loaded, LoadedVideo, LoadedVolume, load_any
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
 from camlucida.attribution.several_inputs import load_inputs, with_others
+from camlucida.attribution.similarity_targets import both_ways
 from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.detection.torchvision import adapter_of
+from camlucida.models.image_targets import BoundTarget
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
@@ -165,7 +167,7 @@ def _explain(
     model: Model, image: ImageInput, request: AttributionRequest, loaded: Loaded
 ) -> Explanation | ExplanationSet:
     weights = model.weights_hash
-    if model.image_targets is not None:
+    if needs_binding(model, request.targets):
         return _explain_image_targets(model, weights, source_name(image), request, loaded)
     with _input_context(loaded):
         result = attributions(model, loaded.inputs[None], request)
@@ -180,18 +182,55 @@ def _explain_image_targets(
 ) -> Explanation | ExplanationSet:
     """Explain the boxes, regions, prompts or words of one image, each as a target of a model that is bound to it."""
     if not isinstance(loaded, LoadedInput):
-        raise ModelError("boxes, regions, prompts and words are explained on images, and this is a volume or a video.")
+        raise ModelError(
+            "boxes, regions, prompts, words and similarities are explained on images, and this is a volume or a video."
+        )
     with _input_context(loaded):
         targets = bind_targets(model, loaded.inputs, request.targets, loaded.geometry)
-    items: list[Explanation] = []
-    for bound in targets:
-        with _input_context(loaded):
-            result = attributions(bound.model, loaded.inputs[None], replace(request, targets=[bound.target]))
-        region, spec = region_on_image(bound.region, loaded.geometry), spec_on_image(bound.spec, loaded.geometry)
-        for explanation in _each_map(bound.model, weights, source, loaded, request, result):
-            label = spec_on_image(bound.label, loaded.geometry) or explanation.target
-            items.append(replace(explanation, target=label, region=region, spec=spec, model=model.name))
+    items = [item for bound in targets for item in _each_bound(model, bound, weights, source, request, loaded)]
     return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
+
+
+def _each_bound(
+    model: Model, bound: BoundTarget, weights: str, source: str, request: AttributionRequest, loaded: LoadedInput
+) -> Iterator[Explanation]:
+    """Yield every map of one target that is bound to its image."""
+    with _input_context(loaded):
+        result = attributions(bound.model, loaded.inputs[None], replace(request, targets=[bound.target]))
+    region, spec = region_on_image(bound.region, loaded.geometry), spec_on_image(bound.spec, loaded.geometry)
+    for explanation in _each_map(bound.model, weights, source, loaded, request, result):
+        label = spec_on_image(bound.label, loaded.geometry) or explanation.target
+        yield replace(explanation, target=label, region=region, spec=spec, model=model.name)
+
+
+@plain_arithmetic()
+def explained_both_ways(
+    model: Model, image: ImageInput, like: ImageInput, request: AttributionRequest
+) -> ExplanationSet:
+    """Return the explanations of the similarity of two images: of the first to the second, and of the second to it.
+
+    Args:
+        model: The model.
+        image: The first image.
+        like: The second image.
+        request: Methods and layers; its target is replaced by the similarity.
+
+    Raises:
+        CamlucidaError: As in `explain`; the embedding of the network is unknown.
+    """
+    names = [source_name(image), source_name(like)]
+    if names[0] == names[1]:
+        names = [f"{names[0]} (1)", f"{names[1]} (2)"]
+    with error_context(model, image):
+        weights, both = model.weights_hash, both_ways(model, image, like)
+    items: list[Explanation] = []
+    for own, source, name, other in zip(both, (image, like), names, reversed(names), strict=True):
+        with error_context(model, source):
+            bound = BoundTarget(own, 0, f"similarity to {other}")
+            loaded = load_input(model.preprocessing, source)
+            maps = _each_bound(model, bound, weights, source_name(source), request, loaded)
+            items += [replace(explanation, input=name) for explanation in maps]
+    return ExplanationSet(tuple(items))
 
 
 def _explain_inputs(

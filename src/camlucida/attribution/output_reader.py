@@ -308,6 +308,8 @@ class _ReaderBuilder:
 
     def _embedding(self, scores: Tensor) -> str:
         """Return why the scores are an embedding; "" if they are class scores."""
+        if callable(self.model.output) and self.model.task is not None:
+            return ""  # scores of prompts or references, which the callable computes from an embedding
         is_timm = callable(getattr(self.copy.module, "reset_classifier", None))
         if is_timm and getattr(self.copy.module, "num_classes", None) == 0:
             return "the network has no classifier (num_classes=0 in timm)"

@@ -27,10 +27,12 @@ from camlucida.cli.options import (
     Limit,
     Mean,
     Probabilities,
+    Prompts,
     Seed,
     Size,
     Std,
     TaskOption,
+    Template,
     TerminalOptions,
     TrustCode,
 )
@@ -61,6 +63,8 @@ def app(
     fit: Fit = None,
     mean: Mean = None,
     std: Std = None,
+    prompts: Prompts = None,
+    template: Template = None,
     data: Annotated[str, Parameter(group=DATA)] = "toybox",
     boxes: Boxes = None,
     limit: Limit = None,
@@ -141,6 +145,8 @@ def app(
                 fit=fit,
                 mean=mean,
                 std=std,
+                prompts=prompts,
+                template=template,
             )
             with console.status(options.status):
                 loaded, dataset = open_model_and_data(data, options, boxes=boxes, count=limit, seed=seed)

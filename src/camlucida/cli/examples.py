@@ -7,6 +7,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida explain cat.jpg",
         'camlucida explain cat.jpg --target "tiger cat,boxer" -o out.png',
         "camlucida explain photos/ --method grad_cam,layer_cam --maps",
+        'camlucida explain cat.jpg --model openclip:ViT-B-32 --prompts "a dog, a cat"',
+        "camlucida explain cat.jpg --like dog.jpg",
         "find . -name '*.jpg' | camlucida explain - --model toybox",
     ),
     "activations": (

@@ -53,6 +53,7 @@ def explain(
     *,
     model: PretrainedModelOptions = PretrainedModelOptions(),
     target: Names = None,
+    like: Annotated[Path | None, Parameter(group=EXPLANATION)] = None,
     layer: Names = None,
     method: Names = None,
     score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
@@ -86,7 +87,11 @@ def explain(
     ----------
     target
         What to explain: a class name or index, top3, "A rather than B", "not A"; several separated by commas. If not
-        given: the predicted class.
+        given: the predicted class. For image-text models "text:a dog", "text:a dog rather than a cat"; for the
+        similarity to an image "like:b.jpg".
+    like
+        A second image: what makes the two similar is explained both ways, on each of them. The score is the cosine of
+        their embeddings; of a classifier, of the input of its last linear layer.
     layer
         The layer (called target_layers in pytorch-grad-cam): a name, a glob ("layer?"), an index, or all; several
         separated by commas. If not given: the default layer. See `camlucida layers`.
@@ -131,7 +136,7 @@ def explain(
         The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
         with 300 dpi, .html has controls and needs no server.
     """
-    from camlucida.attribution.explain_request import explain_requests
+    from camlucida.attribution.explain_request import explain_requests, explained_both_ways
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video
@@ -171,13 +176,18 @@ def explain(
     endings += ["-colour.png"] if colour else []
     if any(map(is_volume_path, files)):
         endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
+    if like is not None and (len(files) != 1 or target is not None or others or frames is not None):
+        raise DataError("--like compares one image with another, without --target, --input and --frames.")
     if len(files) == 1:
+        result: Explanation | ExplanationSet | CamlucidaError
         with progress_bar(console) as progress:
             bars = ExplanationProgress(progress, 1, ", ".join(methods))
             sources: Sequence[Any] = files if frames is None else [load_video(files[0], n_frames=frames)]
-            ((_, result),) = explain_requests(
-                loaded, sources, AttributionRequest.of(**request, progress=bars.runs), others
-            )
+            made = AttributionRequest.of(**request, progress=bars.runs)
+            if like is not None:
+                result = explained_both_ways(loaded, files[0], like, made)
+            else:
+                ((_, result),) = explain_requests(loaded, sources, made, others)
         if isinstance(result, CamlucidaError):
             raise result
         if file_name:

@@ -19,11 +19,14 @@ from camlucida.cli.options import (
     Labels,
     Mean,
     Probabilities,
+    Prompts,
     Size,
     Std,
     TaskOption,
+    Template,
     TrustCode,
     preprocessing_options,
+    read_prompts,
 )
 from camlucida.errors import DataError, ModelError
 
@@ -34,8 +37,8 @@ if TYPE_CHECKING:
 
 
 MODEL_HELP = (
-    "The model: a name (resnet50, timm:…, hf:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript or "
-    "torch.export file, the folder of a training run, the address of a server, or python:module:function; see "
+    "The model: a name (resnet50, timm:…, hf:…, openclip:…, keras:…, toybox), a checkpoint, a Keras, ONNX, TorchScript "
+    "or torch.export file, the folder of a training run, the address of a server, or python:module:function; see "
     "`camlucida models`."
 )
 
@@ -68,6 +71,8 @@ class ModelOptions:
     fit: Fit = None
     mean: Mean = None
     std: Std = None
+    prompts: Prompts = None
+    template: Template = None
 
     @property
     def status(self) -> str:
@@ -100,6 +105,8 @@ class ModelOptions:
             task=self.task,
             probabilities=self.probabilities,
             device=self.device,
+            prompts=read_prompts(self.prompts),
+            template=self.template,
             **preprocessing_options(self.size, self.fit, self.mean, self.std),
         )
 
@@ -179,6 +186,7 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         return str(file.absolute()) if file.exists() else str(path)
 
     given = {"task": model.task, "probabilities": model.probabilities, "mean": model.mean, "std": model.std}
+    given |= {"prompts": _lines(read_prompts(model.prompts)), "template": model.template}
     return {
         "data": absolute_spec(data),
         "count": len(dataset),
@@ -190,6 +198,10 @@ def recorded_source(data: str, model: ModelOptions, boxes: Path | None, dataset:
         "size": model.size,
         "fit": model.fit,
     }
+
+
+def _lines(prompts: list[str] | None) -> str | None:
+    return None if prompts is None else "".join(f"{prompt}\n" for prompt in prompts)
 
 
 def reopen_model_and_data(
@@ -224,8 +236,12 @@ def reopen_model_and_data(
             by=record_path,
             instead=hint,
             trust_code=trust_code,
+            prompts=None if fields["prompts"] is None else fields["prompts"].splitlines(),
+            template=fields["template"],
             **preprocessing_options(fields["size"], fields["fit"], fields["mean"], fields["std"]),
         )
+        if fields["prompts"] is not None:  # which decide both
+            return loaded
         return dataclasses.replace(loaded, task=check_task(fields["task"]), probabilities=source.get("probabilities"))
 
     data = str(fields["data"])
@@ -262,7 +278,21 @@ def _recorded_fields(source: Mapping[str, Any], record_path: str, trust_code: bo
 
     fields = {
         key: source.get(key)
-        for key in ("data", "model", "arch", "labels", "boxes", "split", "task", "size", "fit", "mean", "std")
+        for key in (
+            "data",
+            "model",
+            "arch",
+            "labels",
+            "boxes",
+            "split",
+            "task",
+            "size",
+            "fit",
+            "mean",
+            "std",
+            "prompts",
+            "template",
+        )
     }
     all_text = all(isinstance(value, str | None) for value in fields.values())
     readable = (

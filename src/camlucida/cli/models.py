@@ -66,6 +66,9 @@ def _print_models(console: Terminal, search: str) -> None:
         missing = importlib.util.find_spec("transformers") is None
         note = "needs the extra: pip install 'camlucida\\[hf]'" if missing else ""
         table.add_row("hf:…", "image classifiers and encoders of transformers: hf:owner/name or hf:/path", note)
+        missing = importlib.util.find_spec("open_clip") is None
+        note = "needs the extra: pip install 'camlucida\\[openclip]'" if missing else ""
+        table.add_row("openclip:…", "image-text models of open_clip, for --prompts: openclip:ViT-B-32@tag", note)
     names = [str(name) for name in table.columns[0].cells]
     console.add(models=[name.replace("\\[", "[") for name in names if not name.endswith("…")])
     console.print(table)

@@ -172,6 +172,22 @@ Probabilities: TypeAlias = Annotated[
     ),
 ]
 """The option --probabilities of every command that loads a model."""
+
+Prompts: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        group=MODEL,
+        help="For image-text models (openclip:…, hf:… of CLIP and SigLIP): texts that become the classes, separated by "
+        "commas, or a text file with one per line.",
+    ),
+]
+"""The option --prompts of every command that loads a model."""
+
+Template: TypeAlias = Annotated[
+    str | None,
+    Parameter(group=MODEL, help='What each prompt is put into: "a photo of {}". Default: the prompt itself.'),
+]
+"""The option --template of every command that loads a model."""
 Device: TypeAlias = Annotated[
     str,
     Parameter(group=MODEL, help="Where the network runs: cpu, cuda, cuda:1, mps, or auto for the GPU if there is one."),
@@ -280,6 +296,28 @@ def input_size(text: str) -> int | tuple[int, int]:
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
+def read_prompts(text: str | None) -> list[str] | None:
+    """Return the prompts that --prompts names: a file with one per line, several lines, or texts separated by commas.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    if text is None:
+        return None
+    try:
+        path = Path(text).expanduser()
+        is_file = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long for a name
+        is_file = False
+    if is_file:
+        try:
+            text = path.read_text(encoding="utf-8") + "\n"
+        except (OSError, ValueError) as error:
+            raise ModelError(f"--prompts {path}: cannot be read as text: {error}.") from None
+    parts = text.splitlines() if "\n" in text else text.split(",")
+    return [part.strip() for part in parts if part.strip()]
+
+
 def byte_count(option: str, text: str) -> int:
     """Return the number of bytes that an option names, such as 500MB, 2GB or 2GiB.
 
@@ -317,6 +355,9 @@ def split_list(values: Sequence[str] | None) -> list[str] | None:
 
 _POINT = re.compile(r"( at\s+-?[0-9.]+\s*),(?=\s*-?[0-9.])")
 """The comma between the coordinates of a point: "dog at 120,80"."""
+_IMAGE_TARGET = re.compile(r"\s*(not\s+)?(text|like):")
+"""The beginning of a target that holds a text or a file name, with commas of its own."""
+_NEXT_TARGET = re.compile(r",(?=\s*(?:not\s+)?(?:text|like):)")
 _COMMA = "\x00"
 """Replaces a comma that separates no targets while they are split."""
 
@@ -331,6 +372,8 @@ def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[s
     if values is None:
         return None
     known = {label.casefold() for label in labels if "," in label}
+    prompts = [part for value in values if _IMAGE_TARGET.match(value) for part in _NEXT_TARGET.split(value)]
+    values = [value for value in values if not _IMAGE_TARGET.match(value)]
     values = [_POINT.sub(rf"\1{_COMMA}", value) for value in values]
     targets: list[str] = []
     for value in values:
@@ -343,7 +386,8 @@ def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[s
             )
             targets.append(",".join(parts[start:end]).strip())
             start = end
-    return [target.replace(_COMMA, ",") for target in targets if target] or [""]
+    found = [target.replace(_COMMA, ",") for target in targets if target]
+    return [*found, *(part.strip() for part in prompts)] or [""]
 
 
 def _is_target(text: str, known: Collection[str]) -> bool:

@@ -157,11 +157,13 @@ class ResultsTable:
 def model_settings(model: Model) -> dict[str, Any]:
     """Return what determines the results of a model, for the record of a run that can be resumed."""
     from camlucida.attribution.explain_request import versions
+    from camlucida.models.image_text import PromptScores
 
     return {
         "model": model.name,
         "weights": model.weights_hash,
         "labels": list(model.labels),
+        **({"prompts": repr(model.output)} if isinstance(model.output, PromptScores) else {}),
         "task": model.task,
         "probabilities": model.probabilities,
         "preprocessing": repr(model.preprocessing),

@@ -20,6 +20,7 @@ from camlucida._optional import need
 from camlucida.errors import CheckpointWarning, ModelError
 from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, weights_file
 from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
+from camlucida.models.image_text_networks import image_text_model, is_image_text_network
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
 
@@ -49,6 +50,11 @@ def load(spec: str, pretrained: bool = True) -> Model:
         network_class = _network_class(transformers, stored, config, name)
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
+        if is_image_text_network(network):
+            tokenizer = _tokenizer(transformers, folder, name)
+            processor = _processor(transformers, config, folder, name)
+            measured = measure_preprocessing(processor, name)
+            return image_text_model(network, tokenizer, measured.preprocessing)
         measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
     labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
     return Model(network, measured.preprocessing, labels)
@@ -133,6 +139,8 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
     chosen = next((cls for cls in classes if CLASSIFIER in cls.__name__), classes[0])
     kind = chosen.__name__
     if hasattr(config, "text_config") and CLASSIFIER not in kind:
+        if hasattr(chosen, "get_image_features") and hasattr(chosen, "get_text_features"):
+            return chosen
         raise ModelError(
             f"{name} is a {kind}, which compares images with texts, and has no classes of its own. Save its vision "
             "part: model.vision_model.save_pretrained(folder), or pass wrap() a module that computes the similarities."
@@ -232,6 +240,17 @@ def _processor(transformers: Any, config: Any, folder: Path, name: str) -> Any:
         stacklevel=2,
     )
     return processor
+
+
+def _tokenizer(transformers: Any, folder: Path, name: str) -> Any:
+    """Return the tokenizer in the folder."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # of any type for a missing, unknown or damaged file
+        raise ModelError(
+            f"{name} compares images with texts, and its tokenizer cannot be loaded: {_one_line(error)} Save it beside "
+            "the model: tokenizer.save_pretrained(folder)."
+        ) from None
 
 
 def _default_processor(transformers: Any, config: Any) -> Any:

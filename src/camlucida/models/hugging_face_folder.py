@@ -19,6 +19,11 @@ from camlucida.models.download import is_reachable
 from camlucida.models.quoting import printable
 
 CONFIG = "config.json"
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "spiece.model"),
+)
+"""Files of tokenizers, which image-text models need."""
 PROCESSOR_CONFIGS = ("preprocessor_config.json", "processor_config.json")
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -141,6 +146,9 @@ def _downloaded(repository: str, revision: str | None, pretrained: bool, spec: s
         folder = fetch(CONFIG).parent
         for name in PROCESSOR_CONFIGS:
             _if_there(hub, fetch, name)
+        if '"text_config' in (folder / CONFIG).read_text(encoding="utf-8", errors="replace"):
+            for name in TOKENIZER_FILES:
+                _if_there(hub, fetch, name)
         if pretrained and weights_file(folder) is None:
             found = next(
                 (path for name in (*SAFETENSORS, *PICKLES) if (path := _if_there(hub, fetch, name)) is not None), None

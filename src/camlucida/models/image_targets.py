@@ -47,6 +47,8 @@ class ImageTargets(Protocol):
     """What can be asked about the output of a network that is more than one list of class scores.
 
     Implementations are frozen values without a reference to the network, which is that of the model that is bound.
+    Where the targets of one request belong together, such as prompts that compete, an implementation also has a method
+    `bind_all(model, inputs, specs)`, which returns what `bind` does for each of several targets.
     """
 
     @property

@@ -17,6 +17,8 @@ from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.detection.torchvision import adapter_of, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
+from camlucida.models.image_text import with_prompts
+from camlucida.models.image_text_networks import image_text_model
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.keras.load import wrap_keras
@@ -42,6 +44,8 @@ def load(
     task: Task | None = None,
     probabilities: bool | None = None,
     device: str | torch.device = AUTO,
+    prompts: Sequence[str] | None = None,
+    template: str | Sequence[str] | None = None,
     **preprocess: Any,
 ) -> Model:
     """Load a model by name or from a file.
@@ -56,6 +60,9 @@ def load(
             - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
             - hf:google/vit-base-patch16-224, hf:owner/name@revision, hf:/path: transformers, a repository of the
               Hugging Face hub or a folder that save_pretrained wrote (needs the extra `hf`); its code is never run
+            - openclip:ViT-B-32, openclip:ViT-B-32@laion2b_s34b_b79k, openclip:ViT-B-32@/path/weights.safetensors:
+              open_clip, image-text models, see `Model.with_prompts` (needs the extra `openclip`); `hf:` loads CLIP and
+              SigLIP of transformers in the same way
             - toybox, toybox:vgg, toybox:detector: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
@@ -72,6 +79,8 @@ def load(
         probabilities: Whether the network's output holds probabilities; None to recognise it.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
             are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
+        prompts: For image-text models: texts that become the classes, as of `Model.with_prompts`.
+        template: As of `Model.with_prompts`; with `prompts` only.
         **preprocess: Parameters of `make_preprocessing` that differ from the preprocessing of the weights.
 
     Returns:
@@ -106,8 +115,12 @@ def load(
         model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
     elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
+    if prompts is not None:
+        model = with_prompts(model, prompts, "{}" if template is None else template)
+    elif template is not None:
+        raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
     if task is not None or probabilities is not None:
-        model = replace(model, task=task, probabilities=probabilities)
+        model = replace(model, task=model.task if task is None else task, probabilities=probabilities)
     return replace(model, labels=class_names(labels)) if labels is not None else model
 
 
@@ -177,6 +190,7 @@ def wrap(
     probabilities: bool | None = None,
     name: str = "",
     volume: VolumePreprocessing | None = None,
+    tokenizer: Any = None,
     **numbers: Any,
 ) -> Model:
     """Make a model of an existing network. The network is never modified, and runs on the device that it is on.
@@ -204,6 +218,8 @@ def wrap(
         name: The name to display.
         volume: How volumes become the network input, for networks of volumes (b, c, D, H, W): a `VolumePreprocessing`.
             The parameters of images are then not used.
+        tokenizer: For a CLIP-like network of open_clip or transformers: its tokenizer, or its processor, which makes it
+            an image-text model with prompts as classes and targets, see `Model.with_prompts`.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
     """
@@ -223,6 +239,10 @@ def wrap(
     if output is None and adapter_of(network) is not None:
         return _wrap_detector(network, preprocess, labels, layer, name, numbers)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
+    if tokenizer is not None:
+        prepared = None if preprocess is None else make_preprocessing(preprocess)
+        image_text = image_text_model(wrapped, tokenizer, prepared, **numbers)
+        return replace(image_text, layer=layer_names(image_text.network, layer), spec=name or type(network).__name__)
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from camlucida.errors import ModelError
 from camlucida.layer_names import layer_names
 from camlucida.models.image_names import image_names
 from camlucida.models.image_targets import ImageTargets
+from camlucida.models.image_text import with_prompts
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.volume_preprocessing import VolumePreprocessing
@@ -98,6 +99,23 @@ class Model:
         """
         image_names(self.network, list(inputs))
         return replace(self, held={**self.held, **inputs})
+
+    def with_prompts(self, prompts: Sequence[str], template: str | Sequence[str] = "{}") -> Model:
+        """Return a classifier whose classes are prompts, of an image-text model (CLIP, SigLIP).
+
+        It is an ordinary model with `labels`. For CLIP the probabilities are a softmax over the prompts, so that they
+        depend on all of them; for SigLIP a sigmoid per prompt. One prompt alone has a value without a probability for
+        CLIP.
+
+        Args:
+            prompts: The texts, one per class: ["a dog", "a cat"].
+            template: Each prompt is put into it at "{}": "a photo of {}". With several templates, the embeddings are
+                averaged.
+
+        Raises:
+            ModelError: The model has no text encoder, or a prompt is empty or given twice.
+        """
+        return with_prompts(self, prompts, template)
 
     @property
     def name(self) -> str:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.bind_targets import bind_one, mask_of, region_on_image, spec_on_image
+from camlucida.attribution.bind_targets import bind_one, mask_of, needs_binding, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
 from camlucida.attribution.several_inputs import load_inputs
+from camlucida.attribution.similarity_targets import is_like_spec
 from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.engine import LayerSpec
@@ -29,6 +30,7 @@ from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
 from camlucida.methods import Combined, find
 from camlucida.models.image_names import forward_parameters
+from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.reliability.confidence import border_test, confidence
@@ -167,8 +169,9 @@ def _run_tests(
     """Run all tests of one map."""
     loaded = load_input(model.preprocessing, source)
     label = ""
-    if model.image_targets is not None:
+    if needs_binding(model, [request["target"]]):
         bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
+        _check_has_rivals(bound, request["target"])
         label = spec_on_image(bound.label, loaded.geometry)
         model, request = bound.model, {**request, "target": bound.target}
         own_region = region_on_image(bound.region, loaded.geometry)
@@ -204,6 +207,22 @@ def _run_tests(
         map=map_,
         input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),
         occluded_pixels=to_pixels(occluded, preprocessing.mean, preprocessing.std),
+    )
+
+
+def _check_has_rivals(bound: BoundTarget, spec: Any) -> None:
+    """Raise `TargetError` for a value without a probability: one prompt alone, or the similarity to an image."""
+    if bound.model.task != "regression" or not isinstance(spec, str):
+        return
+    if is_like_spec(spec):
+        raise TargetError(
+            "trust tests the probability of a class, and the similarity of two images is a cosine without one. What "
+            "can be done: explain(…, method='occlusion'), which measures how the cosine falls where the image is "
+            "covered; and 'like:b.jpg rather than c.jpg', which shows whether the map depends on the reference."
+        )
+    raise TargetError(
+        f"trust tests the probability of a class, and one prompt alone has none. Name prompts that compete with it: "
+        f"'{spec} among a cat, a car'; or make all of them classes: model.with_prompts([…]), --prompts."
     )
 
 
