@@ -74,6 +74,9 @@ def test_points_and_boxes_of_a_larger_image(model: Model) -> None:
     assert float(box_iou(box, torch.tensor(drawing.boxes[0], dtype=torch.float32))) > 0.5
     missed = cl.explain(model, drawing.image, target=f"dog at {x:g},{y:g}")
     assert missed.target == f"missed dog at {x:g},{y:g}"
+    assert missed.spec == f"dog at {x:g},{y:g}"
+    black = np.zeros((288, 287, 3), np.uint8)  # with coordinates in the network input that no short number has
+    assert cl.explain(model, black, target="dog at 87.5,98.5").target == "missed dog at 87.5,98.5"
 
 
 def test_classes_of_the_whole_image(model: Model) -> None:
