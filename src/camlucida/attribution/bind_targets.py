@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.attribution.outputs import to_network
+from camlucida.engine import copy_of
 from camlucida.errors import TargetError
 from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget
@@ -42,12 +44,21 @@ def bind_targets(
     if targets is None:
         return [BoundTarget(model, spec) for spec in specs]
     bound: list[BoundTarget] = []
+    of_copy = replace(model, network=copy_of(model.network).module)  # in eval mode; the user's network may be training
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
         for spec in specs:
             moved = _to_input(spec, geometry) if geometry is not None else spec
-            bound += targets.bind(model, on_device, moved) or [BoundTarget(model, spec)]
+            made = targets.bind(of_copy, on_device, moved)
+            bound += [_of_original(item, of_copy, model) for item in made] or [BoundTarget(model, spec)]
     return bound
+
+
+def _of_original(bound: BoundTarget, of_copy: Model, model: Model) -> BoundTarget:
+    """Return a target that was bound to the copy of a network as one of the network itself."""
+    if bound.model.network is not of_copy.network:
+        return bound
+    return replace(bound, model=replace(bound.model, network=model.network))
 
 
 def bind_one(model: Model, inputs: Tensor, spec: TargetSpec, geometry: Geometry | None, what: str) -> BoundTarget:

@@ -31,6 +31,7 @@ from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
+from camlucida.models.detection.wrap import is_detector
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
@@ -393,4 +394,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    return wrap(model) if is_keras_model(model) else Model(model)
+    return wrap(model) if is_keras_model(model) or is_detector(model) else Model(model)
