@@ -117,8 +117,15 @@ def small_detector(hf: Any, family: str) -> Any:
     network = FAMILIES[family](hf).eval()
     generator = torch.Generator().manual_seed(1)
     for name, parameter in network.named_parameters():
-        if parameter.ndim > 1 and "norm" not in name:
+        if parameter.ndim > 1 and "norm" not in name and "sampling_offsets" not in name:
             fan = parameter[0].numel()
             with torch.no_grad():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2 / fan) ** 0.5)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:  # without statistics, the activations of RT-DETR are of the order of 1e-6
+        norm.train().momentum = None
+    with torch.no_grad():
+        network(torch.randn(2, 3, 128, 96, generator=generator))
+    for norm in norms:
+        norm.eval()
     return network

@@ -52,6 +52,7 @@ class TransformersDetector(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.training = network.training
         self.is_softmax = _class_name(network) in SOFTMAX
         config: Any = network.config
         self.n_classes = int(config.num_labels)

@@ -44,6 +44,7 @@ class UltralyticsDetector(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.training = network.training
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the boxes `(b, n, 4)` in pixels of the input and the logits `(b, n, C)` before the sigmoid."""
