@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ def test_detections_are_those_of_transformers(family: str) -> None:
     torch.testing.assert_close(torch.tensor([d.box for d in found]), expected["boxes"][order], atol=1e-3, rtol=0)
 
 
+def affine_norm(module: Any, x: Tensor) -> Tensor:
+    scale = module.weight * (module.running_var + module.eps).rsqrt()
+    return x * scale[:, None, None] + (module.bias - module.running_mean * scale)[:, None, None]
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_grad_cam_of_a_box_is_autograd_by_hand(family: str) -> None:
     network = small_detector(hf, family)
@@ -81,6 +87,9 @@ def test_grad_cam_of_a_box_is_autograd_by_hand(family: str) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     inputs = model.preprocessing(explanation.image)[0][None]
     kept: list[Tensor] = []
+    for norm in network.modules():  # torch 2.15 errs in the gradient of F.batch_norm where one image's has odd strides
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.forward = partial(affine_norm, norm)
     module = network.get_submodule(str(explanation.layer).removeprefix("network."))
     handle = module.register_forward_hook(lambda _m, _i, output: kept.append(output))
     output = network(inputs.requires_grad_())
