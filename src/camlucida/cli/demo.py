@@ -76,5 +76,8 @@ def demo(
     for number, name, caption in other_models:
         (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(free(f"{number}-{name}.png"))
         describe(caption, path)
+    crowd = toybox.scene(seed, objects=3, size=SCENE_PX).picture()
+    (path,) = explain(load("toybox:detector"), crowd).save(free("8-detections.png"))
+    describe("An object detector: one map per detection, each read before non-maximum suppression.", path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
     return console.finish()

@@ -86,7 +86,7 @@ def test_grad_cam_of_a_box_is_autograd_by_hand(yolo: Any, name: str) -> None:
     made = random_yolo(yolo, name)
     model = explained_model(made)
     before = {key: tensor.clone() for key, tensor in made.model.state_dict().items()}
-    explanation = cl.explain(model, IMAGE, target="box 1")
+    explanation = cl.explain(model, IMAGE, target="box 1", method="grad_cam")
     assert made.model.training
     assert made.model.model[-1].shape is None  # what the head keeps of a forward pass
     assert all(torch.equal(before[key], tensor) for key, tensor in made.model.state_dict().items())

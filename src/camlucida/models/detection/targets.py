@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.class_lookup import class_index
 from camlucida.errors import TargetError
 from camlucida.models.detection.candidates import Candidates, Detection, box_iou, detection_at, detections
-from camlucida.models.detection.readers import EDGES, BoxEdge, reader_of
+from camlucida.models.detection.readers import EDGES, BoxEdge, ImageScores, reader_of
 from camlucida.models.image_targets import BoundTarget
+from camlucida.models.model import Model
+from camlucida.models.preprocessing import Preprocessing
 from camlucida.types import Region
 
 if TYPE_CHECKING:
-    from camlucida.models.model import Model
     from camlucida.targets import TargetSpec
 
 MAX_DETECTIONS = 20
@@ -42,7 +44,7 @@ class DetectionTargets:
 
     threshold: float = 0.3
     iou: float = 0.5
-    n_before: int = 0
+    n_before: int = 1000
 
     @property
     def kind(self) -> str:
@@ -75,7 +77,7 @@ class DetectionTargets:
         if spec is not None and not (box or edge or point):
             return ()
         with torch.no_grad():
-            candidates = Candidates.of(model.network(inputs))
+            candidates = Candidates.of(_evaluated(model.network)(inputs))
         found = detections(candidates, self.threshold, self.iou, MAX_DETECTIONS, n_before=self.n_before)
         bound = _Binding(self, model, candidates, found)
         if box:
@@ -85,6 +87,38 @@ class DetectionTargets:
         if point:
             return (bound.at(point[1], (_number(point[2], text), _number(point[3], text))),)
         return bound.all()
+
+
+def detector_model(
+    network: nn.Module,
+    preprocessing: Preprocessing,
+    labels: Sequence[str],
+    targets: DetectionTargets,
+    *,
+    layer: str | int | None = None,
+    spec: str = "",
+) -> Model:
+    """Return a detector as a model, whose classes are those of the whole image: the maximum over the candidates.
+
+    Args:
+        network: A network that returns candidates, see `detection.candidates`.
+        preprocessing: The preprocessing.
+        labels: Class names without the background, in the order of the scores.
+        targets: What can be asked about one image.
+        layer: The default layer; None to choose it automatically.
+        spec: The specification that it was loaded from.
+    """
+    return Model(
+        network,
+        preprocessing,
+        tuple(labels),
+        layer,
+        ImageScores(),
+        spec,
+        "multilabel",
+        probabilities=False,
+        image_targets=targets,
+    )
 
 
 @dataclass(frozen=True)
@@ -201,6 +235,13 @@ class _Binding:
         row, index = divmod(int(scores.argmax()), scores.shape[1])
         best = detection_at(self.candidates, row, index)
         return f" The most probable candidate is {self._name(best)} with {best.probability:.1%}."
+
+
+def _evaluated(network: nn.Module) -> nn.Module:
+    """Return a network in eval mode, in which detectors return detections; a copy where it is in training mode."""
+    if not any(module.training for module in network.modules()):
+        return network
+    return copy.deepcopy(network).eval()
 
 
 def _contains(boxes: Tensor, point: tuple[float, float]) -> Tensor:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.models.detection.aspect_ratio import measure_detector_preprocessing
-from camlucida.models.detection.candidates import log_odds
-from camlucida.models.detection.readers import ImageScores
-from camlucida.models.detection.targets import DetectionTargets
+from camlucida.models.detection.candidates import Detector, log_odds
+from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.hugging_face_preprocessing import default_processor
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
@@ -40,7 +39,7 @@ THRESHOLD = 0.5
 FAMILIES = ("DETR", "conditional, deformable and DAB DETR", "RT-DETR", "D-FINE", "YOLOS", "Table Transformer")
 
 
-class TransformersDetector(nn.Module):
+class TransformersDetector(Detector):
     """A detector of transformers that returns its candidates, one per object query, before they are filtered.
 
     Attributes:
@@ -107,16 +106,8 @@ def preprocessing_of(processor: Any, name: str) -> Preprocessing:
 def detection_model(network: nn.Module, preprocessing: Preprocessing) -> Model:
     """Return the model of a detector, explained at the last stage of its backbone where that is known."""
     adapter = TransformersDetector(network)
-    return Model(
-        adapter,
-        preprocessing,
-        class_labels(network.config),
-        default_layer(adapter),
-        ImageScores(),
-        task="multilabel",
-        probabilities=False,
-        image_targets=DetectionTargets(THRESHOLD, iou=1.0),
-    )
+    labels, targets = class_labels(network.config), DetectionTargets(THRESHOLD, iou=1.0)
+    return detector_model(adapter, preprocessing, labels, targets, layer=default_layer(adapter))
 
 
 def default_layer(network: nn.Module) -> str | None:

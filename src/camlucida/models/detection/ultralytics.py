@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from camlucida._optional import need
 from camlucida.errors import ModelError
-from camlucida.models.detection.readers import ImageScores
-from camlucida.models.detection.targets import DetectionTargets
+from camlucida.models.detection.candidates import Detector
+from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.file_formats import pickled_classes
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
@@ -34,7 +34,7 @@ THRESHOLD, IOU = 0.25, 0.7
 """Smallest probability of a detection, and the intersection over union of suppression: the defaults of `predict`."""
 
 
-class UltralyticsDetector(nn.Module):
+class UltralyticsDetector(Detector):
     """A detector of ultralytics that returns its candidates, one per position of its grids, before suppression.
 
     Attributes:
@@ -113,15 +113,12 @@ def wrap_detector(value: Any, preprocess: Any, numbers: dict[str, Any]) -> Model
     if preprocess is None:
         side = _stored_size(value, network)
         preprocess = Preprocessing(side, None, "letterbox", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), fill=FILL)
-    return Model(
+    return detector_model(
         UltralyticsDetector(network),
         make_preprocessing(preprocess, **numbers),
         class_labels(network),
-        last_backbone_layer(network),
-        ImageScores(),
-        task="multilabel",
-        probabilities=False,
-        image_targets=DetectionTargets(THRESHOLD, IOU),
+        DetectionTargets(THRESHOLD, IOU),
+        layer=last_backbone_layer(network),
     )
 
 
