@@ -312,7 +312,7 @@ def _error(model: cl.Model, images: Tensor, layer: Layer, profile: CallProfile) 
     gradient = layout.to_grid(torch.autograd.grad(scores[:, 1].sum(), tensor)[0])
     weights = gradient.flatten(2).mean(2)
     expected = torch.einsum("bc...,bc->b...", layout.to_grid(tensor.detach()), weights)
-    result = cl.attribute(model, images, target=1, layer=layer.name, signed=True)
+    result = cl.attribute(model, images, target=1, method="grad_cam", layer=layer.name, signed=True)
     return float((result - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
 
 
