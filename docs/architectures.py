@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ from torch import Tensor, nn
 import camlucida as cl
 from camlucida.attribution.output_reader import output_reader
 from camlucida.attribution.outputs import class_scores
-from camlucida.engine import copy_of, default_layer, profile_calls
+from camlucida.engine import copy_of, default_layer, profile_calls, resolve
+from camlucida.engine.influence import find_influences
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.layers import Layer
 from camlucida.engine.module_calls import CallProfile, main_tensor
@@ -59,6 +62,14 @@ EfficientNetV2B0 InceptionResNetV2 ConvNeXtTiny
 
 VIDEO = "r3d_18 mc3_18 r2plus1d_18"
 """Classifiers of videos in torchvision, whose maps are volumes."""
+
+DETECTORS = """
+fasterrcnn_resnet50_fpn fasterrcnn_mobilenet_v3_large_320_fpn retinanet_resnet50_fpn fcos_resnet50_fpn ssd300_vgg16
+ssdlite320_mobilenet_v3_large
+"""
+"""Detectors of torchvision."""
+
+YOLO = "yolov8n yolo11n"
 
 N_CLASSES = 7
 
@@ -127,6 +138,58 @@ def architectures() -> Iterator[Architecture]:
     for name in KERAS.split():
         side = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299}.get(name, 224)
         yield Architecture(f"keras:{name}", lambda n=name, s=side: _keras_application(n, s), (side, side))
+
+    yield from _detectors()
+
+
+def _detectors() -> Iterator[Architecture]:
+    """Yield detectors, explained by the class scores of the whole image: the maximum over their candidates."""
+    import torchvision
+    import transformers as hf
+
+    for name in DETECTORS.split():
+        options: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": N_CLASSES}
+        side = 320 if "320" in name or "300" in name else 224
+        yield Architecture(
+            f"torchvision.detection:{name}",
+            lambda n=name, o=options: torchvision.models.get_model(n, **o),
+            (side, side),
+        )
+    resnet = hf.ResNetConfig(depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"])
+    last = hf.ResNetConfig(depths=[1, 1, 1, 1], out_features=["stage4"])
+    rt_detr_resnet = hf.RTDetrResNetConfig(depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"])
+    small = {"encoder_layers": 2, "decoder_layers": 2}
+    yolos = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 192}
+    configs: list[tuple[str, Any, Any]] = [
+        ("DETR", hf.DetrConfig(backbone_config=last, **small), hf.DetrForObjectDetection),
+        (
+            "conditional DETR",
+            hf.ConditionalDetrConfig(backbone_config=last, **small),
+            hf.ConditionalDetrForObjectDetection,
+        ),
+        (
+            "deformable DETR",
+            hf.DeformableDetrConfig(backbone_config=resnet, **small),
+            hf.DeformableDetrForObjectDetection,
+        ),
+        ("RT-DETR", hf.RTDetrConfig(backbone_config=rt_detr_resnet, decoder_layers=2), hf.RTDetrForObjectDetection),
+        ("YOLOS", hf.YolosConfig(image_size=[224, 224], **yolos), hf.YolosForObjectDetection),
+    ]
+    for name, config, kind in configs:
+        config.num_labels = N_CLASSES
+        yield Architecture(f"transformers.detection:{name}", lambda k=kind, c=config: k(c), (224, 224))
+    for name in YOLO.split():
+        yield Architecture(f"ultralytics:{name}", lambda n=name: _yolo(n), (224, 224))
+
+
+def _yolo(name: str) -> nn.Module:
+    """Return a network of ultralytics; without a connection, and with its settings in a temporary folder."""
+    os.environ["YOLO_OFFLINE"] = "true"
+    os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp())
+    from ultralytics.nn.tasks import DetectionModel
+
+    network: nn.Module = DetectionModel(f"{name}.yaml", nc=N_CLASSES, verbose=False)
+    return network
 
 
 def _keras_application(name: str, side: int) -> nn.Module:
@@ -229,16 +292,23 @@ def _image_text() -> Iterator[Architecture]:
 def row_of(architecture: Architecture) -> Row:
     """Return the row of an architecture."""
     torch.manual_seed(0)
-    network = architecture.make().eval()
+    model = cl.wrap(architecture.make().eval())
+    network = model.network
     images = torch.randn(2, 3, *architecture.size, generator=torch.Generator().manual_seed(0))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     copy = copy_of(network)
     try:
-        read = output_reader(cl.wrap(network), copy, images)
-        layer = default_layer(copy, images, read)
+        read = output_reader(model, copy, images)
+        if model.layer is None:
+            layer = default_layer(copy, images, read)
+        else:
+            (layer,) = resolve(copy, images, [model.layer], read)
+            find_influences(
+                copy, images, profile_calls(copy, images), [_position(profile_calls(copy, images), layer)], read
+            )
         profile = profile_calls(copy, images)
         geometry, influence = _geometry(profile, layer), profile.influences_on(read)[_position(profile, layer)]
-        error = _error(network, images, layer, profile)
+        error = _error(model, images, layer, profile)
     except CamlucidaError as problem:
         return Row(architecture.name, reason=str(problem))
     after = network.state_dict()
@@ -268,8 +338,9 @@ def _geometry(profile: CallProfile, layer: Layer) -> str:
     return f"{check.correlation:.3f}" if check.outcome == "verified" else f"✗ {check.outcome}"
 
 
-def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfile) -> float:
+def _error(model: cl.Model, images: Tensor, layer: Layer, profile: CallProfile) -> float:
     """Return the largest difference of Grad-CAM to autograd by hand, relative to the map's maximum."""
+    network = model.network
     module = dict(network.named_modules())[layer.name.partition("#")[0]]
     layout = profile.module_calls[_position(profile, layer)].layout
     assert layout is not None
@@ -280,7 +351,7 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
         return output.clone() if isinstance(output, Tensor) else None  # the next operation may overwrite its input
 
     handle = module.register_forward_hook(keep)
-    scores = class_scores(network(images))
+    scores = class_scores(network(images.clone().requires_grad_()), model.output)
     handle.remove()
     output = outputs[layer.call - 1]
     tensor = main_tensor(output)
@@ -288,7 +359,7 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
     gradient = layout.to_grid(torch.autograd.grad(scores[:, 1].sum(), tensor)[0])
     weights = gradient.flatten(2).mean(2)
     expected = torch.einsum("bc...,bc->b...", layout.to_grid(tensor.detach()), weights)
-    result = cl.attribute(network, images, target=1, layer=layer.name, signed=True)
+    result = cl.attribute(model, images, target=1, method="grad_cam", layer=layer.name, signed=True)
     return float((result - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
 
 

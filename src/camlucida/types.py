@@ -61,12 +61,14 @@ class Attention:
         weights: Per block, in order, weights `(b, heads, t, t)`; row i holds the weights of the tokens that token i
             attends to, and sums to 1.
         token_contributions: Weights `(t,)` of the tokens in the output of the last block, or `(q,)` of the queries of
-            the attention pooling; they sum to 1.
+            the attention pooling or of the decoder; they sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation, registers.
         grid: (h, w) of the patches; (d, h, w) in a volume.
         image: (height, width) of the network input, in pixels, or (depth, height, width).
         pooling: Weights `(b, heads, q, t)` of an attention after the last block, with which q learned queries read the
             tokens (SigLIP); None without one.
+        decoder: Per block of a decoder, in order, the weights of its q queries for each other `(b, heads, q, q)`, and
+            then for the tokens `(b, heads, q, t)` (DETR); empty without a decoder.
     """
 
     weights: tuple[Tensor, ...]
@@ -75,11 +77,12 @@ class Attention:
     grid: tuple[int, ...]
     image: tuple[int, ...]
     pooling: Tensor | None = None
+    decoder: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]
 """Gradients d score / d weights of every block's attention, in order: (b, heads, t, t). Those of an attention pooling
-come last: (b, heads, q, t)."""
+come last: (b, heads, q, t); or those of a decoder, (b, heads, q, q) and (b, heads, q, t) for each of its blocks."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -350,7 +350,10 @@ def test_code_of_a_repository_is_refused_and_not_run(here: Path, vit: Path) -> N
         ({"model_type": "no_such"}, "cannot read its config.json"),
         ({"architectures": ["NoSuch"]}, "is 'NoSuch', which transformers .* does not have"),
         ({"architectures": ["ViTForMaskedImageModeling"]}, "ViTForMaskedImageModeling, a network for pretraining"),
-        ({"architectures": ["DetrForObjectDetection"]}, "DetrForObjectDetection, an object detector. hf: loads"),
+        (
+            {"architectures": ["OwlViTForObjectDetection"]},
+            "OwlViTForObjectDetection, an object detector of a type that is not supported. hf: loads",
+        ),
         ({"architectures": ["SegformerForSemanticSegmentation"]}, "a segmentation network"),
         ({"architectures": ["BertModel"]}, "is a BertModel. hf: loads image classifiers"),
         (

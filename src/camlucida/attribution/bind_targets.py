@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.similarity_targets import bind_like, is_like_spec
+from camlucida.engine import copy_of
 from camlucida.errors import TargetError
 from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget
@@ -63,11 +65,21 @@ def _bind_all(model: Model, inputs: Tensor, specs: Sequence[TargetSpec]) -> Sequ
     targets = model.image_targets
     if targets is None:
         return [()] * len(specs)
+    of_copy = replace(model, network=copy_of(model.network).module)  # in eval mode; the user's network may be training
     bind_all = getattr(targets, "bind_all", None)
+    bound: Sequence[tuple[BoundTarget, ...]]
     if bind_all is None:
-        return [targets.bind(model, inputs, spec) for spec in specs]
-    bound: Sequence[tuple[BoundTarget, ...]] = bind_all(model, inputs, specs)
-    return bound
+        bound = [targets.bind(of_copy, inputs, spec) for spec in specs]
+    else:
+        bound = bind_all(of_copy, inputs, specs)
+    return [tuple(_of_original(item, of_copy, model) for item in items) for items in bound]
+
+
+def _of_original(bound: BoundTarget, of_copy: Model, model: Model) -> BoundTarget:
+    """Return a target that was bound to the copy of a network as one of the network itself."""
+    if bound.model.network is not of_copy.network:
+        return bound
+    return replace(bound, model=replace(bound.model, network=model.network))
 
 
 def bind_one(model: Model, inputs: Tensor, spec: TargetSpec, geometry: Geometry | None, what: str) -> BoundTarget:

@@ -33,6 +33,7 @@ from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.detection.torchvision import adapter_of
+from camlucida.models.detection.wrap import is_detector
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
@@ -433,4 +434,5 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    return wrap(model) if is_keras_model(model) or adapter_of(model) is not None else Model(model)
+    is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
+    return wrap(model) if is_wrapped else Model(model)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from torch import Tensor
 
+from camlucida.errors import MethodError
 from camlucida.methods.common.attention_maps import identity_attention, to_image_map
 from camlucida.methods.registry import method
 from camlucida.options import Between, OneOf
@@ -33,6 +34,11 @@ def attention_rollout(
     discard    fraction of the smallest weights of each block that is set to 0, in [0, 1); 0 in the paper
     returns    (b, H, W)                   non-negative; sums to 1 before upsampling, special tokens included
     """
+    if attention.decoder:
+        raise MethodError(
+            "attention rollout is defined for the tokens of an encoder, and this network has a decoder whose queries "
+            "read them. Use attention_relevance, or grad_cam at the last stage of the backbone."
+        )
     eye = rollout = identity_attention(attention)
     for weights in attention.weights:
         with_residual = _discard_smallest(HEAD_FUSIONS[fuse](weights), discard) + eye

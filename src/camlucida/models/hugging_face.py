@@ -18,15 +18,16 @@ from torch import nn
 
 from camlucida._optional import need
 from camlucida.errors import CheckpointWarning, ModelError
+from camlucida.models.detection import transformers as detectors
 from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, weights_file
-from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
+from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, default_processor, measure_preprocessing
 from camlucida.models.image_text_networks import image_text_model, is_image_text_network
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
 
 CLASSIFIER = "ForImageClassification"
 OTHER_TASKS = {
-    "ObjectDetection": "an object detector",
+    "ObjectDetection": "an object detector of a type that is not supported",
     "Segmentation": "a segmentation network",
     "DepthEstimation": "a depth estimator",
     "MaskedImageModeling": "a network for pretraining, without class scores",
@@ -50,13 +51,13 @@ def load(spec: str, pretrained: bool = True) -> Model:
         network_class = _network_class(transformers, stored, config, name)
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
+        processor = _processor(transformers, config, folder, name)
+        if detectors.is_detector(network):
+            return detectors.detection_model(network, detectors.preprocessing_of(processor, name))
+        measured = measure_preprocessing(processor, name)
         if is_image_text_network(network):
-            tokenizer = _tokenizer(transformers, folder, name)
-            processor = _processor(transformers, config, folder, name)
-            measured = measure_preprocessing(processor, name)
-            return image_text_model(network, tokenizer, measured.preprocessing)
-        measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
-    labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
+            return image_text_model(network, _tokenizer(transformers, folder, name), measured.preprocessing)
+    labels = detectors.class_labels(config) if CLASSIFIER in network_class.__name__ else ()
     return Model(network, measured.preprocessing, labels)
 
 
@@ -147,11 +148,14 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
         )
     task = next((words for part, words in OTHER_TASKS.items() if part in kind), None)
     is_encoder = kind.endswith(("Model", "ModelWithProjection"))
+    if kind in detectors.DETECTORS:
+        return chosen
     if task is None and (CLASSIFIER in kind or is_encoder) and _takes_images(chosen):
         return chosen
     raise ModelError(
-        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}) and encoders of "
-        f"images (…Model). For other networks: wrap(transformers.{kind}.from_pretrained(…), output=…)."
+        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}), encoders of "
+        f"images (…Model) and detectors ({', '.join(detectors.FAMILIES)}). For other networks: "
+        f"wrap(transformers.{kind}.from_pretrained(…), output=…)."
     )
 
 
@@ -227,7 +231,7 @@ def _processor(transformers: Any, config: Any, folder: Path, name: str) -> Any:
                     f"repository. {WRAP_ADVICE}"
                 ) from None
             raise ModelError(f"{name}: its image processor cannot be loaded: {_one_line(error)}") from None
-    processor = _default_processor(transformers, config)
+    processor = default_processor(transformers, config)
     if processor is None:
         raise ModelError(
             f"{name} has no preprocessor_config.json, so how images are prepared is unknown. Save it beside the model: "
@@ -251,43 +255,6 @@ def _tokenizer(transformers: Any, folder: Path, name: str) -> Any:
             f"{name} compares images with texts, and its tokenizer cannot be loaded: {_one_line(error)} Save it beside "
             "the model: tokenizer.save_pretrained(folder)."
         ) from None
-
-
-def _default_processor(transformers: Any, config: Any) -> Any:
-    """Return the default image processor of a type of network, for the image size of the configuration."""
-    try:
-        found = transformers.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING[type(config)]
-    except KeyError:
-        return None
-    if isinstance(found, dict):  # by backend
-        found = (found.get("torchvision"), *found.values())
-    processor_class = next((cls for cls in (found if isinstance(found, tuple) else (found,)) if cls is not None), None)
-    if processor_class is None:
-        return None
-    side = getattr(config, "image_size", None)
-    if not isinstance(side, int):
-        return processor_class()
-    default = processor_class()
-    is_square = getattr(default, "size", None) and "shortest_edge" not in _set_keys(default.size)
-    options: dict[str, Any] = {"size": {"height": side, "width": side} if is_square else {"shortest_edge": side}}
-    if getattr(default, "do_center_crop", False):
-        options["crop_size"] = {"height": side, "width": side}
-    return processor_class(**options)
-
-
-def _set_keys(size: Any) -> set[str]:
-    items = size if isinstance(size, dict) else vars(size)
-    return {key for key, value in items.items() if value is not None}
-
-
-def _labels(config: Any) -> tuple[str, ...]:
-    """Return the class names of a configuration; none where they are only LABEL_0, LABEL_1, …"""
-    names = config.id2label
-    if not isinstance(names, dict) or set(names) != set(range(len(names))):
-        return ()
-    if all(str(label) == f"LABEL_{index}" for index, label in names.items()):
-        return ()
-    return tuple(str(names[index]) for index in range(len(names)))
 
 
 def _one_line(error: Exception) -> str:

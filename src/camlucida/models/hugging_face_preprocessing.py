@@ -55,35 +55,35 @@ def measure_preprocessing(processor: Any, name: str) -> MeasuredPreprocessing:
     Raises:
         ModelError: If the processor does something that `Preprocessing` cannot represent.
     """
-    _check_sides(processor, name)
-    base = _measured_values(processor, name)
+    check_sides(processor, name)
+    base = measured_values(processor, name)
     images = [structured_image(round(max(base.size) * w), round(max(base.size) * h)) for w, h in ASPECTS]
-    wanted = [_pixel_values(processor, image, name) for image in images]
+    wanted = [pixel_values(processor, image, name) for image in images]
     if any(tensor.shape[-2:] != torch.Size(base.size) for tensor in wanted):
         shapes = " and ".join("×".join(map(str, tensor.shape[-2:])) for tensor in wanted)
         raise ModelError(
-            f"{name}: its image processor ({_described(processor)}) gives inputs of varying size ({shapes} pixels for "
+            f"{name}: its image processor ({described(processor)}) gives inputs of varying size ({shapes} pixels for "
             f"two images), but a map needs one size. {WRAP_ADVICE}"
         )
     best: MeasuredPreprocessing | None = None
     for candidate in _candidates(base, processor):
-        levels = max(_difference_levels(candidate, image, tensor) for image, tensor in zip(images, wanted, strict=True))
+        levels = max(difference_levels(candidate, image, tensor) for image, tensor in zip(images, wanted, strict=True))
         if best is None or levels < best.difference_levels:
             best = MeasuredPreprocessing(candidate, levels)
         if levels <= TOLERANCE_LEVELS:
             return MeasuredPreprocessing(candidate, levels)
     assert best is not None
     raise ModelError(
-        f"{name}: its image processor ({_described(processor)}) prepares images in a way that was not reproduced: the "
+        f"{name}: its image processor ({described(processor)}) prepares images in a way that was not reproduced: the "
         f"closest attempt differs by up to {best.difference_levels:.0f} of 255 grey levels. {WRAP_ADVICE}"
     )
 
 
-def _check_sides(processor: Any, name: str) -> None:
+def check_sides(processor: Any, name: str) -> None:
     """Refuse sizes that would take more memory than a file may request, before anything is processed."""
     keys = ("height", "width", "shortest_edge", "longest_edge", "max_height", "max_width")
     sizes = [getattr(processor, field, None) for field in ("size", "crop_size", "pad_size")]
-    largest = max((side for size in sizes for key in keys if (side := _side(size, key))), default=0)
+    largest = max((side for size in sizes for key in keys if (side := side_px(size, key))), default=0)
     if largest > MAX_RECORDED_SIDE:
         raise ModelError(
             f"{name}: a side of {largest:,} pixels in its image processor exceeds the limit for values from files "
@@ -104,10 +104,10 @@ def structured_image(width: int, height: int) -> Image.Image:
     return Image.fromarray((array + gradient).astype(np.uint8))
 
 
-def _measured_values(processor: Any, name: str) -> Preprocessing:
+def measured_values(processor: Any, name: str) -> Preprocessing:
     """Return the input size, mean, standard deviation and channel order."""
     colours = ((0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0))
-    inputs = (_pixel_values(processor, Image.new("RGB", (96, 96), colour), name) for colour in colours)
+    inputs = (pixel_values(processor, Image.new("RGB", (96, 96), colour), name) for colour in colours)
     centres = [(tensor.shape, tensor[:, tensor.shape[1] // 2, tensor.shape[2] // 2].double()) for tensor in inputs]
     n_channels, height, width = centres[0][0]
     black, white, grey, red = (centre for _, centre in centres)
@@ -115,12 +115,12 @@ def _measured_values(processor: Any, name: str) -> Preprocessing:
     is_linear = bool(torch.allclose(black + spread * 128 / 255, grey, atol=1e-3, rtol=1e-3))
     if n_channels != 3 or not is_linear or not bool((spread > 0).all()):
         raise ModelError(
-            f"{name}: its image processor ({_described(processor)}) does not scale and normalise RGB values linearly. "
+            f"{name}: its image processor ({described(processor)}) does not scale and normalise RGB values linearly. "
             f"{WRAP_ADVICE}"
         )
     is_red = ((red - black) / spread).round().tolist()
     if is_red not in ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0]):
-        raise ModelError(f"{name}: its image processor ({_described(processor)}) mixes the channels. {WRAP_ADVICE}")
+        raise ModelError(f"{name}: its image processor ({described(processor)}) mixes the channels. {WRAP_ADVICE}")
     mean = _as_configured(processor, "image_mean", (-black / spread).tolist())
     std = _as_configured(processor, "image_std", (1 / spread).tolist())
     code = getattr(processor, "resample", None)
@@ -152,20 +152,20 @@ def _rounded(values: list[float]) -> list[float]:
     return [round(value, 6) + 0.0 for value in values]  # no negative zero
 
 
-def _pixel_values(processor: Any, image: Image.Image, name: str) -> Tensor:
+def pixel_values(processor: Any, image: Image.Image, name: str) -> Tensor:
     """Return the network input `(c, h, w)` that the processor makes of an image."""
     try:
         batch = processor(images=[image], return_tensors="pt")
     except Exception as error:  # processors raise errors of any type
         raise ModelError(
-            f"{name}: its image processor ({_described(processor)}) cannot process an RGB image: "
+            f"{name}: its image processor ({described(processor)}) cannot process an RGB image: "
             f"{' '.join(str(error).split())[:200]}. {WRAP_ADVICE}"
         ) from None
     pixels = batch.get("pixel_values")
     if not isinstance(pixels, Tensor) or pixels.ndim != 4 or len(pixels) != 1:
         shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else type(pixels).__name__
         raise ModelError(
-            f"{name}: its image processor ({_described(processor)}) does not make one input (channels, height, width) "
+            f"{name}: its image processor ({described(processor)}) does not make one input (channels, height, width) "
             f"of an image, but {shape}: patches, crops or a video cannot be aligned with a map. {WRAP_ADVICE}"
         )
     return pixels[0].float()
@@ -174,7 +174,7 @@ def _pixel_values(processor: Any, image: Image.Image, name: str) -> Tensor:
 def _candidates(base: Preprocessing, processor: Any) -> Iterator[Preprocessing]:
     """Yield what the processor may do, from its fields."""
     size = getattr(processor, "size", None)
-    height, width, shortest = (_side(size, key) for key in ("height", "width", "shortest_edge"))
+    height, width, shortest = (side_px(size, key) for key in ("height", "width", "shortest_edge"))
     fraction = getattr(processor, "crop_pct", None)
     crop = replace(base, crop_rounding="down")
     if height and width and (height, width) != base.size:
@@ -189,17 +189,17 @@ def _candidates(base: Preprocessing, processor: Any) -> Iterator[Preprocessing]:
         yield replace(crop, resize=edge)
 
 
-def _side(size: Any, key: str) -> int | None:
+def side_px(size: Any, key: str) -> int | None:
     value = size.get(key) if isinstance(size, dict) else getattr(size, key, None)
     return int(value) if isinstance(value, int) and value > 0 else None
 
 
-def _difference_levels(candidate: Preprocessing, image: Image.Image, wanted: Tensor) -> float:
+def difference_levels(candidate: Preprocessing, image: Image.Image, wanted: Tensor) -> float:
     std = torch.tensor(candidate.std)[:, None, None]
     return float(((candidate(image)[0] - wanted) * std).abs().max() * 255)
 
 
-def _described(processor: Any) -> str:
+def described(processor: Any) -> str:
     """Return the class of a processor and its fields that concern the size."""
     fields = ("size", "crop_size", "crop_pct", "do_resize", "do_center_crop", "do_pad", "resample")
     values = {field: getattr(processor, field, None) for field in fields}
@@ -213,3 +213,30 @@ def _plain(value: Any) -> str:
     if isinstance(items, dict) and items and not isinstance(value, int):
         return "{" + ", ".join(f"{key}: {side}" for key, side in items.items() if side is not None) + "}"
     return str(value)[:60]
+
+
+def default_processor(transformers: Any, config: Any) -> Any:
+    """Return the default image processor of a type of network, for the image size of the configuration."""
+    try:
+        found = transformers.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING[type(config)]
+    except KeyError:
+        return None
+    if isinstance(found, dict):  # by backend
+        found = (found.get("torchvision"), *found.values())
+    processor_class = next((cls for cls in (found if isinstance(found, tuple) else (found,)) if cls is not None), None)
+    if processor_class is None:
+        return None
+    side = getattr(config, "image_size", None)
+    if not isinstance(side, int):
+        return processor_class()
+    default = processor_class()
+    is_square = getattr(default, "size", None) and "shortest_edge" not in _set_keys(default.size)
+    options: dict[str, Any] = {"size": {"height": side, "width": side} if is_square else {"shortest_edge": side}}
+    if getattr(default, "do_center_crop", False):
+        options["crop_size"] = {"height": side, "width": side}
+    return processor_class(**options)
+
+
+def _set_keys(size: Any) -> set[str]:
+    items = size if isinstance(size, dict) else vars(size)
+    return {key for key, value in items.items() if value is not None}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, http_scorer, trained_run
+from camlucida.models.detection import wrap as detectors
 from camlucida.models.detection.torchvision import adapter_of, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
@@ -66,6 +67,7 @@ def load(
             - toybox, toybox:vgg, toybox:detector: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
+            - yolo11n.pt: a detector of ultralytics, whose file contains code: with trust_code=True only
             - model.onnx, scripted.pt, program.pt2: ONNX, TorchScript and torch.export, without accessible layers
             - http://127.0.0.1:8000/score: a server that scores images, see the documentation of black boxes
             - keras:ResNet50, model.keras, model.h5: Keras on torch or TensorFlow (needs the extra `keras`)
@@ -74,7 +76,8 @@ def load(
         labels: Class names, or a text file with one name per line; by default those stored with the weights.
         pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
-            built as if the user had given it; by default a file may name only registered architectures.
+            built as if the user had given it; by default a file may name only registered architectures. And whether
+            the code in a checkpoint of ultralytics may run.
         task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
         probabilities: Whether the network's output holds probabilities; None to recognise it.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
@@ -236,6 +239,15 @@ def wrap(
             name=name,
         )
         return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
+    if output is None and volume is None and detectors.is_detector(network):
+        detector = detectors.wrap_detector(network, preprocess, numbers)
+        return replace(
+            detector,
+            labels=detector.labels if labels is None else class_names(labels),
+            layer=detector.layer if layer is None else layer_names(detector.network, layer),
+            spec=name,
+            task=task or detector.task,
+        )
     if output is None and adapter_of(network) is not None:
         return _wrap_detector(network, preprocess, labels, layer, name, numbers)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")

@@ -23,6 +23,7 @@ from camlucida.models import (
     trained_run,
 )
 from camlucida.models import toybox_weights as built_in
+from camlucida.models.detection import ultralytics
 from camlucida.models.detection.torchvision import detector_names
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index, is_torchscript
 from camlucida.models.keras import applications as keras_applications
@@ -54,7 +55,7 @@ class SpecificationLoader:
     """Loads the model that a specification, a file or a run names; the state of one call of `load`.
 
     Attributes:
-        trust_code: Whether a run may name any architecture.
+        trust_code: Whether a run may name any architecture, and the code in a checkpoint of ultralytics may run.
         parents: The records being read, outermost first, since a run could name itself.
     """
 
@@ -94,6 +95,8 @@ class SpecificationLoader:
             return replace(load_file(file), spec=file.name)
         if arch is None and is_torchscript(file):
             return replace(torchscript.load(file), spec=file.name)
+        if arch is None and ultralytics.is_checkpoint(file):
+            return replace(ultralytics.load(file, self.trust_code), spec=file.name)
         built = None if arch is None else self.from_spec(arch, None, False)
         return replace(checkpoint.load(file, built, self._recorded_by_file), spec=file.name)
 

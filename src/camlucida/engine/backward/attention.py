@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.geometry import check_layouts
 from camlucida.engine.image_axes import image_size
 from camlucida.engine.image_dependence import differ, variants_of_image
-from camlucida.engine.module_calls import profile_calls
+from camlucida.engine.module_calls import ModuleCall, profile_calls
 from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
@@ -30,6 +31,9 @@ from camlucida.types import Attention
 
 SOFTMAXES = frozenset({F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax})
 """Softmax functions whose output may be attention weights."""
+
+N_VERIFIED = 6
+"""Number of layers whose geometry is measured to find the patches: the first may be embeddings without an image."""
 
 
 class AttentionWeights(TorchFunctionMode):
@@ -146,13 +150,15 @@ class AttentionTrace:
             score: A function of the network's output that returns scores (b,).
 
         Returns:
-            For every block the gradient, (b, heads, t, t), and last that of an attention pooling, (b, heads, q, t); 0
-            where the score does not depend on the weights.
+            For every block the gradient, (b, heads, t, t), and last that of an attention pooling, (b, heads, q, t), or
+            those of a decoder, (b, heads, q, q) and (b, heads, q, t) per block; 0 where the score does not depend on
+            the weights.
         """
         with torch.enable_grad():
             value = score(self._output).sum()
         pooling = self.attention.pooling
-        all_weights = self.attention.weights if pooling is None else (*self.attention.weights, pooling)
+        of_decoder = [weights for pair in self.attention.decoder for weights in pair]
+        all_weights = (*self.attention.weights, *of_decoder, *(() if pooling is None else (pooling,)))
         shapes = [weights.shape for weights in all_weights]
         if not value.requires_grad:
             return tuple(torch.zeros_like(weights) for weights in all_weights)
@@ -172,26 +178,40 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
 
     Raises:
         MethodError: Unless every attention is computed between all tokens of the image, and these are the same in every
-            block. After the last block, queries that are no tokens may attend to all of them (attention pooling).
+            block. After the last block, queries that are no tokens may attend to all of them (attention pooling), or a
+            decoder may follow, in every block of which queries attend to each other, and then to all tokens (DETR).
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
     images, recorded = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
     shapes = [tuple(weights.shape) for weights in recorded]
     is_pooled = _ends_in_pooling(shapes, images)
-    if reason := _incompatibility(shapes[:-1] if is_pooled else shapes, images):
+    start = _decoder_start(recorded, images)
+    n_blocks = start or len(shapes) - is_pooled
+    if any(weights.is_leaf for i, weights in enumerate(recorded) if i not in (0, start)):
+        raise _unsupported_error(copy, "one of its attentions does not depend on those before it")
+    if reason := _incompatibility(shapes[:n_blocks], images):
         raise _unsupported_error(copy, reason)
     n_tokens = recorded[0].shape[-1]
     grid, prefix = _patch_grid(copy, inputs, n_tokens)
     weights = tuple(at_least_float32(w.detach()).reshape(images, -1, *w.shape[-2:]) for w in recorded)
-    blocks, pooling = (weights[:-1], weights[-1]) if is_pooled else (weights, None)
+    blocks, pooling = weights[:n_blocks], weights[-1] if is_pooled else None
+    of_decoder = () if is_pooled else weights[n_blocks:]
     token_weights = _token_weights(recorded[-1], read, output)
     if token_weights is None:
         raise _unsupported_error(
             copy, "its scores do not depend on the last attention (are the last layer's weights zero?)"
         )
     return AttentionTrace(
-        Attention(blocks, token_weights.to(weights[-1]), prefix, grid, image_size(copy, inputs), pooling),
+        Attention(
+            blocks,
+            token_weights.to(weights[-1]),
+            prefix,
+            grid,
+            image_size(copy, inputs),
+            pooling,
+            tuple(zip(of_decoder[::2], of_decoder[1::2], strict=True)),
+        ),
         output,
         recorded,
     )
@@ -204,6 +224,29 @@ def _ends_in_pooling(shapes: Sequence[tuple[int, ...]], images: int) -> bool:
     last, n_tokens = shapes[-1], shapes[0][-1]
     per_image = last[0] == images if len(last) == 4 else len(last) == 3 and last[0] % images == 0
     return per_image and last[-1] == n_tokens != last[-2]
+
+
+def _decoder_start(recorded: Sequence[Tensor], images: int) -> int:
+    """Return the index of the first attention of a decoder: pairs of queries × queries and queries × tokens.
+
+    The shapes show it, unless there are as many queries as tokens. But learned queries do not depend on the image
+    before they attend to its tokens: their first attention begins a graph of its own.
+
+    Returns:
+        The index; 0 without a decoder.
+    """
+    shapes = [tuple(weights.shape) for weights in recorded]
+    start = next(
+        (i for i in range(1, len(shapes)) if recorded[i].is_leaf or shapes[i][-2:] != shapes[0][-2:]), len(shapes)
+    )
+    decoder = shapes[start:]
+    if not decoder or len(decoder) % 2:
+        return 0
+    if any(shape[0] != images if len(shape) == 4 else shape[0] % images or len(shape) != 3 for shape in decoder):
+        return 0
+    queries, tokens = decoder[0][-1], shapes[0][-1]
+    expected = [(queries, queries), (queries, tokens)] * (len(decoder) // 2)
+    return start if [shape[-2:] for shape in decoder] == expected else 0
 
 
 def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[Tensor]) -> list[Tensor]:
@@ -246,9 +289,31 @@ def _unsupported_error(copy: NetworkCopy, why: str) -> MethodError:
     )
 
 
+def _has_other_tokens(module_call: ModuleCall, n_tokens: int) -> bool:
+    """Return whether a call returned all tokens, and more than the patches."""
+    layout, shape = module_call.layout, module_call.shape or ()
+    return (
+        layout is not None
+        and layout.kind in ("tokens", "tokens_first")
+        and layout.prefix > 0
+        and (n_tokens in shape[:2])
+    )
+
+
 def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[int, ...], int]:
-    """Return the grid of patches, and the number of tokens before them."""
-    for module_call in reversed(profile_calls(copy, inputs).module_calls):
+    """Return the grid of patches, and the number of tokens before them.
+
+    Where other tokens exist, they may also come after the patches, as those of the boxes in YOLOS: the geometry of
+    the first layers with all tokens is verified.
+    """
+    profile = profile_calls(copy, inputs)
+    early = [c.position for c in profile.module_calls if _has_other_tokens(c, n_tokens)][:N_VERIFIED]
+    check_layouts(copy, inputs, profile, early)
+    for position in early:
+        check, layout = profile.checks.get(position), profile.module_calls[position].layout
+        if check is not None and check.outcome == "verified" and layout is not None:
+            return layout.grid, layout.prefix
+    for module_call in reversed(profile.module_calls):
         layout = module_call.layout
         if (
             layout

@@ -1,0 +1,131 @@
+"""Small detectors of transformers with random weights, by the name of their family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+NAMES = {0: "cat", 1: "dog", 2: "bus"}
+SIZES: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_ffn_dim": 32,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "num_queries": 6,
+    "id2label": NAMES,
+}
+
+
+def resnet_config(hf: Any, *stages: str) -> Any:
+    return hf.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, 1], layer_type="basic", out_features=[*stages]
+    )
+
+
+def detr(hf: Any) -> Any:
+    return hf.DetrForObjectDetection(hf.DetrConfig(backbone_config=resnet_config(hf, "stage4"), **SIZES))
+
+
+def conditional_detr(hf: Any) -> Any:
+    config = hf.ConditionalDetrConfig(backbone_config=resnet_config(hf, "stage4"), **SIZES)
+    return hf.ConditionalDetrForObjectDetection(config)
+
+
+def dab_detr(hf: Any) -> Any:
+    names = {"d_model": "hidden_size"}
+    config = hf.DabDetrConfig(
+        backbone_config=resnet_config(hf, "stage4"), **{names.get(name, name): value for name, value in SIZES.items()}
+    )
+    return hf.DabDetrForObjectDetection(config)
+
+
+def deformable_detr(hf: Any) -> Any:
+    backbone = resnet_config(hf, "stage2", "stage3", "stage4")
+    return hf.DeformableDetrForObjectDetection(hf.DeformableDetrConfig(backbone_config=backbone, **SIZES))
+
+
+def table_transformer(hf: Any) -> Any:
+    config = hf.TableTransformerConfig(backbone_config=resnet_config(hf, "stage4"), **SIZES)
+    return hf.TableTransformerForObjectDetection(config)
+
+
+def _rt_detr_sizes(hf: Any) -> dict[str, Any]:
+    backbone = hf.RTDetrResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 16, 32],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    return {
+        "backbone_config": backbone,
+        "encoder_hidden_dim": 32,
+        "encoder_in_channels": [16, 16, 32],
+        "encoder_ffn_dim": 32,
+        "encoder_attention_heads": 2,
+        "decoder_in_channels": [32, 32, 32],
+        "d_model": 32,
+        "num_queries": 6,
+        "decoder_ffn_dim": 32,
+        "decoder_layers": 2,
+        "decoder_attention_heads": 2,
+        "id2label": NAMES,
+    }
+
+
+def rt_detr(hf: Any) -> Any:
+    return hf.RTDetrForObjectDetection(hf.RTDetrConfig(**_rt_detr_sizes(hf)))
+
+
+def rt_detr_v2(hf: Any) -> Any:
+    return hf.RTDetrV2ForObjectDetection(hf.RTDetrV2Config(**_rt_detr_sizes(hf)))
+
+
+def yolos(hf: Any) -> Any:
+    config = hf.YolosConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=[64, 96],
+        num_detection_tokens=6,
+        id2label=NAMES,
+    )
+    return hf.YolosForObjectDetection(config)
+
+
+FAMILIES: dict[str, Callable[[Any], Any]] = {
+    "conditional_detr": conditional_detr,
+    "dab_detr": dab_detr,
+    "deformable_detr": deformable_detr,
+    "detr": detr,
+    "rt_detr": rt_detr,
+    "rt_detr_v2": rt_detr_v2,
+    "table_transformer": table_transformer,
+    "yolos": yolos,
+}
+
+
+def small_detector(hf: Any, family: str) -> Any:
+    """Return a detector in eval mode whose class scores are spread, so that boxes are detected with random weights."""
+    torch.manual_seed(0)
+    network = FAMILIES[family](hf).eval()
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1 and "norm" not in name and "sampling_offsets" not in name:
+            fan = parameter[0].numel()
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * (2 / fan) ** 0.5)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:  # without statistics, the activations of RT-DETR are of the order of 1e-6
+        norm.train().momentum = None
+    with torch.no_grad():
+        network(torch.randn(2, 3, 128, 96, generator=generator))
+    for norm in norms:
+        norm.eval()
+    return network
