@@ -351,7 +351,7 @@ def test_code_of_a_repository_is_refused_and_not_run(here: Path, vit: Path) -> N
         ({"architectures": ["NoSuch"]}, "is 'NoSuch', which transformers .* does not have"),
         ({"architectures": ["ViTForMaskedImageModeling"]}, "ViTForMaskedImageModeling, a network for pretraining"),
         ({"architectures": ["DetrForObjectDetection"]}, "DetrForObjectDetection, an object detector. hf: loads"),
-        ({"architectures": ["SegformerForSemanticSegmentation"]}, "a segmentation network"),
+        ({"architectures": ["MaskFormerForInstanceSegmentation"]}, "a segmentation network"),
         ({"architectures": ["BertModel"]}, "is a BertModel. hf: loads image classifiers"),
         (
             {"hidden_size": 48},

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.errors import MissingExtra, ModelError
-from camlucida.models.toybox_weights import NETWORKS, load_network
+from camlucida.models.toybox_weights import CLASSIFIERS, load_network
 
 
 def write(path: str, text: str) -> None:
@@ -30,7 +30,7 @@ def write(path: str, text: str) -> None:
 # --- toybox
 
 
-@pytest.mark.parametrize("spec", ["toybox", "toybox:", *(f"toybox:{name}" for name in NETWORKS)])
+@pytest.mark.parametrize("spec", ["toybox", "toybox:", *(f"toybox:{name}" for name in CLASSIFIERS)])
 def test_the_built_in_networks(spec: str) -> None:
     model = cl.load(spec)
     network, notes = load_network(spec.partition(":")[2] or "resnet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.attribution.outputs import to_network
+from camlucida.attribution.region_masks import mask_to_input, read_region
+from camlucida.engine import copy_of
 from camlucida.errors import TargetError
 from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.options import shown
-from camlucida.targets import TargetSpec
+from camlucida.targets import RegionTarget, TargetSpec
 from camlucida.types import Geometry, Region
 
 _AT = re.compile(r"\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
@@ -44,10 +47,18 @@ def bind_targets(
     bound: list[BoundTarget] = []
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
+        # A copy, so that hooks and buffers of the network are not touched by the runs that find boxes and regions.
+        copied = replace(model, network=copy_of(model.network).module)
         for spec in specs:
-            moved = _to_input(spec, geometry) if geometry is not None else spec
-            bound += targets.bind(model, on_device, moved) or [BoundTarget(model, spec)]
+            moved = _to_input(read_region(spec), geometry) if geometry is not None else read_region(spec)
+            found = targets.bind(copied, on_device, moved)
+            bound += [_of_network(item, model) for item in found] or [BoundTarget(model, spec)]
     return bound
+
+
+def _of_network(bound: BoundTarget, model: Model) -> BoundTarget:
+    """Return a bound target with the network of the user's model."""
+    return replace(bound, model=replace(bound.model, network=model.network))
 
 
 def bind_one(model: Model, inputs: Tensor, spec: TargetSpec, geometry: Geometry | None, what: str) -> BoundTarget:
@@ -117,7 +128,9 @@ def mask_of(region: Region, height: int, width: int) -> NDArray[np.bool_] | None
 
 
 def _to_input(spec: Any, geometry: Geometry) -> Any:
-    """Return a target whose point, if it names one, is in pixels of the network input."""
+    """Return a target whose point or mask, if it has one, is in pixels of the network input."""
+    if isinstance(spec, RegionTarget):
+        return replace(spec, mask=mask_to_input(spec.mask, geometry))
     if not isinstance(spec, str) or (match := _AT.search(spec)) is None:
         return spec
     try:

@@ -22,8 +22,10 @@ from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, 
 from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
+from camlucida.models.segmentation.recognise import as_segmentation
 
 CLASSIFIER = "ForImageClassification"
+SEGMENTER = "ForSemanticSegmentation"
 OTHER_TASKS = {
     "ObjectDetection": "an object detector",
     "Segmentation": "a segmentation network",
@@ -50,8 +52,9 @@ def load(spec: str, pretrained: bool = True) -> Model:
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
         measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
-    labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
-    return Model(network, measured.preprocessing, labels)
+    has_classes = network_class.__name__.endswith((CLASSIFIER, SEGMENTER))
+    model = Model(network, measured.preprocessing, _labels(config) if has_classes else ())
+    return as_segmentation(model) if network_class.__name__.endswith(SEGMENTER) else model
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -137,13 +140,16 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
             f"{name} is a {kind}, which compares images with texts, and has no classes of its own. Save its vision "
             "part: model.vision_model.save_pretrained(folder), or pass wrap() a module that computes the similarities."
         )
+    if kind.endswith(SEGMENTER) and _takes_images(chosen):
+        return chosen
     task = next((words for part, words in OTHER_TASKS.items() if part in kind), None)
     is_encoder = kind.endswith(("Model", "ModelWithProjection"))
     if task is None and (CLASSIFIER in kind or is_encoder) and _takes_images(chosen):
         return chosen
     raise ModelError(
-        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}) and encoders of "
-        f"images (…Model). For other networks: wrap(transformers.{kind}.from_pretrained(…), output=…)."
+        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}), "
+        f"segmentation networks (…{SEGMENTER}) and encoders of images (…Model). For other networks: "
+        f"wrap(transformers.{kind}.from_pretrained(…), output=…)."
     )
 
 

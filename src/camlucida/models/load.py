@@ -24,10 +24,12 @@ from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.models.segmentation.recognise import SEGMENTATION, as_segmentation, is_segmentation_network
+from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
 from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.opaque_networks import OpaqueNetwork
-from camlucida.option_types import Task
+from camlucida.option_types import ModelTask, Task
 from camlucida.options import shown
 
 
@@ -38,7 +40,7 @@ def load(
     labels: Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
     trust_code: bool = False,
-    task: Task | None = None,
+    task: ModelTask | None = None,
     probabilities: bool | None = None,
     device: str | torch.device = AUTO,
     **preprocess: Any,
@@ -66,7 +68,8 @@ def load(
         pretrained: Whether to load weights. If False, the weights are random and nothing is downloaded.
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
             built as if the user had given it; by default a file may name only registered architectures.
-        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
+        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics, or "segmentation" for class
+            scores per pixel; None to recognise it.
         probabilities: Whether the network's output holds probabilities; None to recognise it.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
             are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
@@ -104,9 +107,26 @@ def load(
         model = replace(model, preprocessing=input_preprocessing(model.network, None, preprocess))
     elif preprocess:
         model = replace(model, preprocessing=make_preprocessing(model.preprocessing, **preprocess))
+    if labels is not None:
+        model = replace(model, labels=class_names(labels))
+    if task == SEGMENTATION or (task is None and _segments(model)):
+        model = as_segmentation(model)
+    elif task is not None and isinstance(model.image_targets, SegmentationTargets):
+        model = replace(model, output=None, image_targets=None)
     if task is not None or probabilities is not None:
-        model = replace(model, task=task, probabilities=probabilities)
-    return replace(model, labels=class_names(labels)) if labels is not None else model
+        model = replace(model, task=_of_scores(task), probabilities=probabilities)
+    return model
+
+
+def _of_scores(task: ModelTask | None) -> Task | None:
+    """Return how class scores become probabilities; None, to recognise it, for a segmentation network."""
+    return None if task == "segmentation" else task
+
+
+def _segments(model: Model) -> bool:
+    """Return whether a model is a segmentation network, of which the user names no part of the output."""
+    known = isinstance(model.image_targets, SegmentationTargets)
+    return known or (model.output is None and is_segmentation_network(model.network))
 
 
 def _is_stored_without_preprocessing(model: Model) -> bool:
@@ -171,7 +191,7 @@ def wrap(
     layer: LayerSpec = None,
     output: Output = None,
     image: str | int | Sequence[str | int] | None = None,
-    task: Task | None = None,
+    task: ModelTask | None = None,
     probabilities: bool | None = None,
     name: str = "",
     volume: VolumePreprocessing | None = None,
@@ -195,7 +215,8 @@ def wrap(
             parameter of `forward`; a list for several images, of which each is explained with the others held.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
-            None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
+            "segmentation" for class scores per pixel (b, k, h, w); `output` is then their key or index. None takes it
+            from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
@@ -223,19 +244,21 @@ def wrap(
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
-    return Model(
+    segments = task == SEGMENTATION or (task is None and output is None and is_segmentation_network(wrapped))
+    model = Model(
         wrapped,
         preprocessing_,
         names,
         default,
-        output,
+        None if segments else output,
         name,
-        task,
+        _of_scores(task),
         probabilities,
         image=images,
         preprocessings=several,
         volume=volume,
     )
+    return as_segmentation(model, output) if segments else model
 
 
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from camlucida.models import small_cnn, timm_models, torchvision_models
 from camlucida.models.quoting import quoted
 from camlucida.models.toybox_weights import NETWORKS
 
-ARCHITECTURES = "torchvision's classifiers, timm's registered names, toybox and small"
+ARCHITECTURES = "torchvision's classifiers and segmentation networks, timm's registered names, toybox and small"
 
 _TORCHVISION = re.compile(
     r"(?:torchvision:|torchvision\.models\.)?([A-Za-z0-9_]{1,60})(@[A-Za-z0-9_]{1,40})?", re.ASCII
@@ -46,7 +46,7 @@ def registered_spec(name: Any) -> str | None:
     if match := _TIMM.fullmatch(name):
         return name if timm_models.is_registered(match[1]) else None
     match = _TORCHVISION.fullmatch(name)
-    if match is None or match[1].lower() not in torchvision_models.classifier_names():
+    if match is None or not torchvision_models.is_known(match[1]):
         return None
     weights = match[2] or ""
     return match[1] + weights if torchvision_models.has_weights(match[1], weights.removeprefix("@")) else None

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.segmentation.recognise import as_segmentation, is_segmentation_network
 from camlucida.models.toybox_networks import ARCHITECTURES, build
 
 NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
 """The names that `load_network` accepts."""
+CLASSIFIERS: tuple[str, ...] = tuple(name for name in NETWORKS if name != "segmenter")
+"""Those of them that return class scores of the whole image."""
 DEFAULT = "resnet"
 
 
@@ -47,7 +50,9 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans` or `toybox:permuted`."""
+    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans`, `toybox:permuted` or
+    `toybox:segmenter`.
+    """
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = build(spec or DEFAULT).eval()
@@ -55,4 +60,5 @@ def load(spec: str, pretrained: bool = True) -> Model:
     preprocess = Preprocessing(
         (size, size), None, "crop", tuple(json.loads(metadata["mean"])), tuple(json.loads(metadata["std"]))
     )
-    return Model(network, preprocess, tuple(json.loads(metadata["classes"])))
+    model = Model(network, preprocess, tuple(json.loads(metadata["classes"])))
+    return as_segmentation(model) if is_segmentation_network(network) else model
