@@ -11,8 +11,8 @@ from tests.models.segmentation.segmentation_networks import FAMILIES, SIZE, buil
 
 import camlucida as cl
 
-NEEDS = {"segformer": "transformers", "smp_unet": "segmentation_models_pytorch", "smp_fpn": "segmentation_models_pytorch",
-         "monai_unet": "monai"}  # fmt: skip
+SMP = "segmentation_models_pytorch"
+NEEDS = {"segformer": "transformers", "smp_unet": SMP, "smp_fpn": SMP, "monai_unet": "monai"}
 
 
 @pytest.fixture(

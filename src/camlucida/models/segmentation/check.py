@@ -24,7 +24,7 @@ The patches are 0.5 of the side apart; a network whose output does not move retu
 _checked: weakref.WeakKeyDictionary[nn.Module, dict[Any, float]] = weakref.WeakKeyDictionary()
 
 
-def check_dense(model: Model, inputs: Tensor, key: Key) -> tuple[Tensor, float]:
+def check_dense(model: Model, inputs: Tensor, key: Key, is_known: bool = False) -> tuple[Tensor, float]:
     """Return the class scores per pixel `(1, k, h, w)` of an image, after a check that they are such.
 
     The check runs once per network and size of the input. Returned beside them is the score from which on a network
@@ -34,6 +34,8 @@ def check_dense(model: Model, inputs: Tensor, key: Key) -> tuple[Tensor, float]:
         model: The model, whose network is in eval mode and runs without side effects.
         inputs: Network input `(1, c, H, W)`.
         key: The part of the output; None to find it.
+        is_known: Whether the network is of a library whose output is documented as class scores per pixel. It is then
+            refused only if the change moves the other way: with random weights it may not move at all.
 
     Raises:
         TargetError: The output has another shape than class scores per pixel.
@@ -47,7 +49,7 @@ def check_dense(model: Model, inputs: Tensor, key: Key) -> tuple[Tensor, float]:
     done = _checked.setdefault(network, {})
     mark = (tuple(inputs.shape), tuple(dense.shape), key)
     if mark not in done:
-        _check_moves(network, inputs, dense, key)
+        _check_moves(network, inputs, dense, key, -MIN_SHIFT if is_known else MIN_SHIFT)
         done[mark] = 0.5 if n_classes == 1 and _is_probability(network, inputs, dense, key) else 0.0
     return dense, done[mark]
 
@@ -58,7 +60,7 @@ def _is_probability(network: nn.Module, inputs: Tensor, dense: Tensor, key: Key)
     return all(bool(((v >= 0) & (v <= 1)).all()) for v in values) and any(bool((v > 0).any()) for v in values)
 
 
-def _check_moves(network: nn.Module, inputs: Tensor, dense: Tensor, key: Key) -> None:
+def _check_moves(network: nn.Module, inputs: Tensor, dense: Tensor, key: Key, least: float) -> None:
     height, width = inputs.shape[-2:]
     shape = tuple(dense.shape)
     if min(shape[2:]) < 2:
@@ -80,7 +82,7 @@ def _check_moves(network: nn.Module, inputs: Tensor, dense: Tensor, key: Key) ->
             centres[row, column] = _centre(local.square().sum((0, 1)))
     down = min(centres[1, c][0] - centres[0, c][0] for c in (0, 1))
     right = min(centres[r, 1][1] - centres[r, 0][1] for r in (0, 1))
-    if not (down > MIN_SHIFT and right > MIN_SHIFT):
+    if not (down > least and right > least):
         raise ModelError(
             f"the output {shape} of {type(network).__name__} does not move with the image: when a patch moves by half "
             f"the image's sides, the change in the output moves by {down:.2f} of its height and {right:.2f} of its "

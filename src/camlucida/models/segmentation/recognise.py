@@ -63,4 +63,4 @@ def as_segmentation(model: Model, output: object = None) -> Model:
         )
     key: Key = output
     whole = WholeImageScores(background_index(model.labels), key)
-    return replace(model, output=whole, image_targets=SegmentationTargets(key))
+    return replace(model, output=whole, image_targets=SegmentationTargets(key, is_segmentation_network(model.network)))

@@ -37,10 +37,12 @@ class SegmentationTargets:
 
     Attributes:
         key: The part of the network's output that holds the class scores per pixel; None to find it.
+        is_known: Whether the network's library says that its output is class scores per pixel, see `check.check_dense`.
         kind: As of `ImageTargets`.
     """
 
     key: Key = None
+    is_known: bool = False
     kind: str = "segmentation"
 
     def bind(self, model: Model, inputs: Tensor, spec: TargetSpec) -> tuple[BoundTarget, ...]:
@@ -75,7 +77,7 @@ class SegmentationTargets:
 
     def _segmented(self, model: Model, inputs: Tensor) -> _Segmented:
         with torch.no_grad():
-            dense, threshold = check_dense(model, inputs, self.key)
+            dense, threshold = check_dense(model, inputs, self.key, self.is_known)
         predicted = predicted_classes(dense, len(model.labels), threshold)[0]
         return _Segmented(model, predicted, self.key, tuple(inputs.shape[-2:]), dense.shape[1])
 
