@@ -3,8 +3,8 @@
     python benchmarks/segmentation_ground_truth.py            # writes results/segmentation_ground_truth.json
 
 For every region that the network predicts, the map of "class:NAME" is compared with the masks of both objects: the
-fraction of its positive part in the right one, and whether that exceeds the fraction in the other one. The same for several
-layers and methods. Trust is then asked about random maps, which it must not support, and about Grad-CAM.
+fraction of its positive part in the right one, and whether that exceeds the fraction in the other one. The same for
+several layers and methods. Trust is then asked about random maps, which it must not support, and about Grad-CAM.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def false_alarms(model: cl.Model, n: int) -> dict[str, Any]:
         for method in ("random_cam", "grad_cam"):
             spec = f"class:{toybox.CLASSES[sample.labels[0]]}"
             try:
-                result = cl.trust(
-                    model, sample.image, target=spec, method=method, options=options, n_windows=64, seed=i
-                )
+                result = cl.trust(model, sample.image, target=spec, method=method, n_windows=36, seed=i)
             except CamlucidaError as error:
                 counts.setdefault(method, {}).setdefault(type(error).__name__, 0)
                 counts[method][type(error).__name__] += 1

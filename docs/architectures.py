@@ -60,6 +60,10 @@ EfficientNetV2B0 InceptionResNetV2 ConvNeXtTiny
 VIDEO = "r3d_18 mc3_18 r2plus1d_18"
 """Classifiers of videos in torchvision, whose maps are volumes."""
 
+SEGMENTATION = "deeplabv3_resnet50 deeplabv3_mobilenet_v3_large fcn_resnet50 lraspp_mobilenet_v3_large"
+SMP = "Unet FPN DeepLabV3Plus"
+"""Segmentation networks of torchvision, and of segmentation_models_pytorch."""
+
 N_CLASSES = 7
 
 
@@ -117,6 +121,7 @@ def architectures() -> Iterator[Architecture]:
             (height, width),
         )
     yield from _transformers()
+    yield from _segmentation()
     for name in VIDEO.split():
         yield Architecture(
             f"torchvision.video:{name}",
@@ -179,6 +184,33 @@ def _transformers() -> Iterator[Architecture]:
         yield Architecture(f"transformers:{name}", lambda k=kind, c=config: k(c), (side, side))
 
 
+def _segmentation() -> Iterator[Architecture]:
+    """Yield segmentation networks, whose class scores are those of the whole image."""
+    import segmentation_models_pytorch as smp
+    import torchvision.models.segmentation as zoo
+    import transformers as hf
+    from monai.networks.nets import UNet
+
+    for name in SEGMENTATION.split():
+        yield Architecture(
+            f"torchvision.segmentation:{name}",
+            lambda n=name: getattr(zoo, n)(weights=None, weights_backbone=None, num_classes=N_CLASSES),
+            (224, 224),
+        )
+    config = hf.SegformerConfig(num_labels=N_CLASSES)
+    yield Architecture(
+        "transformers:SegFormer (masks)", lambda: hf.SegformerForSemanticSegmentation(config), (224, 224)
+    )
+    for name in SMP.split():
+        yield Architecture(
+            f"smp:{name}",
+            lambda n=name: getattr(smp, n)("resnet18", encoder_weights=None, classes=N_CLASSES),
+            (224, 224),
+        )
+    sizes = {"channels": (8, 16, 32), "strides": (2, 2), "norm": "batch"}
+    yield Architecture("monai:UNet", lambda: UNet(2, 3, N_CLASSES, **sizes), (96, 96))
+
+
 def row_of(architecture: Architecture) -> Row:
     """Return the row of an architecture."""
     torch.manual_seed(0)
@@ -233,7 +265,7 @@ def _error(network: nn.Module, images: Tensor, layer: Layer, profile: CallProfil
         return output.clone() if isinstance(output, Tensor) else None  # the next operation may overwrite its input
 
     handle = module.register_forward_hook(keep)
-    scores = class_scores(network(images))
+    scores = class_scores(network(images), cl.wrap(network).output)
     handle.remove()
     output = outputs[layer.call - 1]
     tensor = main_tensor(output)

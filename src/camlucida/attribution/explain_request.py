@@ -35,6 +35,7 @@ from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.segmentation.recognise import model_of
 from camlucida.options import shown
 from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
@@ -393,4 +394,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    return wrap(model) if is_keras_model(model) else Model(model)
+    return wrap(model) if is_keras_model(model) else model_of(model)

@@ -76,5 +76,8 @@ def demo(
     for number, name, caption in other_models:
         (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(free(f"{number}-{name}.png"))
         describe(caption, path)
+    two = toybox.scene(seed, kinds=["boat", "bird"], objects=2, size=SCENE_PX).picture()
+    (path,) = explain(load("toybox:segmenter"), two, method=["grad_cam", "hires_cam"]).save(free("8-segmenter.png"))
+    describe("A segmentation network: one row per region that it predicts.", path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
     return console.finish()

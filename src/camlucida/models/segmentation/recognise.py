@@ -64,3 +64,9 @@ def as_segmentation(model: Model, output: object = None) -> Model:
     key: Key = output
     whole = WholeImageScores(background_index(model.labels), key)
     return replace(model, output=whole, image_targets=SegmentationTargets(key, is_segmentation_network(model.network)))
+
+
+def model_of(network: nn.Module) -> Model:
+    """Return the model of a bare network, with regions as targets if it is a known segmentation network."""
+    model = Model(network)
+    return as_segmentation(model) if is_segmentation_network(model.network) else model
