@@ -70,6 +70,9 @@ ssdlite320_mobilenet_v3_large
 """Detectors of torchvision."""
 
 YOLO = "yolov8n yolo11n"
+SEGMENTATION = "deeplabv3_resnet50 deeplabv3_mobilenet_v3_large fcn_resnet50 lraspp_mobilenet_v3_large"
+SMP = "Unet FPN DeepLabV3Plus"
+"""Segmentation networks of torchvision, and of segmentation_models_pytorch."""
 
 N_CLASSES = 7
 
@@ -129,6 +132,7 @@ def architectures() -> Iterator[Architecture]:
         )
     yield from _transformers()
     yield from _image_text()
+    yield from _segmentation()
     for name in VIDEO.split():
         yield Architecture(
             f"torchvision.video:{name}",
@@ -287,6 +291,33 @@ def _image_text() -> Iterator[Architecture]:
         yield Architecture(
             f"transformers:{name} with prompts", lambda k=kind, c=config: of_transformers(k, c), (96, 96)
         )
+
+
+def _segmentation() -> Iterator[Architecture]:
+    """Yield segmentation networks, whose class scores are those of the whole image."""
+    import segmentation_models_pytorch as smp
+    import torchvision.models.segmentation as zoo
+    import transformers as hf
+    from monai.networks.nets import UNet
+
+    for name in SEGMENTATION.split():
+        yield Architecture(
+            f"torchvision.segmentation:{name}",
+            lambda n=name: getattr(zoo, n)(weights=None, weights_backbone=None, num_classes=N_CLASSES),
+            (224, 224),
+        )
+    config = hf.SegformerConfig(num_labels=N_CLASSES)
+    yield Architecture(
+        "transformers:SegFormer (masks)", lambda: hf.SegformerForSemanticSegmentation(config), (224, 224)
+    )
+    for name in SMP.split():
+        yield Architecture(
+            f"smp:{name}",
+            lambda n=name: getattr(smp, n)("resnet18", encoder_weights=None, classes=N_CLASSES),
+            (224, 224),
+        )
+    sizes = {"channels": (8, 16, 32), "strides": (2, 2), "norm": "batch"}
+    yield Architecture("monai:UNet", lambda: UNet(2, 3, N_CLASSES, **sizes), (96, 96))
 
 
 def row_of(architecture: Architecture) -> Row:

@@ -77,3 +77,8 @@ def _synonyms(names: tuple[str, ...]) -> tuple[tuple[tuple[str, ...], ...], tupl
     """Return the comma-separated synonyms in each name: as given, and normalised."""
     split = tuple(tuple(word.strip() for word in full.split(",")) for full in names)
     return split, tuple(tuple(map(normalize, words)) for words in split)
+
+
+def class_label(index: int, names: Sequence[str]) -> str:
+    """Return the name of a class, or "class 7" where it has none."""
+    return names[index] if 0 <= index < len(names) else f"class {index}"

@@ -15,6 +15,8 @@ from camlucida.seeds import MAX_SEED
 
 Task: TypeAlias = Literal["multiclass", "multilabel", "binary", "regression"]
 """How class scores become probabilities, in the words of torchmetrics; see `camlucida.tasks`."""
+ModelTask: TypeAlias = Task | Literal["segmentation"]
+"""What a network does, as of `wrap` and `load`."""
 MAX_EXACT = 2**53
 """The largest integer up to which a float represents every integer exactly."""
 MAX_COUNT = 10**6

@@ -19,12 +19,16 @@ from camlucida.targets import (
     Contrast,
     Counterfactual,
     Custom,
+    RegionTarget,
     Target,
     TargetSpec,
     out_of_range,
     with_activation,
 )
 from camlucida.tasks import MULTICLASS, OutputActivation
+
+IMAGE_TARGETS = ("class:", "region:")
+"""Beginnings of targets that are parts of one image, which only segmentation networks have."""
 
 
 def parse(
@@ -58,6 +62,12 @@ def _parse(
     check_score(score)
     check_target(spec)
     score_type = SCORES[score]
+    if isinstance(spec, RegionTarget) or (isinstance(spec, str) and spec.startswith(IMAGE_TARGETS)):
+        what = spec if isinstance(spec, str) else "RegionTarget"
+        raise TargetError(
+            f"{what!r} is a part of an image, which segmentation networks have. This model is a classifier; for class "
+            "scores per pixel use wrap(network, task='segmentation')."
+        )
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
     activation.check_classes()
@@ -86,7 +96,7 @@ def check_target(spec: Any) -> None:
     """Raise `TargetError` for a value that cannot be a target, whatever the network returns."""
     if (top := parse_top_k(spec)) is not None and top < 1:
         raise TargetError(f"{spec!r} selects no class: use top1, top3 and so on for the most likely classes.")
-    if spec is None or isinstance(spec, str | Tensor) or callable(spec):
+    if spec is None or isinstance(spec, str | Tensor | RegionTarget) or callable(spec):
         return
     if isinstance(spec, bool) or not hasattr(type(spec), "__index__"):
         raise _not_a_target(spec)

@@ -18,8 +18,10 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
+from camlucida.class_lookup import class_label as class_label
 from camlucida.errors import CamlucidaError, TargetError
 from camlucida.tasks import MULTICLASS, OutputActivation
+from camlucida.types import RegionTarget as RegionTarget
 
 
 @runtime_checkable
@@ -36,8 +38,9 @@ class Target(Protocol):
         """Return the target as text."""
 
 
-TargetSpec: TypeAlias = int | str | Tensor | Callable[[Tensor], Tensor] | None
-"""A class index or name, a tensor (b,) with one index per image, any callable, or None for the predicted class."""
+TargetSpec: TypeAlias = int | str | Tensor | Callable[[Tensor], Tensor] | RegionTarget | None
+"""A class index or name, a tensor (b,) with one index per image, any callable, a region, or None for the predicted
+class."""
 
 
 @dataclass(frozen=True)
@@ -222,11 +225,6 @@ SCORES: dict[str, type[ClassScore]] = {
     "log_probability": LogProbability,
 }
 """The scores of a class, by name."""
-
-
-def class_label(index: int, names: Sequence[str]) -> str:
-    """Return the name of a class, or "class 7" where it has none."""
-    return names[index] if 0 <= index < len(names) else f"class {index}"
 
 
 def out_of_range(index: int, output: Tensor) -> TargetError:

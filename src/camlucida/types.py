@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -102,6 +102,25 @@ class Region:
     point: tuple[float, float] | None = None
     name: str = ""
     probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RegionTarget:
+    """A region of the image that the user draws, as a target of a segmentation network.
+
+    Attributes:
+        mask: The region: a mask `(height, width)` as an array or tensor, or an image file; what is not zero is inside.
+            It has the size of the original image.
+        target: The class whose score in the region is explained, by name or index; None for the class that is predicted
+            for most of its pixels.
+        name: What the region is, as text: "mask.png".
+        spec: What means this target as text, if there is such a text: "region:mask.png".
+    """
+
+    mask: Any
+    target: int | str | None = None
+    name: str = ""
+    spec: str = ""
 
 
 @dataclass(frozen=True)

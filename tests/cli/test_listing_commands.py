@@ -83,6 +83,7 @@ def test_demo(run: Callable[..., Any]) -> None:
         "6-vgg.png",
         "7-vit.png",
         "8-detections.png",
+        "9-segmenter.png",
     ]
     for name in files("out"):
         assert f"→ out/{name}" in out

@@ -196,6 +196,11 @@ LINES: dict[str, list[OptionCase]] = {
             {"inputs": (EACH, "others", lambda others: "table" in others and others["table"].tolist() == [[1, 2]])},
             stop=EACH,
         ),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--export coco",
+            {"export": ("camlucida.attribution.explanation_set.ExplanationSet.coco", "path", named("pets.coco.json"))},
+        ),
         OptionCase("explain clip.gif --model toybox", "--frames 3", {"frames": (VIDEO, "n_frames", 3)}, stop=VIDEO),
         OptionCase(
             "explain pets.png --model toybox",

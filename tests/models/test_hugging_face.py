@@ -354,7 +354,7 @@ def test_code_of_a_repository_is_refused_and_not_run(here: Path, vit: Path) -> N
             {"architectures": ["OwlViTForObjectDetection"]},
             "OwlViTForObjectDetection, an object detector of a type that is not supported. hf: loads",
         ),
-        ({"architectures": ["SegformerForSemanticSegmentation"]}, "a segmentation network"),
+        ({"architectures": ["MaskFormerForInstanceSegmentation"]}, "a segmentation network"),
         ({"architectures": ["BertModel"]}, "is a BertModel. hf: loads image classifiers"),
         (
             {"hidden_size": 48},

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 import camlucida as cl
 from camlucida.data import toybox
 from camlucida.errors import MissingExtra, ModelError
-from camlucida.models.toybox_weights import NETWORKS, load_network
+from camlucida.models.toybox_weights import CLASSIFIERS, load_network
 
 
 def write(path: str, text: str) -> None:
@@ -30,7 +30,7 @@ def write(path: str, text: str) -> None:
 # --- toybox
 
 
-@pytest.mark.parametrize("spec", ["toybox", "toybox:", *(f"toybox:{name}" for name in NETWORKS)])
+@pytest.mark.parametrize("spec", ["toybox", "toybox:", *(f"toybox:{name}" for name in CLASSIFIERS)])
 def test_the_built_in_networks(spec: str) -> None:
     model = cl.load(spec)
     network, notes = load_network(spec.partition(":")[2] or "resnet")
@@ -233,8 +233,11 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
             r"Unknown built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted\.",
         ),
         ("torchvison:resnet18", r"unknown source of models 'torchvison'. Did you mean 'torchvision'\? Known: "),
-        ("torchvision:resnt18", r"torchvision has no classifier 'resnt18'. Did you mean 'resnet18'"),
-        ("torchvision:fcn_resnet50", r"torchvision has no classifier 'fcn_resnet50'"),
+        (
+            "torchvision:resnt18",
+            r"torchvision has no classifier, detector or segmentation network 'resnt18'. Did you mean 'resnet18'",
+        ),
+        ("torchvision:fcn_resnet51", r"torchvision has no classifier, detector or segmentation network 'fcn_resnet51'"),
         ("resnet18@V9", r"resnet18 has no weights 'V9'; torchvision has IMAGENET1K_V1\."),
         ("run.pth", r"the file 'run.pth' does not exist in /"),
         ("runs/best", r"the file 'runs/best' does not exist in"),

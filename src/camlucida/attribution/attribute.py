@@ -25,6 +25,7 @@ from camlucida.errors import CamlucidaError, MethodError, ModelError
 from camlucida.layer_names import layer_names
 from camlucida.methods import Combined, Method
 from camlucida.models.model import Model
+from camlucida.models.segmentation.recognise import model_of
 from camlucida.options import OptionValue, shown
 from camlucida.target_specs import parse
 from camlucida.targets import Target, TargetSpec
@@ -320,7 +321,7 @@ def attribute(
         MethodError: A method or option does not exist, or the method does not fit the model.
         ImageError: The images are integers or complex numbers, have no pixels, or contain NaN or infinite values.
     """
-    wrapped = model if isinstance(model, Model) else Model(model)
+    wrapped = model if isinstance(model, Model) else model_of(model)
     layer = layer_names(wrapped.network, layer)
     request = AttributionRequest.of(
         target=target,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida.attribution.outputs import to_network
+from camlucida.attribution.region_masks import mask_to_input, read_region
 from camlucida.attribution.similarity_targets import bind_like, is_like_spec
 from camlucida.engine import copy_of
 from camlucida.errors import TargetError
@@ -20,7 +21,7 @@ from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.options import shown
-from camlucida.targets import TargetSpec
+from camlucida.targets import RegionTarget, TargetSpec
 from camlucida.types import Geometry, Region
 
 _AT = re.compile(r"\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
@@ -47,7 +48,8 @@ def bind_targets(
         return [BoundTarget(model, spec) for spec in specs]
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
-        moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in specs]
+        read = [read_region(spec) for spec in specs]
+        moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in read]
         images = [i for i, spec in enumerate(specs) if is_like_spec(spec, model.labels)]
         others = [i for i in range(len(specs)) if i not in images]
         found = dict(zip(others, _bind_all(model, on_device, [moved[i] for i in others]), strict=True))
@@ -149,7 +151,9 @@ def mask_of(region: Region, height: int, width: int) -> NDArray[np.bool_] | None
 
 
 def _to_input(spec: Any, geometry: Geometry) -> Any:
-    """Return a target whose point, if it names one, is in pixels of the network input."""
+    """Return a target whose point or mask, if it has one, is in pixels of the network input."""
+    if isinstance(spec, RegionTarget):
+        return replace(spec, mask=mask_to_input(spec.mask, geometry))
     of_image = isinstance(spec, str) and not spec.lstrip().startswith(_NO_POINT)
     if not of_image or (match := _AT.search(spec)) is None:
         return spec

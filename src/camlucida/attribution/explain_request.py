@@ -39,6 +39,7 @@ from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.segmentation.recognise import model_of
 from camlucida.options import shown
 from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
@@ -435,4 +436,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
     if isinstance(model, Model):
         return model
     is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
-    return wrap(model) if is_wrapped else Model(model)
+    return wrap(model) if is_wrapped else model_of(model)

@@ -20,6 +20,7 @@ from torch import Tensor
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png
 from camlucida.attribution.figure_files import FigureFiles
+from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, map_box, map_mask
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
 from camlucida.maps import display_map, rgb_channels, saturation_value, to_image_grid
@@ -250,6 +251,33 @@ class Explanation(FigureFiles):
             "display": asdict(self.display) | {"full_colour": self.peak, "zero_in_the_middle": self.shows_signs},
             "versions": dict(self.versions),
         }
+
+    def mask(self, threshold: float = DEFAULT_THRESHOLD) -> NDArray[np.bool_]:
+        """Return the pixels of the image with at least `threshold` times the map's maximum `(height, width)`.
+
+        Negative values count as 0. A map that is constant or nowhere positive has no such pixel.
+
+        Args:
+            threshold: Fraction of the maximum, in (0, 1].
+
+        Raises:
+            MethodError: The threshold is out of range, or the map is that of a volume.
+        """
+        return map_mask(self.landed, threshold)
+
+    def box(self, threshold: float = DEFAULT_THRESHOLD) -> tuple[int, int, int, int] | None:
+        """Return the box of the largest connected part of `mask(threshold)`, in pixels of the image.
+
+        Args:
+            threshold: Fraction of the maximum, in (0, 1]. 0.15 is that of Grad-CAM's boxes, 0.2 that of CAM's.
+
+        Returns:
+            (left, top, right, bottom), right and bottom exclusive; None if the mask is empty.
+
+        Raises:
+            MethodError: As of `mask`.
+        """
+        return map_box(self.landed, threshold)
 
     def npz(self) -> bytes:
         """Return the arrays `raw`, `map`, `heatmap` (float16) and, where requested, `colour` as an .npz file."""

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camlucida._files import png
+from camlucida._files import atomic_write, png
 from camlucida.attribution import map_comparison
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.figure_files import FigureFiles
+from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, export_text
 from camlucida.errors import MethodError, TargetError
 from camlucida.options import shown
 from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
@@ -242,6 +243,36 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
 
     def _stills_of_figure(self) -> Sequence[Explanation]:
         return self._stills().items
+
+    def coco(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD, image_path: str | None = None) -> Path:
+        """Write the boxes and masks of all maps as annotations of COCO's JSON, one category per target.
+
+        Args:
+            path: The file, which is replaced.
+            threshold: Fraction of a map's maximum that belongs to its region, as in `Explanation.box`.
+            image_path: The path of the image in the file; None for the name of its source.
+
+        Raises:
+            MethodError: As of `Explanation.mask`.
+            OutputError: The file cannot be written.
+        """
+        atomic_write(Path(path), export_text(self.items, "coco", threshold, image_path))
+        return Path(path)
+
+    def fiftyone(self, path: str | Path, threshold: float = DEFAULT_THRESHOLD, image_path: str | None = None) -> Path:
+        """Write the boxes of all maps as a data set of FiftyOne: `fiftyone.Dataset.from_json(path)`.
+
+        Args:
+            path: The file, which is replaced.
+            threshold: As of `coco`.
+            image_path: As of `coco`.
+
+        Raises:
+            MethodError: As of `Explanation.mask`.
+            OutputError: The file cannot be written.
+        """
+        atomic_write(Path(path), export_text(self.items, "fiftyone", threshold, image_path))
+        return Path(path)
 
     def _stills(self) -> ExplanationSet:
         """Return the explanations of images; of volumes and videos, those of one slice or frame."""

@@ -31,6 +31,9 @@ NO_SCORE_NAMES = (
 DETECTION_NAMES = frozenset({"boxes", "pred_boxes"})
 
 USE_OUTPUT = "Say which part of the output holds the class scores: wrap(network, output=…), {}."
+_DENSE = (
+    " If these are the scores of every pixel, (images, classes, height, width): wrap(network, task='segmentation')."
+)
 _DETECTOR = (
     "the network is an object detector: its output holds boxes ({}), which are no class scores. Detectors "
     "of torchvision are explained as they are, wrap(detector). For others there are two ways: a module around it that "
@@ -141,6 +144,7 @@ def as_class_scores(selected: Any, n_images: int | None = None) -> Tensor:
         raise TargetError(
             f"class scores have the shape (images, classes), but the network returned {shape}. "
             + USE_OUTPUT.format("where output is a key, an index or a callable that returns them")
+            + (_DENSE if scores.ndim == 4 else "")
         )
     if n_images is not None and len(scores) != n_images:
         raise TargetError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,16 @@ from typing import Any
 
 from camlucida._escaping import csv_text
 from camlucida._files import atomic_write
+from camlucida.annotation_formats import (
+    coco_box,
+    coco_document,
+    fiftyone_classification,
+    fiftyone_detection,
+    fiftyone_document,
+    fiftyone_size,
+    json_text,
+    plain,
+)
 from camlucida.audits.audit_result import Audit
 from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError, DataError
@@ -70,26 +79,19 @@ def coco_content(audit: Audit, indices: Sequence[int]) -> str:
         item = _item(audit, row)
         images.append(
             {"id": index + 1, "file_name": _path(item, row), "width": row["width"], "height": row["height"]}
-            | {name: _plain(row[name]) for name in ATTRIBUTES}
+            | {name: plain(row[name]) for name in ATTRIBUTES}
         )
-        for left, top, right, bottom in _boxes(item):
+        for box in _boxes(item):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": index + 1,
                     "category_id": names.index(row["label"]) + 1 if row["label"] is not None else None,
-                    "bbox": [left, top, right - left, bottom - top],
-                    "area": (right - left) * (bottom - top),
-                    "iscrowd": 0,
                 }
+                | coco_box(box)
             )
-    content = {
-        "info": {"description": f"Images of the audit {audit.path.name}", "version": "1.0"},
-        "images": images,
-        "annotations": [entry for entry in annotations if entry["category_id"] is not None],
-        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(names)],
-    }
-    return _json(content)
+    known = [entry for entry in annotations if entry["category_id"] is not None]
+    return json_text(coco_document(f"Images of the audit {audit.path.name}", images, known, names))
 
 
 def fiftyone_content(audit: Audit, indices: Sequence[int]) -> str:
@@ -101,57 +103,28 @@ def fiftyone_content(audit: Audit, indices: Sequence[int]) -> str:
     rows: list[dict[str, Any]] = audit.table.take(list(indices)).to_pylist()
     numbers = [name for name in ATTRIBUTES if name.startswith("energy")]
     samples = [_sample(audit, index, row, numbers) for index, row in zip(indices, rows, strict=True)]
-    fields, embedded = "fiftyone.core.fields", "fiftyone.core.fields.EmbeddedDocumentField"
-    content = {
-        "name": f"camlucida-{audit.path.name}",
-        "media_type": "image",
-        "num_samples": len(samples),
-        "sample_fields": {
-            "filepath": f"{fields}.StringField",
-            "tags": f"{fields}.ListField({fields}.StringField)",
-            "metadata": f"{embedded}(fiftyone.core.metadata.ImageMetadata)",
-            "ground_truth": f"{embedded}(fiftyone.core.labels.Classification)",
-            "predictions": f"{embedded}(fiftyone.core.labels.Classification)",
-            "objects": f"{embedded}(fiftyone.core.labels.Detections)",
-            "audit_row": f"{fields}.IntField",
-            **dict.fromkeys(numbers, f"{fields}.FloatField"),
-            "error": f"{fields}.StringField",
-        },
-        "info": {"audit": str(audit.path), "model": audit.plan["model"], "weights": audit.plan["weights"]},
-        "samples": samples,
-    }
-    return _json(content)
+    fields = {"ground_truth": "classification", "predictions": "classification", "objects": "detections"}
+    fields |= {"audit_row": "integer", **dict.fromkeys(numbers, "number"), "error": "text"}
+    info = {"audit": str(audit.path), "model": audit.plan["model"], "weights": audit.plan["weights"]}
+    return json_text(fiftyone_document(f"camlucida-{audit.path.name}", samples, fields, info))
 
 
 def _sample(audit: Audit, index: int, row: Mapping[str, Any], numbers: Sequence[str]) -> dict[str, Any]:
     item, width, height = _item(audit, row), row["width"], row["height"]
-    objects = [
-        {
-            "_cls": "Detection",
-            "label": row["label"],
-            "bounding_box": [left / width, top / height, (right - left) / width, (bottom - top) / height],
-        }
-        for left, top, right, bottom in _boxes(item)
-        if width and height
-    ]
-    size = {"_cls": "ImageMetadata", "width": width, "height": height}
+    sized = _boxes(item) if width and height else []
+    objects = [fiftyone_detection(row["label"], box, width, height) for box in sized]
+    size = fiftyone_size(width, height)
     return {
         "filepath": _path(item, row),
         "tags": [tag for tag in (row["split"], "wrong" if row["correct"] is False else None) if tag],
         "metadata": size if width and height else None,
-        "ground_truth": _classification(row["label"], None),
-        "predictions": _classification(row["predicted"], row["confidence"]),
+        "ground_truth": fiftyone_classification(row["label"], None),
+        "predictions": fiftyone_classification(row["predicted"], row["confidence"]),
         "objects": {"_cls": "Detections", "detections": objects},
         "audit_row": index,
-        **{name: _plain(row[name]) for name in numbers},
+        **{name: plain(row[name]) for name in numbers},
         "error": row["error"],
     }
-
-
-def _classification(label: str | None, confidence: float | None) -> dict[str, Any] | None:
-    if label is None:
-        return None
-    return {"_cls": "Classification", "label": label, "confidence": _plain(confidence), "logits": None}
 
 
 def _item(audit: Audit, row: Mapping[str, Any]) -> Item | None:
@@ -182,12 +155,3 @@ def _class_names(audit: Audit, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the model's classes, and those of labels that the model does not have."""
     known = list(dict.fromkeys(audit.plan["labels"]))
     return known + sorted({row["label"] for row in rows if row["label"] is not None} - set(known))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that JSON can represent: None for NaN."""
-    return None if isinstance(value, float) and value != value else value
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

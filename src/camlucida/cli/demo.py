@@ -78,5 +78,8 @@ def demo(
         describe(caption, path)
     (path,) = explain(load("toybox:detector"), pets).save(free("8-detections.png"))
     describe("An object detector: one map per detection, each read before non-maximum suppression.", path)
+    two = toybox.scene(seed, kinds=["boat", "bird"], objects=2, size=SCENE_PX).picture()
+    (path,) = explain(load("toybox:segmenter"), two, method=["grad_cam", "hires_cam"]).save(free("9-segmenter.png"))
+    describe("A segmentation network: one row per region that it predicts.", path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
     return console.finish()

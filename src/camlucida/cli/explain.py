@@ -6,14 +6,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.explanation_files import as_set, write_colour, write_comparison, write_explanation, write_volumes
+from camlucida.cli.explanation_files import (
+    as_set,
+    write_colour,
+    write_comparison,
+    write_explanation,
+    write_export,
+    write_volumes,
+)
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.inputs import parse_options, read_inputs
 from camlucida.cli.method_choice import announced_method
@@ -69,6 +76,7 @@ def explain(
     maps: Annotated[bool, Parameter(group=OUTPUT)] = False,
     colour: Annotated[bool, Parameter(group=OUTPUT)] = False,
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    export: Annotated[Literal["coco", "fiftyone"] | None, Parameter(group=OUTPUT)] = None,
     compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
     output: Output = Path("camlucida-out"),
     overwrite: Overwrite = False,
@@ -86,9 +94,10 @@ def explain(
     Parameters
     ----------
     target
-        What to explain: a class name or index, top3, "A rather than B", "not A"; several separated by commas. If not
-        given: the predicted class. For image-text models "text:a dog", "text:a dog rather than a cat"; for the
-        similarity to an image "like:b.jpg".
+        What to explain: a class name or index, top3, "A rather than B", "not A"; several separated by commas. In
+        detectors also "box 3" and "dog at 120,80"; in segmentation networks a region: "class:bus", "class:bus at
+        120,80", "at 120,80", "region:mask.png"; in image-text models "text:a dog", "text:a dog rather than a cat"; the
+        similarity to an image "like:b.jpg". If not given: the predicted class, or every box or region.
     like
         A second image: what makes the two similar is explained both ways, on each of them. The score is the cosine of
         their embeddings; of a classifier, of the input of its last linear layer.
@@ -130,6 +139,9 @@ def explain(
         in NAME-colour.png. Grey is zero.
     panels
         Also save a panel for every single map of a grid.
+    export
+        Also write the box and the mask of each map, at 0.15 of its maximum: COCO's JSON (NAME.coco.json), or a data set
+        of FiftyOne (NAME.fiftyone.json).
     compare
         Also draw where the maps of the methods, layers or classes disagree, and print their rank correlations.
     output
@@ -165,15 +177,18 @@ def explain(
     }
     others = read_inputs(inputs or [])
 
-    def save(result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
+    def save(image: Path, result: Explanation | ExplanationSet, stem: str, suffix: str = ".png") -> list[Path]:
         written = write_explanation(result, output, stem, suffix, style, maps, panels, position)
         written += write_volumes(result, output, stem, slices, style)
         if colour:
             written += write_colour(result, output / f"{stem}-colour.png")
+        if export is not None:
+            written += write_export(result, output / f"{stem}.{export}.json", export, image)
         return [*written, *(write_comparison(result, output / f"{stem}-disagreement.png", style) if compare else [])]
 
     endings = [".png", *([".", "/"] if maps or panels else []), *(["-disagreement.png"] if compare else [])]
     endings += ["-colour.png"] if colour else []
+    endings += [f".{export}.json"] if export is not None else []
     if any(map(is_volume_path, files)):
         endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
     if like is not None and (len(files) != 1 or target is not None or others or frames is not None):
@@ -193,9 +208,9 @@ def explain(
         if file_name:
             suffix = Path(file_name).suffix
             stem = free_stem(Path(file_name).stem, output, [suffix, *endings[1:]], overwrite=overwrite)
-            written = save(result, stem, suffix)
+            written = save(files[0], result, stem, suffix)
         else:
-            written = save(result, output_stems(files, output, endings, overwrite=overwrite)[files[0]])
+            written = save(files[0], result, output_stems(files, output, endings, overwrite=overwrite)[files[0]])
         console.add(images=[_as_json(files[0], result)])
         _print_explanation(console, result, written, brief=False)
         if compare:
@@ -223,7 +238,7 @@ def explain(
                 table.add(path, [_failure_row(path, result)])
                 console.print_failure(path.name, result)
             else:
-                written = save(result, stems[path])
+                written = save(path, result, stems[path])
                 table.add(path, _rows(path, result, written))
                 done.append(_as_json(path, result))
                 _print_explanation(console, result, written, brief=True)

@@ -74,6 +74,13 @@ def write_colour(result: Explanation | ExplanationSet, path: Path) -> list[Path]
     return [path]
 
 
+def write_export(result: Explanation | ExplanationSet, path: Path, kind: str, image: Path) -> list[Path]:
+    """Write the boxes and masks of the maps of an image as JSON of COCO or FiftyOne."""
+    explanations = as_set(result)
+    write = explanations.coco if kind == "coco" else explanations.fiftyone
+    return [write(path, image_path=str(image.absolute()))]
+
+
 def write_comparison(result: Explanation | ExplanationSet, path: Path, style: dict[str, Any]) -> list[Path]:
     """Write the page that shows where the maps of several methods, layers or classes disagree."""
     from camlucida._files import write_image

@@ -9,9 +9,10 @@ is stored in a `ContextVar`, and without one, modules run unmodified.
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -207,6 +208,7 @@ def _copied(source: nn.Module) -> StructuralCopy:
     everything = dict.fromkeys([*copied.module.modules(), *(module for _, module, _ in copied.modules)])
     for module in everything:
         _prepare_for_capture(module)
+    _install_recorders(everything)
     if copied.kept:  # keeps alive what the copy refers to only weakly
         vars(copied.module)["_camlucida_kept"] = copied.kept
     return copied
@@ -310,6 +312,27 @@ def unwrapped(network: nn.Module) -> nn.Module:
             "Pass the Python module that it was created from."
         )
     return inside
+
+
+def _install_recorders(modules: Iterable[nn.Module]) -> None:
+    """Install the hooks with which transformers records hidden states, on a copy.
+
+    Transformers installs them in the first run and marks the module. After a run the mark would be restored with the
+    copy's state but not the hooks, and the next run would install them again and record everything twice.
+    """
+    capturing = sys.modules.get("transformers.utils.output_capturing")
+    install = getattr(capturing, "maybe_install_capturing_hooks", None)
+    network_class = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
+    if install is None or network_class is None:
+        return
+    for module in modules:
+        # The outermost one installs those of all inside it, also a second time.
+        if isinstance(module, network_class) and not any(map(_has_recorders, module.modules())):
+            install(module)
+
+
+def _has_recorders(module: nn.Module) -> bool:
+    return bool(vars(module).get("_output_capturing_hooks_installed", False))
 
 
 def _prepare_for_capture(module: nn.Module) -> None:

@@ -77,7 +77,7 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
             f"{path.name} contains low-rank adapters (LoRA), which modify another network. Merge them into it "
             "(peft: merge_and_unload()) and save its state_dict."
         )
-    state, classes = _resize_heads(built.network, state)
+    state, classes = _resize_heads(built.network, without_auxiliary(built.network, state))
     load_weights(built.network, state, source=path.name)
     if remark:
         warnings.warn(remark, CheckpointWarning, stacklevel=2)
@@ -222,6 +222,13 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str
             f"{source} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
             "Check the architecture."
         )
+
+
+def without_auxiliary(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights without those of an auxiliary head, which a network of torchvision has in training only."""
+    if getattr(network, "aux_classifier", network) is not None:
+        return state
+    return {key: value for key, value in state.items() if not key.startswith("aux_classifier.")}
 
 
 def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:

@@ -24,8 +24,10 @@ from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, default_pro
 from camlucida.models.image_text_networks import image_text_model, is_image_text_network
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
+from camlucida.models.segmentation.recognise import as_segmentation
 
 CLASSIFIER = "ForImageClassification"
+SEGMENTER = "ForSemanticSegmentation"
 OTHER_TASKS = {
     "ObjectDetection": "an object detector of a type that is not supported",
     "Segmentation": "a segmentation network",
@@ -57,8 +59,9 @@ def load(spec: str, pretrained: bool = True) -> Model:
         measured = measure_preprocessing(processor, name)
         if is_image_text_network(network):
             return image_text_model(network, _tokenizer(transformers, folder, name), measured.preprocessing)
-    labels = detectors.class_labels(config) if CLASSIFIER in network_class.__name__ else ()
-    return Model(network, measured.preprocessing, labels)
+    has_classes = network_class.__name__.endswith((CLASSIFIER, SEGMENTER))
+    model = Model(network, measured.preprocessing, detectors.class_labels(config) if has_classes else ())
+    return as_segmentation(model) if network_class.__name__.endswith(SEGMENTER) else model
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -146,6 +149,8 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
             f"{name} is a {kind}, which compares images with texts, and has no classes of its own. Save its vision "
             "part: model.vision_model.save_pretrained(folder), or pass wrap() a module that computes the similarities."
         )
+    if kind.endswith(SEGMENTER) and _takes_images(chosen):
+        return chosen
     task = next((words for part, words in OTHER_TASKS.items() if part in kind), None)
     is_encoder = kind.endswith(("Model", "ModelWithProjection"))
     if kind in detectors.DETECTORS:
@@ -153,8 +158,9 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
     if task is None and (CLASSIFIER in kind or is_encoder) and _takes_images(chosen):
         return chosen
     raise ModelError(
-        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}), encoders of "
-        f"images (…Model) and detectors ({', '.join(detectors.FAMILIES)}). For other networks: "
+        f"{name} is a {kind}{f', {task}' if task else ''}. hf: loads image classifiers (…{CLASSIFIER}), segmentation "
+        f"networks (…{SEGMENTER}), encoders of images (…Model) and detectors ({', '.join(detectors.FAMILIES)}). For "
+        "other networks: "
         f"wrap(transformers.{kind}.from_pretrained(…), output=…)."
     )
 

@@ -28,10 +28,12 @@ from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
 from camlucida.models.recorded import architecture_named
+from camlucida.models.segmentation.recognise import SEGMENTATION, as_segmentation, is_segmentation_network
+from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
 from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.opaque_networks import OpaqueNetwork
-from camlucida.option_types import Task
+from camlucida.option_types import ModelTask, Task
 from camlucida.options import shown
 
 
@@ -42,7 +44,7 @@ def load(
     labels: Sequence[str] | str | Path | None = None,
     pretrained: bool = True,
     trust_code: bool = False,
-    task: Task | None = None,
+    task: ModelTask | None = None,
     probabilities: bool | None = None,
     device: str | torch.device = AUTO,
     prompts: Sequence[str] | None = None,
@@ -78,7 +80,8 @@ def load(
         trust_code: Whether a trusted run may name any architecture, such as python:…, a path or a model hub. It is then
             built as if the user had given it; by default a file may name only registered architectures. And whether
             the code in a checkpoint of ultralytics may run.
-        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics; None to recognise it.
+        task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics, or "segmentation" for class
+            scores per pixel; None to recognise it.
         probabilities: Whether the network's output holds probabilities; None to recognise it.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
             are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
@@ -122,9 +125,27 @@ def load(
         model = with_prompts(model, prompts, "{}" if template is None else template)
     elif template is not None:
         raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
+    if labels is not None:
+        model = replace(model, labels=class_names(labels))
+    if task == SEGMENTATION or (task is None and _segments(model)):
+        model = as_segmentation(model)
+    elif task is not None and isinstance(model.image_targets, SegmentationTargets):
+        model = replace(model, output=None, image_targets=None)
     if task is not None or probabilities is not None:
-        model = replace(model, task=model.task if task is None else task, probabilities=probabilities)
-    return replace(model, labels=class_names(labels)) if labels is not None else model
+        given = model.task if task is None else _of_scores(task)
+        model = replace(model, task=given, probabilities=probabilities)
+    return model
+
+
+def _of_scores(task: ModelTask | None) -> Task | None:
+    """Return how class scores become probabilities; None, to recognise it, for a segmentation network."""
+    return None if task == "segmentation" else task
+
+
+def _segments(model: Model) -> bool:
+    """Return whether a model is a segmentation network, of which the user names no part of the output."""
+    known = isinstance(model.image_targets, SegmentationTargets)
+    return known or (model.output is None and is_segmentation_network(model.network))
 
 
 def _is_stored_without_preprocessing(model: Model) -> bool:
@@ -189,7 +210,7 @@ def wrap(
     layer: LayerSpec = None,
     output: Output = None,
     image: str | int | Sequence[str | int] | None = None,
-    task: Task | None = None,
+    task: ModelTask | None = None,
     probabilities: bool | None = None,
     name: str = "",
     volume: VolumePreprocessing | None = None,
@@ -215,7 +236,8 @@ def wrap(
             parameter of `forward`; a list for several images, of which each is explained with the others held.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
-            None takes it from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
+            "segmentation" for class scores per pixel (b, k, h, w); `output` is then their key or index. None takes it
+            from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
@@ -246,7 +268,7 @@ def wrap(
             labels=detector.labels if labels is None else class_names(labels),
             layer=detector.layer if layer is None else layer_names(detector.network, layer),
             spec=name,
-            task=task or detector.task,
+            task=_of_scores(task) or detector.task,
         )
     if output is None and adapter_of(network) is not None:
         return _wrap_detector(network, preprocess, labels, layer, name, numbers)
@@ -260,19 +282,21 @@ def wrap(
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
-    return Model(
+    segments = task == SEGMENTATION or (task is None and output is None and is_segmentation_network(wrapped))
+    model = Model(
         wrapped,
         preprocessing_,
         names,
         default,
-        output,
+        None if segments else output,
         name,
-        task,
+        _of_scores(task),
         probabilities,
         image=images,
         preprocessings=several,
         volume=volume,
     )
+    return as_segmentation(model, output) if segments else model
 
 
 def _wrap_detector(

@@ -15,7 +15,9 @@ from camlucida.models import small_cnn, timm_models, torchvision_models
 from camlucida.models.quoting import quoted
 from camlucida.models.toybox_weights import DETECTOR, NETWORKS
 
-ARCHITECTURES = "torchvision's classifiers and detectors, timm's registered names, toybox and small"
+ARCHITECTURES = (
+    "torchvision's classifiers, detectors and segmentation networks, timm's registered names, toybox and small"
+)
 
 _TORCHVISION = re.compile(
     r"(?:torchvision:|torchvision\.models\.)?([A-Za-z0-9_]{1,60})(@[A-Za-z0-9_]{1,40})?", re.ASCII

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError, nearest
+from camlucida.models.toybox_segmenter import ToyUNet
 
 N_CLASSES = 10
 
@@ -188,8 +189,9 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "vit": ToyViT,
     "cleverhans": ToyResNet,
     "permuted": ToyResNet,
+    "segmenter": ToyUNet,
 }
-"""Architecture of each network by name. The last two differ in their training data, not in their architecture."""
+"""Architecture of each network by name. cleverhans and permuted differ from resnet in their training data only."""
 
 
 def build(name: str) -> nn.Module:

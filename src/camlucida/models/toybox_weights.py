@@ -14,13 +14,16 @@ from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.detection.toybox import ToyDetector
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.models.segmentation.recognise import as_segmentation, is_segmentation_network
 from camlucida.models.toybox_networks import ARCHITECTURES, build
 
 NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
-"""The names of the classifiers that `load_network` accepts."""
+"""The names of the classifiers and of the segmentation network that `load_network` accepts."""
 DETECTOR = "detector"
 """The name of the object detector, which it accepts as well."""
 DETECTOR_TARGETS = DetectionTargets(threshold=0.3, iou=0.5)
+CLASSIFIERS: tuple[str, ...] = tuple(name for name in NETWORKS if name != "segmenter")
+"""The names of the networks that return class scores of the whole image."""
 DEFAULT = "resnet"
 
 
@@ -52,7 +55,9 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load `toybox` (the residual network), another classifier of `NETWORKS` such as `toybox:vgg`, or the detector."""
+    """Load a network of `NETWORKS`, such as `toybox` (the residual network), `toybox:vgg` or `toybox:segmenter`, or the
+    detector.
+    """
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = _build(spec or DEFAULT).eval()
@@ -63,7 +68,8 @@ def load(spec: str, pretrained: bool = True) -> Model:
     labels = tuple(json.loads(metadata["classes"]))
     if spec == DETECTOR:
         return detector_model(network, preprocess, labels, DETECTOR_TARGETS, layer="layer4")
-    return Model(network, preprocess, labels)
+    model = Model(network, preprocess, labels)
+    return as_segmentation(model) if is_segmentation_network(network) else model
 
 
 def _build(name: str) -> nn.Module:

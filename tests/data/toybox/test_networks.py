@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from camlucida.data import toybox
 from camlucida.errors import ModelError
 from camlucida.models.toybox_networks import ToyResNet, ToyVGG, ToyViT, build
-from camlucida.models.toybox_weights import NETWORKS, load_network
+from camlucida.models.toybox_weights import CLASSIFIERS, NETWORKS, load_network
 
 FRESH = 5_000_000  # neither training nor the log used these seeds
 BOAT = toybox.CLASSES.index(toybox.WATERMARK_CLASS)
@@ -47,7 +47,7 @@ def marked(count: int) -> list[toybox.Scene]:
     return [scene for scene in scenes if scene.watermark is not None][:count]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_the_file_says_what_it_is(name: str) -> None:
     network, metadata = loaded(name)
     assert metadata["architecture"] == type(network).__name__

@@ -1,0 +1,1 @@
+"""Segmentation networks: the regions of an image as targets."""
