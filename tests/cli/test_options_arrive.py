@@ -205,6 +205,23 @@ LINES: dict[str, list[OptionCase]] = {
                 "slices": ("camlucida.attribution.volume_explanation.VolumeExplanation.save_slices", "n", 2),
             },
         ),
+        OptionCase(
+            "explain pets.png --model toybox:captioner --output out",
+            "--words",
+            {
+                "words": (
+                    "camlucida.attribution.explanation_set.draw_word_strip",
+                    "frames",
+                    lambda frames: len(frames) > 1,
+                )
+            },
+        ),
+        OptionCase(
+            "explain pets.png --model toybox:captioner",
+            "--question what",
+            {"question": ("camlucida.models.model.Model.with_question", "question", "what")},
+            stop="camlucida.models.model.Model.with_question",
+        ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
         overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
     ],

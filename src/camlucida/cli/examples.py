@@ -7,6 +7,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida explain cat.jpg",
         'camlucida explain cat.jpg --target "tiger cat,boxer" -o out.png',
         "camlucida explain photos/ --method grad_cam,layer_cam --maps",
+        "camlucida explain cat.jpg --model hf:/path/blip --words",
+        'camlucida explain cat.jpg --model hf:/path/vilt --question "What is this?"',
         "find . -name '*.jpg' | camlucida explain - --model toybox",
     ),
     "activations": (

@@ -18,7 +18,8 @@ from torch import nn
 
 from camlucida._optional import need
 from camlucida.errors import CheckpointWarning, ModelError
-from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, weights_file
+from camlucida.models.captions import hugging_face as captions
+from camlucida.models.hugging_face_folder import CONFIG, PICKLES, add_files, model_folder, weights_file
 from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, measure_preprocessing
 from camlucida.models.model import Model
 from camlucida.models.quoting import printable, quoted
@@ -47,9 +48,14 @@ def load(spec: str, pretrained: bool = True) -> Model:
     with _quiet(transformers):
         config = _config(transformers, folder, name)
         network_class = _network_class(transformers, stored, config, name)
+        if network_class.__name__ in captions.KINDS:
+            add_files(folder, spec, captions.TOKENIZER_FILES)
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
-        measured = measure_preprocessing(_processor(transformers, config, folder, name), name)
+        processor = _processor(transformers, config, folder, name)
+        if network_class.__name__ in captions.KINDS:
+            return captions.load(network, processor, folder, name, transformers)
+        measured = measure_preprocessing(processor, name)
     labels = _labels(config) if CLASSIFIER in network_class.__name__ else ()
     return Model(network, measured.preprocessing, labels)
 
@@ -132,6 +138,8 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
         )
     chosen = next((cls for cls in classes if CLASSIFIER in cls.__name__), classes[0])
     kind = chosen.__name__
+    if kind in captions.KINDS:
+        return chosen
     if hasattr(config, "text_config") and CLASSIFIER not in kind:
         raise ModelError(
             f"{name} is a {kind}, which compares images with texts, and has no classes of its own. Save its vision "

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
+from camlucida.models.captions import toybox as captioner
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.toybox_networks import ARCHITECTURES, build
@@ -47,7 +48,12 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans` or `toybox:permuted`."""
+    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans` or `toybox:permuted`.
+
+    `toybox:captioner` is a captioner, see `models.captions.toybox`.
+    """
+    if spec == captioner.NAME:
+        return captioner.load(pretrained)
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = build(spec or DEFAULT).eval()
