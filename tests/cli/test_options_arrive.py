@@ -206,15 +206,10 @@ LINES: dict[str, list[OptionCase]] = {
             },
         ),
         OptionCase(
-            "explain pets.png --model toybox:captioner --output out",
+            "explain pets.png --model toybox:captioner",
             "--words",
-            {
-                "words": (
-                    "camlucida.attribution.explanation_set.draw_word_strip",
-                    "frames",
-                    lambda frames: len(frames) > 1,
-                )
-            },
+            {"words": requested(lambda request: request.targets == ["words"])},
+            stop=EACH,
         ),
         OptionCase(
             "explain pets.png --model toybox:captioner",

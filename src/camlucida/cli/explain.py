@@ -157,7 +157,7 @@ def explain(
     methods = split_list(method) or [announced_method(console, loaded)]
     position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
-        "target": _one_or_list(split_targets(target, loaded.labels)),
+        "target": "words" if words else _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
         "method": _one_or_list(methods),
         "score": score,

@@ -10,7 +10,11 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<image>", "a", "the", "cat", "dog", "and", "what", "animal", "is", "this", "on", "mat", "?", "##s", "user", ":", "assistant", "describe", "image", "in", "one", "sentence", ".", "red", "blue", "green"]
+WORDS = [
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "<image>", "a", "the", "cat", "dog", "and", "what", "animal", "is", "this"),
+    *("on", "mat", "?", "##s", "user", ":", "assistant", "describe", "image", "in", "one", "sentence", "."),
+    *("red", "blue", "green"),
+]
 IMAGE_TOKEN = WORDS.index("<image>")
 SIDE_PX = 32
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
