@@ -85,11 +85,13 @@ class Architecture:
         name: Its name, `library:name`.
         make: Builds it with random weights.
         size: Size of its input without channels: (height, width), or (frames, height, width), in pixels.
+        layer: The layer that `load` gives the model as its default; empty to choose it automatically.
     """
 
     name: str
     make: Callable[[], nn.Module]
     size: tuple[int, ...]
+    layer: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def architectures() -> Iterator[Architecture]:
     yield from _transformers()
     yield from _image_text()
     yield from _segmentation()
+    yield from _text_networks()
     for name in VIDEO.split():
         yield Architecture(
             f"torchvision.video:{name}",
@@ -320,6 +323,115 @@ def _segmentation() -> Iterator[Architecture]:
     yield Architecture("monai:UNet", lambda: UNet(2, 3, N_CLASSES, **sizes), (96, 96))
 
 
+class WithText(nn.Module):
+    """A network of images and text with its text held, which returns the logits of the last token `(b, V)`."""
+
+    def __init__(self, network: nn.Module, **held: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.held = held
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        held = {name: value.expand(len(pixel_values), -1) for name, value in self.held.items()}
+        logits: Tensor = self.network(pixel_values, **held)
+        return logits if logits.ndim == 2 else logits[:, -1]
+
+
+def _text_networks() -> Iterator[Architecture]:
+    """Yield networks of transformers that write or answer about an image, small ones with random weights."""
+    import transformers as hf
+
+    from camlucida.models.captions.decoder_only import QwenVisionLanguageModel, VisionLanguageModel
+    from camlucida.models.captions.encoder_decoder import BlipCaptioner, VisionEncoderDecoderCaptioner
+    from camlucida.models.captions.question import ViltAnswers
+
+    small = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 192}
+    vision = {**small, "image_size": 96, "patch_size": 16}
+    text = {**small, "vocab_size": 50, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    words = torch.tensor([[1, 7, 8, 9]])
+    gpt2 = {"n_embd": 96, "n_layer": 2, "n_head": 3, "vocab_size": 50, "add_cross_attention": True, "is_decoder": True}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]}
+    qwen_vision = {"depth": 2, "embed_dim": 96, "hidden_size": 96, "num_heads": 3, "patch_size": 8, "mlp_ratio": 2}
+    llm = {**text, "num_key_value_heads": 3}
+
+    def prompt(n: int) -> Tensor:
+        return torch.tensor([[1, *[3] * n, 7, 8, 9]])
+
+    def make(adapter: Callable[[Any], nn.Module], network: Any, ids: Tensor) -> nn.Module:
+        for key, parameter in network.named_parameters():  # those of BLIP are so small that the image has no effect
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, 0, 0.3 if "patch_embed" in key else 0.08)
+        adapted = adapter(network.eval())
+        with torch.no_grad():
+            adapted(torch.zeros(1, 3, 96, 96), ids)  # as `load` does, to count the tokens of the image
+        return WithText(adapted, input_ids=ids)
+
+    networks: list[tuple[str, Callable[[], nn.Module]]] = [
+        (
+            "BLIP, words",
+            lambda: make(
+                BlipCaptioner,
+                hf.BlipForConditionalGeneration(
+                    hf.BlipConfig(text_config={**text, "encoder_hidden_size": 96}, vision_config=vision)
+                ),
+                words,
+            ),
+        ),
+        (
+            "ViT and GPT-2, words",
+            lambda: make(
+                VisionEncoderDecoderCaptioner,
+                hf.VisionEncoderDecoderModel(
+                    config=hf.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+                        hf.ViTConfig(**vision), hf.GPT2Config(**gpt2)
+                    )
+                ),
+                words,
+            ),
+        ),
+        (
+            "ViLT, answers",
+            lambda: make(
+                ViltAnswers,
+                hf.ViltForQuestionAnswering(hf.ViltConfig(**vision, vocab_size=50, num_labels=N_CLASSES)),
+                words,
+            ),
+        ),
+        (
+            "LLaVA, words",
+            lambda: make(
+                VisionLanguageModel,
+                hf.LlavaForConditionalGeneration(
+                    hf.LlavaConfig(
+                        vision_config=hf.CLIPVisionConfig(**vision),
+                        text_config=hf.LlamaConfig(**llm),
+                        image_token_id=3,
+                    )
+                ),
+                prompt(36),
+            ),
+        ),
+        (
+            "Qwen2-VL, words",
+            lambda: make(
+                lambda network: QwenVisionLanguageModel(network, (96, 96)),
+                hf.Qwen2VLForConditionalGeneration(
+                    hf.Qwen2VLConfig(
+                        text_config={**llm, "rope_parameters": rope},
+                        vision_config=qwen_vision,
+                        image_token_id=3,
+                        video_token_id=49,
+                    )
+                ),
+                prompt(36),
+            ),
+        ),
+    ]
+    for name, function in networks:
+        layer = "network.image_tokens" if name.startswith(("LLaVA", "Qwen")) else ""
+        yield Architecture(f"transformers:{name}", function, (96, 96), layer)
+
+
 def row_of(architecture: Architecture) -> Row:
     """Return the row of an architecture."""
     torch.manual_seed(0)
@@ -330,10 +442,11 @@ def row_of(architecture: Architecture) -> Row:
     copy = copy_of(network)
     try:
         read = output_reader(model, copy, images)
-        if model.layer is None:
+        named = architecture.layer or model.layer
+        if named is None:
             layer = default_layer(copy, images, read)
         else:
-            (layer,) = resolve(copy, images, [model.layer], read)
+            (layer,) = resolve(copy, images, [named], read)
             find_influences(
                 copy, images, profile_calls(copy, images), [_position(profile_calls(copy, images), layer)], read
             )

@@ -76,6 +76,7 @@ def test_demo(run: Callable[..., Any]) -> None:
     assert (code, err) == (0, "")
     assert files("out") == [
         "1-cat.png",
+        "10-caption.png",
         "2-layers-classes.png",
         "3-methods.png",
         "4-clever-hans.png",

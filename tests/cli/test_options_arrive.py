@@ -216,6 +216,18 @@ LINES: dict[str, list[OptionCase]] = {
                 "slices": ("camlucida.attribution.volume_explanation.VolumeExplanation.save_slices", "n", 2),
             },
         ),
+        OptionCase(
+            "explain pets.png --model toybox:captioner",
+            "--words",
+            {"words": requested(lambda request: request.targets == ["words"])},
+            stop=EACH,
+        ),
+        OptionCase(
+            "explain pets.png --model toybox:captioner",
+            "--question what",
+            {"question": ("camlucida.models.model.Model.with_question", "question", "what")},
+            stop="camlucida.models.model.Model.with_question",
+        ),
         overwritten("explain pets.png --model toybox", "camlucida.cli.explain.output_stems"),
         overwritten("explain shots --model toybox", "camlucida.cli.explain.ResultsTable"),
     ],

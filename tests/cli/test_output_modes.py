@@ -107,6 +107,19 @@ def test_quiet(command: str, run: Callable[..., Any], images: None) -> None:
     assert (code, out, err) == (FINDINGS.get(command, 0), "", "")
 
 
+def test_words_in_json(run: Callable[..., Any], images: None) -> None:
+    toybox.scene(4, kinds=["cat", "dog"], objects=2).picture().save("pets.png")
+    code, out, err = run("explain", "pets.png", "--model", "toybox:captioner", "--words", "--json")
+    document = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [one["target"] for one in document["images"][0]["maps"]] == [
+        f"{word} (word {i})" for i, word in enumerate(["a", "cat", "and", "a", "dog"], 1)
+    ]
+    code, _, err = run("explain", "pets.png", "--model", "toybox", "--words")
+    assert code == 2
+    assert "toybox writes none" in " ".join(err.split())
+
+
 def test_failures_in_json_and_quiet(run: Callable[..., Any], images: None) -> None:
     line = ("explain", "shots/cat/cat.png", "text.png", "--model", "toybox")
     code, out, err = run(*line, "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from camlucida.render.panel import draw_panel
 from camlucida.render.signed_colour import draw_colour_sheet
 from camlucida.render.stack import stack_pages
 from camlucida.render.text import EMPTY_MAP, format_confidence
+from camlucida.render.word_strip import WordFrame, draw_word_strip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,6 +97,8 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
     def figure(self, *, colormap: str | None = None, **style: Any) -> Image.Image:
         """Return all explanations in a labelled grid; those of several images below each other.
 
+        The words of a generated text are a film strip: one panel per word, with the sentence below it.
+
         Args:
             colormap: Name of a palette for all maps; None for the default of each map.
             **style: Further arguments of `render.map_grid.draw_grid`.
@@ -103,6 +107,8 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
             of_images = [self[name] for name in names]
             pages = [e.panel if isinstance(e, Explanation) else e.figure for e in of_images]
             return stack_pages([page(colormap=colormap, **style) for page in pages])
+        if self._is_text:
+            return self._word_strip(colormap, style)
         axes = self._varying_axes()
         items = self._stills().items
         column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
@@ -273,6 +279,44 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         """
         atomic_write(Path(path), export_text(self.items, "fiftyone", threshold, image_path))
         return Path(path)
+
+    @property
+    def _is_text(self) -> bool:
+        """Whether these are maps of different words of one text, by one method at one layer."""
+        axes = [len(self.axis(name)) for name in ("method", "layer", "input")]
+        specs = [e.spec for e in self.items]
+        return (
+            len(specs) > 1
+            and axes == [1, 1, 1]
+            and len(set(specs)) == len(specs)
+            and all(re.fullmatch("word [0-9]+", spec) for spec in specs)
+        )
+
+    def _word_strip(self, colormap: str | None, style: dict[str, Any]) -> Image.Image:
+        """Return the words of a text as a film strip."""
+        first = self.items[0]
+        sentence: list[str] = []
+        frames: list[WordFrame] = []
+        last = 0
+        for e in self.items:
+            number = int(e.spec.rpartition(" ")[2])
+            if number != last + 1:
+                sentence.append("…")  # words without a map
+            word, last = e.target.rpartition(" (")[0], number
+            saliency, palette = e._styled_map(colormap)
+            probability = e.predictions[0].probability if e.predictions and e.predictions[0].index == e.index else None
+            caption = e.score_label if probability is None else f"{probability:.0%}"
+            frames.append(WordFrame(word, saliency, EMPTY_MAP if e.is_empty else caption, len(sentence), palette))
+            sentence.append(word)
+        return draw_word_strip(
+            first.image,
+            frames,
+            sentence,
+            title=" ".join(sentence),
+            subtitle=f"{first.method} · {first.layer} · each map has its own scale, and each word its probability",
+            footer=f"{first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+            **style,
+        )
 
     def _stills(self) -> ExplanationSet:
         """Return the explanations of images; of volumes and videos, those of one slice or frame."""

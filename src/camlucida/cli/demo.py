@@ -81,5 +81,7 @@ def demo(
     two = toybox.scene(seed, kinds=["boat", "bird"], objects=2, size=SCENE_PX).picture()
     (path,) = explain(load("toybox:segmenter"), two, method=["grad_cam", "hires_cam"]).save(free("9-segmenter.png"))
     describe("A segmentation network: one row per region that it predicts.", path)
+    (path,) = explain(load("toybox:captioner"), pets, method="layer_cam").save(free("10-caption.png"))
+    describe("A network that writes a caption: one map for each word.", path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
     return console.finish()

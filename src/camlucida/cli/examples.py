@@ -9,6 +9,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida explain photos/ --method grad_cam,layer_cam --maps",
         'camlucida explain cat.jpg --model openclip:ViT-B-32 --prompts "a dog, a cat"',
         "camlucida explain cat.jpg --like dog.jpg",
+        "camlucida explain cat.jpg --model hf:/path/blip --words",
+        'camlucida explain cat.jpg --model hf:/path/vilt --question "What is this?"',
         "find . -name '*.jpg' | camlucida explain - --model toybox",
     ),
     "activations": (

@@ -63,6 +63,8 @@ def explain(
     like: Annotated[Path | None, Parameter(group=EXPLANATION)] = None,
     layer: Names = None,
     method: Names = None,
+    words: Annotated[bool, Parameter(group=EXPLANATION)] = False,
+    question: Annotated[str | None, Parameter(group=EXPLANATION)] = None,
     score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
     option: Names = None,
     inputs: Annotated[list[str] | None, Parameter(name="--input", negative=(), group=EXPLANATION)] = None,
@@ -107,6 +109,11 @@ def explain(
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
         See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the model cannot be accessed.
+    words
+        For a network that writes a text, such as BLIP: one map for each word of its caption or answer, as a film strip.
+        Single words are targets: --target "word 2", --target dog, --target "word 2: cat rather than dog".
+    question
+        The question about the image, for networks that answer one, such as ViLT: "What animal is this?".
     score
         The score of a class that is explained: logit, probability or log_probability.
     option
@@ -163,10 +170,13 @@ def explain(
     model = model.or_default(console)
     with console.status(model.status):
         loaded = _with_bands(model.load(), bands)
+        loaded = loaded if question is None else loaded.with_question(question)
+        if words:
+            _check_words(loaded, target)
     methods = split_list(method) or [announced_method(console, loaded)]
     position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
-        "target": _one_or_list(split_targets(target, loaded.labels)),
+        "target": "words" if words else _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
         "method": _one_or_list(methods),
         "score": score,
@@ -271,6 +281,17 @@ def _with_bands(model: Model, bands: str | None) -> Model:
         raise ModelError(f"--bands {bands}: must be three numbers of bands from 1, such as 3,2,1.")
     red, green, blue = map(int, numbers.groups())
     return replace(model, preprocessing=replace(model.preprocessing, display_bands=(red, green, blue)))
+
+
+def _check_words(model: Model, target: Any) -> None:
+    """Raise the error for --words where there are no words, or other targets are given as well."""
+    if getattr(model.image_targets, "kind", "") != "caption":
+        raise ModelError(
+            f"--words explains the words that a network writes, and {model.name} writes none. Leave it out; for a "
+            "network that answers questions, add --question."
+        )
+    if target is not None:
+        raise ModelError("--words explains every word, and --target names one: give one of them.")
 
 
 def _voxel(text: str) -> tuple[int, int, int]:

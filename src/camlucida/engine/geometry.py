@@ -27,6 +27,7 @@ from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import Layout, alternatives, infer_layout, span_layout
 from camlucida.engine.module_calls import CallProfile, ModuleCall, first_image, main_tensor
 from camlucida.engine.moving_patch import CENTRES, PATCH_FRACTION, NoiseImage
+from camlucida.engine.named_inputs import NamedInputs
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.stored_checks import load_checks, save_checks
 
@@ -88,6 +89,10 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
             unknown.append(position)
     if not unknown:
         return
+    is_mixed = isinstance(inputs, NamedInputs) and bool(inputs.other_tensors)
+    if is_mixed:  # text may stand before the image: the earliest of as many tokens shows where it is
+        first = {_first_of_tokens(profile, p) for p in unknown}
+        unknown = sorted({*unknown, *(p for p in first if p is not None and p not in profile.checks)})
     patches, responses = _measure(copy, first_image(inputs), [profile.module_calls[p] for p in unknown])
     for position in unknown:
         module_call = profile.module_calls[position]
@@ -96,9 +101,50 @@ def check_layouts(copy: NetworkCopy, inputs: Any, profile: CallProfile, position
             if position in responses
             else LayoutCheck("not local", float("nan"), float("nan"), float("nan"), None)
         )
+        if is_mixed:
+            check = _in_mixed_sequence(profile, position, check)
         known[module_call.module, module_call.call] = check
         _store(profile, module_call, check)
     save_checks(copy, profile, image, {position: profile.checks[position] for position in unknown})
+
+
+def _first_of_tokens(profile: CallProfile, position: int) -> int | None:
+    """Return the position of the earliest call that returned as many tokens as this one; None for other layouts."""
+    module_call = profile.module_calls[position]
+    if module_call.layout is None or module_call.layout.kind != "tokens" or module_call.shape is None:
+        return None
+    n_tokens = module_call.shape[1]
+    return next(
+        (
+            earlier.position
+            for earlier in profile.module_calls[:position]
+            if earlier.layout is not None
+            and earlier.needs_check
+            and earlier.layout.kind == "tokens"
+            and earlier.shape is not None
+            and earlier.shape[1] == n_tokens
+        ),
+        None,
+    )
+
+
+def _in_mixed_sequence(profile: CallProfile, position: int, check: LayoutCheck) -> LayoutCheck:
+    """Return the check of a call in a network that also takes text, whose tokens may stand before those of the image.
+
+    A response that is not local says nothing about where the tokens of the image begin, so the layout is that of the
+    earliest output with as many tokens, if it was verified there; else there is none.
+    """
+    module_call = profile.module_calls[position]
+    layout, shape = check.layout, module_call.shape
+    if check.outcome != "not local" or layout is None or layout.kind != "tokens" or shape is None:
+        return check
+    if shape[1] == math.prod(layout.grid):
+        return check
+    first = _first_of_tokens(profile, position)
+    seen = None if first is None else profile.checks.get(first)
+    if seen is None or seen.outcome != "verified" or seen.layout is None:
+        return replace(check, layout=None, is_seen=False)
+    return replace(check, layout=seen.layout, is_seen=True)
 
 
 def add_within_memory(profile: CallProfile, needed: Collection[int], others: Iterable[int]) -> list[int]:

@@ -18,8 +18,9 @@ from torch import nn
 
 from camlucida._optional import need
 from camlucida.errors import CheckpointWarning, ModelError
+from camlucida.models.captions import hugging_face as captions
 from camlucida.models.detection import transformers as detectors
-from camlucida.models.hugging_face_folder import CONFIG, PICKLES, model_folder, weights_file
+from camlucida.models.hugging_face_folder import CONFIG, PICKLES, add_files, model_folder, weights_file
 from camlucida.models.hugging_face_preprocessing import WRAP_ADVICE, default_processor, measure_preprocessing
 from camlucida.models.image_text_networks import image_text_model, is_image_text_network
 from camlucida.models.model import Model
@@ -51,9 +52,13 @@ def load(spec: str, pretrained: bool = True) -> Model:
     with _quiet(transformers):
         config = _config(transformers, folder, name)
         network_class = _network_class(transformers, stored, config, name)
+        if network_class.__name__ in captions.KINDS:
+            add_files(folder, spec, captions.TOKENIZER_FILES)
         network = _with_weights(network_class, config, folder, name) if pretrained else network_class(config)
         network = network.float().eval()
         processor = _processor(transformers, config, folder, name)
+        if network_class.__name__ in captions.KINDS:
+            return captions.load(network, processor, folder, name, transformers)
         if detectors.is_detector(network):
             return detectors.detection_model(network, detectors.preprocessing_of(processor, name))
         measured = measure_preprocessing(processor, name)
@@ -142,6 +147,8 @@ def _network_class(transformers: Any, stored: dict[str, Any], config: Any, name:
         )
     chosen = next((cls for cls in classes if CLASSIFIER in cls.__name__), classes[0])
     kind = chosen.__name__
+    if kind in captions.KINDS:
+        return chosen
     if hasattr(config, "text_config") and CLASSIFIER not in kind:
         if hasattr(chosen, "get_image_features") and hasattr(chosen, "get_text_features"):
             return chosen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,30 @@ def model_folder(spec: str, pretrained: bool) -> Path:
         raise ModelError(_no_folder_message(spec, path))
     repository, revision = match[1], match[2]
     return _cached(repository, revision, pretrained) or _downloaded(repository, revision, pretrained, spec)
+
+
+def add_files(folder: Path, spec: str, names: Sequence[str]) -> None:
+    """Download further files of a repository into its folder in the cache, where they are missing and it is reachable.
+
+    Args:
+        folder: The folder, as of `model_folder`.
+        spec: The specification of the model. Nothing is done for a folder of the user's own.
+        names: Names of the files; those that the repository does not have are passed over.
+    """
+    path, match = _path(spec), _REPOSITORY.fullmatch(spec)
+    if match is None or (path is not None and path.is_dir()) or all((folder / name).is_file() for name in names):
+        return
+    if any((folder / name).is_file() for name in names):  # they were downloaded before, as far as they exist
+        return
+    hub: Any = need("huggingface_hub", extra="hf", what=f"hf:{spec}")
+    host = urlparse(hub.constants.ENDPOINT).hostname or "huggingface.co"
+    if hub.constants.HF_HUB_OFFLINE or not is_reachable(host):
+        return
+    for name in names:
+        try:
+            _if_there(hub, lambda n: Path(hub.hf_hub_download(match[1], n, revision=match[2])), name)
+        except Exception as error:  # of the hub, of HTTP, or of the operating system
+            raise ModelError(f"hf:{spec}: {name} cannot be downloaded: {_download_problem(error)}") from None
 
 
 def weights_file(folder: Path) -> str | None:

@@ -117,6 +117,24 @@ class Model:
         """
         return with_prompts(self, prompts, template)
 
+    def with_question(self, question: str) -> Model:
+        """Return the model with a question about the image held, for networks that answer questions.
+
+        A network that classifies answers, such as ViLT, is then an ordinary classifier; one that writes them explains
+        the words of its answer.
+
+        Args:
+            question: The question, such as "What animal is this?".
+
+        Raises:
+            ModelError: The network takes no questions, or the question is no text.
+        """
+        with_question = getattr(self.image_targets, "with_question", None)
+        if with_question is None:
+            raise ModelError(f"{self.name} takes no question: it is no network of visual question answering.")
+        asked: Model = with_question(self, question)
+        return asked
+
     @property
     def name(self) -> str:
         """Return the name to display."""

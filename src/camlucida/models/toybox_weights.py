@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
+from camlucida.models.captions import toybox as captioner
 from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.detection.toybox import ToyDetector
 from camlucida.models.model import Model
@@ -55,9 +56,11 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load a network of `NETWORKS`, such as `toybox` (the residual network), `toybox:vgg` or `toybox:segmenter`, or the
-    detector.
+    """Load a network of `NETWORKS`, such as `toybox` (the residual network), `toybox:vgg` or `toybox:segmenter`, the
+    detector or the captioner (`models.captions.toybox`).
     """
+    if spec == captioner.NAME:
+        return captioner.load(pretrained)
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = _build(spec or DEFAULT).eval()

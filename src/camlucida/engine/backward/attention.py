@@ -184,6 +184,10 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
     images, recorded = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
+    if isinstance(inputs, NamedInputs) and inputs.other_tensors:
+        recorded = _image_tower(recorded)
+        while len(recorded) > 1 and _token_weights(recorded[-1], read, output) is None:
+            recorded = recorded[:-1]  # LLaVA reads the tokens before the last block
     shapes = [tuple(weights.shape) for weights in recorded]
     is_pooled = _ends_in_pooling(shapes, images)
     start = _decoder_start(recorded, images)
@@ -262,6 +266,21 @@ def _dependent_weights(copy: NetworkCopy, inputs: Any, attention_weights: list[T
     if any(len(run) != len(attention_weights) for run in runs):
         raise _unsupported_error(copy, "the number of its attentions depends on the image")
     return [kept for kept, *weights in zip(attention_weights, *runs, strict=True) if differ(weights)]
+
+
+def _image_tower(recorded: list[Tensor]) -> list[Tensor]:
+    """Return the attention weights between the tokens of the image, where a decoder of text follows.
+
+    The image is encoded first, by attentions between equally many tokens. Those of a decoder are between the tokens of
+    the text, from the text to the image, or between the tokens of both. All weights are returned if they are equally
+    many tokens, or if the network does not begin with the attention of a tower.
+    """
+    sizes = [tuple(weights.shape[-2:]) for weights in recorded]
+    if not sizes or sizes[0][0] != sizes[0][1] or sizes[0][0] == 1:
+        return recorded
+    n_tower = next((i for i, size in enumerate(sizes) if size != sizes[0]), len(sizes))
+    is_text = all(size[1] != sizes[0][1] or size[0] != size[1] for size in sizes[n_tower:])
+    return recorded[:n_tower] if is_text else recorded
 
 
 def _incompatibility(shapes: Sequence[tuple[int, ...]], images: int) -> str:

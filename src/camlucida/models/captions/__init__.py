@@ -1,0 +1,1 @@
+"""Networks that write about an image: captioners, visual question answering, and vision-language models."""
