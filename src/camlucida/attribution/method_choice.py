@@ -13,6 +13,7 @@ from torch import nn
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method, methods
 from camlucida.methods.registry import ANY_NETWORK_INPUTS, ATTENTION_INPUTS, LAYER_INPUTS, METHOD_INPUTS
+from camlucida.models.captions.captioner import Captioner
 from camlucida.models.detection.candidates import Detector
 from camlucida.opaque_networks import described, has_gradients, has_layers
 
@@ -31,6 +32,11 @@ it highlights every object of the class.
 Measured on toybox scenes with two objects of one class (docs/detection.md). ODAM (Zhao and Chan, ICLR 2023) is this
 method with smoothed gradients.
 """
+CAPTIONER_DEFAULT_METHOD = "layer_cam"
+"""The default method of a network that writes words, whose gradient of one word is local, since its decoder attends to
+positions of the image. On toybox scenes with two objects the map of each noun lies on its object in 97 % (Grad-CAM:
+14 %; docs/captions.md).
+"""
 
 _Spec = TypeVar("_Spec")
 
@@ -39,6 +45,8 @@ def default_method(network: nn.Module) -> str:
     """Return the name of the method that explains a network if none is named."""
     if isinstance(network, Detector):
         return DETECTOR_DEFAULT_METHOD
+    if isinstance(network, Captioner):
+        return CAPTIONER_DEFAULT_METHOD
     return DEFAULT_METHOD if has_layers(network) else OPAQUE_DEFAULT_METHOD
 
 

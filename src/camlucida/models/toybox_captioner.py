@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from camlucida.models.captions.captioner import Captioner
 from camlucida.models.toybox_networks import BasicBlock, Mlp
 
 SPECIAL = ("<pad>", "<start>", "<end>")
@@ -105,7 +106,7 @@ class ToyEncoder(nn.Module):
         return layer3, self.layer4(layer3)
 
 
-class ToyCaptioner(nn.Module):
+class ToyCaptioner(Captioner):
     """Image to text: `ToyEncoder`, then one decoder block.
 
     Where the decoder attends follows from layer3 and the position, and what it reads there from layer4. The gradient of

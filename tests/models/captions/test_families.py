@@ -102,7 +102,7 @@ def test_grad_cam_of_a_word_equals_autograd_by_hand(name: str, image: Any) -> No
     inputs = model.preprocessing(cl.load_image(image))[0][None]
     bound = model.image_targets.bind(model, inputs, "word 2")[0]
     ids = bound.model.held["input_ids"][:, : bound.model.output.position + 1]
-    explanation = cl.explain(model, image, target="word 2")
+    explanation = cl.explain(model, image, target="word 2", method="grad_cam")
     wanted = grad_cam_by_hand(
         name, network, lambda: plain_logits(name, network, bound.model, inputs, ids)[0, bound.target]
     )
@@ -209,8 +209,8 @@ def test_rollout_follows_the_vision_tower(image: Any) -> None:
 
 def test_why_this_word_rather_than_that(image: Any) -> None:
     _, model = loaded("BLIP")
-    one, other = (cl.explain(model, image, target=f"word 1: {word}") for word in ("cat", "dog"))
-    both = cl.explain(model, image, target="word 1: cat rather than dog")
+    one, other = (cl.explain(model, image, target=f"word 1: {word}", method="grad_cam") for word in ("cat", "dog"))
+    both = cl.explain(model, image, target="word 1: cat rather than dog", method="grad_cam")
     torch.testing.assert_close(both.raw, one.raw - other.raw, atol=1e-5, rtol=1e-4)
     assert both.target == "cat rather than dog (word 1)"
     assert both.score == pytest.approx(one.score - other.score, abs=1e-5)

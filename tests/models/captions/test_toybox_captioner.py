@@ -39,7 +39,7 @@ def test_captions_name_objects_from_left_to_right(model: cl.Model) -> None:
 
 
 def test_grad_cam_of_a_word_equals_autograd_by_hand(model: cl.Model, scene: Any) -> None:
-    explanation = cl.explain(model, scene.picture(), target="dog")
+    explanation = cl.explain(model, scene.picture(), target="dog", method="grad_cam")
     network, inputs = model.network, model.preprocessing(scene.picture())[0][None]
     ids = torch.tensor([caption_ids(["cat", "dog"], vocabulary(toybox.CLASSES))[:5]])
     layer3, layer4 = network.encoder(inputs)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.foreign import IS_MERGE
+from camlucida.models.captions.captioner import Captioner
 
 
 class ImageTokens(nn.Module):
@@ -28,7 +29,7 @@ class ImageTokens(nn.Module):
         return tokens
 
 
-class VisionLanguageModel(nn.Module):
+class VisionLanguageModel(Captioner):
     """A LLaVA-type network from an image and the tokens of prompt and text to logits `(b, t, V)`."""
 
     def __init__(self, network: Any) -> None:

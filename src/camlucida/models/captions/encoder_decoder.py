@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from camlucida.models.captions.captioner import Captioner
 
 
-class BlipCaptioner(nn.Module):
+class BlipCaptioner(Captioner):
     """`BlipForConditionalGeneration` from an image and the tokens so far to logits."""
 
     def __init__(self, network: Any) -> None:
@@ -42,7 +44,7 @@ class BlipCaptioner(nn.Module):
         return logits
 
 
-class BlipAnswerer(nn.Module):
+class BlipAnswerer(Captioner):
     """`BlipForQuestionAnswering`: the question is read with the image, and the answer is written from both."""
 
     def __init__(self, network: Any) -> None:
@@ -78,7 +80,7 @@ class BlipAnswerer(nn.Module):
         return logits
 
 
-class VisionEncoderDecoderCaptioner(nn.Module):
+class VisionEncoderDecoderCaptioner(Captioner):
     """`VisionEncoderDecoderModel`, such as ViT and GPT-2, or TrOCR."""
 
     def __init__(self, network: Any) -> None:
