@@ -31,6 +31,7 @@ from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
+from camlucida.models.detection.torchvision import adapter_of
 from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
@@ -188,7 +189,7 @@ def _explain_image_targets(
             result = attributions(bound.model, loaded.inputs[None], replace(request, targets=[bound.target]))
         region, spec = region_on_image(bound.region, loaded.geometry), spec_on_image(bound.spec, loaded.geometry)
         for explanation in _each_map(bound.model, weights, source, loaded, request, result):
-            label = bound.label or explanation.target
+            label = spec_on_image(bound.label, loaded.geometry) or explanation.target
             items.append(replace(explanation, target=label, region=region, spec=spec, model=model.name))
     return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
 
@@ -393,4 +394,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    return wrap(model) if is_keras_model(model) else Model(model)
+    return wrap(model) if is_keras_model(model) or adapter_of(model) is not None else Model(model)

@@ -32,9 +32,12 @@ DETECTION_NAMES = frozenset({"boxes", "pred_boxes"})
 
 USE_OUTPUT = "Say which part of the output holds the class scores: wrap(network, output=…), {}."
 _DETECTOR = (
-    "the network is an object detector: its output holds boxes ({}), which are no class scores. Say what is to be "
-    "explained: wrap(network, output=function), where the function returns scores of the shape (images, classes) from "
-    "the output, such as the highest score of each class over the boxes, before they are filtered."
+    "the network is an object detector: its output holds boxes ({}), which are no class scores. Detectors "
+    "of torchvision are explained as they are, wrap(detector). For others there are two ways: a module around it that "
+    "returns its candidates before non-maximum suppression, see camlucida.models.detection.candidates, passed to "
+    "camlucida.models.detection.targets.detector_model, explains every box; wrap(network, output=function), where the "
+    "function returns scores (images, classes), such as the highest score of each class over the boxes, explains the "
+    "classes of the whole image."
 )
 
 

@@ -37,7 +37,7 @@ def models(
 def _print_models(console: Terminal, search: str) -> None:
     from camlucida.models.download import weights_folder
     from camlucida.models.torchvision_models import classifier_names, get_weights
-    from camlucida.models.toybox_weights import NETWORKS
+    from camlucida.models.toybox_weights import DETECTOR, NETWORKS
 
     table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "weights", "on this machine"):
@@ -45,6 +45,8 @@ def _print_models(console: Terminal, search: str) -> None:
     for name in NETWORKS:
         if search in f"toybox:{name}":
             table.add_row(f"toybox:{name}", "built in, 10 classes of rendered scenes", "yes")
+    if search in f"toybox:{DETECTOR}":
+        table.add_row(f"toybox:{DETECTOR}", "built in, an object detector of 10 classes of rendered scenes", "yes")
     for name in classifier_names():
         if search in name:
             weights = get_weights(name)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, http_scorer, trained_run
+from camlucida.models.detection.torchvision import adapter_of, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
@@ -50,11 +51,12 @@ def load(
     Args:
         spec: One of the following. A `Path` is always a file or folder, even if its name is also that of a model.
 
-            - resnet50, torchvision:resnet50@IMAGENET1K_V2: torchvision, with the preprocessing of its weights
+            - resnet50, torchvision:resnet50@IMAGENET1K_V2, torchvision:fasterrcnn_resnet50_fpn: classifiers and
+              object detectors of torchvision, with the preprocessing of their weights
             - timm:convnext_tiny.fb_in22k_ft_in1k, timm:local-dir:/path: timm (needs the extra `timm`)
             - hf:google/vit-base-patch16-224, hf:owner/name@revision, hf:/path: transformers, a repository of the
               Hugging Face hub or a folder that save_pretrained wrote (needs the extra `hf`); its code is never run
-            - toybox, toybox:vgg: the networks included in this package
+            - toybox, toybox:vgg, toybox:detector: the networks included in this package
             - runs/dogs, runs/dogs/last.safetensors: the folder of a training run, or one of its weights files
             - weights.safetensors, run.pth: a checkpoint of the architecture `arch`; code is never unpickled
             - model.onnx, scripted.pt, program.pt2: ONNX, TorchScript and torch.export, without accessible layers
@@ -184,7 +186,8 @@ def wrap(
             `(b, c, H, W)`, as the preprocessing returns them (float32 tensors), to scores `(b, k)` as a tensor, an
             array or a list; an `onnxruntime.InferenceSession`; a TorchScript network; a
             `torch.export.ExportedProgram`. These are explained with the methods that need no layers, `occlusion` by
-            default. Or a Keras model, whose preprocessing then follows from what it contains.
+            default. Or a Keras model, whose preprocessing then follows from what it contains; or an object detector of
+            torchvision, whose boxes then are targets, see the documentation of detection.
         preprocess: `weights.transforms()`, a Compose of Resize, CenterCrop, ToTensor and Normalize, or None. For
             several images that differ, a dict from their names to such values, or to dicts of numbers.
         labels: Class names in the order of the outputs, or a text file with one name per line.
@@ -217,6 +220,8 @@ def wrap(
             name=name,
         )
         return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
+    if output is None and adapter_of(network) is not None:
+        return _wrap_detector(network, preprocess, labels, layer, name, numbers)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
@@ -236,6 +241,22 @@ def wrap(
         preprocessings=several,
         volume=volume,
     )
+
+
+def _wrap_detector(
+    detector: Any,
+    preprocess: Any,
+    labels: Sequence[str] | str | Path | None,
+    layer: LayerSpec,
+    name: str,
+    numbers: dict[str, Any],
+) -> Model:
+    """Return a detector of torchvision as a model, whose default layer is named as a layer of the detector."""
+    names = () if labels is None else class_names(labels)
+    chosen = layer_names(detector, layer)
+    if isinstance(chosen, str):
+        chosen = f"detector.{chosen}"  # the detector is a module of the adapter
+    return wrap_detector(detector, names, preprocess=preprocess, layer=chosen, name=name, **numbers)
 
 
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:

@@ -13,9 +13,9 @@ from typing import Any
 from camlucida.errors import ModelError
 from camlucida.models import small_cnn, timm_models, torchvision_models
 from camlucida.models.quoting import quoted
-from camlucida.models.toybox_weights import NETWORKS
+from camlucida.models.toybox_weights import DETECTOR, NETWORKS
 
-ARCHITECTURES = "torchvision's classifiers, timm's registered names, toybox and small"
+ARCHITECTURES = "torchvision's classifiers and detectors, timm's registered names, toybox and small"
 
 _TORCHVISION = re.compile(
     r"(?:torchvision:|torchvision\.models\.)?([A-Za-z0-9_]{1,60})(@[A-Za-z0-9_]{1,40})?", re.ASCII
@@ -42,11 +42,11 @@ def registered_spec(name: Any) -> str | None:
     if name == small_cnn.NAME:
         return name
     if match := _TOYBOX.fullmatch(name):
-        return name if match[1] is None or match[1] in NETWORKS else None
+        return name if match[1] is None or match[1] in (*NETWORKS, DETECTOR) else None
     if match := _TIMM.fullmatch(name):
         return name if timm_models.is_registered(match[1]) else None
     match = _TORCHVISION.fullmatch(name)
-    if match is None or match[1].lower() not in torchvision_models.classifier_names():
+    if match is None or not torchvision_models.is_known(match[1]):
         return None
     weights = match[2] or ""
     return match[1] + weights if torchvision_models.has_weights(match[1], weights.removeprefix("@")) else None

@@ -22,6 +22,7 @@ from camlucida.models import (
     trained_run,
 )
 from camlucida.models import toybox_weights as built_in
+from camlucida.models.detection.torchvision import detector_names
 from camlucida.models.file_formats import FOREIGN_SUFFIXES, has_index, is_torchscript
 from camlucida.models.keras import applications as keras_applications
 from camlucida.models.keras import load as keras_files
@@ -119,7 +120,7 @@ def _unknown_model_message(spec: str) -> str:
         return f"unknown source of models {source!r}.{nearest(source, SOURCES)} Known: {', '.join(SOURCES)}."
     if "/" in spec or Path(spec).suffix.lower() in (*checkpoint.SUFFIXES, *FOREIGN_SUFFIXES) or _is_folder(spec):
         return _no_file_message(spec)
-    hint = nearest(spec, [*torchvision_models.classifier_names(), "toybox"])
+    hint = nearest(spec, [*torchvision_models.classifier_names(), *detector_names(), "toybox"])
     if timm_models.is_known(spec):
         hint = f" Did you mean 'timm:{spec}'?"
     return (

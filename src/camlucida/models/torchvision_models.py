@@ -1,4 +1,4 @@
-"""Classifiers of torchvision by name, with the preprocessing and class names of their weights."""
+"""Classifiers and detectors of torchvision by name, with the preprocessing and class names of their weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from camlucida.errors import ModelError, nearest
 from camlucida.models.checkpoint import load_weights, read_weights
+from camlucida.models.detection import torchvision as detectors
 from camlucida.models.download import fetch_file
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
@@ -33,12 +34,12 @@ def classifier_names() -> tuple[str, ...]:
 
 
 def is_known(spec: str) -> bool:
-    """Return whether `spec` (a name, optionally with @WEIGHTS) is a classifier of torchvision."""
-    return spec.partition("@")[0].lower() in classifier_names()
+    """Return whether `spec` (a name, optionally with @WEIGHTS) is a classifier or a detector of torchvision."""
+    return spec.partition("@")[0].lower() in classifier_names() or detectors.is_known(spec)
 
 
 def has_weights(name: str, weights_name: str) -> bool:
-    """Return whether a classifier has weights of that name; the empty name stands for its default weights."""
+    """Return whether a classifier or a detector has weights of that name; an empty name stands for the default ones."""
     try:
         get_weights(name, weights_name)
     except ModelError:
@@ -47,13 +48,16 @@ def has_weights(name: str, weights_name: str) -> bool:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load a classifier such as `resnet50` or `resnet50@IMAGENET1K_V2`."""
+    """Load a classifier such as `resnet50` or `resnet50@IMAGENET1K_V2`, or a detector."""
     name, _, weights_name = spec.partition("@")
     weights = get_weights(name, weights_name)
-    network = build(name)
+    is_detector = detectors.is_known(name)
+    network = detectors.build(name) if is_detector else build(name)
     if pretrained:
         path = fetch_file(weights.url, model_name=spec, megabytes=weights.meta.get("_file_size"))
         load_weights(network, rename_old_densenet(read_weights(path)), source=str(path))
+    if is_detector:
+        return detectors.wrap_detector(network.eval(), weights.meta["categories"])
     return Model(network.eval(), make_preprocessing(weights.transforms()), tuple(weights.meta["categories"]))
 
 
@@ -69,12 +73,13 @@ def build(name: str, **options: Any) -> nn.Module:
 
 
 def get_weights(name: str, weights_name: str = "") -> Any:
-    """Return the named weights of a classifier, by default its default weights."""
+    """Return the named weights of a classifier or a detector, by default its default weights."""
     prevent_abort()
     import torchvision.models as zoo
 
-    if name.lower() not in classifier_names():
-        raise ModelError(f"torchvision has no classifier {name!r}.{nearest(name, classifier_names())}")
+    if not is_known(name):
+        known = [*classifier_names(), *detectors.detector_names()]
+        raise ModelError(f"torchvision has no classifier or detector {name!r}.{nearest(name, known)}")
     weights_enum: Any = zoo.get_model_weights(name)
     if not weights_name or weights_name.upper() == "DEFAULT":
         return weights_enum.DEFAULT

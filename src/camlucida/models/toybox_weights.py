@@ -10,12 +10,17 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
+from camlucida.models.detection.targets import DetectionTargets, detector_model
+from camlucida.models.detection.toybox import ToyDetector
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.toybox_networks import ARCHITECTURES, build
 
 NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
-"""The names that `load_network` accepts."""
+"""The names of the classifiers that `load_network` accepts."""
+DETECTOR = "detector"
+"""The name of the object detector, which it accepts as well."""
+DETECTOR_TARGETS = DetectionTargets(threshold=0.3, iou=0.5)
 DEFAULT = "resnet"
 
 
@@ -26,7 +31,7 @@ def load_network(name: str) -> tuple[nn.Module, dict[str, str]]:
     RGB in 0..1), test_accuracy, seed, script, commit and trained_on.
     """
     with torch.device("meta"):  # initial values would be discarded and would advance torch's random generator
-        network = build(name)
+        network = _build(name)
     with as_file(files("camlucida.models") / "weights" / f"toybox_{name}.safetensors") as path:
         try:
             with safe_open(str(path), framework="pt") as stored:
@@ -47,12 +52,20 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def load(spec: str, pretrained: bool = True) -> Model:
-    """Load `toybox` (the residual network), `toybox:vgg`, `toybox:vit`, `toybox:cleverhans` or `toybox:permuted`."""
+    """Load `toybox` (the residual network), another classifier of `NETWORKS` such as `toybox:vgg`, or the detector."""
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
-        network = build(spec or DEFAULT).eval()
+        network = _build(spec or DEFAULT).eval()
     size = int(metadata["input_size"])
     preprocess = Preprocessing(
         (size, size), None, "crop", tuple(json.loads(metadata["mean"])), tuple(json.loads(metadata["std"]))
     )
-    return Model(network, preprocess, tuple(json.loads(metadata["classes"])))
+    labels = tuple(json.loads(metadata["classes"]))
+    if spec == DETECTOR:
+        return detector_model(network, preprocess, labels, DETECTOR_TARGETS)
+    return Model(network, preprocess, labels)
+
+
+def _build(name: str) -> nn.Module:
+    """Return the untrained network of that name."""
+    return ToyDetector() if name == DETECTOR else build(name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.bind_targets import bind_one, mask_of, region_on_image
+from camlucida.attribution.bind_targets import bind_one, mask_of, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, source_name
 from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
@@ -169,7 +169,8 @@ def _run_tests(
     label = ""
     if model.image_targets is not None:
         bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
-        model, label, request = bound.model, bound.label, {**request, "target": bound.target}
+        label = spec_on_image(bound.label, loaded.geometry)
+        model, request = bound.model, {**request, "target": bound.target}
         own_region = region_on_image(bound.region, loaded.geometry)
         if region is None and own_region is not None:
             region = mask_of(own_region, loaded.image.height, loaded.image.width)
