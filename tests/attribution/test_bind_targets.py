@@ -101,6 +101,15 @@ def test_regions_are_in_pixels_of_the_image(model, image):
     assert explanation.panel().tobytes() != plain.panel().tobytes()
 
 
+def test_each_map_of_a_figure_has_its_region(model, image):
+    explanations = cl.explain(model, image)
+    plain = cl.ExplanationSet(tuple(replace(item, region=None) for item in explanations))
+    differ = np.any(np.asarray(explanations.figure()) != np.asarray(plain.figure()), axis=2)
+    assert differ[differ.shape[0] // 2 :].any()
+    named = [replace(item, region=replace(item.region, probability=0.25)) for item in explanations]
+    assert cl.ExplanationSet(tuple(named))._caption(named[0]).startswith("probability 25")
+
+
 def test_points_are_in_pixels_of_the_image(model, image):
     explanation = cl.explain(model, image, target="b at 50,10")
     assert explanation.target == "b at 01"

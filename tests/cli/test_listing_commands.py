@@ -82,6 +82,7 @@ def test_demo(run: Callable[..., Any]) -> None:
         "5-no-object.png",
         "6-vgg.png",
         "7-vit.png",
+        "8-detections.png",
     ]
     for name in files("out"):
         assert f"→ out/{name}" in out

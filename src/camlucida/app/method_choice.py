@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from camlucida.app.app_state import Page
 from camlucida.app.model_entry import Served
 from camlucida.attribution.method_choice import DEFAULT_METHOD, applicable, default_method
+from camlucida.opaque_networks import has_layers
 
 
 def offered(served: Iterable[Served]) -> frozenset[str]:
@@ -20,7 +21,8 @@ def offered(served: Iterable[Served]) -> frozenset[str]:
 
 def method_for(served: Served, name: str) -> str:
     """Return the method that a name stands for."""
-    return default_method(served.model.network) if name == DEFAULT_METHOD else name
+    network = served.model.network
+    return default_method(network) if name == DEFAULT_METHOD and not has_layers(network) else name
 
 
 def methods_for(page: Page, model: str | None, names: Sequence[str]) -> list[str]:

@@ -130,4 +130,4 @@ def _to_input(spec: Any, geometry: Geometry) -> Any:
         seen = f"the network sees {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f} of it"
         raise TargetError(f"the point {x:g},{y:g} is outside: the image has {width}×{height} pixels, and {seen}.")
     (sx, sy), (ox, oy) = geometry.scale, geometry.offset
-    return f"{spec[: match.start()]} at {x * sx + ox:.6g},{y * sy + oy:.6g}"
+    return f"{spec[: match.start()]} at {x * sx + ox:.12g},{y * sy + oy:.12g}"

@@ -109,7 +109,9 @@ class ExplanationSet(Sequence[Explanation]):
         for e in items:
             row = tuple(getattr(e, axis) for axis in row_axes)
             saliency, palette = e._styled_map(colormap)
-            rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(saliency, self._caption(e), palette)
+            rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(
+                saliency, self._caption(e), palette, e.region
+            )
         first = items[0]
         single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
         fixed = [getattr(first, axis) for axis in single]
@@ -251,10 +253,14 @@ class ExplanationSet(Sequence[Explanation]):
 
     def _caption(self, e: Explanation) -> str:
         implied = len(self.axis("layer")) > 1 and "layer" not in self._varying_axes()
-        parts = [e.score_label, *([e.layer] if implied else []), *([EMPTY_MAP] if e.is_empty else [])]
+        known = e.region is not None and e.region.probability is not None
+        probability = [f"probability {format_confidence(e.region.probability, e.score)}"] if known and e.region else []
+        parts = [*probability, e.score_label, *([e.layer] if implied else []), *([EMPTY_MAP] if e.is_empty else [])]
         return ", ".join(parts)
 
     def _prediction_text(self) -> str:
+        if self.items[0].region is not None and len(self.axis("target")) > 1:
+            return f"{len(self.axis('target'))} targets of one image"
         best = self.items[0].predictions[:2]
         if not best:
             return "no classes, a target of the user's own"

@@ -13,6 +13,7 @@ from torch import nn
 from camlucida.errors import MethodError
 from camlucida.methods import Combined, Method, methods
 from camlucida.methods.registry import ANY_NETWORK_INPUTS, ATTENTION_INPUTS, LAYER_INPUTS, METHOD_INPUTS
+from camlucida.models.detection.candidates import Detector
 from camlucida.opaque_networks import described, has_gradients, has_layers
 
 DEFAULT_METHOD = "grad_cam"
@@ -23,12 +24,21 @@ OPAQUE_DEFAULT_METHOD = "occlusion"
 Measured on 24 scenes of toybox: 66 % of its positive evidence lies on the object, 69 % for RISE with 1000 masks, which
 needs twelve times as many runs of the network; and it is deterministic (docs/sources/black-boxes.md).
 """
+DETECTOR_DEFAULT_METHOD = "hires_cam"
+"""The default method of an object detector, whose gradient of one box is local: averaged over the grid, as by Grad-CAM,
+it highlights every object of the class.
+
+Measured on toybox scenes with two objects of one class (docs/detection.md). ODAM (Zhao and Chan, ICLR 2023) is this
+method with smoothed gradients.
+"""
 
 _Spec = TypeVar("_Spec")
 
 
 def default_method(network: nn.Module) -> str:
     """Return the name of the method that explains a network if none is named."""
+    if isinstance(network, Detector):
+        return DETECTOR_DEFAULT_METHOD
     return DEFAULT_METHOD if has_layers(network) else OPAQUE_DEFAULT_METHOD
 
 

@@ -76,5 +76,7 @@ def demo(
     for number, name, caption in other_models:
         (path,) = explain(load(f"toybox:{name}"), pets, target=["cat", "dog"]).save(free(f"{number}-{name}.png"))
         describe(caption, path)
+    (path,) = explain(load("toybox:detector"), pets).save(free("8-detections.png"))
+    describe("An object detector: one map per detection, each read before non-maximum suppression.", path)
     console.print_line(f"All panels are in {output}. Now try: camlucida explain your-photo.jpg")
     return console.finish()

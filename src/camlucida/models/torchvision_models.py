@@ -79,7 +79,7 @@ def get_weights(name: str, weights_name: str = "") -> Any:
 
     if not is_known(name):
         known = [*classifier_names(), *detectors.detector_names()]
-        raise ModelError(f"torchvision has no classifier or detector {name!r}.{nearest(name, known)}")
+        raise ModelError(f"torchvision has no classifier {name!r}.{nearest(name, known)}")
     weights_enum: Any = zoo.get_model_weights(name)
     if not weights_name or weights_name.upper() == "DEFAULT":
         return weights_enum.DEFAULT

@@ -62,7 +62,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
     )
     labels = tuple(json.loads(metadata["classes"]))
     if spec == DETECTOR:
-        return detector_model(network, preprocess, labels, DETECTOR_TARGETS)
+        return detector_model(network, preprocess, labels, DETECTOR_TARGETS, layer="layer4")
     return Model(network, preprocess, labels)
 
 

@@ -29,7 +29,9 @@ from camlucida.render.colours import check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.probability_bars import draw_colorbar
+from camlucida.render.regions import draw_region
 from camlucida.render.resize import display_size, resize_heatmap, resize_image
+from camlucida.types import Region
 
 
 class RenderedMap(NamedTuple):
@@ -39,11 +41,13 @@ class RenderedMap(NamedTuple):
         heatmap: Map `(height, width)` in [0, 1].
         caption: Text below it.
         colormap: Name of the colour map, if it differs from that of the page.
+        region: The region that the map is about, in pixels of the image, whose outline is drawn.
     """
 
     heatmap: NDArray[Any]
     caption: str
     colormap: str | None = None
+    region: Region | None = None
 
 
 GridCell: TypeAlias = RenderedMap | tuple[NDArray[Any], str] | str
@@ -232,6 +236,9 @@ def _draw_cell(
         raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {image.size}.")
     resized = resize_heatmap(saliency, photo.size)
     overlaid = overlay(photo, resized, opacity=style.opacity, colormap=colormap, blend=style.blend)
+    if (region := RenderedMap(*cell).region) is not None:
+        scale = photo.width / image.width, photo.height / image.height
+        overlaid = draw_region(overlaid, region, scale=scale)
     below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
     return draw_paragraph(sheet, x, below, caption, SMALL_PT, MUTED_COLOUR, style.width, max_lines=2)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.errors import TargetError
 from camlucida.models.triton_conflict import prevent_abort
@@ -26,6 +26,10 @@ PADDING_SCORE = -30.0
 """Log-odds of rows that an image does not have: a probability of 1e-13."""
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the network input."""
+
+
+class Detector(nn.Module):
+    """A network that returns candidates in the format of this module; `hires_cam` is its default method."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,8 +177,8 @@ class _Binding:
             if detection.index == index and _contains(torch.tensor(detection.box), point):
                 return self.box(number, None)
         detection = self._missed(index, point)
-        spec = f"{name} at {point[0]:.6g},{point[1]:.6g}"
-        label = f"missed {self._name(detection)}{self._suppressed_by(detection)} at {point[0]:.6g},{point[1]:.6g}"
+        spec = f"{name} at {point[0]:.12g},{point[1]:.12g}"
+        label = f"missed {self._name(detection)}{self._suppressed_by(detection)} at {point[0]:.12g},{point[1]:.12g}"
         return self._bound(detection, index, label, spec, f"missed {self._name(detection)}")
 
     def _missed(self, index: int, point: tuple[float, float]) -> Detection:

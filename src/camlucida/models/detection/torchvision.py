@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida.errors import ModelError
-from camlucida.models.detection.candidates import log_odds, pad_candidates
+from camlucida.models.detection.candidates import Detector, log_odds, pad_candidates
 from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
@@ -31,7 +31,7 @@ NO_CLASS = (BACKGROUND, "N/A")
 """Names of outputs that are no classes, in torchvision's categories of COCO."""
 
 
-class TorchvisionDetector(nn.Module):
+class TorchvisionDetector(Detector):
     """A detector of torchvision that returns its candidates, see `detection.candidates`.
 
     Args:

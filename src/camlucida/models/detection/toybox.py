@@ -10,13 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from camlucida.models.detection.candidates import Detector
 from camlucida.models.toybox_networks import N_CLASSES, BasicBlock
 
 STRIDE_PX = 8
 """Pixels of the network input per cell of the grid."""
 
 
-class ToyDetector(nn.Module):
+class ToyDetector(Detector):
     """A residual network with a head of one convolution; inputs are `(b, 3, 96, 96)`, layer4 returns `(b, 80, 12, 12)`.
 
     Args:

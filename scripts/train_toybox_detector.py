@@ -1,0 +1,249 @@
+"""Train the object detector that ships with Camlucida, on one core and without any download.
+
+    python scripts/train_toybox_detector.py               # 10-15 minutes
+    python scripts/train_toybox_detector.py --evaluate    # the numbers again, from the shipped file
+
+It learns from scenes with two objects (60 %), one (30 %) and none (10 %), each with its exact boxes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from camlucida.data import toybox
+from camlucida.models.detection.candidates import Candidates, detections
+from camlucida.models.detection.toybox import STRIDE_PX, ToyDetector, cell_centres
+from camlucida.models.toybox_weights import load_network
+
+ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "src/camlucida/models/weights/toybox_detector.safetensors"
+LOG = ROOT / "scripts/train_toybox.log"
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+SIZE = 96
+K = len(toybox.CLASSES)
+TEST = 990_000  # seeds from here on are never trained on
+RADIUS_PX = 1.5 * STRIDE_PX
+"""Cells are trained to detect an object if their centre is in its box and this close to the centre of the box."""
+MAX_OBJECTS = 2
+
+
+def log(text: str) -> None:
+    """Print a line and append it to the log."""
+    print(text, flush=True)
+    with LOG.open("a") as file:
+        file.write(text + "\n")
+
+
+def mixture(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return images `(n, 3, 96, 96)` uint8, boxes `(n, 2, 4)` and labels `(n, 2)`; the label -1 is no object."""
+    images = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    boxes, labels = torch.zeros(count, MAX_OBJECTS, 4), torch.full((count, MAX_OBJECTS), -1)
+    for i in range(count):
+        part = (i * 0.618034) % 1.0  # a fixed, even mixture
+        made = (
+            toybox.scene((seed, i), variant="empty")
+            if part < 0.1
+            else toybox.scene((seed, i), objects=2 if part < 0.7 else 1)
+        )
+        drawing = made.draw()
+        images[i] = np.asarray(drawing.image)
+        for j, (box, label) in enumerate(zip(drawing.boxes, made.labels, strict=True)):
+            boxes[i, j], labels[i, j] = torch.tensor(box, dtype=torch.float32), label
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return pixels, boxes, labels
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """Return uint8 images as network inputs."""
+    return (pixels.float() / 255 - MEAN[0]) / STD[0]
+
+
+def augmented(x: Tensor, boxes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return a batch that is mirrored, shifted and tinted at random, with its boxes."""
+    boxes = boxes.clone()
+    if torch.rand((), generator=rng) < 0.5:
+        x = x.flip(3)
+        boxes[..., [0, 2]] = SIZE - boxes[..., [2, 0]]
+    down, right = (int(torch.randint(-4, 5, (), generator=rng)) for _ in range(2))
+    x = nn.functional.pad(x, (4, 4, 4, 4), mode="replicate")[:, :, 4 + down : 100 + down, 4 + right : 100 + right]
+    boxes = (boxes - torch.tensor([right, down, right, down])).clamp(0, SIZE)
+    gain = 1 + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
+    return x * gain + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng), boxes
+
+
+def paired_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return intersection over union, and its generalisation (Rezatofighi et al., 2019), of pairs `(..., 4)`."""
+    low, high = torch.maximum(boxes[..., :2], others[..., :2]), torch.minimum(boxes[..., 2:], others[..., 2:])
+    shared = (high - low).clamp_min(0).prod(-1)
+    union = sum((b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1) for b in (boxes, others)) - shared
+    iou = shared / union.clamp_min(1e-6)
+    outer_low, outer_high = (
+        torch.minimum(boxes[..., :2], others[..., :2]),
+        torch.maximum(boxes[..., 2:], others[..., 2:]),
+    )
+    hull = (outer_high - outer_low).prod(-1).clamp_min(1e-6)
+    return iou, iou - (hull - union) / hull
+
+
+def loss_of(output: dict[str, Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss: quality focal loss of the classes, and generalised intersection over union of the boxes."""
+    centres = cell_centres(SIZE // STRIDE_PX, SIZE // STRIDE_PX)
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2
+    near = ((centres[None, :, None] - middle[:, None]).abs() < RADIUS_PX).all(-1)
+    inside = (centres[None, :, None] > boxes[:, None, :, :2]).all(-1) & (
+        centres[None, :, None] < boxes[:, None, :, 2:]
+    ).all(-1)
+    distance = (centres[None, :, None] - middle[:, None]).norm(dim=-1)
+    distance = distance.masked_fill(~(near & inside & (labels >= 0)[:, None]), torch.inf)
+    nearest, which = distance.min(-1)
+    image, cell = nearest.isfinite().nonzero(as_tuple=True)
+    of = which[image, cell]
+    iou, giou = paired_iou(output["boxes"][image, cell], boxes[image, of])
+    scores = output["scores"]
+    quality = torch.zeros_like(scores)
+    quality[image, cell, labels[image, of]] = iou.detach().clamp(0, 1)
+    weight = (quality - scores.detach().sigmoid()).abs() ** 2
+    n = max(1, len(image))
+    classes = (weight * binary_cross_entropy_with_logits(scores, quality, reduction="none")).sum() / n
+    return classes + 2 * (1 - giou).sum() / n
+
+
+def train(seed: int, scenes: int, epochs: int, batch: int = 64) -> nn.Module:
+    """Return a trained detector: AdamW, one cycle of the learning rate, float32 on the CPU."""
+    torch.manual_seed(seed)
+    start = time.time()
+    pixels, boxes, labels = mixture(scenes, seed)
+    log(f"detector: {scenes} scenes drawn in {time.time() - start:.0f} s")
+    network = ToyDetector().to(memory_format=torch.channels_last).train()
+    nn.init.constant_(network.class_scores.bias, -4.0)
+    nn.init.constant_(network.distances.bias, 2.0)
+    steps = epochs * (scenes // batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.2)
+    rng = torch.Generator().manual_seed(seed)
+    start = time.time()
+    for epoch in range(epochs):
+        total = 0.0
+        order = torch.randperm(scenes, generator=rng)
+        for rows in order[: scenes // batch * batch].split(batch):
+            x, moved = augmented(normalised(pixels[rows]), boxes[rows], rng)
+            loss = loss_of(network(x), moved, labels[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        average = mean_average_precision(network, 60, TEST + 1)[0]
+        network.train()
+        log(
+            f"detector: epoch {epoch + 1}/{epochs} loss {total / (scenes // batch):.3f} mAP@.5 {average:.3f} "
+            f"{time.time() - start:.0f} s"
+        )
+    return network.eval()
+
+
+@torch.no_grad()
+def mean_average_precision(network: nn.Module, count: int, seed: int, iou: float = 0.5) -> tuple[float, float]:
+    """Return the mean average precision of two-object scenes, and the fraction of objects found from 30 % on.
+
+    Average precision of a class is the area under its precision-recall curve with interpolated precision, as in
+    PASCAL VOC since 2010. A detection is right if its box has at least this intersection over union with an object of
+    its class that no more probable detection has.
+    """
+    network.eval()
+    data = toybox.Toybox(count, seed, objects=2)
+    hits: list[list[tuple[float, bool]]] = [[] for _ in range(K)]
+    n_objects, n_found = [0] * K, 0
+    for sample in data:
+        x = normalised(torch.from_numpy(np.array(sample.image)).permute(2, 0, 1)[None])
+        found = detections(Candidates.of(network(x)), 0.01, 0.5, 100)
+        left = [
+            (k, torch.tensor(box, dtype=torch.float32))
+            for k, box in zip(sample.labels, sample.drawing.boxes, strict=True)
+        ]
+        for k, _ in left:
+            n_objects[k] += 1
+        for detection in found:
+            box = torch.tensor(detection.box).clamp(0, SIZE)
+            match = [
+                i for i, (k, true) in enumerate(left) if k == detection.index and float(paired_iou(box, true)[0]) >= iou
+            ]
+            hits[detection.index].append((detection.score, bool(match)))
+            n_found += bool(match) and detection.probability >= 0.3
+            if match:
+                left.pop(match[0])
+    averages = []
+    for k in range(K):
+        right = np.array([hit for _, hit in sorted(hits[k], key=lambda item: -item[0])], dtype=float)
+        recall = right.cumsum() / max(1, n_objects[k])
+        precision = right.cumsum() / np.arange(1, len(right) + 1)
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+        averages.append(float((np.diff(np.concatenate([[0.0], recall])) * precision).sum()))
+    return float(np.mean(averages)), n_found / max(1, sum(n_objects))
+
+
+def evaluate(network: nn.Module) -> float:
+    """Log the numbers on new scenes; return the mean average precision at 0.5."""
+    average, recall = mean_average_precision(network, 1000, TEST + 2)
+    strict, _ = mean_average_precision(network, 1000, TEST + 2, iou=0.75)
+    log(f"detector: 1000 new scenes with two objects: mAP@.5 {average:.4f}, mAP@.75 {strict:.4f}")
+    log(f"detector: objects found with a probability of at least 30 %: {recall:.4f}")
+    return average
+
+
+def save(network: nn.Module, seed: int, note: str) -> None:
+    """Write half floats, and what the file says about itself."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    metadata = {
+        "architecture": type(network).__name__,
+        "classes": json.dumps(toybox.CLASSES),
+        "input_size": str(SIZE),
+        "mean": json.dumps(MEAN),
+        "std": json.dumps(STD),
+        "seed": str(seed),
+        "script": "scripts/train_toybox_detector.py",
+        "commit": commit.stdout.strip() or "unknown",
+        "trained_on": note,
+    }
+    save_file(state, WEIGHTS, metadata)
+    reloaded, _ = load_network("detector")  # the numbers are those of the shipped half floats
+    metadata["test_map50"] = f"{evaluate(reloaded):.4f}"
+    save_file(state, WEIGHTS, metadata)
+    log(f"detector: {WEIGHTS.name} {WEIGHTS.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=int, default=6_000)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.evaluate:
+        evaluate(load_network("detector")[0])
+        return
+    log(f"detector: seed {asked.seed}, {asked.scenes} scenes, {asked.epochs} epochs, torch {torch.__version__}")
+    network = train(asked.seed, asked.scenes, asked.epochs)
+    save(
+        network, asked.seed, f"toybox scenes with two, one and no objects, {asked.scenes} scenes, {asked.epochs} epochs"
+    )
+
+
+if __name__ == "__main__":
+    main()
