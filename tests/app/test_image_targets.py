@@ -112,6 +112,12 @@ def test_start_names_the_kind(client: TestClient) -> None:
     assert [model["image_targets"] for model in models] == ["detection", "segmentation", "caption", None]
 
 
+def test_last_layer_of_the_list_is_the_default(client: TestClient) -> None:
+    for model in client.get("/api/start").json()["models"]:
+        made = post(client, "explain", model=model["name"]).json()["maps"][0]
+        assert model["layers"][-1]["name"] == made["layer"]
+
+
 def test_boxes_equal_library(client: TestClient, page: Page) -> None:
     answer = post(client, "targets").json()
     truth = explain(page.models[0], page.images.find("s3").image, method="grad_cam")

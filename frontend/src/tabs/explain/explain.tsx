@@ -120,7 +120,7 @@ export function Explain() {
             <Predictions
               predictions={shown.answer.predictions}
               selected={ofTarget ? map!.index : (target.index ?? predicted)}
-              truth={shown.answer.label_index}
+              truth={ofTarget ? null : shown.answer.label_index}
               other={target.other}
               change={changeClass}
             />
