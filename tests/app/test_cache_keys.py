@@ -24,7 +24,7 @@ from camlucida.app import routes
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
 from camlucida.app.caches import Caches
-from camlucida.app.routes import activations, compare, explain, images, study, top_images
+from camlucida.app.routes import activations, compare, explain, images, study, targets, top_images
 from camlucida.app.routes.dataset import runs
 from camlucida.app.routes.trust import common, occlude, stability
 from camlucida.data.open import open_dataset
@@ -92,6 +92,12 @@ REQUESTS: dict[str, RequestCase] = {
             "score": "log_probability",
         },
     ),
+    "targets": RequestCase(
+        "/api/targets",
+        targets.TargetsRequest,
+        {"image": "s1", "model": "toybox:detector"},
+        {"image": "s2", "model": "toybox"},
+    ),
     "curves": RequestCase("/api/curves", common.MapRequest, {"image": "s1"}, TRUST),
     "trust": RequestCase(
         "/api/trust", common.MapRequest, {"image": "s1"}, {"target": 0}
@@ -153,7 +159,7 @@ def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[TestClient]:
-    page = Page([load("toybox"), load("toybox:vgg")], open_dataset("toybox", count=8))
+    page = Page([load("toybox"), load("toybox:vgg"), load("toybox:detector")], open_dataset("toybox", count=8))
     with TestClient(create_app(page), base_url="http://localhost") as client:
         yield client
 

@@ -39,6 +39,8 @@ interface Props {
   colormap?: string;
   /** Percent of the width that is cut off on the left. */
   clip?: number;
+  /** A click on the image: where, and the width of a pixel of the screen, in fractions of the image. */
+  pick?: ((x: number, y: number, perPixel: number) => void) | undefined;
   class?: string;
   children?: ComponentChildren;
 }
@@ -88,6 +90,13 @@ export function MapView(props: Props) {
     const [width, height] = field.geometry.original;
     move(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, null);
   };
+  const pressed = useRef([0, 0]);
+  const click = (event: MouseEvent): void => {
+    const [x, y] = pressed.current;
+    if (!props.pick || Math.hypot(event.clientX - x!, event.clientY - y!) > DRAG_PX) return;
+    const box = canvas.current!.getBoundingClientRect();
+    props.pick((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, 1 / box.width);
+  };
   const leave = (): void => void (mark.value = null);
   const keydown = (event: KeyboardEvent): void => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -114,7 +123,11 @@ export function MapView(props: Props) {
           tabIndex={props.mark ? 0 : undefined}
           style={{ transformOrigin: "0 0", transform, clipPath: props.clip === undefined ? "" : `inset(0 0 0 ${props.clip}%)` }}
           onPointerMove={point}
-          onPointerDown={point}
+          onPointerDown={(event) => {
+            pressed.current = [event.clientX, event.clientY];
+            point(event);
+          }}
+          onClick={props.pick && click}
           onPointerLeave={leave}
           onKeyDown={props.mark ? keydown : undefined}
           onBlur={props.mark ? leave : undefined}
@@ -129,6 +142,8 @@ export function MapView(props: Props) {
 }
 
 const STEP_TO_ENLARGED = 1.5;
+/** Farther than this, a press and a release are no click, but drag an enlarged image. */
+const DRAG_PX = 5;
 
 /** The map value and the colour at the marked position. */
 function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; image: HTMLImageElement; field: Field; kind: Kind }) {

@@ -6,7 +6,8 @@ import { chance, fixed } from "../numbers";
 export function Predictions(props: {
   predictions: readonly Prediction[];
   selected: number | null;
-  change: (index: number) => void;
+  /** null: they cannot be selected. */
+  change: ((index: number) => void) | null;
   /** The label of the image, and the class that it is compared with, by index. */
   truth?: number | null;
   other?: number | null;
@@ -20,7 +21,8 @@ export function Predictions(props: {
           class="guess"
           aria-pressed={prediction.index === selected}
           title={`logit ${fixed(prediction.logit)}`}
-          onClick={() => change(prediction.index)}
+          disabled={change === null}
+          onClick={() => change?.(prediction.index)}
         >
           <span class="name">{prediction.name}</span>
           {prediction.index === truth && <span class="mark">true class</span>}

@@ -32,6 +32,7 @@ from camlucida.app.routes import (
     images,
     models,
     study,
+    targets,
     top_images,
     trust,
 )
@@ -90,7 +91,19 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
         lifespan=lifespan,
     )
     app.state.page = page
-    for module in (bootstrap, models, images, explain, compare, trust, activations, top_images, dataset, study):
+    for module in (
+        bootstrap,
+        models,
+        images,
+        targets,
+        explain,
+        compare,
+        trust,
+        activations,
+        top_images,
+        dataset,
+        study,
+    ):
         app.include_router(module.router, prefix="/api")
     app.include_router(audits.router)
     app.include_router(api_docs.router)

@@ -143,7 +143,7 @@ class MapBatch:
         explanations = explain(
             self.served.model,
             self.image.image,
-            target=[None] if class_free else [target.spec for target in self.targets],
+            target=[self._any_target()] if class_free else [target.spec for target in self.targets],
             layer=list(layers) if at_layers else None,
             method=[method.name for method in methods],
             score=self.score,
@@ -158,6 +158,12 @@ class MapBatch:
                     e = next(remaining)
                     results.append(MapResult(method.name, layer, key, MapOut.of(e), e.map, e.geometry))
             yield method, results
+
+    def _any_target(self) -> int | str | None:
+        """Return a target for class-free methods; one of a model with image targets, of which None would mean all."""
+        if self.served.model.image_targets is None:
+            return None
+        return self.targets[0].spec if self.targets else 0
 
     def _fits(self, method: AnyMethod) -> bool:
         """Return whether the model has the layers and targets that the method needs."""

@@ -16,8 +16,8 @@ from camlucida.attribution.load_input import load_input
 from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader, predict
 from camlucida.data.datasets import Dataset
-from camlucida.engine import Layer, candidates, copy_of
-from camlucida.errors import CamlucidaError, ModelError
+from camlucida.engine import Layer, candidates, copy_of, resolve
+from camlucida.errors import CamlucidaError, LayerError, ModelError
 from camlucida.evaluation.dataset_pass import DatasetPass, outputs_of
 from camlucida.evaluation.prediction_rows import batch_rows, prediction_row
 from camlucida.evaluation.read_images import LoadedImage, read_batches, stacked
@@ -90,13 +90,30 @@ class Served:
             example = model_inputs(self.model, image[None])
             try:
                 copy = copy_of(self.model.network)
-                return example, candidates(copy, example, output_reader(self.model, copy, example))
+                read = output_reader(self.model, copy, example)
+                return example, self._ending_with_default(candidates(copy, example, read), example)
             except Exception as error:
                 if not raised_by_network(error):
                     raise
                 first_error = first_error or error  # the error may be specific to this image
         assert first_error is not None
         raise ModelError(f"{self.name}: {describe_network_error(first_error, self.model)}") from first_error
+
+    def _ending_with_default(self, layers: list[Layer], example: Any) -> list[Layer]:
+        """Return the layers up to the one that the model names as its default, which is appended if it is not there."""
+        if self.model.layer is None or not layers:
+            return layers
+        copy = copy_of(self.model.network)
+        try:
+            found = resolve(copy, example, [self.model.layer], output_reader(self.model, copy, example))
+        except LayerError:
+            return layers  # reported by the request that needs it
+        if len(found) != 1:
+            return layers
+        names = [layer.name for layer in layers]
+        if found[0].name in names:
+            return layers[: names.index(found[0].name) + 1]
+        return [*layers, found[0]]
 
     def _candidate_inputs(self) -> Iterator[torch.Tensor]:
         for index in range(min(len(self.data), 8)):

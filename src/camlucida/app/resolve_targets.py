@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader
 from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import LayerError, TargetError
+from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.target_specs import parse
 from camlucida.targets import class_label
@@ -56,7 +57,11 @@ def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[
 
 
 def resolve_targets(
-    model: Model, scores: Tensor, specs: Sequence[str | int], labels: Sequence[str]
+    model: Model,
+    scores: Tensor,
+    specs: Sequence[str | int],
+    labels: Sequence[str],
+    bind: Callable[[str], Sequence[BoundTarget]] | None = None,
 ) -> tuple[list[ResolvedTarget], dict[str, str]]:
     """Return the distinct targets, and the error of each one that the model does not have.
 
@@ -65,6 +70,7 @@ def resolve_targets(
         scores: The class scores of the image, `(k,)`.
         specs: The targets as requested.
         labels: The class names that indices refer to; in a model with other labels, the class is found by its name.
+        bind: Returns the boxes, regions or words of the image that a target means, for models that have such targets.
 
     Returns:
         The targets, and the errors by key.
@@ -73,7 +79,7 @@ def resolve_targets(
     errors: dict[str, str] = {}
     for key in _keys(specs):
         try:
-            target = _resolve(model, scores, key, labels)
+            target = _resolve_in_image(model, key, bind) or _resolve(model, scores, key, labels)
         except TargetError as error:
             errors[key] = str(error)
             continue
@@ -85,6 +91,22 @@ def resolve_targets(
 def _keys(specs: Sequence[str | int]) -> list[str]:
     """Return the targets as distinct keys, with "top3" expanded to its three ranks."""
     return list(dict.fromkeys(key for spec in specs for key in (RANKS if spec == "top3" else [str(spec)])))
+
+
+def _resolve_in_image(
+    model: Model, key: str, bind: Callable[[str], Sequence[BoundTarget]] | None
+) -> ResolvedTarget | None:
+    """Return the box, region or word of the image that a target means; None if it is a class.
+
+    Raises:
+        TargetError: There is no such box, region or word, or there are several.
+    """
+    if bind is None or key in RANKS or key.isdecimal():
+        return None
+    bound = bind(key)
+    if len(bound) > 1:
+        raise TargetError(f"{key[:80]} means several targets: {', '.join(one.label for one in bound[:8])}. Choose one.")
+    return None if bound[0].model is model else ResolvedTarget(key, bound[0].label or key)
 
 
 def _resolve(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:

@@ -121,6 +121,7 @@ class MapOut(Schema):
         signed: Whether the map is displayed with negative values.
         percentile: The percentile at which the display saturates.
         remark: A warning that must be displayed.
+        spec: What means the target in this image, such as "box 3"; empty for a class.
     """
 
     model: str
@@ -137,6 +138,7 @@ class MapOut(Schema):
     notes: dict[str, float]
     remark: str
     paper: str
+    spec: str
 
     @classmethod
     def of(cls, e: Explanation) -> MapOut:
@@ -156,6 +158,7 @@ class MapOut(Schema):
             notes={key: value for key, value in e.notes.items() if np.isfinite(value)},
             remark=e.remark,
             paper=e.paper,
+            spec=e.spec,
         )
 
 

@@ -15,17 +15,18 @@ export function setTarget(patch: Partial<Target>): void {
   setView({ target: targetText(next) }, true);
 }
 
-export function ClassChoice({ predicted }: { predicted: number | null }) {
+/** `whole`: the classes of the whole image, of a model that has other targets as well. */
+export function ClassChoice({ predicted, whole = false }: { predicted: number | null; whole?: boolean }) {
   const { labels } = modelOf();
   const { index, other, negative } = targetOfView();
   return (
     <section class="decision classes">
-      <h3>Class</h3>
+      <h3>{whole ? "Class of the whole image" : "Class"}</h3>
       <ClassSearch
         label="Explained class"
         names={labels}
         value={index}
-        placeholder={predicted === null ? "the predicted class" : `predicted: ${labels[predicted] ?? predicted}`}
+        placeholder={whole ? "no class" : predicted === null ? "the predicted class" : `predicted: ${labels[predicted] ?? predicted}`}
         change={(next) => setTarget({ index: next })}
       />
       <ClassSearch
@@ -41,7 +42,7 @@ export function ClassChoice({ predicted }: { predicted: number | null }) {
         checked={negative}
         change={(checked) => setTarget({ negative: checked, other: null })}
       />
-      {view.target.value && (
+      {view.target.value && !whole && (
         <>
           <CheckBox
             label="Keep this class for other images"

@@ -24,6 +24,8 @@ import { Headline, Notes } from "./notes";
 import { requestOfView } from "./request";
 import { Result } from "./result";
 import { referenceTarget, useStrength } from "./strength";
+import { TargetChoice } from "./target_choice";
+import { classInTarget, explainTarget, useShapes, useTargets } from "./targets";
 
 /** Milliseconds without a change after which the other layers are fetched. */
 const QUIET_MS = 150;
@@ -67,9 +69,19 @@ export function Explain() {
   const map = shown?.answer.maps[0];
   const predicted = shown?.answer.predictions[0]?.index ?? null;
   const target = targetOfView();
+  const model = modelOf();
+  const targets = useTargets();
+  const shapes = useShapes(targets);
+  // What the view stands for until its map arrives; without a target it is the first one.
+  const spec = view.target.value || (targets?.targets[0]?.spec ?? "");
+  const ofTarget = map?.spec ?? "";
+  const changeClass = ofTarget
+    ? classInTarget(ofTarget, model.labels)
+    : (index: number): void => setTarget({ index, other: null });
   // The same elements are not rendered again; what they read of the view renders them by itself.
   const picker = useMemo(() => <ImagePicker />, []);
-  const classChoice = useMemo(() => <ClassChoice predicted={predicted} />, [predicted]);
+  const whole = model.image_targets !== null;
+  const classChoice = useMemo(() => <ClassChoice predicted={whole ? null : predicted} whole={whole} />, [predicted, whole]);
   const methodChoice = useMemo(() => <MethodChoice />, []);
   const layerChoice = useMemo(() => <LayerChoice />, []);
   return (
@@ -84,7 +96,8 @@ export function Explain() {
         <section class="decision pictures">
           {picker}
         </section>
-        {classChoice}
+        {whole && <TargetChoice targets={targets} selected={spec} />}
+        {(!whole || model.labels.length > 0) && classChoice}
         {methodChoice}
         {layerChoice}
       </aside>
@@ -98,19 +111,20 @@ export function Explain() {
           photo={photo.key === image ? photo.data : null}
           name={name}
           strength={strength}
+          targets={targets && { shapes, size: targets.size as [number, number], selected: spec, change: explainTarget }}
         />
       </div>
       <aside class="predictions" aria-label="Result">
-        <h3>Prediction</h3>
+        <h3>{ofTarget ? `Prediction at ${ofTarget}` : "Prediction"}</h3>
         {shown ? (
           <>
             <Headline answer={shown.answer} />
             <Predictions
               predictions={shown.answer.predictions}
-              selected={target.index ?? predicted}
-              truth={shown.answer.label_index}
+              selected={ofTarget ? map!.index : (target.index ?? predicted)}
+              truth={ofTarget ? null : shown.answer.label_index}
               other={target.other}
-              change={(index) => setTarget({ index, other: null })}
+              change={changeClass}
             />
             <Notes answer={shown.answer} />
             <Downloads answer={{ ...shown.answer, name }} />

@@ -15,16 +15,17 @@ const MEANINGS: Record<string, (value: string) => string> = {
   r2: (value) => `R² of the linear surrogate model is ${value}.`,
 };
 
-/** The predicted class, and whether it is correct. */
+/** The predicted class, and whether it is correct; the label is that of the image, not of one box, region or word. */
 export function Headline({ answer }: { answer: ExplainResponse }) {
   const best = answer.predictions[0]!;
-  const correct = answer.label_index === null ? null : best.index === answer.label_index;
+  const label = answer.maps[0]!.spec ? null : answer.label;
+  const correct = label === null || answer.label_index === null ? null : best.index === answer.label_index;
   return (
     <p class="headline">
       <b>{best.name}</b> {chance(best)}
-      {answer.label !== null && <span class="soft"> · true class: {answer.label} </span>}
+      {label !== null && <span class="soft"> · true class: {label} </span>}
       {correct !== null && <span class={correct ? "right" : "wrong"}>{correct ? "✓ correct" : "✗ wrong"}</span>}
-      {answer.label !== null && correct === null && <span class="soft">(not a class of this model)</span>}
+      {label !== null && correct === null && <span class="soft">(not a class of this model)</span>}
     </p>
   );
 }

@@ -15,11 +15,21 @@ import { fieldOf } from "./field_of";
 import { NetworkStrip } from "./layer_choice";
 import { mapCaption } from "./notes";
 import { type Strength, strengthText } from "./strength";
+import { REACH_PX, TargetMarks } from "./target_marks";
+import { type Shape, shapeAt } from "./targets";
 
 /** A map that is weaker than this, beside its reference, is remarked on. */
 const WEAK = 0.1;
 /** Width / height below which the small views stand beside each other. */
 const PORTRAIT = 0.8;
+
+/** Targets on an image of this size, in its pixels. */
+export interface PlacedTargets {
+  shapes: readonly Shape[];
+  size: readonly [number, number];
+  selected: string;
+  change: (spec: string) => void;
+}
 
 export function Result(props: {
   shown: Explained | null;
@@ -27,8 +37,10 @@ export function Result(props: {
   photo: HTMLImageElement | null;
   name: string;
   strength: Strength | null;
+  /** Targets with a place on the image. */
+  targets: PlacedTargets | null;
 }) {
-  const { shown, strength } = props;
+  const { shown, strength, targets } = props;
   const mark = useSignal<Mark | null>(null);
   const zoom = useZoom(shown?.answer.image ?? view.image.value);
   const shared = tabValue("explain.scale") === "shared" && strength !== null;
@@ -39,6 +51,14 @@ export function Result(props: {
   const common = { image, field, mark, zoom };
   const size = shown ? sized([shown.answer.maps[0]!.map.height, shown.answer.maps[0]!.map.width]) : "";
   const ratio = image ? image.naturalWidth / image.naturalHeight : 1;
+  const pick =
+    targets && targets.shapes.length > 0
+      ? (x: number, y: number, perPixel: number): void => {
+          const [width, height] = targets.size;
+          const spec = shapeAt(targets.shapes, targets.size, x * width, y * height, REACH_PX * perPixel * width)?.target.spec;
+          if (spec && spec !== targets.selected) targets.change(spec);
+        }
+      : undefined;
   const below = useMemo(
     () => (
       <>
@@ -52,7 +72,8 @@ export function Result(props: {
   return (
     <>
       <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
-        <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>}>
+        <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>} pick={pick}>
+          {image && targets && targets.shapes.length > 0 && <TargetMarks {...targets} zoom={zoom} />}
           {!image && <p class="empty">Drop an image here</p>}
         </MapView>
         <div class="beside">

@@ -16,6 +16,7 @@ import { SegmentedControl } from "../../shared/segmented_control";
 import { useRequest } from "../../shared/use_request";
 import { isLayered, mapsOneLayer, methodNamed, modelOf } from "../../state/app";
 import { setTabValues, setView, tabValue, view } from "../../state/view";
+import { classInTarget } from "../explain/targets";
 import { Curves } from "./curves";
 import { Occlude } from "./occlude";
 import type { MapRequest, Subject } from "./schemas";
@@ -84,7 +85,11 @@ function SubjectClass({ subject }: { subject: Subject }) {
   const { answer, map } = subject;
   return (
     <div class="guesses">
-      <Predictions predictions={answer.predictions} selected={map.index} change={(index) => setView({ target: String(index) }, true)} />
+      <Predictions
+        predictions={answer.predictions}
+        selected={map.index}
+        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels) : (index) => setView({ target: String(index) }, true)}
+      />
       {map.index === null && (
         <p class="note">This map does not explain a single class. Select a class above to test its map.</p>
       )}

@@ -26,12 +26,16 @@ class LayerChoice(Schema):
 
 
 class ModelChoice(Schema):
-    """A model of the app; its layers are ordered from edges to objects, and the last one is the default."""
+    """A model of the app; its layers are ordered from edges to objects, and the last one is the default.
+
+    `image_targets`: the kind of the targets that belong to one image, such as "detection"; null if there are none.
+    """
 
     name: str
     labels: list[str]
     layers: list[LayerChoice]
     input: tuple[int, int]
+    image_targets: str | None
 
 
 class MethodChoice(Schema):
@@ -141,6 +145,7 @@ def _model(served: Served) -> ModelChoice:
             LayerChoice(name=layer.name, label=layer.label, grid=_image_grid(layer.grid)) for layer in served.layers
         ],
         input=(width, height),
+        image_targets=None if served.model.image_targets is None else served.model.image_targets.kind,
     )
 
 

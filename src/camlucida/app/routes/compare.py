@@ -31,6 +31,7 @@ from camlucida.app.resolve_targets import layers_of, resolve_targets
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, MapOut, Name, PredictionOut, Schema, Score, packed
 from camlucida.attribution import map_comparison
+from camlucida.attribution.bind_targets import bind_targets
 from camlucida.attribution.explain_request import predict_scores, top_predictions
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image
@@ -233,7 +234,14 @@ def _model_part(
         layers, layer_errors = (layers, {}) if layers else layers_of(model, inputs, [])
     if not has_layers(model.network) and not any(m.needs_layer for m in find_methods(params.methods)[0]):
         layer_errors = {name: error for name, error in layer_errors.items() if name}  # no default layer is needed
-    resolved, target_errors = resolve_targets(model, scores, params.targets or ["predicted"], first.labels)
+    has_own = model.image_targets is not None
+    resolved, target_errors = resolve_targets(
+        model,
+        scores,
+        params.targets or ["predicted"],
+        first.labels,
+        (lambda key: bind_targets(model, inputs, [key], geometry)) if has_own else None,
+    )
     result = ModelResult(
         model=served.name,
         geometry=GeometryOut.of(geometry),

@@ -18,6 +18,7 @@ from pydantic import Field
 from camlucida._files import png
 from camlucida.app.app_state import Page
 from camlucida.app.cache_keys import CacheKey, request_key
+from camlucida.app.image_targets import bound_on, first_spec
 from camlucida.app.images import StoredImage
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job, QueueName, Task
@@ -48,7 +49,9 @@ class ExplainRequest(Schema):
         methods: Methods by name, optionally with combinators.
         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
             pytorch-grad-cam).
-        targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
+        targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class. For detectors,
+            segmentation networks and captions also boxes, regions and words: "box 3", "dog at 120,80" (in pixels of the
+            image), "text:a dog", "word 2"; empty for the first.
         score: The score of a class.
         options: Options of the method.
         compare: Whether to compute the rank correlation of all maps.
@@ -234,8 +237,14 @@ def explanations_of(page: Page, params: ExplainRequest, image: StoredImage, job:
     key = _maps_key(page, params, image)
     if (cached := page.caches.explanations.get(key)) is not None:
         return cached
+    targets: list[str | int] = list(params.targets)
+    if served.model.image_targets is not None:
+        first = first_spec(page, params.model, image) if not targets else None
+        targets = targets if first is None else [first]
+        bound, _ = bound_on(served.model, image.image, targets or [None])  # one target may mean several boxes
+        check(served, params.methods, options=params.options, layers=params.layers, targets=range(len(bound)))
     request = AttributionRequest.of(
-        target=_one_or_all(params.targets),
+        target=_one_or_all(targets),
         layer=_one_or_all(params.layers),
         method=_one_or_all(params.methods),
         score=params.score,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+from typing import Any
 
 import torch.nn.functional as F
 from PIL import Image
@@ -12,13 +13,16 @@ from torch import Tensor
 
 from camlucida.app.app_state import Page
 from camlucida.app.cache_keys import CacheKey, request_key
+from camlucida.app.image_targets import one_bound_on
 from camlucida.app.images import StoredImage
 from camlucida.app.jobs import Job
 from camlucida.app.method_choice import method_for
 from camlucida.app.request_limits import check_method
+from camlucida.app.routes.dependencies import image_of
 from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, Schema, packed
 from camlucida.attribution.error_context import error_context
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
+from camlucida.models.model import Model
 from camlucida.reliability.inputs import metric_inputs_of
 from camlucida.reliability.result import to_pixels
 from camlucida.render.resize import to_image
@@ -39,7 +43,8 @@ class MapRequest(Schema):
         model: A model of the app; the first one if not given.
         method: A method by name, optionally with combinators.
         layer: One layer; the default layer if not given.
-        target: A class; the predicted class if not given.
+        target: A class; the predicted class if not given. For detectors, segmentation networks and captions also one
+            box, region or word, such as "box 3"; the first if not given.
     """
 
     image: ImageId
@@ -89,7 +94,9 @@ def metric_inputs_for(page: Page, params: MapRequest, image: StoredImage, job: J
         return _with_progress(metric_inputs, job)
 
 
-def map_of(page: Page, params: MapRequest, image: Image.Image, name: str, job: Job) -> MetricInputs:
+def map_of(
+    page: Page, params: MapRequest, image: Image.Image, name: str, job: Job, model: Model | None = None
+) -> MetricInputs:
     """Return the metric inputs of the same request for another image.
 
     Args:
@@ -98,8 +105,16 @@ def map_of(page: Page, params: MapRequest, image: Image.Image, name: str, job: J
         image: The image.
         name: The display name of the image.
         job: The job, to which progress is reported.
+        model: The model of earlier metric inputs, whose box, region or word is to be explained again; None to find the
+            target in the requested image.
     """
-    model = page.model(params.model).model
+    target: Any = params.target
+    if model is None:
+        model = page.model(params.model).model
+        if model.image_targets is not None:
+            # Points are in pixels of the requested image, of which `image` may be a reduced copy.
+            bound = one_bound_on(model, image_of(page, params.image).image, target)
+            model, target = bound.model, bound.target
     method_name = method_for(page.model(params.model), params.method)
     check_method(method_name)
     with error_context(model, image):
@@ -108,7 +123,7 @@ def map_of(page: Page, params: MapRequest, image: Image.Image, name: str, job: J
             image,
             method=method_name,
             layer=params.layer,
-            target=params.target,
+            target=target,
             progress=job.progress,
             name=name,
         )

@@ -96,7 +96,7 @@ def _occlude(page: Page, params: OccludeRequest, job: Job) -> OccludeResponse:
     before = metric_inputs_for(page, params, image, job)
     occluded_image = occlude(image.image, mask, params.infill)
     same_class = params.model_copy(update={"target": before.model_input.target})
-    after = map_of(page, same_class, occluded_image, f"{image.name}, occluded", job)
+    after = map_of(page, same_class, occluded_image, f"{image.name}, occluded", job, before.model_input.model)
     kept = page.images.add_upload(occluded_image, f"{image.name}, occluded") if params.keep else None
     return OccludeResponse(
         preview=data_uri(shrink_image(occluded_image, PREVIEW_PX)),

@@ -1,0 +1,109 @@
+// The targets of one image: boxes, regions, words, for models that have them.
+
+import { useMemo } from "preact/hooks";
+import { post } from "../../api/http";
+import type { Schemas } from "../../api/types";
+import { useRequest } from "../../shared/use_request";
+import { modelOf } from "../../state/app";
+import { setView, view } from "../../state/view";
+
+export type ImageTarget = Schemas["ImageTargetOut"];
+export type Targets = Schemas["TargetsResponse"];
+type Rect = [number, number, number, number];
+
+/** What is requested by default is the first target, so its map is that of the target without a name. */
+export const explainTarget = (spec: string): void => setView({ target: spec }, true);
+
+/** The targets of the image of the view; null while they are unknown, and for models whose targets are their classes. */
+export function useTargets(): Targets | null {
+  const [image, model] = [view.image.value, view.model.value];
+  const key = image && modelOf(model).image_targets ? JSON.stringify({ image, model }) : null;
+  const { data, key: of } = useRequest<Targets>(key, (signal) => post<Targets>("/api/targets", { image, model }, signal));
+  return key !== null && of === key ? data : null; // why there are none is said by the map
+}
+
+/** Explains another class at the target of a map: "box 3: cat"; null where targets cannot be named so. */
+export function classInTarget(spec: string, labels: readonly string[]): ((index: number) => void) | null {
+  const place = /^(box|word) \d+/.exec(spec)?.[0];
+  return place ? (index) => explainTarget(`${place}: ${labels[index] ?? index}`) : null;
+}
+
+/** A mask by rows. */
+class Mask {
+  constructor(
+    readonly width: number,
+    readonly height: number,
+    private readonly bytes: Uint8Array,
+  ) {}
+
+  at(x: number, y: number): boolean {
+    if (x < 0 || y < 0 || x >= this.width || y >= this.height) return false;
+    const index = y * this.width + x;
+    return ((this.bytes[index >> 3]! >> (7 - (index & 7))) & 1) === 1;
+  }
+}
+
+/** A target on the image: its rectangle in pixels of the image, and the outline of its mask in cells of the mask. */
+export interface Shape {
+  target: ImageTarget;
+  rect: Rect;
+  mask: Mask | null;
+  outline: string;
+}
+
+/** The targets that have a place on the image. */
+export const useShapes = (targets: Targets | null): Shape[] => useMemo(() => (targets ? shapesOf(targets) : []), [targets]);
+
+export function shapesOf({ targets, size: [width, height] }: Targets): Shape[] {
+  return targets.flatMap((target): Shape[] => {
+    if (target.mask) {
+      const bytes = Uint8Array.from(atob(target.mask.bits), (letter) => letter.charCodeAt(0));
+      const mask = new Mask(target.mask.width, target.mask.height, bytes);
+      const [left, top, right, bottom] = boundsOf(mask);
+      const [sx, sy] = [width / mask.width, height / mask.height];
+      return [{ target, rect: [left * sx, top * sy, right * sx, bottom * sy], mask, outline: outlineOf(mask) }];
+    }
+    const place = target.box ?? (target.point && [...target.point, ...target.point]);
+    return place ? [{ target, rect: place as Rect, mask: null, outline: "" }] : [];
+  });
+}
+
+/** The smallest shape at a point of the image, given in its pixels; shapes of less than `reach` pixels are that large. */
+export function shapeAt(shapes: readonly Shape[], size: readonly number[], x: number, y: number, reach: number): Shape | null {
+  const hit = shapes.filter(({ rect: [left, top, right, bottom], mask }) => {
+    const [spareX, spareY] = [Math.max(0, (reach - (right - left)) / 2), Math.max(0, (reach - (bottom - top)) / 2)];
+    const inRect = x >= left - spareX && x < right + spareX && y >= top - spareY && y < bottom + spareY;
+    if (!mask || spareX > 0 || spareY > 0) return inRect;
+    return mask.at(Math.floor((x / size[0]!) * mask.width), Math.floor((y / size[1]!) * mask.height));
+  });
+  const area = ({ rect: [left, top, right, bottom] }: Shape): number => (right - left) * (bottom - top);
+  return hit.sort((a, b) => area(a) - area(b))[0] ?? null;
+}
+
+function boundsOf(mask: Mask): Rect {
+  let [left, top, right, bottom] = [mask.width, mask.height, 0, 0];
+  for (let y = 0; y < mask.height; y++)
+    for (let x = 0; x < mask.width; x++)
+      if (mask.at(x, y))
+        [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
+  return right > left ? [left, top, right, bottom] : [0, 0, mask.width, mask.height];
+}
+
+/** The edges between cells inside and outside, as the path of an SVG. */
+export function outlineOf(mask: Pick<Mask, "width" | "height" | "at">): string {
+  const parts: string[] = [];
+  const runs = (lines: number, length: number, edge: (line: number, i: number) => boolean, path: (line: number, from: number, to: number) => string): void => {
+    for (let line = 0; line <= lines; line++)
+      for (let i = 0, from = -1; i <= length; i++) {
+        const on = i < length && edge(line, i);
+        if (on && from < 0) from = i;
+        if (!on && from >= 0) {
+          parts.push(path(line, from, i));
+          from = -1;
+        }
+      }
+  };
+  runs(mask.height, mask.width, (y, x) => mask.at(x, y - 1) !== mask.at(x, y), (y, from, to) => `M${from} ${y}H${to}`);
+  runs(mask.width, mask.height, (x, y) => mask.at(x - 1, y) !== mask.at(x, y), (x, from, to) => `M${x} ${from}V${to}`);
+  return parts.join("");
+}
