@@ -129,6 +129,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Targets
+         * @description Return the boxes, regions or words of an image, as far as the model has such targets.
+         */
+        post: operations["targets_api_targets_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/explain": {
         parameters: {
             query?: never;
@@ -1077,7 +1097,8 @@ export interface components {
          *         },
          *         "notes": {},
          *         "remark": "",
-         *         "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *         "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)",
+         *         "spec": ""
          *       },
          *       "error": null
          *     }
@@ -1518,7 +1539,8 @@ export interface components {
          *             },
          *             "notes": {},
          *             "remark": "",
-         *             "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *             "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)",
+         *             "spec": ""
          *           },
          *           "error": null
          *         },
@@ -1547,7 +1569,8 @@ export interface components {
          *             },
          *             "notes": {},
          *             "remark": "",
-         *             "paper": "Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)"
+         *             "paper": "Jiang et al., TIP 2021: M = ReLU(sum_k ReLU(g^k) * A^k)",
+         *             "spec": ""
          *           },
          *           "error": null
          *         }
@@ -1589,7 +1612,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.07107
+         *       "seconds": 0.03824
          *     }
          */
         Comparison: {
@@ -2057,7 +2080,9 @@ export interface components {
          *         methods: Methods by name, optionally with combinators.
          *         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
          *             pytorch-grad-cam).
-         *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class.
+         *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class. For detectors,
+         *             segmentation networks and captions also boxes, regions and words: "box 3", "dog at 120,80" (in pixels of the
+         *             image), "text:a dog", "word 2"; empty for the first.
          *         score: The score of a class.
          *         options: Options of the method.
          *         compare: Whether to compute the rank correlation of all maps.
@@ -2184,11 +2209,12 @@ export interface components {
          *           },
          *           "notes": {},
          *           "remark": "",
-         *           "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *           "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)",
+         *           "spec": ""
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.07013
+         *       "seconds": 0.03691
          *     }
          */
         ExplainResponse: {
@@ -2372,6 +2398,42 @@ export interface components {
             correct?: boolean | null;
         };
         /**
+         * ImageTargetOut
+         * @description One target of an image.
+         *
+         *     Attributes:
+         *         spec: What requests name it by, such as "box 3"; empty if it cannot be named.
+         *         label: The target as text: "dog (box 3)".
+         *         name: The same without the spec: "dog".
+         *         probability: The probability with which the network detected it; null without one.
+         *         box: (left, top, right, bottom) in pixels of the image; null without a box.
+         *         point: (x, y) in pixels of the image; null without a point.
+         *         mask: Its mask; null without one.
+         */
+        ImageTargetOut: {
+            /** Spec */
+            spec: string;
+            /** Label */
+            label: string;
+            /** Name */
+            name: string;
+            /** Probability */
+            probability: number | null;
+            /** Box */
+            box: [
+                number,
+                number,
+                number,
+                number
+            ] | null;
+            /** Point */
+            point: [
+                number,
+                number
+            ] | null;
+            mask: components["schemas"]["MaskOut"] | null;
+        };
+        /**
          * LayerChoice
          * @description A recommended layer; `grid` is (height, width).
          * @example {
@@ -2489,6 +2551,7 @@ export interface components {
          *         signed: Whether the map is displayed with negative values.
          *         percentile: The percentile at which the display saturates.
          *         remark: A warning that must be displayed.
+         *         spec: What means the target in this image, such as "box 3"; empty for a class.
          * @example {
          *       "model": "toybox",
          *       "method": "grad_cam",
@@ -2509,7 +2572,8 @@ export interface components {
          *       },
          *       "notes": {},
          *       "remark": "",
-         *       "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)"
+         *       "paper": "Selvaraju et al., ICCV 2017, eq. 1-2: alpha_k = mean_ij g_ij^k; L = ReLU(sum_k alpha_k A^k)",
+         *       "spec": ""
          *     }
          */
         MapOut: {
@@ -2542,6 +2606,8 @@ export interface components {
             remark: string;
             /** Paper */
             paper: string;
+            /** Spec */
+            spec: string;
         };
         /**
          * MapRequest
@@ -2552,7 +2618,8 @@ export interface components {
          *         model: A model of the app; the first one if not given.
          *         method: A method by name, optionally with combinators.
          *         layer: One layer; the default layer if not given.
-         *         target: A class; the predicted class if not given.
+         *         target: A class; the predicted class if not given. For detectors, segmentation networks and captions also one
+         *             box, region or word, such as "box 3"; the first if not given.
          * @example {
          *       "image": "s3",
          *       "method": "grad_cam",
@@ -2587,6 +2654,18 @@ export interface components {
             name: string;
             /** Correlation */
             correlation: number | null;
+        };
+        /**
+         * MaskOut
+         * @description A mask over the whole image: bits (height, width), row-major, most significant first, base64.
+         */
+        MaskOut: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Bits */
+            bits: string;
         };
         /**
          * MatrixOut
@@ -2739,7 +2818,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.005822
+         *       "seconds": 0.002734
          *     }
          */
         MethodCostOut: {
@@ -2759,12 +2838,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.005822
+         *           "seconds": 0.002734
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.02329
+         *           "seconds": 0.01094
          *         }
          *       ]
          *     }
@@ -2868,6 +2947,8 @@ export interface components {
         /**
          * ModelChoice
          * @description A model of the app; its layers are ordered from edges to objects, and the last one is the default.
+         *
+         *     `image_targets`: the kind of the targets that belong to one image, such as "detection"; null if there are none.
          * @example {
          *       "name": "toybox",
          *       "labels": [
@@ -2895,7 +2976,8 @@ export interface components {
          *       "input": [
          *         96,
          *         96
-         *       ]
+         *       ],
+         *       "image_targets": null
          *     }
          */
         ModelChoice: {
@@ -2910,6 +2992,8 @@ export interface components {
                 number,
                 number
             ];
+            /** Image Targets */
+            image_targets: string | null;
         };
         /**
          * ModelResult
@@ -4175,7 +4259,8 @@ export interface components {
          *           "input": [
          *             96,
          *             96
-         *           ]
+         *           ],
+         *           "image_targets": null
          *         },
          *         {
          *           "name": "toybox:permuted",
@@ -4204,7 +4289,8 @@ export interface components {
          *           "input": [
          *             96,
          *             96
-         *           ]
+         *           ],
+         *           "image_targets": null
          *         }
          *       ],
          *       "methods": [
@@ -4665,7 +4751,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "a5afd4ca62247e61",
+         *       "id": "cdb35d89006bc4a0",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
@@ -4748,6 +4834,38 @@ export interface components {
             index: number | null;
             /** Same */
             same?: string | null;
+        };
+        /**
+         * TargetsRequest
+         * @description The image, by id, and a model of the app; the first one if not given.
+         */
+        TargetsRequest: {
+            /** Image */
+            image: string;
+            /** Model */
+            model?: string | null;
+        };
+        /**
+         * TargetsResponse
+         * @description The targets of an image.
+         *
+         *     Attributes:
+         *         kind: "detection", "segmentation", "image-text", "similarity", "caption" or "question"; null for a model whose
+         *             targets are its classes.
+         *         size: (width, height) of the image, in pixels.
+         *         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
+         *             targets are its classes.
+         */
+        TargetsResponse: {
+            /** Kind */
+            kind: string | null;
+            /** Size */
+            size: [
+                number,
+                number
+            ];
+            /** Targets */
+            targets: components["schemas"]["ImageTargetOut"][];
         };
         /**
          * TopImage
@@ -5649,6 +5767,111 @@ export interface operations {
                 content: {
                     "image/png": unknown;
                     "image/jpeg": unknown;
+                };
+            };
+            /** @description Not a valid request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The token is missing */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request comes from another site */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description Does not exist (any more) */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request took too long to arrive */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The body is compressed */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The request cannot be fulfilled; detail has the reason */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+            /** @description The queue is full: try again in a few seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Failure"];
+                };
+            };
+        };
+    };
+    targets_api_targets_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TargetsRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetsResponse"];
                 };
             };
             /** @description Not a valid request */
