@@ -43,6 +43,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "colormap": "viridis",
     },
     "CompareRequest": {"image": "s3", "methods": ["grad_cam", "layer_cam"]},
+    "TargetsRequest": {"image": "s3", "model": "toybox"},
     "MapRequest": {"image": "s3", "method": "grad_cam", "target": "cat"},
     "PerturbRequest": {"image": "s3", "angle": 5},
     "ChannelsRequest": {"image": "s3", "layer": "layer3"},
@@ -55,6 +56,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 POSTS = {
     "/api/explain": "ExplainRequest",
     "/api/compare": "CompareRequest",
+    "/api/targets": "TargetsRequest",
     "/api/trust": "MapRequest",
     "/api/curves": "MapRequest",
     "/api/occlude": "OccludeRequest",
@@ -115,6 +117,18 @@ def main() -> None:
             take("/api/study/results", client.get("/api/study/results"))
     examples["Cells"] = {"cells": [examples["Cell"]]}  # both are sent in a stream
     examples["Expected"] = {"result": examples["ModelResult"], "cells": [examples["Cell"]]}
+    examples["MaskOut"] = {"width": 2, "height": 2, "bits": "wA=="}
+    examples["ImageTargetOut"] = {
+        **{
+            "spec": "box 1",
+            "label": "dog (box 1)",
+            "name": "dog",
+            "probability": 0.93,
+            "box": [12.0, 30.5, 60.0, 88.0],
+        },
+        **{"point": None, "mask": None},
+    }
+    examples["TargetsResponse"] = {"kind": "detection", "size": [96, 96], "targets": [examples["ImageTargetOut"]]}
     examples["SliceOut"] = {  # an audit of a few scenes has no slice
         **{"name": "class = cat", "n": 40, "n_listed": 40, "accuracy": 0.72, "rest_accuracy": 0.91, "is_worse": True}
     }

@@ -1612,7 +1612,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.03824
+         *       "seconds": 0.05605
          *     }
          */
         Comparison: {
@@ -2214,7 +2214,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.03691
+         *       "seconds": 0.04628
          *     }
          */
         ExplainResponse: {
@@ -2409,6 +2409,20 @@ export interface components {
          *         box: (left, top, right, bottom) in pixels of the image; null without a box.
          *         point: (x, y) in pixels of the image; null without a point.
          *         mask: Its mask; null without one.
+         * @example {
+         *       "spec": "box 1",
+         *       "label": "dog (box 1)",
+         *       "name": "dog",
+         *       "probability": 0.93,
+         *       "box": [
+         *         12,
+         *         30.5,
+         *         60,
+         *         88
+         *       ],
+         *       "point": null,
+         *       "mask": null
+         *     }
          */
         ImageTargetOut: {
             /** Spec */
@@ -2658,6 +2672,11 @@ export interface components {
         /**
          * MaskOut
          * @description A mask over the whole image: bits (height, width), row-major, most significant first, base64.
+         * @example {
+         *       "width": 2,
+         *       "height": 2,
+         *       "bits": "wA=="
+         *     }
          */
         MaskOut: {
             /** Width */
@@ -2818,7 +2837,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.002734
+         *       "seconds": 0.002821
          *     }
          */
         MethodCostOut: {
@@ -2838,12 +2857,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.002734
+         *           "seconds": 0.002821
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.01094
+         *           "seconds": 0.01128
          *         }
          *       ]
          *     }
@@ -4751,7 +4770,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "cdb35d89006bc4a0",
+         *       "id": "5bed6394db2b7edf",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
@@ -4838,6 +4857,10 @@ export interface components {
         /**
          * TargetsRequest
          * @description The image, by id, and a model of the app; the first one if not given.
+         * @example {
+         *       "image": "s3",
+         *       "model": "toybox"
+         *     }
          */
         TargetsRequest: {
             /** Image */
@@ -4855,6 +4878,29 @@ export interface components {
          *         size: (width, height) of the image, in pixels.
          *         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
          *             targets are its classes.
+         * @example {
+         *       "kind": "detection",
+         *       "size": [
+         *         96,
+         *         96
+         *       ],
+         *       "targets": [
+         *         {
+         *           "spec": "box 1",
+         *           "label": "dog (box 1)",
+         *           "name": "dog",
+         *           "probability": 0.93,
+         *           "box": [
+         *             12,
+         *             30.5,
+         *             60,
+         *             88
+         *           ],
+         *           "point": null,
+         *           "mask": null
+         *         }
+         *       ]
+         *     }
          */
         TargetsResponse: {
             /** Kind */
