@@ -534,15 +534,31 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def rows_of_page() -> dict[str, Row]:
+    """Return the rows of the page that have no ✗, by the name of the architecture."""
+    lines = [
+        line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ") and "✗" not in line
+    ]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    found = {}
+    for name, layer, grid, geometry, influence, equal, unmodified in cells[1:]:
+        found[name] = Row(name, layer.strip("`"), grid, geometry, influence, equal, unmodified)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="architectures whose name contains this")
     parser.add_argument("--print", action="store_true", help="print the page instead of writing it")
+    parser.add_argument("--new", action="store_true", help="compute only architectures that the page does not list")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    written = rows_of_page() if given.new else {}
     rows = []
     for architecture in architectures():
-        if given.only in architecture.name:
+        if architecture.name in written:
+            rows.append(written[architecture.name])
+        elif given.only in architecture.name:
             rows.append(row_of(architecture))
             print(*vars(rows[-1]).values(), sep=" | ", file=sys.stderr, flush=True)
             gc.collect()
