@@ -201,6 +201,12 @@ LINES: dict[str, list[OptionCase]] = {
             "--export coco",
             {"export": ("camlucida.attribution.explanation_set.ExplanationSet.coco", "path", named("pets.coco.json"))},
         ),
+        OptionCase(
+            "explain pets.png --model toybox",
+            "--trust",
+            {"trust": (TRUST, "images", lambda images: [image.target for image in images] == ["cat"])},
+            stop=TRUST,
+        ),
         OptionCase("explain clip.gif --model toybox", "--frames 3", {"frames": (VIDEO, "n_frames", 3)}, stop=VIDEO),
         OptionCase(
             "explain pets.png --model toybox",

@@ -13,6 +13,7 @@ from camlucida.reliability.confidence import BorderTest, Confidence, confidence
 from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity, rank_correlation
 from camlucida.reliability.verdict import RegionTest, verdict
+from camlucida.tasks import OutputActivation
 
 CONFIDENT = Confidence(0.99, 0.98, 1.1, 10)
 
@@ -97,6 +98,16 @@ def test_confidence_of_known_logits() -> None:
     assert (certain.probability, certain.choices, certain.unsure) == pytest.approx((1, 1, 0))
     assert not dataclasses.replace(certain, choices=1.41).guessing
     assert dataclasses.replace(certain, choices=1.42).guessing
+
+
+def test_a_class_of_a_multi_label_network_is_no_guess_where_it_is_predicted() -> None:
+    multi_label = OutputActivation("multilabel")
+    scores = torch.tensor([0.6, -1.0, 3.0])
+    one, other = (confidence(scores, multi_label, target) for target in (0, 1))
+    assert one.present == pytest.approx(1 / (1 + math.exp(-0.6)))
+    assert not one.guessing
+    assert other.guessing
+    assert other.probability == pytest.approx(1 - 1 / (1 + math.e))  # of the absence, which is more probable
 
 
 def test_rank_correlation() -> None:

@@ -23,6 +23,7 @@ from camlucida.cli.explanation_files import (
 )
 from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
 from camlucida.cli.inputs import parse_options, read_inputs
+from camlucida.cli.map_verdicts import print_verdicts
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
@@ -31,6 +32,7 @@ from camlucida.cli.options import (
     DRAWING,
     EXPLANATION,
     OUTPUT,
+    TESTS,
     Images,
     Names,
     Output,
@@ -80,6 +82,7 @@ def explain(
     panels: Annotated[bool, Parameter(group=OUTPUT)] = False,
     export: Annotated[Literal["coco", "fiftyone"] | None, Parameter(group=OUTPUT)] = None,
     compare: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    trust: Annotated[bool, Parameter(group=TESTS)] = False,
     output: Output = Path("camlucida-out"),
     overwrite: Overwrite = False,
     terminal: TerminalOptions = TerminalOptions(),
@@ -151,6 +154,9 @@ def explain(
         of FiftyOne (NAME.fiftyone.json).
     compare
         Also draw where the maps of the methods, layers or classes disagree, and print their rank correlations.
+    trust
+        Also test every map of one image, as `camlucida trust` does, and print the verdicts: about 125 forward passes
+        for each map.
     output
         The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
         with 300 dpi, .html has controls and needs no server.
@@ -203,6 +209,8 @@ def explain(
         endings += ["_map.nii.gz", *(["-slices.png"] if slices is not None else [])]
     if like is not None and (len(files) != 1 or target is not None or others or frames is not None):
         raise DataError("--like compares one image with another, without --target, --input and --frames.")
+    if trust and (len(files) != 1 or like is not None or frames is not None or is_volume_path(files[0])):
+        raise DataError("--trust tests the maps of one image; camlucida trust tests those of many.")
     if len(files) == 1:
         result: Explanation | ExplanationSet | CamlucidaError
         with progress_bar(console) as progress:
@@ -225,6 +233,8 @@ def explain(
         _print_explanation(console, result, written, brief=False)
         if compare:
             _print_agreement(console, result)
+        if trust:
+            print_verdicts(console, loaded, result)
         return console.finish()
     settings = {
         **model_settings(loaded),

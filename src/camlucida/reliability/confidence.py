@@ -37,12 +37,14 @@ class Confidence:
         choices: Perplexity exp(H), where H is the entropy in nats: the number of equally probable classes with the same
             entropy.
         classes: Number of classes.
+        present: Probability that the explained class is present, in a multi-label network; None in others.
     """
 
     probability: float
     margin: float
     choices: float
     classes: int
+    present: float | None = None
 
     @property
     def unsure(self) -> float:
@@ -51,7 +53,14 @@ class Confidence:
 
     @property
     def guessing(self) -> bool:
-        """Return whether the normalised entropy is so high that the prediction counts as a guess."""
+        """Return whether the prediction counts as a guess.
+
+        Among classes that exclude each other, the normalised entropy is at least `MAX_RELATIVE_ENTROPY`. A class of a
+        multi-label network, such as that of a detected box, is judged by whether it is predicted at all: its
+        probability is below one half.
+        """
+        if self.present is not None:
+            return self.present < 0.5
         return self.unsure >= MAX_RELATIVE_ENTROPY
 
 
@@ -68,12 +77,13 @@ def confidence(logits: Tensor, activation: OutputActivation = MULTICLASS, target
         Probability, margin and entropy of the prediction.
     """
     probabilities = activation.probabilities(logits.detach().double())
+    is_present: float | None = None
     if activation.task == "multilabel":
         present = probabilities[int(logits.argmax()) if target is None else target]
-        probabilities = torch.stack([present, 1 - present])
+        probabilities, is_present = torch.stack([present, 1 - present]), float(present)
     first, second = probabilities.topk(2).values.tolist()
     entropy = float(torch.special.entr(probabilities).sum())
-    return Confidence(first, first - second, math.exp(max(0.0, entropy)), len(probabilities))
+    return Confidence(first, first - second, math.exp(max(0.0, entropy)), len(probabilities), is_present)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ def verdict(
     if position is None:
         return Verdict("cannot tell", ("the map is constant",))
     if confidence.guessing:
+        if confidence.present is not None:
+            return Verdict("not supported", (f"the class is not predicted (probability {confidence.present:.0%})",))
         return Verdict("not supported", (f"the prediction is a guess ({_uncertainty_text(confidence)})",))
     if max(abs(position.drop), float(position.window_drops.abs().max())) < MIN_DROP_NATS:
         return Verdict("cannot tell", (f"no blurred region changes the log-probability by {MIN_DROP_NATS} nats",))
