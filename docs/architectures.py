@@ -301,7 +301,6 @@ def _segmentation() -> Iterator[Architecture]:
     import segmentation_models_pytorch as smp
     import torchvision.models.segmentation as zoo
     import transformers as hf
-    from monai.networks.nets import UNet
 
     for name in SEGMENTATION.split():
         yield Architecture(
@@ -319,8 +318,14 @@ def _segmentation() -> Iterator[Architecture]:
             lambda n=name: getattr(smp, n)("resnet18", encoder_weights=None, classes=N_CLASSES),
             (224, 224),
         )
-    sizes = {"channels": (8, 16, 32), "strides": (2, 2), "norm": "batch"}
-    yield Architecture("monai:UNet", lambda: UNet(2, 3, N_CLASSES, **sizes), (96, 96))
+    yield Architecture("monai:UNet", _monai_unet, (96, 96))
+
+
+def _monai_unet() -> nn.Module:
+    from monai.networks.nets import UNet
+
+    network: nn.Module = UNet(2, 3, N_CLASSES, channels=(8, 16, 32), strides=(2, 2), norm="batch")
+    return network
 
 
 class WithText(nn.Module):
