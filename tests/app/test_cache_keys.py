@@ -25,7 +25,7 @@ from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
 from camlucida.app.caches import Caches
 from camlucida.app.routes import activations, compare, explain, images, study, targets, top_images
-from camlucida.app.routes.dataset import runs
+from camlucida.app.routes.dataset import runs, subsets
 from camlucida.app.routes.trust import common, occlude, stability
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
@@ -148,8 +148,8 @@ REQUESTS: dict[str, RequestCase] = {
         {"seed": 1, "n": 3, "label": "cat", "prediction": "wrong", "low": 0.9999, "high": 0.9, "model": "toybox:vgg"},
     ),
 }
-WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer}
-"""Requests that write to the study; their responses are not cached."""
+WRITTEN = {study.create.StudyPlan, study.questions.StudyAnswer, subsets.SubsetRequest}
+"""Requests that write to the study or select images of a run; their responses are not cached."""
 
 
 @pytest.fixture(autouse=True)

@@ -369,6 +369,7 @@ def test_other_configurations_are_refused(vit: Path, values: dict[str, Any], mes
         cl.load("hf:vit")
 
 
+@pytest.mark.filterwarnings("ignore::camlucida.errors.CheckpointWarning")  # it has no image processor either
 def test_networks_for_images_and_texts_need_a_tokenizer(here: Path) -> None:
     text = {**SMALL, "vocab_size": 30, "max_position_embeddings": 8}
     save(here / "siglip", hf.SiglipModel(hf.SiglipConfig(vision_config=VIT, text_config=text)))

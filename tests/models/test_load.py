@@ -230,7 +230,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("toybx", r"Did you mean 'toybox'\?"),
         (
             "toybox:vg",
-            r"Unknown built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted\.",
+            r"Unknown built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted, segm",
         ),
         ("torchvison:resnet18", r"unknown source of models 'torchvison'. Did you mean 'torchvision'\? Known: "),
         (

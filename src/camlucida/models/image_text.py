@@ -156,7 +156,9 @@ class PromptTargets:
         return tuple(bound)
 
     def _bound(self, model: Model, prompts: Sequence[str], one: PromptSpec) -> BoundTarget:
-        return BoundTarget(self.of_prompts(model, prompts), one.target(prompts), one.label, one.with_rivals(prompts))
+        return BoundTarget(
+            self.of_prompts(model, prompts), one.target(prompts), one.label, one.with_competitors(prompts)
+        )
 
 
 def with_prompts(model: Model, prompts: Sequence[str] | str, template: str | Sequence[str] = "{}") -> Model:

@@ -35,6 +35,7 @@ from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import ModelTask, Task
 from camlucida.options import shown
+from camlucida.tasks import check_task
 
 
 def load(
@@ -127,6 +128,7 @@ def load(
         raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
     if labels is not None:
         model = replace(model, labels=class_names(labels))
+    _check_model_task(task)
     if task == SEGMENTATION or (task is None and _segments(model)):
         model = as_segmentation(model)
     elif task is not None and isinstance(model.image_targets, SegmentationTargets):
@@ -140,6 +142,12 @@ def load(
 def _of_scores(task: ModelTask | None) -> Task | None:
     """Return how class scores become probabilities; None, to recognise it, for a segmentation network."""
     return None if task == "segmentation" else task
+
+
+def _check_model_task(task: Any) -> None:
+    """Raise `ModelError` for a task that is none of `ModelTask`."""
+    if not (isinstance(task, str) and task == SEGMENTATION):
+        check_task(task)
 
 
 def _segments(model: Model) -> bool:
@@ -282,6 +290,7 @@ def wrap(
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
+    _check_model_task(task)
     segments = task == SEGMENTATION or (task is None and output is None and is_segmentation_network(wrapped))
     model = Model(
         wrapped,

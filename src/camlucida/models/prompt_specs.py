@@ -20,19 +20,19 @@ class PromptSpec:
     Attributes:
         prompt: The prompt.
         against: The prompt it is contrasted with ("rather than"); empty without one.
-        rivals: Prompts that compete with it, without being explained ("among").
+        competitors: Prompts that compete with it, without being explained ("among").
         negated: Whether the negative evidence is asked for ("not text:a dog").
     """
 
     prompt: str
     against: str = ""
-    rivals: tuple[str, ...] = ()
+    competitors: tuple[str, ...] = ()
     negated: bool = False
 
     @property
     def prompts(self) -> tuple[str, ...]:
         """All prompts that the target names."""
-        return (self.prompt, *([self.against] if self.against else []), *self.rivals)
+        return (self.prompt, *([self.against] if self.against else []), *self.competitors)
 
     @property
     def label(self) -> str:
@@ -45,7 +45,7 @@ class PromptSpec:
         index = f"{'not ' if self.negated else ''}{prompts.index(self.prompt)}"
         return f"{index} rather than {prompts.index(self.against)}" if self.against else index
 
-    def with_rivals(self, prompts: Sequence[str]) -> str:
+    def with_competitors(self, prompts: Sequence[str]) -> str:
         """Return the text that means this target among `prompts`, which compete with it."""
         others = [name for name in prompts if name not in (self.prompt, self.against)]
         text = f"{'not ' if self.negated else ''}{PREFIX}{self.prompt}"
@@ -75,10 +75,10 @@ def parse_prompt_spec(spec: str) -> PromptSpec:
     rest, _, among = match[2].partition(" among ")
     this, contrast, that = rest.partition(" rather than ")
     this, that = this.strip(), that.strip().removeprefix(PREFIX).strip()
-    rivals = tuple(name.strip().removeprefix(PREFIX).strip() for name in among.split(",")) if among else ()
-    if not this or (contrast and not that) or any(not name for name in rivals):
+    competitors = tuple(name.strip().removeprefix(PREFIX).strip() for name in among.split(",")) if among else ()
+    if not this or (contrast and not that) or any(not name for name in competitors):
         raise TargetError(f"{spec!r} has an empty prompt. Write text:a dog, text:a dog rather than a cat, …")
     if contrast and (this == that or match[1]):
         raise TargetError(f"{spec!r}: a contrast is of two different prompts: text:a dog rather than a cat.")
-    distinct = tuple(dict.fromkeys(name for name in rivals if name not in (this, that)))
+    distinct = tuple(dict.fromkeys(name for name in competitors if name not in (this, that)))
     return PromptSpec(this, that, distinct, match[1] is not None)

@@ -171,7 +171,7 @@ def _run_tests(
     label = ""
     if needs_binding(model, [request["target"]]):
         bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
-        _check_has_rivals(bound, request["target"])
+        _check_has_competitors(bound, request["target"])
         label = spec_on_image(bound.label, loaded.geometry)
         model, request = bound.model, {**request, "target": bound.target}
         own_region = region_on_image(bound.region, loaded.geometry)
@@ -210,7 +210,7 @@ def _run_tests(
     )
 
 
-def _check_has_rivals(bound: BoundTarget, spec: Any) -> None:
+def _check_has_competitors(bound: BoundTarget, spec: Any) -> None:
     """Raise `TargetError` for a value without a probability: one prompt alone, or the similarity to an image."""
     if bound.model.task != "regression" or not isinstance(spec, str):
         return

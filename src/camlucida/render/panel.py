@@ -103,7 +103,7 @@ def draw_panel(
         captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
     if region is not None:
         scale_to_page = photo.width / image.width, photo.height / image.height
-        photo, overlaid = (draw_region(picture, region, scale=scale_to_page) for picture in (photo, overlaid))
+        photo, overlaid = (draw_region(drawn, region, scale=scale_to_page) for drawn in (photo, overlaid))
     y = _images(sheet, y + 20, (photo, middle, overlaid), captions, strip)
     y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))

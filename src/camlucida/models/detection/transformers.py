@@ -1,4 +1,4 @@
-"""Detectors of transformers: DETR and its relatives, as networks that return their candidates.
+"""Detectors of transformers: DETR and its variants, as networks that return their candidates.
 
 A softmax detector (DETR, Table Transformer, YOLOS) has one more output than classes, "no object"; the others have a
 sigmoid per class. Which of the two a class of transformers is, its own post-processing says, and the number of outputs

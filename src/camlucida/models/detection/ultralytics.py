@@ -1,4 +1,4 @@
-"""Detectors of ultralytics (YOLO v8, 11 and relatives) as networks that return their candidates.
+"""Detectors of ultralytics (YOLO v8, 11 and variants) as networks that return their candidates.
 
 The package ultralytics is optional, and only imported to read a checkpoint that the user trusts. A network or a `YOLO`
 object is recognised by the names of its classes. It is neither fused nor modified.
