@@ -10,12 +10,29 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.models.captions.captioner import Captioner
 
 
-class BlipCaptioner(Captioner):
+class BlipDecoder(Captioner):
+    """The text decoder that both networks of BLIP have."""
+
+    text_decoder: nn.Module
+
+    def decode(self, features: Tensor, input_ids: Tensor) -> Tensor:
+        """Return the logits `(b, t, V)`."""
+        logits: Tensor = self.text_decoder(
+            input_ids=input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            encoder_hidden_states=features,
+            encoder_attention_mask=_all(features),
+            use_cache=False,
+        ).logits
+        return logits
+
+
+class BlipCaptioner(BlipDecoder):
     """`BlipForConditionalGeneration` from an image and the tokens so far to logits."""
 
     def __init__(self, network: Any) -> None:
@@ -32,19 +49,8 @@ class BlipCaptioner(Captioner):
         tokens: Tensor = self.vision_model(pixel_values=pixel_values).last_hidden_state
         return tokens
 
-    def decode(self, features: Tensor, input_ids: Tensor) -> Tensor:
-        """Return the logits `(b, t, V)`."""
-        logits: Tensor = self.text_decoder(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            encoder_hidden_states=features,
-            encoder_attention_mask=_all(features),
-            use_cache=False,
-        ).logits
-        return logits
 
-
-class BlipAnswerer(Captioner):
+class BlipAnswerer(BlipDecoder):
     """`BlipForQuestionAnswering`: the question is read with the image, and the answer is written from both."""
 
     def __init__(self, network: Any) -> None:
@@ -67,17 +73,6 @@ class BlipAnswerer(Captioner):
             encoder_attention_mask=_all(image),
         ).last_hidden_state
         return tokens
-
-    def decode(self, features: Tensor, input_ids: Tensor) -> Tensor:
-        """Return the logits `(b, t, V)`."""
-        logits: Tensor = self.text_decoder(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            encoder_hidden_states=features,
-            encoder_attention_mask=_all(features),
-            use_cache=False,
-        ).logits
-        return logits
 
 
 class VisionEncoderDecoderCaptioner(Captioner):
