@@ -16,6 +16,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from camlucida.errors import CheckpointWarning, ModelError
+from camlucida.models.detection.candidates import Detector
+from camlucida.models.detection.resize_classes import resize_classes
+from camlucida.models.detection.torchvision import adapter_of, wrap_detector
 from camlucida.models.file_formats import (
     foreign_format,
     is_lora,
@@ -69,7 +72,8 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
         if not architecture_name:
             raise ModelError(f"{path.name} contains only weights. {ARCH_HINT}")
         built = architecture(architecture_name, path.name, ARCH_HINT)
-    state, remark = select_weights(content, built.network.state_dict(), path.name)
+    network = _saved_network(built.network, content)
+    state, remark = select_weights(content, network.state_dict(), path.name)
     if not state:
         raise ModelError(_holds_no_weights(content, path))
     if is_lora(state):
@@ -77,11 +81,15 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
             f"{path.name} contains low-rank adapters (LoRA), which modify another network. Merge them into it "
             "(peft: merge_and_unload()) and save its state_dict."
         )
-    state, classes = _resize_heads(built.network, without_auxiliary(built.network, state))
-    load_weights(built.network, state, source=path.name)
+    state = without_auxiliary(network, state)
+    is_detector = adapter_of(network) is not None
+    classes = resize_classes(network, state) if is_detector else _resize_heads(network, state)
+    load_weights(network, state, source=path.name)
     if remark:
         warnings.warn(remark, CheckpointWarning, stacklevel=2)
-    if classes is not None and classes != len(built.labels):
+    if classes is not None and is_detector:
+        built = wrap_detector(network, preprocess=built.preprocessing, name=built.spec)
+    elif classes is not None and classes != len(built.labels):
         built = replace(built, labels=())
     return _apply_metadata(replace(built, network=built.network.eval()), notes, path.name)
 
@@ -231,8 +239,25 @@ def without_auxiliary(network: nn.Module, state: dict[str, Tensor]) -> dict[str,
     return {key: value for key, value in state.items() if not key.startswith("aux_classifier.")}
 
 
-def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], int | None]:
-    """Return the weights, and their number of classes if it differs from that of the network.
+def _saved_network(network: nn.Module, content: Any) -> nn.Module:
+    """Return the network whose weights a file has: the detector itself where `network` is an adapter around it.
+
+    Users save their detector, not the adapter. The names of the weights decide.
+    """
+    children = [child for child in network.children() if child.state_dict()]
+    if len(children) != 1 or any("." not in name for name in network.state_dict()):
+        return network
+
+    def common(part: nn.Module) -> int:
+        own = part.state_dict()
+        return max((sum(name in own for name in found.state) for found in candidates(content)), default=0)
+
+    saved = common(network)
+    return children[0] if common(children[0]) > saved or (not saved and isinstance(network, Detector)) else network
+
+
+def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> int | None:
+    """Return the number of classes of the weights, if it differs from that of the network.
 
     The last layers of the network are resized if the weights differ from it only in the number of their outputs.
     """
@@ -243,11 +268,11 @@ def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> tuple[dict[st
     heads = {name: _head_with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in mismatched}
     resized = [head for head in heads.values() if head is not None]
     if not resized or len(resized) < len(heads):
-        return state, None
+        return None
     for name, head in heads.items():
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, head)
-    return state, min(len(head.weight) for head in resized)
+    return min(len(head.weight) for head in resized)
 
 
 def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d | None:

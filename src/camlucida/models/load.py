@@ -15,7 +15,7 @@ from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.detection import wrap as detectors
-from camlucida.models.detection.torchvision import adapter_of, wrap_detector
+from camlucida.models.detection.torchvision import TorchvisionDetector, adapter_of, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.image_text import with_prompts
@@ -127,7 +127,7 @@ def load(
     elif template is not None:
         raise ModelError("template= is what prompts are put into: give prompts= (--prompts) as well.")
     if labels is not None:
-        model = replace(model, labels=class_names(labels))
+        model = _with_labels(model, class_names(labels))
     _check_model_task(task)
     if task == SEGMENTATION or (task is None and _segments(model)):
         model = as_segmentation(model)
@@ -137,6 +137,15 @@ def load(
         given = model.task if task is None else _of_scores(task)
         model = replace(model, task=given, probabilities=probabilities)
     return model
+
+
+def _with_labels(model: Model, labels: tuple[str, ...]) -> Model:
+    """Return a model with other class names; those of a detector of torchvision may name the background, too."""
+    network = model.network
+    if isinstance(network, TorchvisionDetector):
+        named = wrap_detector(network.detector, labels, preprocess=model.preprocessing, name=model.spec)
+        return replace(model, network=named.network, labels=named.labels, image_targets=named.image_targets)
+    return replace(model, labels=labels)
 
 
 def _of_scores(task: ModelTask | None) -> Task | None:

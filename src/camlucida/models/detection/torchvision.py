@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.models.detection.candidates import Detector, log_odds, pad_candidates
+from camlucida.models.detection.resize_classes import number_of_outputs
 from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
@@ -198,7 +199,7 @@ def _classes(
     detector: nn.Module, adapter: type[TorchvisionDetector], labels: tuple[str, ...]
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return which outputs are classes, and their names."""
-    n = _n_outputs(detector)
+    n = number_of_outputs(detector)
     first = 1 if adapter in (TwoStageDetector, SSDDetector) else 0  # a softmax includes the background
     if not labels:
         return list(range(first, n)), tuple(f"class {k}" for k in range(first, n))
@@ -211,17 +212,6 @@ def _classes(
         )
     columns = [k for k in range(first, n) if labels[k] not in NO_CLASS]
     return columns, tuple(labels[k] for k in columns)
-
-
-def _n_outputs(detector: Any) -> int:
-    """Return the number of outputs per candidate, the background included."""
-    if hasattr(detector, "roi_heads"):
-        predictor = detector.roi_heads.box_predictor
-        return int(predictor.cls_score.out_features)
-    head = detector.head.classification_head
-    if hasattr(head, "num_classes"):
-        return int(head.num_classes)
-    return int(head.num_columns)
 
 
 def _preprocessing(detector: Any) -> Preprocessing:
