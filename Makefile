@@ -1,6 +1,11 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they need themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+# Modules are compiled when they are first imported: most of what is installed never is.
+PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
+# Every worker runs neighbouring tests, so that what a file of tests shares is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WORKERS := -n 2 --dist worksteal
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -13,16 +18,16 @@ app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resne
 	$(BIN)/camlucida app $(ARGS)
 
 test: .venv/.dev  ## run the tests, all but those in a browser and on Ray
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/browser --ignore=tests/ray
+	$(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/ray
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
-	OMP_NUM_THREADS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/models/keras
+	KERAS_BACKEND=tensorflow $(PYTEST) $(WORKERS) tests/models/keras
 
 test-ray: .venv/.ray  ## run the tests of the engine ray, on a cluster of two nodes on this machine
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/ray
+	$(PYTEST) tests/ray
 
 test-app: .venv/.browser  ## run the page in a real headless Chromium, which is installed if there is none
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/browser
+	$(PYTEST) $(WORKERS) tests/browser
 
 planted-bugs: .venv/.dev  ## plant known bugs one at a time: do the tests notice? `make planted-bugs ARGS="--only cli"`
 	$(BIN)/python scripts/planted_bugs.py $(ARGS)
@@ -58,27 +63,27 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Camlucida needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(PIP) -e .
 	touch $@
 
 .venv/.dev: .venv/.core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,check,parity]'
+	$(PIP) -e '.[test,check,parity]'
 	touch $@
 
 .venv/.web: .venv/.core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[web]'
+	$(PIP) -e '.[web]'
 	touch $@
 
 .venv/.tensorflow: .venv/.dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt tensorflow-cpu
+	$(PIP) tensorflow-cpu
 	touch $@
 
 .venv/.ray: .venv/.dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[ray]'
+	$(PIP) -e '.[ray]'
 	touch $@
 
 .venv/.browser: .venv/.dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[browser]'
+	$(PIP) -e '.[browser]'
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium; }
 	touch $@
 
@@ -87,9 +92,9 @@ frontend/node_modules: frontend/package-lock.json
 	touch $@
 
 .venv/.bench: .venv/.core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	$(PIP) -e '.[bench]'
 	touch $@
 
 .venv/.docs: .venv/.core
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(PIP) -e '.[docs]'
 	touch $@
