@@ -28,8 +28,8 @@ from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
 SCENES = 6
-EXAMPLES = 100
-SECONDS = 3.0
+EXAMPLES = 40
+SECONDS = 1.5
 """Maximum seconds per route, because some respond slowly."""
 PLAUSIBLE: dict[str, list[Any]] = {
     "image": ["s0", "s5"],
