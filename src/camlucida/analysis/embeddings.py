@@ -22,7 +22,6 @@ from camlucida._files import atomic_stream, atomic_write, write_image
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
@@ -34,6 +33,7 @@ from camlucida.evaluation.read_images import LoadedImage, stacked
 from camlucida.evaluation.run_parts import run_pass
 from camlucida.evaluation.store import Row, Store, read_table, write_table
 from camlucida.features.common import shrink_image
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, Positive, Seed, checked_arguments

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.explain_request import (
-    as_model,
     explain_requests,
     explained,
     explained_batch,
@@ -26,6 +25,7 @@ from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
 from camlucida.errors import CamlucidaError, TargetError
 from camlucida.layer_names import layer_names
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import OptionValue
 from camlucida.targets import TargetSpec

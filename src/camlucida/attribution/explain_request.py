@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 import camlucida
 from camlucida._ambient import plain_arithmetic
@@ -32,14 +32,9 @@ from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
-from camlucida.models.detection.torchvision import adapter_of
-from camlucida.models.detection.wrap import is_detector
 from camlucida.models.image_targets import BoundTarget
-from camlucida.models.keras.backends import is_keras_model
-from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
-from camlucida.models.segmentation.recognise import model_of
 from camlucida.options import shown
 from camlucida.render.volume_views import grey_image
 from camlucida.targets import ClassScore, Target, class_label
@@ -427,13 +422,3 @@ def target_class(target: Target) -> int | None:
     if not isinstance(target, ClassScore):
         return None
     return target.index if isinstance(target.index, int) else int(target.index[0])
-
-
-def as_model(model: Model | nn.Module | str) -> Model:
-    """Return a model unmodified; load a spec, or wrap a bare network."""
-    if isinstance(model, str):
-        return load(model)
-    if isinstance(model, Model):
-        return model
-    is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
-    return wrap(model) if is_wrapped else model_of(model)

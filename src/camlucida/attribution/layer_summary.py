@@ -14,7 +14,6 @@ from torch import nn
 from camlucida._escaping import csv_text, printable
 from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
 from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
@@ -25,7 +24,7 @@ from camlucida.engine.layers import require_layers
 from camlucida.engine.module_calls import CallProfile, ModuleCall
 from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
-from camlucida.models.load import load
+from camlucida.models.load import as_model, load
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import make_preprocessing
 

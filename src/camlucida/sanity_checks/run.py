@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain_request import as_model, iterated
+from camlucida.attribution.explain_request import iterated
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.outputs import to_network
@@ -22,6 +22,7 @@ from camlucida.layer_names import layer_names
 from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.common.similarity import hog, ssim
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, checked_arguments, shown
