@@ -15,8 +15,8 @@ from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.film_result import Film, Frame
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
-from camlucida.attribution.explain_request import iterated
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.load_input import iterated
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source

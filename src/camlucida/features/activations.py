@@ -15,9 +15,10 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
+from camlucida.attribution.build_explanations import target_class
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import target_class, top_predictions
 from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.predictions import top_predictions
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest

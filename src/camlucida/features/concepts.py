@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import iterated, top_predictions
-from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.load_input import ImageInput, iterated, load_input
 from camlucida.attribution.output_reader import output_activation
+from camlucida.attribution.predictions import top_predictions
 from camlucida.attribution.request import one_layer
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError

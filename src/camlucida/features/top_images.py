@@ -15,8 +15,7 @@ import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import iterated
-from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_input import ImageInput, iterated
 from camlucida.attribution.request import one_layer
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError

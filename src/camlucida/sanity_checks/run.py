@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain_request import iterated
-from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.load_input import ImageInput, iterated, load_input
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
