@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
-from camlucida.attribution.attribute import attributions
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer

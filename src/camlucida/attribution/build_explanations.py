@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from camlucida.attribution.attribute import Attribution
+from camlucida.attribution.attributions import Attribution
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_volume_input import Loaded, LoadedVideo, LoadedVolume
 from camlucida.attribution.predictions import check_finite, top_predictions

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import attributions
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.bind_targets import bind_targets, region_on_image, spec_on_image
 from camlucida.attribution.build_explanations import each_map
 from camlucida.attribution.error_context import error_context, input_context, source_name

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import attributions, attributions_of_images
+from camlucida.attribution.attributions import attributions, attributions_of_images
 from camlucida.attribution.batches import read_ahead
 from camlucida.attribution.bind_targets import needs_binding
 from camlucida.attribution.build_explanations import each_map

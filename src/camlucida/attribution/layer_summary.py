@@ -16,7 +16,8 @@ from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.attribution.layer_choice import explain_choice
 from camlucida.attribution.network_inputs import model_inputs
-from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
+from camlucida.attribution.output_reader import input_shape, output_reader
+from camlucida.attribution.read_scores import OutputReader
 from camlucida.attribution.several_inputs import of_first_image
 from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
