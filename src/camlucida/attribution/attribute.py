@@ -9,11 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attributions import (
-    Attribution,
-    attributions,
-    attributions_of_images,
-)
+from camlucida.attribution.attributions import Attribution, attributions, attributions_of_images
 from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import INPUT, AttributionRequest, MethodSpec, several_layers, several_targets
 from camlucida.engine import LayerSpec
