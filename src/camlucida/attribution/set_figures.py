@@ -56,8 +56,7 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         title=" · ".join(fixed) if fixed else first.source_label,
         subtitle=_prediction_text(explanations),
         original=first.image,
-        footer="each map has its own scale"
-        f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+        footer=f"each map has its own scale · {first._footer}",
         **style,
     )
 
@@ -83,8 +82,7 @@ def draw_colour_maps(explanations: ExplanationSet, density: float) -> Image.Imag
         title=" · ".join([*([first.input] if first.input else []), *(getattr(first, axis) for axis in shared)])
         or first.source_label,
         subtitle=_prediction_text(explanations),
-        footer="grey is zero, 0.1 of the range is one standard deviation"
-        f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+        footer=f"grey is zero, 0.1 of the range is one standard deviation · {first._footer}",
         density=density,
     )
 
@@ -110,8 +108,7 @@ def draw_disagreement(explanations: ExplanationSet, style: dict[str, Any]) -> Im
         subtitle=" · ".join([*shared, ", ".join(explanations.labels)]),
         score_label=agreement,
         note="" if peak else "They agree everywhere.",
-        footer="standard deviation over the maps, each scaled by its maximum"
-        f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+        footer=f"standard deviation over the maps, each scaled by its maximum · {first._footer}",
         scale=(0.0, peak),
         **style,
     )
@@ -151,7 +148,7 @@ def _draw_words(explanations: ExplanationSet, colormap: str | None, style: dict[
         sentence,
         title=" ".join(sentence),
         subtitle=f"{first.method} · {first.layer} · each map has its own scale, and each word its probability",
-        footer=f"{first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
+        footer=first._footer,
         **style,
     )
 
