@@ -86,7 +86,7 @@ class KerasNetwork(KerasGraph):
             _State(weakref.ref(model), layers, _signature(model, layers), backend, names, weakref.ref(self))
         )
         self.eval()
-        verify(keras, self, model, graph, backend)
+        verify(keras, self, model, graph, axes, backend)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output of the Keras model for network inputs `(b, c, *grid)`."""

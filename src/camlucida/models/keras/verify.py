@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.models.keras.build import graph_of_model
 from camlucida.models.keras.graph import Graph, flatten
 from camlucida.models.keras.tensorflow import from_tensorflow, to_tensorflow
-
-if TYPE_CHECKING:
-    from camlucida.models.keras.network import KerasNetwork
 
 TOLERANCE = 1e-4
 """Largest difference of the outputs of the module and of the Keras model, relative to the largest output."""
@@ -28,8 +25,18 @@ FREE_SIDES_PX = (96, 224)
 """Sides in pixels that are tried for the verification of a model without a fixed input size."""
 
 
-def verify(keras: ModuleType, network: KerasNetwork, model: Any, graph: Graph, backend: str) -> None:
-    """Compare the outputs with those of the Keras model on random inputs.
+def verify(
+    keras: ModuleType, network: nn.Module, model: Any, graph: Graph, channels_last: tuple[bool, ...], backend: str
+) -> None:
+    """Compare the outputs of a network with those of its Keras model on random inputs.
+
+    Args:
+        keras: The package.
+        network: The module of the Keras model.
+        model: The Keras model.
+        graph: Its graph.
+        channels_last: Per input, whether its channels are last in the Keras model.
+        backend: "torch" or "tensorflow".
 
     Raises:
         ModelError: If they differ.
@@ -47,10 +54,9 @@ def verify(keras: ModuleType, network: KerasNetwork, model: Any, graph: Graph, b
                 break
             continue
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
-        axes: tuple[bool, ...] = network._channels_last.value
         images = [
             value.to(device).movedim(-1, 1) if last else value.to(device)
-            for value, last in zip(inputs, axes, strict=True)
+            for value, last in zip(inputs, channels_last, strict=True)
         ]
         with torch.inference_mode(False), torch.no_grad():
             output = network(*images)
