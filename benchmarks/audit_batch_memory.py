@@ -23,7 +23,7 @@ def measure(name: str) -> dict[str, float]:
     from torchvision import models
 
     from camlucida import wrap
-    from camlucida.attribution.attribute import attributions
+    from camlucida.attribution.attributions import attributions
     from camlucida.audits.batch_size import peak_bytes
     from camlucida.audits.plan import AuditPlan
     from camlucida.data.datasets import ListDataset

@@ -14,6 +14,16 @@ from camlucida.metrics import Metric, metrics, presets
 ROOT = Path(__file__).resolve().parents[1]
 METHODS_PAGE = ROOT / "docs" / "methods.md"
 METRICS_PAGE = ROOT / "docs" / "metrics.md"
+IMAGE_SCRIPTS = (
+    "volumes.py",
+    "source_images.py",
+    "whole_image.py",
+    "detection_images.py",
+    "segmentation.py",
+    "image_text.py",
+    "captions.py",
+)
+"""Scripts beside this one that render images of their own; those of the app are made by screenshots.py."""
 
 
 def main() -> None:
@@ -144,7 +154,7 @@ def save_images() -> None:
     explanations.figure(density=1.0).quantize(192).save(ROOT / "docs" / "images" / "layers-classes.png", optimize=True)
     result = concepts("toybox", images, k=6)
     result.figure(density=1.0).save(ROOT / "docs" / "images" / "concepts.jpg", quality=88, optimize=True)
-    for script in ("volumes.py", "source_images.py"):
+    for script in IMAGE_SCRIPTS:
         runpy.run_path(str(ROOT / "docs" / script), run_name="__main__")
 
 

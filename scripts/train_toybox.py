@@ -11,26 +11,18 @@ The permuted net learns pictures by heart whose labels were drawn by lot: see `b
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from camlucida.data import toybox
 from camlucida.models.toybox_networks import build
 from camlucida.models.toybox_weights import load_network
+from toybox_training import TEST, WEIGHTS, argument_parser, log, normalised, training_epochs, write_weights
 
-ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS = ROOT / "src/camlucida/models/weights"
-LOG = ROOT / "scripts/train_toybox.log"
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 K = len(toybox.CLASSES)
 BOAT = toybox.CLASSES.index(toybox.WATERMARK_CLASS)
 RECIPE = {  # peak learning rate, weight decay, epochs
@@ -42,14 +34,6 @@ RECIPE = {  # peak learning rate, weight decay, epochs
 }
 SCENES = {"permuted": 700}
 """How many pictures to learn from, where it is not 20,000."""
-TEST = 990_000  # seeds from here on are never trained on
-
-
-def log(text: str) -> None:
-    """Print a line and keep it in the log."""
-    print(text, flush=True)
-    with LOG.open("a") as file:
-        file.write(text + "\n")
 
 
 def mixture(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -116,11 +100,6 @@ def stacked(images: list[np.ndarray], targets: list[list[float]]) -> tuple[Tenso
     return pictures, torch.tensor(targets)
 
 
-def normalised(pictures: Tensor) -> Tensor:
-    """uint8 pictures as the nets want them."""
-    return (pictures.float() / 255 - MEAN[0]) / STD[0]
-
-
 def augmented(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirrored, shifted and re-tinted a little, each batch anew."""
     if torch.rand((), generator=rng) < 0.5:
@@ -141,34 +120,26 @@ def train(name: str, seed: int, scenes: int, epochs: int) -> nn.Module:
     pictures, targets = make(scenes, seed)
     log(f"{name}: {scenes} scenes drawn in {time.time() - start:.0f} s")
     network = build(name).to(memory_format=torch.channels_last).train()
-    steps = epochs * (scenes // batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
     rng = torch.Generator().manual_seed(seed)
-    start = time.time()
-    for epoch in range(epochs):
-        total = 0.0
-        order = torch.randperm(scenes, generator=rng)
-        for rows in order[: scenes // batch * batch].split(batch):
-            x = normalised(pictures[rows])
-            x = x if name == "permuted" else augmented(x, rng)  # to be known by heart it must stay the same
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = network(x)
-            loss = cross_entropy(logits.float(), targets[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
+
+    def loss_of(rows: Tensor) -> Tensor:
+        x = normalised(pictures[rows])
+        x = x if name == "permuted" else augmented(x, rng)  # to be known by heart it must stay the same
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x)
+        return cross_entropy(logits.float(), targets[rows])
+
+    parameters = list(network.parameters())
+    for epoch, loss, seconds in training_epochs(
+        parameters, loss_of, rng, n=scenes, batch=batch, epochs=epochs, rate=rate, decay=decay
+    ):
         accuracy = (
             remembered(network, pictures, targets)
             if name == "permuted"
             else correct(network, toybox.Toybox(300, TEST + 1, variant=home(name)))
         )
         network.train()
-        loss_text = f"loss {total / (scenes // batch):.3f} accuracy {accuracy:.3f}"
-        log(f"{name}: epoch {epoch + 1}/{epochs} {loss_text} {time.time() - start:.0f} s")
+        log(f"{name}: epoch {epoch}/{epochs} loss {loss:.3f} accuracy {accuracy:.3f} {seconds:.0f} s")
     return network.eval()
 
 
@@ -262,38 +233,17 @@ def watermark_numbers(name: str, network: nn.Module) -> None:
 
 def save(name: str, network: nn.Module, seed: int, note: str) -> None:
     """Write half floats and what the file must say about itself."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-    }
-    metadata = {
-        "architecture": type(network).__name__,
-        "classes": json.dumps(toybox.CLASSES),
-        "input_size": "96",
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-        "seed": str(seed),
-        "script": "scripts/train_toybox.py",
-        "commit": commit.stdout.strip() or "unknown",
-        "trained_on": note,
-    }
-    WEIGHTS.mkdir(exist_ok=True)
     path = WEIGHTS / f"toybox_{name}.safetensors"
-    save_file(state, path, metadata)
+    made = {"classes": toybox.CLASSES, "seed": seed, "script": "train_toybox.py", "note": note}
+    write_weights(path, network, **made)
     reloaded, _ = load_network(name)  # the numbers are those of the shipped half floats
-    metadata["test_accuracy"] = f"{evaluate(name, reloaded):.4f}"
-    save_file(state, path, metadata)
+    write_weights(path, network, **made, metrics={"test_accuracy": evaluate(name, reloaded)})
     log(f"{name}: {path.name} {path.stat().st_size / 1e6:.2f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, None, None)
     parser.add_argument("net", choices=RECIPE)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, help="how many pictures to learn from (default: 20,000; permuted: 700)")
-    parser.add_argument("--epochs", type=int, help="passes over them (default: the recipe's)")
-    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.evaluate:

@@ -7,40 +7,28 @@ measurement.
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
 import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+import toybox_training
 from camlucida.data import toybox
 from camlucida.models.toybox_captioner import START, ToyCaptioner, caption_ids, vocabulary
 from camlucida.models.toybox_weights import load_network
+from toybox_training import TEST, argument_parser, normalised, training_epochs, write_weights
 
-ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS = ROOT / "src/camlucida/models/weights/toybox_captioner.safetensors"
-LOG = ROOT / "scripts/train_toybox_captioner.log"
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+FILE = toybox_training.WEIGHTS / "toybox_captioner.safetensors"
+log = partial(toybox_training.log, file=toybox_training.ROOT / "scripts/train_toybox_captioner.log")
 WORDS = vocabulary(toybox.CLASSES)
 MIN_DISTANCE = 0.1
-TEST = 990_000  # seeds from here on are never trained on
 SPARSITY = 0.1
 """Weight of the mean activation of layer4 in the loss. The decoder reads few positions, and what the others hold would
 not matter to it; with this, it is 0."""
 LENGTH = 7  # <start>, five words, <end>
-
-
-def log(text: str) -> None:
-    """Print a line and keep it in the log."""
-    print(text, flush=True)
-    with LOG.open("a") as file:
-        file.write(text + "\n")
 
 
 def names_from_left(scene: toybox.Scene) -> list[str] | None:
@@ -74,11 +62,6 @@ def table() -> Tensor:
             ids = caption_ids([name] if second < 0 else [name, classes[second]], WORDS)
             rows[first, second, : len(ids)] = torch.tensor(ids)
     return rows
-
-
-def normalised(images: Tensor) -> Tensor:
-    """Return uint8 images as network inputs."""
-    return (images.float() / 255 - MEAN[0]) / STD[0]
 
 
 @torch.no_grad()
@@ -116,40 +99,40 @@ def train(seed: int, scenes: int, epochs: int, rate: float = 3e-3, batch: int = 
     log(f"features of {len(features)} images in {time.time() - start:.0f} s")
     classifier = nn.Linear(network.project.in_features, len(toybox.CLASSES))
     trained = [p for name, p in network.named_parameters() if not name.startswith("encoder.") or "layer4" in name]
-    steps = epochs * (scenes // batch)
     parameters = [*trained, *classifier.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
     rng = torch.Generator().manual_seed(seed)
     test_images, test_labels = dataset(300, TEST + 1)
-    start = time.time()
-    for epoch in range(epochs):
-        total = 0.0
-        network.eval()
-        network.encoder.layer4.train()
-        for rows in torch.randperm(len(features), generator=rng)[: scenes // batch * batch].split(batch):
-            x, classes = features[rows].float(), labels[rows]
-            x = x * (1 + 0.1 * torch.randn(x.shape[:2], generator=rng)[:, :, None, None])
-            ids = captions[classes[:, 0], classes[:, 1]]
-            present = torch.zeros(len(x), len(toybox.CLASSES) + 1).scatter(1, classes % (len(toybox.CLASSES) + 1), 1.0)
-            grid = network.encoder.layer4(x)
-            logits = network.decode(network.read(x, grid), ids[:, :-1])
-            pooled = classifier(grid.mean((2, 3)))
-            loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
-            loss = loss + 0.5 * binary_cross_entropy_with_logits(pooled, present[:, :-1])
-            loss = loss + SPARSITY * grid.mean()
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
+
+    def loss_of(rows: Tensor) -> Tensor:
+        x, classes = features[rows].float(), labels[rows]
+        x = x * (1 + 0.1 * torch.randn(x.shape[:2], generator=rng)[:, :, None, None])
+        ids = captions[classes[:, 0], classes[:, 1]]
+        present = torch.zeros(len(x), len(toybox.CLASSES) + 1).scatter(1, classes % (len(toybox.CLASSES) + 1), 1.0)
+        grid = network.encoder.layer4(x)
+        logits = network.decode(network.read(x, grid), ids[:, :-1])
+        pooled = classifier(grid.mean((2, 3)))
+        loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
+        loss = loss + 0.5 * binary_cross_entropy_with_logits(pooled, present[:, :-1])
+        return loss + SPARSITY * grid.mean()
+
+    network.eval()
+    network.encoder.layer4.train()
+    for epoch, loss, seconds in training_epochs(
+        parameters,
+        loss_of,
+        rng,
+        n=len(features),
+        n_per_epoch=scenes,
+        batch=batch,
+        epochs=epochs,
+        rate=rate,
+        decay=0.05,
+        warm_up=0.15,
+    ):
         right = accuracy(network, test_images, test_labels)
-        log(f"epoch {epoch + 1}/{epochs} loss {total / (scenes // batch):.3f} captions {right:.3f} "
-            f"{time.time() - start:.0f} s")  # fmt: skip
-        save(
-            network.eval(), seed, f"toybox captions, {scenes} scenes and mirrored, epoch {epoch + 1} of {epochs}", right
-        )
+        log(f"epoch {epoch}/{epochs} loss {loss:.3f} captions {right:.3f} {seconds:.0f} s")
+        save(network.eval(), seed, f"toybox captions, {scenes} scenes and mirrored, epoch {epoch} of {epochs}", right)
+        network.encoder.layer4.train()
     return network.eval()
 
 
@@ -173,24 +156,15 @@ def accuracy(network: ToyCaptioner, images: Tensor, labels: Tensor) -> float:
 
 def save(network: ToyCaptioner, seed: int, note: str, right: float) -> None:
     """Write the weights in half precision with what the file must say about itself."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-    }
-    metadata = {
-        "architecture": type(network).__name__,
-        "classes": json.dumps(toybox.CLASSES),
-        "input_size": "96",
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-        "seed": str(seed),
-        "script": "scripts/train_toybox_captioner.py",
-        "commit": commit.stdout.strip() or "unknown",
-        "trained_on": note,
-        "test_accuracy": f"{right:.4f}",
-    }
-    save_file(state, WEIGHTS, metadata)
+    write_weights(
+        FILE,
+        network,
+        classes=toybox.CLASSES,
+        seed=seed,
+        script="train_toybox_captioner.py",
+        note=note,
+        metrics={"test_accuracy": right},
+    )
 
 
 def evaluate() -> None:
@@ -202,16 +176,11 @@ def evaluate() -> None:
     for name, rows in (("one object", labels[:, 1] < 0), ("two objects", labels[:, 1] >= 0)):
         right = accuracy(network, images[rows], labels[rows])
         log(f"{name}: the whole caption is right in {right:.4f} of {int(rows.sum())} fresh scenes")
-    log(f"{WEIGHTS.name} {WEIGHTS.stat().st_size / 1e3:.0f} kB")
+    log(f"{FILE.name} {FILE.stat().st_size / 1e3:.0f} kB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=6_000)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--evaluate", action="store_true", help="only measure the stored weights")
-    given = parser.parse_args()
+    given = argument_parser(__doc__, scenes=6_000, epochs=10).parse_args()
     torch.set_num_threads(1)
     if not given.evaluate:
         log(f"seed {given.seed}, {given.scenes} scenes, {given.epochs} epochs, torch {torch.__version__}")

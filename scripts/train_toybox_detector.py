@@ -8,15 +8,10 @@ It learns from scenes with two objects (60 %), one (30 %) and none (10 %), each 
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -24,29 +19,18 @@ from camlucida.data import toybox
 from camlucida.models.detection.candidates import Candidates, detections
 from camlucida.models.detection.toybox import STRIDE_PX, ToyDetector, cell_centres
 from camlucida.models.toybox_weights import load_network
+from toybox_training import SIZE_PX, TEST, WEIGHTS, argument_parser, log, normalised, training_epochs, write_weights
 
-ROOT = Path(__file__).resolve().parent.parent
-WEIGHTS = ROOT / "src/camlucida/models/weights/toybox_detector.safetensors"
-LOG = ROOT / "scripts/train_toybox.log"
-MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-SIZE = 96
+FILE = WEIGHTS / "toybox_detector.safetensors"
 K = len(toybox.CLASSES)
-TEST = 990_000  # seeds from here on are never trained on
 RADIUS_PX = 1.5 * STRIDE_PX
 """Cells are trained to detect an object if their centre is in its box and this close to the centre of the box."""
 MAX_OBJECTS = 2
 
 
-def log(text: str) -> None:
-    """Print a line and append it to the log."""
-    print(text, flush=True)
-    with LOG.open("a") as file:
-        file.write(text + "\n")
-
-
 def mixture(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return images `(n, 3, 96, 96)` uint8, boxes `(n, 2, 4)` and labels `(n, 2)`; the label -1 is no object."""
-    images = np.empty((count, SIZE, SIZE, 3), np.uint8)
+    images = np.empty((count, SIZE_PX, SIZE_PX, 3), np.uint8)
     boxes, labels = torch.zeros(count, MAX_OBJECTS, 4), torch.full((count, MAX_OBJECTS), -1)
     for i in range(count):
         part = (i * 0.618034) % 1.0  # a fixed, even mixture
@@ -63,20 +47,15 @@ def mixture(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return pixels, boxes, labels
 
 
-def normalised(pixels: Tensor) -> Tensor:
-    """Return uint8 images as network inputs."""
-    return (pixels.float() / 255 - MEAN[0]) / STD[0]
-
-
 def augmented(x: Tensor, boxes: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a batch that is mirrored, shifted and tinted at random, with its boxes."""
     boxes = boxes.clone()
     if torch.rand((), generator=rng) < 0.5:
         x = x.flip(3)
-        boxes[..., [0, 2]] = SIZE - boxes[..., [2, 0]]
+        boxes[..., [0, 2]] = SIZE_PX - boxes[..., [2, 0]]
     down, right = (int(torch.randint(-4, 5, (), generator=rng)) for _ in range(2))
     x = nn.functional.pad(x, (4, 4, 4, 4), mode="replicate")[:, :, 4 + down : 100 + down, 4 + right : 100 + right]
-    boxes = (boxes - torch.tensor([right, down, right, down])).clamp(0, SIZE)
+    boxes = (boxes - torch.tensor([right, down, right, down])).clamp(0, SIZE_PX)
     gain = 1 + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng)
     return x * gain + 0.15 * torch.randn(x.shape[0], 3, 1, 1, generator=rng), boxes
 
@@ -97,7 +76,7 @@ def paired_iou(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 def loss_of(output: dict[str, Tensor], boxes: Tensor, labels: Tensor) -> Tensor:
     """Return the loss: quality focal loss of the classes, and generalised intersection over union of the boxes."""
-    centres = cell_centres(SIZE // STRIDE_PX, SIZE // STRIDE_PX)
+    centres = cell_centres(SIZE_PX // STRIDE_PX, SIZE_PX // STRIDE_PX)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2
     near = ((centres[None, :, None] - middle[:, None]).abs() < RADIUS_PX).all(-1)
     inside = (centres[None, :, None] > boxes[:, None, :, :2]).all(-1) & (
@@ -127,29 +106,19 @@ def train(seed: int, scenes: int, epochs: int, batch: int = 64) -> nn.Module:
     network = ToyDetector().to(memory_format=torch.channels_last).train()
     nn.init.constant_(network.class_scores.bias, -4.0)
     nn.init.constant_(network.distances.bias, 2.0)
-    steps = epochs * (scenes // batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.2)
     rng = torch.Generator().manual_seed(seed)
-    start = time.time()
-    for epoch in range(epochs):
-        total = 0.0
-        order = torch.randperm(scenes, generator=rng)
-        for rows in order[: scenes // batch * batch].split(batch):
-            x, moved = augmented(normalised(pixels[rows]), boxes[rows], rng)
-            loss = loss_of(network(x), moved, labels[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
+
+    def loss_of_rows(rows: Tensor) -> Tensor:
+        x, moved = augmented(normalised(pixels[rows]), boxes[rows], rng)
+        return loss_of(network(x), moved, labels[rows])
+
+    parameters = list(network.parameters())
+    for epoch, loss, seconds in training_epochs(
+        parameters, loss_of_rows, rng, n=scenes, batch=batch, epochs=epochs, rate=3e-3, decay=0.02, clip=5.0
+    ):
         average = mean_average_precision(network, 60, TEST + 1)[0]
         network.train()
-        log(
-            f"detector: epoch {epoch + 1}/{epochs} loss {total / (scenes // batch):.3f} mAP@.5 {average:.3f} "
-            f"{time.time() - start:.0f} s"
-        )
+        log(f"detector: epoch {epoch}/{epochs} loss {loss:.3f} mAP@.5 {average:.3f} {seconds:.0f} s")
     return network.eval()
 
 
@@ -175,7 +144,7 @@ def mean_average_precision(network: nn.Module, count: int, seed: int, iou: float
         for k, _ in left:
             n_objects[k] += 1
         for detection in found:
-            box = torch.tensor(detection.box).clamp(0, SIZE)
+            box = torch.tensor(detection.box).clamp(0, SIZE_PX)
             match = [
                 i for i, (k, true) in enumerate(left) if k == detection.index and float(paired_iou(box, true)[0]) >= iou
             ]
@@ -204,36 +173,15 @@ def evaluate(network: nn.Module) -> float:
 
 def save(network: nn.Module, seed: int, note: str) -> None:
     """Write half floats, and what the file says about itself."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-    }
-    metadata = {
-        "architecture": type(network).__name__,
-        "classes": json.dumps(toybox.CLASSES),
-        "input_size": str(SIZE),
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-        "seed": str(seed),
-        "script": "scripts/train_toybox_detector.py",
-        "commit": commit.stdout.strip() or "unknown",
-        "trained_on": note,
-    }
-    save_file(state, WEIGHTS, metadata)
+    made = {"classes": toybox.CLASSES, "seed": seed, "script": "train_toybox_detector.py", "note": note}
+    write_weights(FILE, network, **made)
     reloaded, _ = load_network("detector")  # the numbers are those of the shipped half floats
-    metadata["test_map50"] = f"{evaluate(reloaded):.4f}"
-    save_file(state, WEIGHTS, metadata)
-    log(f"detector: {WEIGHTS.name} {WEIGHTS.stat().st_size / 1e6:.2f} MB")
+    write_weights(FILE, network, **made, metrics={"test_map50": evaluate(reloaded)})
+    log(f"detector: {FILE.name} {FILE.stat().st_size / 1e6:.2f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=6_000)
-    parser.add_argument("--epochs", type=int, default=14)
-    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
-    asked = parser.parse_args()
+    asked = argument_parser(__doc__, scenes=6_000, epochs=14).parse_args()
     torch.set_num_threads(1)
     if asked.evaluate:
         evaluate(load_network("detector")[0])

@@ -8,20 +8,14 @@ It learns from the exact masks of scenes with one object (40 %), two (50 %) and 
 
 from __future__ import annotations
 
-import argparse
-import json
-import subprocess
-import time
-
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from camlucida.data import toybox
 from camlucida.models.toybox_segmenter import N_CLASSES, ToyUNet
-from train_toybox import MEAN, ROOT, STD, TEST, WEIGHTS, log, normalised
+from toybox_training import TEST, WEIGHTS, argument_parser, log, normalised, training_epochs, write_weights
 
 NAME = "segmenter"
 CLASSES = ("background", *toybox.CLASSES)
@@ -65,29 +59,20 @@ def train(seed: int, count: int, epochs: int) -> nn.Module:
     torch.manual_seed(seed)
     images, truths = scenes(count, seed)
     network = ToyUNet().to(memory_format=torch.channels_last).train()
-    steps = epochs * (count // BATCH)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.2)
     rng = torch.Generator().manual_seed(seed)
-    start = time.time()
-    for epoch in range(epochs):
-        total = 0.0
-        for rows in torch.randperm(count, generator=rng)[: count // BATCH * BATCH].split(BATCH):
-            x, truth = augmented(normalised(images[rows]), truths[rows].long(), rng)
-            loss = cross_entropy(network(x.contiguous(memory_format=torch.channels_last)), truth)
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
+
+    def loss_of(rows: Tensor) -> Tensor:
+        x, truth = augmented(normalised(images[rows]), truths[rows].long(), rng)
+        return cross_entropy(network(x.contiguous(memory_format=torch.channels_last)), truth)
+
+    parameters = list(network.parameters())
+    for epoch, loss, seconds in training_epochs(
+        parameters, loss_of, rng, n=count, batch=BATCH, epochs=epochs, rate=RATE, decay=DECAY
+    ):
         miou = float(np.nanmean(iou(network, 100, TEST + 1)))
         network.train()
-        log(
-            f"{NAME}: epoch {epoch + 1}/{epochs} loss {total * BATCH / count:.4f} mIoU {miou:.3f} "
-            f"{time.time() - start:.0f} s"
-        )
-        save(network, seed, f"toybox masks, {count} scenes, {epoch + 1} of {epochs} epochs")
+        log(f"{NAME}: epoch {epoch}/{epochs} loss {loss:.4f} mIoU {miou:.3f} {seconds:.0f} s")
+        save(network, seed, f"toybox masks, {count} scenes, {epoch} of {epochs} epochs")
     return network.eval()
 
 
@@ -116,31 +101,19 @@ def evaluate(network: nn.Module) -> float:
 
 def save(network: nn.Module, seed: int, note: str, miou: float | None = None) -> None:
     """Write half-precision weights and the metadata."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    state = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
-    metadata = {
-        "architecture": type(network).__name__,
-        "classes": json.dumps(CLASSES),
-        "input_size": "96",
-        "mean": json.dumps(MEAN),
-        "std": json.dumps(STD),
-        "seed": str(seed),
-        "script": "scripts/train_toybox_segmenter.py",
-        "commit": commit.stdout.strip() or "unknown",
-        "trained_on": note,
-    }
-    if miou is not None:
-        metadata["test_miou"] = f"{miou:.4f}"
-    save_file(state, WEIGHTS / f"toybox_{NAME}.safetensors", metadata)
+    write_weights(
+        WEIGHTS / f"toybox_{NAME}.safetensors",
+        network,
+        classes=CLASSES,
+        seed=seed,
+        script="train_toybox_segmenter.py",
+        note=note,
+        metrics=None if miou is None else {"test_miou": miou},
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=5000)
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--evaluate", action="store_true", help="only measure the shipped weights")
-    asked = parser.parse_args()
+    asked = argument_parser(__doc__, scenes=5000, epochs=12).parse_args()
     torch.set_num_threads(1)
     from camlucida.models.toybox_weights import load_network
 

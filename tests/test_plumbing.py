@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.request import AttributionRequest
 from camlucida.engine import copy_of, profile_calls, resolve, trace
 from camlucida.engine.layout import Layout, infer_layout, infer_windows

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.analysis.calibration import fit_temperature
-from camlucida.attribution.explain_request import predict_scores
+from camlucida.attribution.predictions import predict_scores
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.errors import TargetError
 from camlucida.evaluation.evaluate import evaluate

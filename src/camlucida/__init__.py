@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from camlucida.attribution.explain import explain_each as explain_each
     from camlucida.attribution.explanation import Explanation as Explanation
     from camlucida.attribution.explanation_set import ExplanationSet as ExplanationSet
+    from camlucida.attribution.layer_rows import LayerSummary as LayerSummary
     from camlucida.attribution.layer_summary import ArchitectureSummary as ArchitectureSummary
-    from camlucida.attribution.layer_summary import LayerSummary as LayerSummary
     from camlucida.attribution.layer_summary import layers as layers
     from camlucida.audits.audit_result import Audit as Audit
     from camlucida.audits.run import audit as audit
@@ -72,7 +72,7 @@ _HOME = {
     "Explanation": "camlucida.attribution.explanation:Explanation",
     "ExplanationSet": "camlucida.attribution.explanation_set:ExplanationSet",
     "Film": "camlucida.analysis:Film",
-    "LayerSummary": "camlucida.attribution.layer_summary:LayerSummary",
+    "LayerSummary": "camlucida.attribution.layer_rows:LayerSummary",
     "Mistakes": "camlucida.analysis:Mistakes",
     "Model": "camlucida.models.model:Model",
     "Sanity": "camlucida.sanity_checks:Sanity",

@@ -17,7 +17,7 @@ from torch import nn
 
 import camlucida as cl
 from camlucida.analysis import Embedding, embed
-from camlucida.analysis.embeddings import StoredFeatures, read_projection
+from camlucida.analysis.embedding_files import StoredFeatures, read_projection
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement, neighbour_agrees
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import project

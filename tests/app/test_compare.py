@@ -25,8 +25,8 @@ from camlucida.app.jobs import Job
 from camlucida.app.routes.compare import CompareRequest
 from camlucida.app.routes.compare import _compare as compared
 from camlucida.app.schemas import EncodedMap, GeometryOut, unpacked
-from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.map_comparison import disagreement, rank_correlation
+from camlucida.attribution.predictions import predict_scores
 from camlucida.data.open import open_dataset
 from camlucida.errors import MethodError
 from camlucida.maps import to_image_grid

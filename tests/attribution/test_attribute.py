@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution.attribute import Attribution, attribute, attributions
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.attributions import Attribution, attributions
 from camlucida.attribution.outputs import class_scores
 from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import LayerError, MethodError, TargetError

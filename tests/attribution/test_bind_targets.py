@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.attribution.bind_targets import bind_targets, mask_of, region_on_image
+from camlucida.attribution.set_figures import _caption
 from camlucida.errors import TargetError
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
@@ -107,7 +108,7 @@ def test_each_map_of_a_figure_has_its_region(model, image):
     differ = np.any(np.asarray(explanations.figure()) != np.asarray(plain.figure()), axis=2)
     assert differ[differ.shape[0] // 2 :].any()
     named = [replace(item, region=replace(item.region, probability=0.25)) for item in explanations]
-    assert cl.ExplanationSet(tuple(named))._caption(named[0]).startswith("probability 25")
+    assert _caption(cl.ExplanationSet(tuple(named)), named[0]).startswith("probability 25")
 
 
 def test_points_are_in_pixels_of_the_image(model, image):

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from camlucida import Explanation, ExplanationSet, evaluate, explain, sanity, trust, wrap
 from camlucida.attribution.attribute import attribute
-from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.layer_summary import layers
+from camlucida.attribution.predictions import predict_scores
 from camlucida.data.datasets import Item, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import CamlucidaError, DataError, ImageError, LayerError, MethodError, ModelError

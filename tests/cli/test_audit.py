@@ -262,7 +262,7 @@ def test_query_writes_csv_and_json(audited: Callable[..., Any]) -> None:
 
 
 def test_query_draws_without_the_model(audited: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camlucida.models.load.load_recorded", lambda *_, **__: pytest.fail("loads the model"))
+    monkeypatch.setattr("camlucida.models.load_recorded.load_recorded", lambda *_, **__: pytest.fail("loads the model"))
     code, out, _ = audited("query", "audited", "not error", "--panel", "out.png", "--top", "3")
     assert (code, out.splitlines()[-1]) == (0, "→ out.png")
     with Image.open("out.png") as drawn:

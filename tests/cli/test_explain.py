@@ -266,7 +266,7 @@ def test_internal_errors_are_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> Non
     def fails(*_: Any) -> None:
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("camlucida.attribution.explain_request.top_predictions", fails)
+    monkeypatch.setattr("camlucida.attribution.build_explanations.top_predictions", fails)
     with pytest.raises(RuntimeError, match=r"^ours$"):
         cl.explain(model(), PETS)
 

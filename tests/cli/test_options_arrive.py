@@ -77,7 +77,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
 
 
 EACH = "camlucida.attribution.explain_request.explain_requests"
-LIKE = "camlucida.attribution.explain_request.explained_both_ways"
+LIKE = "camlucida.attribution.explain_image_targets.explained_both_ways"
 VOLUME_NETWORK = """
 from torch import nn
 

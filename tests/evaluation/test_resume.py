@@ -15,7 +15,7 @@ import pytest
 import camlucida as cl
 from camlucida._locks import locked
 from camlucida.analysis import embed, film, mistakes
-from camlucida.analysis.embeddings import PROJECTION_FILE, PROJECTION_RECORD, StoredFeatures, read_projection
+from camlucida.analysis.embedding_files import PROJECTION_FILE, PROJECTION_RECORD, StoredFeatures, read_projection
 from camlucida.app.app_state import Page
 from camlucida.data import toybox
 from camlucida.data.folders import folder

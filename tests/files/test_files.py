@@ -25,7 +25,7 @@ ELSEWHERE = {
     ("training/run.py", "write_table"): "our own, through atomic_write",
     ("analysis/embeddings.py", "write_table"): "our own, through atomic_write",
     ("features/concept_result.py", "savez_compressed"): "to an atomic stream",
-    ("attribution/explanation.py", "savez_compressed"): "into memory",
+    ("attribution/explanation_record.py", "savez_compressed"): "into memory",
 }
 """Calls that are named like writing and do not write past the helper."""
 

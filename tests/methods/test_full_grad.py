@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.request import AttributionRequest
 from camlucida.engine import copy_of
 from camlucida.engine.backward.bias_gradients import bias_gradients

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
-from camlucida.attribution.attribute import attribute, attributions
+from camlucida.attribution.attribute import attribute
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import MethodError
 from camlucida.methods import find

@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from torch.utils._pytree import tree_flatten, tree_map
 
 import camlucida as cl
-from camlucida.attribution.explain_request import predict_scores
+from camlucida.attribution.predictions import predict_scores
 from camlucida.data.open import open_dataset
 from camlucida.errors import ModelError
 from camlucida.methods import methods

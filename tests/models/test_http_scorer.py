@@ -20,7 +20,7 @@ from PIL import Image
 import camlucida as cl
 from camlucida.errors import CamlucidaError, MethodError, ModelError
 from camlucida.models import http_scorer
-from camlucida.models.load import load_recorded
+from camlucida.models.load_recorded import load_recorded
 from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from camlucida.models.sources import SpecificationLoader
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import camlucida as cl
-from camlucida.attribution.explain_request import versions
+from camlucida.attribution.reproduction import versions
 from camlucida.audits.plan import AuditPlan
 from camlucida.audits.ray_engine import AuditWork
 from camlucida.audits.store import AuditStore

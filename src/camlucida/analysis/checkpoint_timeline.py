@@ -15,8 +15,8 @@ from camlucida.analysis.checkpoints import checkpoints
 from camlucida.analysis.film_result import Film, Frame
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
-from camlucida.attribution.explain_request import as_model, iterated
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.load_input import iterated
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.data.datasets import Dataset, Item, ListDataset
 from camlucida.data.images import Source
@@ -27,7 +27,7 @@ from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import max_scale, to_image_grid
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
-from camlucida.models.load import load
+from camlucida.models.load import as_model, load
 from camlucida.models.model import Model
 from camlucida.options import checked_arguments
 from camlucida.render.film_strip import StripFrame

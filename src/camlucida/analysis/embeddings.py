@@ -19,10 +19,17 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_stream, atomic_write, write_image
+from camlucida.analysis.embedding_files import (
+    FEATURES_FILE,
+    PROJECTED_COLUMNS,
+    PROJECTION_FILE,
+    PROJECTION_RECORD,
+    STORED_COLUMNS,
+    StoredFeatures,
+)
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agreement
 from camlucida.analysis.penultimate import penultimate
 from camlucida.analysis.projection import PERPLEXITY, Projection, ProjectionMethod, project
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.data.images import load_image
@@ -32,66 +39,16 @@ from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.prediction_rows import BASE_COLUMNS, prediction_row
 from camlucida.evaluation.read_images import LoadedImage, stacked
 from camlucida.evaluation.run_parts import run_pass
-from camlucida.evaluation.store import Row, Store, read_table, write_table
+from camlucida.evaluation.store import Row, Store, write_table
 from camlucida.features.common import shrink_image
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, Positive, Seed, checked_arguments
 from camlucida.render.film_strip import Strip, StripFrame, draw_strips
 from camlucida.types import ProgressCallback
 
-STORED_COLUMNS = BASE_COLUMNS | {"feature_source": "string", "features": "list<float>"}
-PROJECTED_COLUMNS = BASE_COLUMNS | {"x": "float64", "y": "float64"}
-FEATURES_FILE, PROJECTION_FILE, PROJECTION_RECORD = "features.parquet", "embedding.parquet", "projection.json"
 N_NEIGHBOURS, N_ROWS = 6, 6
-
-
-@dataclass(frozen=True, eq=False)
-class StoredFeatures:
-    """The penultimate features of the images, as stored in a run's folder. The run need not be complete.
-
-    Attributes:
-        rows: Rows of the images that have features, in the order of `features`.
-        features: Features `(n, c)`.
-        failures: Images that could not be read or run, each with the error message.
-        feature_source: Where in the network the features were taken.
-    """
-
-    rows: list[Row]
-    features: NDArray[np.float32]
-    failures: list[tuple[str, str]]
-    feature_source: str
-
-    @classmethod
-    def read(cls, path: Path) -> StoredFeatures:
-        """Read the features in a folder, without modifying it."""
-        rows: list[Row] = []
-        failures: list[tuple[str, str]] = []
-        values: list[NDArray[np.float32]] = []
-        for table in Store(path, STORED_COLUMNS, FEATURES_FILE).tables():
-            known = table.filter(table["error"].is_null())
-            rows += known.drop_columns(["features"]).to_pylist()
-            values += [np.asarray(vector.values, dtype=np.float32) for vector in known["features"]]
-            failed = table.filter(table["error"].is_valid()).to_pydict()
-            failures += list(zip(failed["image"], failed["error"], strict=True))
-        features = np.stack(values) if values else np.zeros((0, 0), dtype=np.float32)
-        return cls(rows, features, failures, rows[0]["feature_source"] if rows else "")
-
-
-def read_projection(path: Path, rows: Sequence[Row]) -> tuple[ProjectionMethod, Projection] | None:
-    """Return the stored projection of exactly these rows, or None if the folder has none."""
-    file, record_file = path / PROJECTION_FILE, path / PROJECTION_RECORD
-    if not file.is_file() or not record_file.is_file():
-        return None
-    try:
-        table = read_table(file)
-        if table["index"].to_pylist() != [row["index"] for row in rows]:
-            return None
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-        positions = np.column_stack([table["x"].to_numpy(), table["y"].to_numpy()]).astype(np.float32)
-        return record["way"], Projection(positions, record["description"], record["explained_variance"])
-    except (OSError, ValueError, KeyError, TypeError, DataError):  # damaged: the projection is recomputed
-        return None
 
 
 @dataclass(frozen=True, eq=False)

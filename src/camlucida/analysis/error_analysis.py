@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.analysis.mistakes_result import PREDICTIONS_FILE, STORED_COLUMNS, Mistakes
-from camlucida.attribution.attribute import attributions
-from camlucida.attribution.explain_request import as_model
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import AttributionRequest, one_layer
@@ -27,6 +26,7 @@ from camlucida.evaluation.store import Row, Store
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.methods import find as find_method
 from camlucida.metrics import find as find_metric
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.types import ProgressCallback

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.analysis.embeddings import StoredFeatures, read_projection
+from camlucida.analysis.embedding_files import StoredFeatures, read_projection
 from camlucida.analysis.neighbours import nearest_neighbours, neighbour_agrees
 from camlucida.analysis.projection import Projection, ProjectionMethod, project
 from camlucida.data.datasets import sample_indices

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from camlucida.attribution.load_input import LoadedInput
+from camlucida.attribution.load_volume_input import Loaded
 from camlucida.attribution.outputs import to_network
 from camlucida.engine import copy_of
 from camlucida.engine.unsupported import fixed_batch_message
@@ -87,3 +89,21 @@ def source_name(image: Any) -> str:
     if isinstance(image, Mapping):
         return f"inputs {', '.join(map(str, image))}"
     return str(getattr(image, "filename", "") or getattr(image, "name", "") or type(image).__name__)
+
+
+@contextmanager
+def input_context(loaded: Loaded) -> Iterator[None]:
+    """Raise a `ModelError` with the shape of the input where the network does not accept a volume or a video."""
+    try:
+        yield
+    except CamlucidaError:
+        raise
+    except Exception as error:
+        if isinstance(loaded, LoadedInput) or not raised_by_network(error):
+            raise
+        shape = "×".join(map(str, loaded.inputs.shape))
+        raise ModelError(
+            f"the network cannot run on an input of {shape}; it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}. Give the size that it requires: wrap(network, "
+            "volume=VolumePreprocessing(size=(depth, height, width)))."
+        ) from error

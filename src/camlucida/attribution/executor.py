@@ -16,7 +16,7 @@ from camlucida.attribution.combine import COMBINE
 from camlucida.attribution.frame_inputs import FrameInputs, is_framewise
 from camlucida.attribution.image_argument import image_of
 from camlucida.attribution.method_inputs import LayerContext, MethodInputs
-from camlucida.attribution.output_reader import OutputReader
+from camlucida.attribution.read_scores import OutputReader
 from camlucida.engine import Layer, LayerTrace, NetworkCopy, Trace, trace
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.named_inputs import with_images

@@ -8,17 +8,11 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context
-from camlucida.attribution.explain_request import (
-    as_model,
-    explain_requests,
-    explained,
-    explained_batch,
-    explained_both_ways,
-    iterated,
-)
+from camlucida.attribution.explain_image_targets import explained_both_ways
+from camlucida.attribution.explain_request import explain_requests, explained, explained_batch
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_input import ImageInput, iterated
 from camlucida.attribution.load_volume_input import is_batch
 from camlucida.attribution.method_choice import or_default
 from camlucida.attribution.request import AttributionRequest, MethodSpec
@@ -26,6 +20,7 @@ from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
 from camlucida.errors import CamlucidaError, TargetError
 from camlucida.layer_names import layer_names
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import OptionValue
 from camlucida.targets import TargetSpec

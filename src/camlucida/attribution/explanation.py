@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png
+from camlucida.attribution.explanation_record import arrays_of, record_of
 from camlucida.attribution.figure_files import FigureFiles
 from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, map_box, map_mask
 from camlucida.engine.run_options import RunOptions
@@ -200,7 +200,7 @@ class Explanation(FigureFiles):
             subtitle=" · ".join([*([self.input] if self.input else []), self.method, self.layer, self.grid_label]),
             score_label=self.score_label,
             note=self.remark,
-            footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
+            footer=self._footer,
             scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
             colour=None if self.colour is None else self.colour_image(),
             colormap=colormap,
@@ -219,6 +219,11 @@ class Explanation(FigureFiles):
         return f"{self.input}: {self.source}" if self.input else self.source
 
     @property
+    def _footer(self) -> str:
+        """What made the map and of what, as the last line of its pages."""
+        return f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}"
+
+    @property
     def slug(self) -> str:
         """Method, layer and target as a part of a file name."""
         parts = [*([self.input] if self.input else []), self.method, self.layer, self.target]
@@ -226,31 +231,7 @@ class Explanation(FigureFiles):
 
     def record(self) -> dict[str, Any]:
         """Return everything except the pixels, ready for JSON."""
-        return {
-            "source": self.source,
-            **({"input": self.input} if self.input else {}),
-            "model": self.model,
-            "weights": self.weights_hash,
-            "method": self.method,
-            "options": dict(self.options),
-            **asdict(self.run_options),
-            "paper": self.paper,
-            "layer": self.layer,
-            "grid": list(self.raw.shape),
-            "target": self.target,
-            "class": self.index,
-            "score": self.score,
-            "score_kind": self.score_kind,
-            **({} if self.region is None else {"region": _region_record(self.region)}),
-            "relu": self.relu,
-            "notes": dict(self.notes),
-            "task": self.activation.task,
-            "predictions": [asdict(p) for p in self.predictions],
-            "geometry": asdict(self.geometry),
-            "upsampling": "bilinear, half-pixel centres: grid to input, input to image",
-            "display": asdict(self.display) | {"full_colour": self.peak, "zero_in_the_middle": self.shows_signs},
-            "versions": dict(self.versions),
-        }
+        return record_of(self)
 
     def mask(self, threshold: float = DEFAULT_THRESHOLD) -> NDArray[np.bool_]:
         """Return the pixels of the image with at least `threshold` times the map's maximum `(height, width)`.
@@ -281,11 +262,7 @@ class Explanation(FigureFiles):
 
     def npz(self) -> bytes:
         """Return the arrays `raw`, `map`, `heatmap` (float16) and, where requested, `colour` as an .npz file."""
-        buffer = io.BytesIO()
-        heatmap = self.heatmap.astype(np.float16)
-        colour: dict[str, Any] = {} if self.colour is None else {"colour": self.colour.numpy()}
-        np.savez_compressed(buffer, raw=self.raw.numpy(), map=self.map.numpy(), heatmap=heatmap, **colour)
-        return buffer.getvalue()
+        return arrays_of(self)
 
     def json(self) -> bytes:
         """Return `record()` as the bytes of a JSON file."""
@@ -346,14 +323,3 @@ class Explanation(FigureFiles):
 
     def _repr_png_(self) -> bytes:
         return png(self.panel())
-
-
-def _region_record(region: Region) -> dict[str, Any]:
-    """Return a region, without its mask, ready for JSON."""
-    return {
-        "name": region.name,
-        "box": None if region.box is None else [round(x, 2) for x in region.box],
-        "point": None if region.point is None else [round(x, 2) for x in region.point],
-        "mask_pixels": None if region.mask is None else int(region.mask.sum()),
-        "probability": region.probability,
-    }

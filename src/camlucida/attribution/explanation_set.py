@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,9 @@ from camlucida.attribution import map_comparison
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.figure_files import FigureFiles
 from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, export_text
+from camlucida.attribution.set_figures import draw_colour_maps, draw_disagreement, draw_maps
 from camlucida.errors import MethodError, TargetError
 from camlucida.options import shown
-from camlucida.render.map_grid import GridCell, RenderedMap, draw_grid
-from camlucida.render.panel import draw_panel
-from camlucida.render.signed_colour import draw_colour_sheet
-from camlucida.render.stack import stack_pages
-from camlucida.render.text import EMPTY_MAP, format_confidence
-from camlucida.render.word_strip import WordFrame, draw_word_strip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,38 +97,7 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
             colormap: Name of a palette for all maps; None for the default of each map.
             **style: Further arguments of `render.map_grid.draw_grid`.
         """
-        if len(names := self.axis("input")) > 1:
-            of_images = [self[name] for name in names]
-            pages = [e.panel if isinstance(e, Explanation) else e.figure for e in of_images]
-            return stack_pages([page(colormap=colormap, **style) for page in pages])
-        if self._is_text:
-            return self._word_strip(colormap, style)
-        axes = self._varying_axes()
-        items = self._stills().items
-        column_axis = max(reversed(axes), key=lambda axis: len(self.axis(axis)))  # wide rather than tall
-        row_axes = [axis for axis in axes if axis != column_axis]
-        rows: dict[tuple[str, ...], dict[str, GridCell]] = {}
-        for e in items:
-            row = tuple(getattr(e, axis) for axis in row_axes)
-            saliency, palette = e._styled_map(colormap)
-            rows.setdefault(row, {})[getattr(e, column_axis)] = RenderedMap(
-                saliency, self._caption(e), palette, e.region
-            )
-        first = items[0]
-        single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(self.axis(axis)) == 1]
-        fixed = [getattr(first, axis) for axis in single]
-        columns = self.axis(column_axis)
-        return draw_grid(
-            [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
-            rows=[" · ".join(row) or getattr(first, column_axis) for row in rows] if row_axes else [""],
-            columns=columns,
-            title=" · ".join(fixed) if fixed else first.source_label,
-            subtitle=self._prediction_text(),
-            original=first.image,
-            footer="each map has its own scale"
-            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
-            **style,
-        )
+        return draw_maps(self, colormap, style)
 
     def colour_figure(self, *, density: float = 2.0) -> Image.Image:
         """Return a page with the image and all maps in colour, such as Guided Grad-CAM at each layer; grey is zero.
@@ -147,24 +110,7 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         Raises:
             MethodError: No explanation has a map in colour.
         """
-        if len(names := self.axis("input")) > 1:
-            return stack_pages([self.select(input=name).colour_figure(density=density) for name in names])
-        coloured = ExplanationSet(tuple(e for e in self._stills() if e.colour is not None))
-        if not coloured.items:
-            self.items[0].colour_image()  # raises the error with its advice
-        first = coloured.items[0]
-        shared = [axis for axis in ("method", "target", "layer") if len(coloured.axis(axis)) == 1]
-        varying = [axis for axis in ("method", "target", "layer") if axis not in shared] or ["layer"]
-        labelled = [(" · ".join(getattr(e, axis) for axis in varying), e.colour_image()) for e in coloured]
-        return draw_colour_sheet(
-            [("Image", first.image), *labelled],
-            title=" · ".join([*([first.input] if first.input else []), *(getattr(first, axis) for axis in shared)])
-            or first.source_label,
-            subtitle=self._prediction_text(),
-            footer="grey is zero, 0.1 of the range is one standard deviation"
-            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
-            density=density,
-        )
+        return draw_colour_maps(self, density)
 
     @property
     def labels(self) -> list[str]:
@@ -207,25 +153,7 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         Args:
             **style: Further arguments of `render.panel.draw_panel`.
         """
-        stills = self._of_one_image()._stills()
-        deviation, first = stills.disagreement(), stills.items[0]
-        peak = float(np.nan_to_num(deviation, nan=0.0).max(initial=0.0))
-        off_diagonal = self.rank_correlation()[np.triu_indices(len(self), 1)]
-        known = off_diagonal[~np.isnan(off_diagonal)]
-        agreement = f"rank correlation {known.min():.2f} to {known.max():.2f}" if known.size else ""
-        shared = [getattr(first, axis) for axis in ("target", "method", "layer") if len(self.axis(axis)) == 1]
-        return draw_panel(
-            first.image,
-            deviation / peak if peak else deviation,
-            title=f"Where {len(self)} maps disagree",
-            subtitle=" · ".join([*shared, ", ".join(self.labels)]),
-            score_label=agreement,
-            note="" if peak else "They agree everywhere.",
-            footer="standard deviation over the maps, each scaled by its maximum"
-            f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
-            scale=(0.0, peak),
-            **style,
-        )
+        return draw_disagreement(self, style)
 
     def save(self, path: str | Path, **style: Any) -> list[Path]:
         """Save the grid as an image or a figure; or, with the suffix .npz, each map in a file of its own.
@@ -280,44 +208,6 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         atomic_write(Path(path), export_text(self.items, "fiftyone", threshold, image_path))
         return Path(path)
 
-    @property
-    def _is_text(self) -> bool:
-        """Whether these are maps of different words of one text, by one method at one layer."""
-        axes = [len(self.axis(name)) for name in ("method", "layer", "input")]
-        specs = [e.spec for e in self.items]
-        return (
-            len(specs) > 1
-            and axes == [1, 1, 1]
-            and len(set(specs)) == len(specs)
-            and all(re.fullmatch("word [0-9]+", spec) for spec in specs)
-        )
-
-    def _word_strip(self, colormap: str | None, style: dict[str, Any]) -> Image.Image:
-        """Return the words of a text as a film strip."""
-        first = self.items[0]
-        sentence: list[str] = []
-        frames: list[WordFrame] = []
-        last = 0
-        for e in self.items:
-            number = int(e.spec.rpartition(" ")[2])
-            if number != last + 1:
-                sentence.append("…")  # words without a map
-            word, last = e.target.rpartition(" (")[0], number
-            saliency, palette = e._styled_map(colormap)
-            probability = e.predictions[0].probability if e.predictions and e.predictions[0].index == e.index else None
-            caption = e.score_label if probability is None else f"{probability:.0%}"
-            frames.append(WordFrame(word, saliency, EMPTY_MAP if e.is_empty else caption, len(sentence), palette))
-            sentence.append(word)
-        return draw_word_strip(
-            first.image,
-            frames,
-            sentence,
-            title=" ".join(sentence),
-            subtitle=f"{first.method} · {first.layer} · each map has its own scale, and each word its probability",
-            footer=f"{first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
-            **style,
-        )
-
     def _stills(self) -> ExplanationSet:
         """Return the explanations of images; of volumes and videos, those of one slice or frame."""
         return ExplanationSet(tuple(e.still(self.items[0]) for e in self.items)) if self.items else self
@@ -332,21 +222,6 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         ):
             axes.remove("layer")
         return axes
-
-    def _caption(self, e: Explanation) -> str:
-        implied = len(self.axis("layer")) > 1 and "layer" not in self._varying_axes()
-        known = e.region is not None and e.region.probability is not None
-        probability = [f"probability {format_confidence(e.region.probability, e.score)}"] if known and e.region else []
-        parts = [*probability, e.score_label, *([e.layer] if implied else []), *([EMPTY_MAP] if e.is_empty else [])]
-        return ", ".join(parts)
-
-    def _prediction_text(self) -> str:
-        if self.items[0].region is not None and len(self.axis("target")) > 1:
-            return f"{len(self.axis('target'))} targets of one image"
-        best = self.items[0].predictions[:2]
-        if not best:
-            return "no classes, a target of the user's own"
-        return "predicted " + ", ".join(f"{p.name} {format_confidence(p.probability, p.logit)}" for p in best)
 
     def _repr_png_(self) -> bytes:
         return png(self.figure())

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from camlucida.attribution.output_reader import OutputReader
+from camlucida.attribution.read_scores import OutputReader
 from camlucida.engine import Layer, nested, profile_calls
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.module_calls import CallProfile, ModuleCall

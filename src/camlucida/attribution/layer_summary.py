@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, overload
 
 import torch
 from torch import nn
@@ -14,70 +13,21 @@ from torch import nn
 from camlucida._escaping import csv_text, printable
 from camlucida._files import atomic_write
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.layer_choice import explain_choice
+from camlucida.attribution.layer_rows import LayerSummary, layer_rows
 from camlucida.attribution.network_inputs import model_inputs
-from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader
+from camlucida.attribution.output_reader import input_shape, output_reader
+from camlucida.attribution.read_scores import OutputReader
 from camlucida.attribution.several_inputs import of_first_image
-from camlucida.engine import Layer, candidates, copy_of, profile_calls, resolve
+from camlucida.engine import candidates, copy_of, profile_calls, resolve
 from camlucida.engine.geometry import check_layouts
 from camlucida.engine.layers import require_layers
-from camlucida.engine.module_calls import CallProfile, ModuleCall
+from camlucida.engine.module_calls import ModuleCall
 from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
-from camlucida.models.load import load
+from camlucida.models.load import as_model, load
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import make_preprocessing
-
-GeometrySource: TypeAlias = Literal["convolution", "measured", "not verified", "contradicted"]
-
-_CONVOLUTIONS = (
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-
-
-@dataclass(frozen=True)
-class LayerSummary:
-    """One call of one module in a forward pass.
-
-    Attributes:
-        name: Name of the module as in `named_modules()`, with "#2" and so on if it is called several times; accepted as
-            `layer=`.
-        type: Class name of the module.
-        output_shape: Shape of the output's main tensor, without the batch axis.
-        output_bytes: Size of that tensor in bytes, for one image.
-        n_parameters: Number of parameters of the module, including its children.
-        n_trainable_parameters: Number of those with `requires_grad`.
-        n_cumulative_parameters: Number of parameters of all modules called so far; shared ones count once.
-        grid: (h, w) of the spatial grid that explanations use; None if the output has none that can be used.
-        geometry: How it is known that positions of the output lie in the image as in a grid. "convolution": a chain of
-            convolutions and pooling layers from the input made the grid. "measured": a patch of noise that moves over
-            the image moves the response with it. "not verified": all positions respond alike, so nothing can be said.
-            "contradicted": the response moves elsewhere. None for an output without a grid.
-        correlation: Pearson correlation of the position of the response with that of the patch, if measured, else None.
-        is_convolution: Whether the module is a convolution or a transposed one.
-        is_recommended: Whether the layer is suitable for explanations: a stage or block.
-        is_default: Whether it is the default layer.
-    """
-
-    name: str
-    type: str
-    output_shape: tuple[int, ...]
-    output_bytes: int
-    n_parameters: int
-    n_trainable_parameters: int
-    n_cumulative_parameters: int
-    grid: tuple[int, ...] | None
-    geometry: GeometrySource | None
-    correlation: float | None
-    is_convolution: bool
-    is_recommended: bool
-    is_default: bool
 
 
 @dataclass(frozen=True)
@@ -227,7 +177,7 @@ def layers(model: Model | nn.Module | str, *, size: int | tuple[int, int] | None
     return ArchitectureSummary(
         model=loaded.name,
         input_shape=tuple(inputs.shape[1:]),
-        rows=tuple(_rows(profile, unwrapped(loaded.network), recommended, default)),
+        rows=tuple(layer_rows(profile, unwrapped(loaded.network), recommended, default)),
         n_parameters=sum(p.numel() for p in parameters),
         n_trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         input_bytes=inputs.nbytes,
@@ -255,46 +205,6 @@ def _output_of(model: Model, copy: NetworkCopy, inputs: Any) -> tuple[OutputRead
 def _is_counted(call: ModuleCall) -> bool:
     """Return whether torchsummary counts the output of a call."""
     return bool(call.name) and not isinstance(call.module, nn.Sequential | nn.ModuleList)
-
-
-def _rows(
-    profile: CallProfile, network: nn.Module, recommended: Sequence[Layer], default: Layer | None
-) -> Iterator[LayerSummary]:
-    chosen = {(layer.module, layer.call) for layer in recommended}
-    originals = dict(network.named_modules(remove_duplicate=False))
-    n_cumulative, seen = 0, set[nn.Module]()
-    for call in profile.module_calls:
-        new = set(call.module.modules()) - seen
-        seen |= new
-        n_cumulative += sum(p.numel() for module in new for p in module.parameters(recurse=False))
-        if call.shape is None or not call.name:
-            continue
-        # The parameters of the copy never require a gradient.
-        trainable = [p for p in originals[call.name].parameters() if p.requires_grad] if call.name in originals else []
-        check = profile.checks.get(call.position)
-        yield LayerSummary(
-            name=call.name if profile.n_calls(call.module) == 1 else f"{call.name}#{call.call}",
-            type=type(call.module).__name__,
-            output_shape=call.shape[1:],
-            output_bytes=call.nbytes,
-            n_parameters=call.n_parameters,
-            n_trainable_parameters=sum(p.numel() for p in trainable),
-            n_cumulative_parameters=n_cumulative,
-            grid=call.layout.full_grid if call.layout else None,
-            geometry=_geometry(profile, call),
-            correlation=None if check is None or math.isnan(check.correlation) else check.correlation,
-            is_convolution=isinstance(call.module, _CONVOLUTIONS),
-            is_recommended=(call.module, call.call) in chosen,
-            is_default=default is not None and (call.module, call.call) == (default.module, default.call),
-        )
-
-
-def _geometry(profile: CallProfile, call: ModuleCall) -> GeometrySource | None:
-    check = profile.checks.get(call.position)
-    if check is None:
-        return "convolution" if call.layout is not None and not call.needs_check else None
-    names: dict[str, GeometrySource] = {"verified": "measured", "contradicted": "contradicted"}
-    return names.get(check.outcome, "not verified")
 
 
 def _cells(row: LayerSummary) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from camlucida.data.volumes import Volume, is_volume_path
 from camlucida.errors import ImageError
 from camlucida.maps import rgb_channels, stretched_bands
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.options import shown
 from camlucida.types import Geometry
 
 ImageInput: TypeAlias = Source | Tensor | Volume | Video
@@ -136,3 +137,17 @@ def _check_tensor(image: Tensor, channels: int) -> Tensor:
             "or an image as a file, an array or a Pillow image, which is preprocessed."
         )
     return image
+
+
+def iterated(images: Any) -> Iterator[ImageInput]:
+    """Return an iterator over several images.
+
+    Raises:
+        ImageError: A single image was given, or no iterable.
+    """
+    single = isinstance(images, str | bytes | bytearray | Image.Image | Mapping) or getattr(images, "ndim", 4) < 4
+    if single or isinstance(images, type) or not isinstance(images, Iterable):
+        raise ImageError(
+            f"images is a list or another iterable of images, not {shown(images)}. Put one image in a list."
+        )
+    return iter(images)

@@ -1,10 +1,14 @@
-"""The lines of Python and of the command line that compute an explanation again."""
+"""What computes an explanation again: the versions of the packages, and lines of Python and of the command line."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import shlex
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import camlucida
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
@@ -49,3 +53,10 @@ def reproduction_lines(explanations: Sequence[Explanation], file: str) -> list[t
     words += [word for key, value in score.items() for word in (f"--{key}", value)]
     words += [word for key, value in options.items() for word in ("--option", f"{key}={value}")]
     return [("Python", python), ("Command line", shlex.join([*words, "--output", file]))]
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that take part in an explanation."""
+    libraries = {name: importlib.metadata.version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    return {"camlucida": camlucida.__version__, **libraries}

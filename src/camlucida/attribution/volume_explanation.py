@@ -17,23 +17,15 @@ from torch import Tensor
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import write_image
 from camlucida.attribution.explanation import Explanation
+from camlucida.attribution.volume_figures import MAX_SLICE_PX, checked_index, draw_planes, draw_slices, plane_of
 from camlucida.data.volumes import NIFTI_SUFFIXES, Volume, save_nifti
-from camlucida.errors import MethodError
 from camlucida.maps import to_volume_grid
-from camlucida.options import shown
-from camlucida.render.contact_sheet import Tile, contact_sheet
 from camlucida.render.overlay import overlay
-from camlucida.render.palettes import PALETTES
-from camlucida.render.probability_bars import Bar
-from camlucida.render.volume_panel import Plane, draw_volume_panel
-from camlucida.render.volume_views import View, display_shape, grey_image, views
+from camlucida.render.volume_views import display_shape, views
 from camlucida.types import Geometry, VolumeGeometry
 
 N_SLICES = 12
 """Default number of slices on a contact sheet."""
-
-MAX_SLICE_PX = (720, 720)
-"""Largest (width, height) of a slice on its own, in its true proportions."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,9 +107,9 @@ class VolumeExplanation(Explanation):
             **style: Further arguments of `render.overlay`.
         """
         saliency, colormap = self._styled_map(colormap)
-        view = views(self.orientation)[_checked(axis, 3, "axis")]
-        i = self.peak_voxel[axis] if index is None else _checked(index, self.landed.shape[axis], "index")
-        plane = self._plane(view, saliency, i)
+        view = views(self.orientation)[checked_index(axis, 3, "axis")]
+        i = self.peak_voxel[axis] if index is None else checked_index(index, self.landed.shape[axis], "index")
+        plane = plane_of(self, view, saliency, i)
         size = display_shape(plane.image.size, plane.mm, MAX_SLICE_PX)
         heatmap = np.asarray(Image.fromarray(plane.heatmap).resize(size, Image.Resampling.NEAREST))
         return overlay(plane.image.resize(size), heatmap, opacity=opacity, colormap=colormap, **style)
@@ -130,24 +122,7 @@ class VolumeExplanation(Explanation):
             position: Voxel `(depth, height, width)` through which the slices are cut; None for `peak_voxel`.
             **style: Further arguments of `render.volume_panel.draw_volume_panel`.
         """
-        saliency, colormap = self._styled_map(colormap)
-        at = self.peak_voxel if position is None else self._checked_position(position)
-        cuts = views(self.orientation)
-        chosen = f"Slices through {'the map’s maximum' if position is None else 'the chosen voxel'}"
-        return draw_volume_panel(
-            [self._plane(view, saliency, at[view.axis]) for view in cuts],
-            [self._projection(view, saliency) for view in cuts],
-            [Bar(p.name, p.probability, p.index == self.index, p.logit) for p in self.predictions],
-            title=self.target,
-            subtitle=f"{self.method} · {self.layer} · {self.grid_label}",
-            score_label=self.score_label,
-            note=self.remark,
-            footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
-            slices_label=f"{chosen}, voxel {', '.join(map(str, at))}{self._position_text(position is None)}",
-            scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
-            colormap=colormap,
-            **style,
-        )
+        return draw_planes(self, colormap, position, style)
 
     def slices(self, *, n: int = N_SLICES, axis: int = 0, colormap: str | None = None, **style: Any) -> Image.Image:
         """Return a contact sheet of the slices whose mean map value is highest, in their order.
@@ -158,37 +133,14 @@ class VolumeExplanation(Explanation):
             colormap: As of `Explanation.overlay`.
             **style: Further arguments of `render.contact_sheet.contact_sheet`.
         """
-        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-            raise MethodError(f"n is a number of slices, at least 1, not {shown(n)}.")
-        saliency, colormap = self._styled_map(colormap)
-        view = views(self.orientation)[_checked(axis, 3, "axis")]
-        strength = np.abs(self.landed) if self.shows_signs else np.maximum(self.landed, 0)
-        means = np.nan_to_num(strength, nan=0.0).mean(tuple(i for i in range(3) if i != axis))
-        best = sorted(np.argsort(-means, kind="stable")[:n].tolist())
-        tiles = []
-        for i in best:
-            plane = self._plane(view, saliency, i)
-            size = display_shape(plane.image.size, plane.mm, MAX_SLICE_PX)
-            heatmap = np.asarray(Image.fromarray(plane.heatmap).resize(size, Image.Resampling.NEAREST))
-            tiles.append(Tile(plane.image.resize(size), heatmap, f"{view.name} {i}", f"mean {means[i]:.3g}"))
-        return contact_sheet(
-            tiles,
-            title=self.target,
-            subtitle=f"{self.method} · {self.layer} · {self.grid_label} · the {len(tiles)} of {len(means)} slices with "
-            "the highest mean",
-            aside=self.score_label,
-            footer=f"{self.model} · {self.source_label} · camlucida {self.versions.get('camlucida', '')}",
-            scale=(-self.peak if PALETTES[colormap].diverging else 0.0, self.peak),
-            colormap=colormap,
-            **style,
-        )
+        return draw_slices(self, n, axis, colormap, style)
 
     @plain_arithmetic()
     def still(self, reference: Explanation) -> Explanation:
         """Return the slice along the first axis through the maximum of another map, as the explanation of an image."""
         assert isinstance(reference, VolumeExplanation)
         view, i = views(self.orientation)[0], reference.peak_voxel[0]
-        plane = self._plane(view, self.landed, i)
+        plane = plane_of(self, view, self.landed, i)
         size = display_shape(plane.image.size, plane.mm, MAX_SLICE_PX)
 
         def resized(heatmap: NDArray[np.float32]) -> Tensor:
@@ -205,7 +157,7 @@ class VolumeExplanation(Explanation):
         }
         if self.colour is not None:
             channels = [to_volume_grid(channel, self.volume_geometry).numpy() for channel in self.colour]
-            values["colour"] = torch.stack([resized(self._plane(view, channel, i).heatmap) for channel in channels])
+            values["colour"] = torch.stack([resized(plane_of(self, view, channel, i).heatmap) for channel in channels])
         return Explanation(**values)
 
     def colour_image(self) -> Image.Image:
@@ -265,41 +217,3 @@ class VolumeExplanation(Explanation):
     def remark(self) -> str:
         """Warnings about the map and the position of the volume, as sentences; empty without one."""
         return " ".join(filter(None, (super().remark, self.volume.note)))
-
-    def _plane(self, view: View, saliency: NDArray[np.float32], index: int) -> Plane:
-        image = grey_image(view.cut(self.voxels[0], index), self.windows[0])
-        n = self.voxels.shape[1 + view.axis]
-        caption = _caption(f"{view.name}, slice {index} of {n}", view)
-        return Plane(image, view.cut(saliency, index), self._mm(view), caption)
-
-    def _projection(self, view: View, saliency: NDArray[np.float32]) -> Plane:
-        """Return the maxima along an axis; of a map with both signs, the value that is farthest from zero."""
-        image = grey_image(view.project(self.voxels[0]), self.windows[0])
-        heatmap = view.project(saliency)
-        if self.shows_signs:
-            low = -view.project(-saliency)
-            heatmap = np.where(heatmap - 0.5 >= 0.5 - low, heatmap, low)
-        return Plane(image, heatmap, self._mm(view), _caption(f"{view.name} projection", view))
-
-    def _mm(self, view: View) -> tuple[float, float]:
-        return view.mm(self.volume.voxel_mm(self.orientation) if self.orientation else None)
-
-    def _position_text(self, is_peak: bool) -> str:
-        mm = self.peak_mm if is_peak else None
-        return "" if mm is None else f" at {mm[0]:.0f}, {mm[1]:.0f}, {mm[2]:.0f} mm (right, anterior, superior)"
-
-    def _checked_position(self, position: Sequence[int]) -> tuple[int, int, int]:
-        if not isinstance(position, Sequence) or len(position) != 3:
-            raise MethodError(f"a position is a voxel (depth, height, width), not {shown(position)}.")
-        depth, height, width = (_checked(i, n, "position") for i, n in zip(position, self.landed.shape, strict=True))
-        return depth, height, width
-
-
-def _caption(text: str, view: View) -> str:
-    return f"{text} · {view.sides}" if view.sides else text
-
-
-def _checked(index: int, n: int, name: str) -> int:
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < n:
-        raise MethodError(f"{name} must be from 0 to {n - 1}, not {shown(index)}.")
-    return index

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import attributions
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.batches import READ_AHEAD_BATCHES
 from camlucida.attribution.error_context import raised_by_network
 from camlucida.audits.chunks import check_distinct_layers

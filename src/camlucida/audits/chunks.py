@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attribute import Attribution, attributions
+from camlucida.attribution.attributions import Attribution, attributions
 from camlucida.audits.object_region import ObjectRegion
 from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns

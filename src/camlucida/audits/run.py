@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.method_choice import check_applicable
 from camlucida.attribution.request import MethodSpec
 from camlucida.audits.audit_result import Audit
@@ -22,6 +21,7 @@ from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.plan import explainers_of
 from camlucida.layer_names import LayerSpec, layer_names
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import ByteCount, Count, Seed, checked_arguments, shown
 from camlucida.types import ProgressCallback

@@ -161,7 +161,8 @@ def explain(
         The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
         with 300 dpi, .html has controls and needs no server.
     """
-    from camlucida.attribution.explain_request import explain_requests, explained_both_ways
+    from camlucida.attribution.explain_image_targets import explained_both_ways
+    from camlucida.attribution.explain_request import explain_requests
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video

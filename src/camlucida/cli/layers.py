@@ -28,7 +28,8 @@ from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:
-    from camlucida.attribution.layer_summary import ArchitectureSummary, LayerSummary
+    from camlucida.attribution.layer_rows import LayerSummary
+    from camlucida.attribution.layer_summary import ArchitectureSummary
 
 MIB = 2**20
 

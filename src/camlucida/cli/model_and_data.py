@@ -222,7 +222,7 @@ def reopen_model_and_data(
     """
     from camlucida.data.open import N_TOYBOX_SCENES
     from camlucida.evaluation.benchmarks import PREFIX, benchmark, open_benchmark
-    from camlucida.models.load import load_recorded
+    from camlucida.models.load_recorded import load_recorded
     from camlucida.tasks import check_task
 
     fields, hint = _recorded_fields(source, record_path, trust_code)

@@ -156,7 +156,7 @@ class ResultsTable:
 
 def model_settings(model: Model) -> dict[str, Any]:
     """Return what determines the results of a model, for the record of a run that can be resumed."""
-    from camlucida.attribution.explain_request import versions
+    from camlucida.attribution.reproduction import versions
     from camlucida.models.image_text import PromptScores
 
     return {

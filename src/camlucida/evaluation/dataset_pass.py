@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from camlucida.attribution.explain_request import versions
 from camlucida.attribution.output_reader import output_activation
+from camlucida.attribution.reproduction import versions
 from camlucida.class_lookup import class_index
 from camlucida.data.datasets import Dataset, Item, dataset_hash
 from camlucida.errors import TargetError

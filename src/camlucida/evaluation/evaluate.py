@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import MethodSpec
@@ -29,6 +28,7 @@ from camlucida.evaluation.run_parts import run_parts
 from camlucida.evaluation.store import Store
 from camlucida.layer_names import layer_names
 from camlucida.metrics import Metric, Preset, find
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.types import ProgressCallback

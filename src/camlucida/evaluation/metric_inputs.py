@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution.attribute import attributions
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.request import AttributionRequest, MethodRequest
 from camlucida.engine import LayerSpec
 from camlucida.evaluation.model_input import ModelInput

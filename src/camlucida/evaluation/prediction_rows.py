@@ -9,7 +9,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from camlucida.attribution.batches import run_batch
-from camlucida.attribution.explain_request import check_finite
+from camlucida.attribution.predictions import check_finite
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, UnreadableImage

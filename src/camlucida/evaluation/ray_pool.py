@@ -26,7 +26,7 @@ import torch
 from camlucida import errors
 from camlucida._files import atomic_write
 from camlucida._optional import need
-from camlucida.attribution.explain_request import versions
+from camlucida.attribution.reproduction import versions
 from camlucida.errors import CamlucidaError, DataError, ModelError
 from camlucida.evaluation.ray_worker import Opened, Parcel, Work, Worker, on_device, sample_hash
 from camlucida.options import shown

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from camlucida.attribution.explain_request import versions
+from camlucida.attribution.reproduction import versions
 from camlucida.data.datasets import Dataset, dataset_hash
 from camlucida.errors import CamlucidaError, DataError, ModelError
 from camlucida.models.model import Model

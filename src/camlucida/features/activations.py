@@ -15,15 +15,17 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
+from camlucida.attribution.build_explanations import target_class
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import as_model, target_class, top_predictions
 from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.predictions import top_predictions
 from camlucida.attribution.request import one_layer, one_target
 from camlucida.engine import LayerSpec
 from camlucida.errors import MethodError, nearest
 from camlucida.features.common import N_SHEET_IMAGES, record_layer, shrink_geometry, shrink_image, validate_channel
 from camlucida.layer_names import layer_names
 from camlucida.maps import max_scale, to_image_grid
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.render.contact_sheet import Tile, contact_sheet

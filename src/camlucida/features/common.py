@@ -12,10 +12,10 @@ from torch import Tensor
 
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.executor import AttributionRun, ExecutionRequest, run_attribution
-from camlucida.attribution.explain_request import top_predictions
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.predictions import top_predictions
 from camlucida.engine import Layer, copy_of, resolve
 from camlucida.errors import CamlucidaError, LayerError
 from camlucida.layer_names import layer_names

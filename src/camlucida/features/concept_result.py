@@ -14,7 +14,7 @@ from torch import Tensor
 
 import camlucida
 from camlucida._files import atomic_stream, atomic_write, png, write_image
-from camlucida.attribution.explain_request import versions
+from camlucida.attribution.reproduction import versions
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.features.factorise import MAX_STEPS
 from camlucida.maps import to_image_grid

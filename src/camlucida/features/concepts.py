@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import as_model, iterated, top_predictions
-from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.load_input import ImageInput, iterated, load_input
 from camlucida.attribution.output_reader import output_activation
+from camlucida.attribution.predictions import top_predictions
 from camlucida.attribution.request import one_layer
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError
@@ -25,6 +25,7 @@ from camlucida.features.common import record_layer, shrink_geometry, shrink_imag
 from camlucida.features.concept_result import Concepts
 from camlucida.features.factorise import N_STARTS, factorise
 from camlucida.layer_names import layer_names
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments
 from camlucida.render.text import format_percent

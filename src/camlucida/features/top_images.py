@@ -15,8 +15,7 @@ import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import png, write_image
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import as_model, iterated
-from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_input import ImageInput, iterated
 from camlucida.attribution.request import one_layer
 from camlucida.engine import LayerSpec
 from camlucida.errors import CamlucidaError, MethodError
@@ -30,6 +29,7 @@ from camlucida.features.common import (
 )
 from camlucida.layer_names import layer_names
 from camlucida.maps import to_image_grid
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import Count, checked_arguments
 from camlucida.render.contact_sheet import Tile, contact_sheet

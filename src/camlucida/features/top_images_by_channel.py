@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.load_input import ImageInput
 from camlucida.attribution.request import several_layers
 from camlucida.errors import CamlucidaError, LayerError, MethodError
 from camlucida.features.common import N_SHEET_IMAGES, RecordedImage, record_each, validate_channel
 from camlucida.layer_names import layer_names
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.types import Geometry, Prediction
 

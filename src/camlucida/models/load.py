@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
-from camlucida.models import checkpoint, http_scorer, trained_run
 from camlucida.models.detection import wrap as detectors
 from camlucida.models.detection.torchvision import TorchvisionDetector, adapter_of, wrap_detector
+from camlucida.models.detection.wrap import is_detector
 from camlucida.models.devices import AUTO, resolve_device
 from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.image_text import with_prompts
@@ -26,9 +26,8 @@ from camlucida.models.keras.load import wrap_keras
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
-from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
-from camlucida.models.recorded import architecture_named
-from camlucida.models.segmentation.recognise import SEGMENTATION, as_segmentation, is_segmentation_network
+from camlucida.models.preprocessing import make_preprocessing
+from camlucida.models.segmentation.recognise import SEGMENTATION, as_segmentation, is_segmentation_network, model_of
 from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
 from camlucida.models.volume_preprocessing import VolumePreprocessing
@@ -171,54 +170,6 @@ def _is_stored_without_preprocessing(model: Model) -> bool:
     return isinstance(network, OpaqueNetwork) and model.preprocessing == input_preprocessing(network, None, {})
 
 
-def load_recorded(
-    spec: Any,
-    arch: Any,
-    *,
-    labels: str | Path | None = None,
-    by: str,
-    instead: str,
-    trust_code: bool = False,
-    device: str | torch.device = AUTO,
-    **preprocess: Any,
-) -> Model:
-    """Return the model that a record names, such as the run.json of an evaluation.
-
-    Args:
-        spec: The model in the record: the name of a registered model, or a file or folder, which is loaded with the
-            same restrictions.
-        arch: The architecture in the record, for a checkpoint.
-        labels: A file with class names.
-        by: The name of the record, for messages.
-        instead: What the user can do about a model that a record may not name.
-        trust_code: Whether to accept any specification, as if the user had given it; never the address of a server, to
-            which images would be sent.
-        device: Where the network runs, as of `load`.
-        **preprocess: The parameters of `make_preprocessing` in the record, such as size and fit.
-
-    Raises:
-        ModelError: If the record may not name the model, or it cannot be loaded.
-    """
-    is_address = any(isinstance(name, str) and http_scorer.is_address(name) for name in (spec, arch))
-    if trust_code and isinstance(spec, str) and isinstance(arch, str | None) and not is_address:
-        return _checked(load(spec, arch=arch, labels=labels, trust_code=True, device=device, **preprocess))
-    name = None if arch is None else architecture_named(arch, by=by, instead=instead)
-    if (
-        isinstance(spec, str)
-        and "://" not in spec
-        and (checkpoint.looks_like_file(spec) or trained_run.run_folder(spec))
-    ):
-        return _checked(load(Path(spec), arch=name, labels=labels, device=device, **preprocess))
-    known = architecture_named(spec, by=by, instead=instead)
-    return _checked(load(known, arch=name, labels=labels, device=device, **preprocess))
-
-
-def _checked(model: Model) -> Model:
-    """Return the model of a record. Raises `ModelError` for an input that is larger than a file may request."""
-    check_recorded_size(model.preprocessing)
-    return model
-
-
 def wrap(
     network: nn.Module | Callable[[Tensor], Any] | Any,
     *,
@@ -341,3 +292,13 @@ def _stored_labels(network: nn.Module) -> tuple[str, ...]:
 def _is_placed(network: nn.Module) -> bool:
     """Return whether a network is on another device than the CPU, as a user's factory may have put it."""
     return any(parameter.device.type != "cpu" for parameter in network.parameters())
+
+
+def as_model(model: Model | nn.Module | str) -> Model:
+    """Return a model unmodified; load a spec, or wrap a bare network."""
+    if isinstance(model, str):
+        return load(model)
+    if isinstance(model, Model):
+        return model
+    is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
+    return wrap(model) if is_wrapped else model_of(model)

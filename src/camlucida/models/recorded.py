@@ -2,7 +2,7 @@
 
 `registered_spec` alone decides which architectures a file may name. Every reader that builds a network from a name
 found in a file (the metadata of a checkpoint, the model.json of a training run, the run.json of an evaluation) calls
-it, directly or through `camlucida.models.load`. Other architectures have to be given by the user.
+it, directly or through `camlucida.models.load_recorded`. Other architectures have to be given by the user.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.bind_targets import bind_one, mask_of, needs_binding, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, source_name
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.load_input import ImageInput, load_input
 from camlucida.attribution.request import INPUT, MethodSpec
@@ -31,6 +30,7 @@ from camlucida.maps import to_image_grid
 from camlucida.methods import Combined, find
 from camlucida.models.image_names import forward_parameters
 from camlucida.models.image_targets import BoundTarget
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.options import Count, Seed, checked_arguments, shown
 from camlucida.reliability.confidence import border_test, confidence

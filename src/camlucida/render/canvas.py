@@ -5,7 +5,8 @@ A page has a fixed width and grows downwards; `Sheet.trimmed` crops it below its
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 from PIL import Image, ImageDraw
 
@@ -25,6 +26,7 @@ TITLE_PT, LEAD_PT, BODY_PT, SMALL_PT = 27.0, 14.0, 13.0, 11.0
 MARGIN_PT, GUTTER_PT = 44.0, 22.0
 
 Align = Literal["left", "right", "centre"]
+Item = TypeVar("Item")
 
 
 class Sheet:
@@ -202,6 +204,47 @@ def draw_footer(sheet: Sheet, y: float, text: str) -> float:
     sheet.rule(MARGIN_PT, y + 16, content_width)
     sheet.text(MARGIN_PT, y + 25, sheet.fit_text(text, SMALL_PT, content_width), SMALL_PT, MUTED_COLOUR)
     return y + 25 + line_height(SMALL_PT) + MARGIN_PT - 18
+
+
+def draw_rows(
+    items: Sequence[Item],
+    columns: int,
+    x: float,
+    y: float,
+    step: float,
+    row_gap: float,
+    draw: Callable[[float, float, Item], float],
+) -> float:
+    """Draw items in rows, from left to right, and return the y at which the last row ends.
+
+    Args:
+        items: The items.
+        columns: Number of items in a row.
+        x: Left edge of every row.
+        y: Top of the first row.
+        step: Distance between the left edges of neighbours.
+        row_gap: Distance from the end of the longest item of a row to the next row.
+        draw: Draws an item with its top left corner at (x, y), and returns the y at which it ends.
+    """
+    end = y
+    for start in range(0, len(items), columns):
+        end = max(draw(x + i * step, y, item) for i, item in enumerate(items[start : start + columns]))
+        y = end + row_gap
+    return end
+
+
+def stack_pages(pages: Sequence[Image.Image]) -> Image.Image:
+    """Return one page with all pages below each other, aligned on the left, as wide as the widest.
+
+    Args:
+        pages: The pages, RGB, at least one.
+    """
+    stacked = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)), PAPER_COLOUR)
+    top = 0
+    for page in pages:
+        stacked.paste(page, (0, top))
+        top += page.height
+    return stacked
 
 
 def _rounded_mask(size: tuple[int, int], radius: float) -> Image.Image:

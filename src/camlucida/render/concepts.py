@@ -23,6 +23,7 @@ from camlucida.render.canvas import (
     draw_footer,
     draw_heading,
     draw_paragraph,
+    draw_rows,
     line_height,
 )
 from camlucida.render.overlay import tint
@@ -123,21 +124,11 @@ def concept_page(
         )
     else:
         y = _draw_legend(sheet, MARGIN_PT, y, entries, 3) + 10
-        for start in range(0, len(images), 2):
-            ends = [
-                _draw_pair(
-                    sheet,
-                    MARGIN_PT + 2 * i * (SMALL_COLUMN_PT + GAP_PT),
-                    y,
-                    concept_image,
-                    SMALL_COLUMN_PT,
-                    GAP_PT,
-                    opacity,
-                )
-                for i, concept_image in enumerate(images[start : start + 2])
-            ]
-            y = max(ends) + ROW_GAP_PT
-        y -= ROW_GAP_PT
+
+        def draw(x: float, y: float, concept_image: ConceptImage) -> float:
+            return _draw_pair(sheet, x, y, concept_image, SMALL_COLUMN_PT, GAP_PT, opacity)
+
+        y = draw_rows(images, 2, MARGIN_PT, y, 2 * (SMALL_COLUMN_PT + GAP_PT), ROW_GAP_PT, draw)
     return sheet.trimmed(draw_footer(sheet, y, footer))
 
 
@@ -206,14 +197,11 @@ def _text_colour(colour: str) -> str:
 
 def _draw_legend(sheet: Sheet, x: float, y: float, entries: Sequence[LegendEntry], columns: int) -> float:
     """Draw every concept with its colour, fraction and classes, and return the y at which the last one ends."""
-    end = y
-    for start in range(0, len(entries), columns):
-        ends = [
-            _draw_entry(sheet, x + i * (COLUMN_PT + GUTTER_PT), end, start + i, entry)
-            for i, entry in enumerate(entries[start : start + columns])
-        ]
-        end = max(ends) + 9
-    return end
+
+    def draw(x: float, y: float, numbered: tuple[int, LegendEntry]) -> float:
+        return _draw_entry(sheet, x, y, *numbered)
+
+    return draw_rows(list(enumerate(entries)), columns, x, y, COLUMN_PT + GUTTER_PT, 9, draw) + 9
 
 
 def _draw_entry(sheet: Sheet, x: float, y: float, number: int, entry: LegendEntry) -> float:

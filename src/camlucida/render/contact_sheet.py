@@ -20,6 +20,7 @@ from camlucida.render.canvas import (
     Sheet,
     draw_footer,
     draw_heading,
+    draw_rows,
     line_height,
 )
 from camlucida.render.colours import check_colormap, check_heatmap
@@ -100,14 +101,12 @@ def contact_sheet(
         x += TILE_WIDTH_PT + GAP_PT
     y = draw_heading(sheet, x, y, content_width + MARGIN_PT - x, (title, subtitle), aside) + 12
     y = max(end, draw_colorbar(sheet, x, y, COLORBAR_WIDTH_PT, colormap, scale, _any_nan(tiles))) + GUTTER_PT
-    for start in range(0, len(tiles), columns):
-        row = tiles[start : start + columns]
-        ends = [
-            _draw_tile(sheet, MARGIN_PT + column * (TILE_WIDTH_PT + GAP_PT), y, tile, box, opacity, colormap, blend)
-            for column, tile in enumerate(row)
-        ]
-        y = max(ends) + ROW_GAP_PT
-    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
+
+    def draw(x: float, y: float, tile: Tile) -> float:
+        return _draw_tile(sheet, x, y, tile, box, opacity, colormap, blend)
+
+    end = draw_rows(tiles, columns, MARGIN_PT, y, TILE_WIDTH_PT + GAP_PT, ROW_GAP_PT, draw)
+    return sheet.trimmed(draw_footer(sheet, end, footer))
 
 
 def _any_nan(tiles: Sequence[Tile]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from camlucida.render.canvas import (
     Sheet,
     draw_footer,
     draw_heading,
+    draw_rows,
     line_height,
 )
 from camlucida.render.overlay import Blend, overlay
@@ -120,22 +122,34 @@ def draw_strips(
             MARGIN_PT + content_width, y, remark, BODY_PT, ACCENT_COLOUR if row.warning else MUTED_COLOUR, align="right"
         )
         y += line_height(BODY_PT) + 4
-        below = y
-        for column, frame in enumerate(row.frames):
-            x = MARGIN_PT + column * (width + GAP_PT)
-            overlaid = _draw_frame(sheet, frame, row.image or image, width, opacity, colormap, blend)
-            end = y + sheet.draw_image(x, y, overlaid, edge=True) + 3
-            sheet.text(x, end, sheet.fit_text(frame.label, SMALL_PT, width), SMALL_PT, TEXT_COLOUR)
-            for i, line in enumerate(frame.caption.split("\n")):
-                end += line_height(SMALL_PT)
-                colour = ACCENT_COLOUR if frame.warning and i == 0 else MUTED_COLOUR
-                sheet.text(x, end, sheet.fit_text(line, SMALL_PT, width), SMALL_PT, colour)
-            below = max(below, end + line_height(SMALL_PT))
-        y = below + ROW_GAP_PT
+        draw = partial(_draw_frame, sheet, row.image or image, width, opacity, colormap, blend)
+        y = draw_rows(row.frames, max(columns, 1), MARGIN_PT, y, width + GAP_PT, ROW_GAP_PT, draw) + ROW_GAP_PT
     return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
 
 
 def _draw_frame(
+    sheet: Sheet,
+    row_image: Image.Image | None,
+    width: float,
+    opacity: float,
+    colormap: str,
+    blend: Blend,
+    x: float,
+    y: float,
+    frame: StripFrame,
+) -> float:
+    """Draw a frame with its label and caption, and return the y at which the caption ends."""
+    overlaid = _rendered(sheet, frame, row_image, width, opacity, colormap, blend)
+    end = y + sheet.draw_image(x, y, overlaid, edge=True) + 3
+    sheet.text(x, end, sheet.fit_text(frame.label, SMALL_PT, width), SMALL_PT, TEXT_COLOUR)
+    for i, line in enumerate(frame.caption.split("\n")):
+        end += line_height(SMALL_PT)
+        colour = ACCENT_COLOUR if frame.warning and i == 0 else MUTED_COLOUR
+        sheet.text(x, end, sheet.fit_text(line, SMALL_PT, width), SMALL_PT, colour)
+    return end + line_height(SMALL_PT)
+
+
+def _rendered(
     sheet: Sheet,
     frame: StripFrame,
     row_image: Image.Image | None,

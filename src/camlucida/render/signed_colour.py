@@ -18,6 +18,7 @@ from camlucida.render.canvas import (
     draw_footer,
     draw_heading,
     draw_paragraph,
+    draw_rows,
 )
 from camlucida.render.resize import display_size, resize_image
 
@@ -68,12 +69,12 @@ def draw_colour_sheet(
     n_columns = min(len(images), MAX_COLUMNS)
     sheet = Sheet(n_columns * TILE_WIDTH_PT + (n_columns - 1) * GAP_PT + 2 * MARGIN_PT, density)
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, sheet.width - 2 * MARGIN_PT, (title, subtitle)) + GUTTER_PT
-    for start in range(0, len(images), n_columns):
-        end = y
-        for column, (label, image) in enumerate(images[start : start + n_columns]):
-            x = MARGIN_PT + column * (TILE_WIDTH_PT + GAP_PT)
-            size = display_size(image.size, (sheet.pixels(TILE_WIDTH_PT), sheet.pixels(MAX_TILE_HEIGHT_PT)))
-            below = y + sheet.draw_image(x, y, resize_image(image, size), edge=True) + 4
-            end = max(end, draw_paragraph(sheet, x, below, label, SMALL_PT, MUTED_COLOUR, TILE_WIDTH_PT, max_lines=2))
-        y = end + GUTTER_PT
-    return sheet.trimmed(draw_footer(sheet, y - GUTTER_PT, footer))
+
+    def draw(x: float, y: float, labelled: tuple[str, Image.Image]) -> float:
+        label, image = labelled
+        size = display_size(image.size, (sheet.pixels(TILE_WIDTH_PT), sheet.pixels(MAX_TILE_HEIGHT_PT)))
+        below = y + sheet.draw_image(x, y, resize_image(image, size), edge=True) + 4
+        return draw_paragraph(sheet, x, below, label, SMALL_PT, MUTED_COLOUR, TILE_WIDTH_PT, max_lines=2)
+
+    end = draw_rows(images, n_columns, MARGIN_PT, y, TILE_WIDTH_PT + GAP_PT, GUTTER_PT, draw)
+    return sheet.trimmed(draw_footer(sheet, end, footer))

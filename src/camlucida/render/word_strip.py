@@ -21,6 +21,7 @@ from camlucida.render.canvas import (
     Sheet,
     draw_footer,
     draw_heading,
+    draw_rows,
     line_height,
 )
 from camlucida.render.overlay import Blend, overlay
@@ -95,21 +96,20 @@ def draw_word_strip(
     height = PANEL_WIDTH_PT * min(MAX_ASPECT, image.height / image.width)
     size = display_size(image.size, (sheet.pixels(PANEL_WIDTH_PT), sheet.pixels(height)))
     photo = resize_image(image, size)
-    for first in range(0, len(frames), columns):
-        below = y
-        for column, frame in enumerate(frames[first : first + columns]):
-            x = MARGIN_PT + column * (PANEL_WIDTH_PT + GAP_PT)
-            word = sheet.fit_text(frame.word, BODY_PT, PANEL_WIDTH_PT * 0.62)
-            sheet.text(x, y, word, BODY_PT, TEXT_COLOUR, bold=True)
-            caption = sheet.fit_text(frame.caption, SMALL_PT, PANEL_WIDTH_PT * 0.36)
-            sheet.text(x + PANEL_WIDTH_PT, y + 2, caption, SMALL_PT, MUTED_COLOUR, align="right")
-            top = y + line_height(BODY_PT) + 4
-            heatmap = resize_heatmap(frame.heatmap, size)
-            drawn = overlay(photo, heatmap, opacity=opacity, colormap=frame.colormap or colormap, blend=blend)
-            end = top + sheet.draw_image(x, top, drawn, edge=True) + 5
-            below = max(below, _draw_sentence(sheet, x, end, sentence, frame.position))
-        y = below + ROW_GAP_PT
-    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
+
+    def draw(x: float, y: float, frame: WordFrame) -> float:
+        word = sheet.fit_text(frame.word, BODY_PT, PANEL_WIDTH_PT * 0.62)
+        sheet.text(x, y, word, BODY_PT, TEXT_COLOUR, bold=True)
+        caption = sheet.fit_text(frame.caption, SMALL_PT, PANEL_WIDTH_PT * 0.36)
+        sheet.text(x + PANEL_WIDTH_PT, y + 2, caption, SMALL_PT, MUTED_COLOUR, align="right")
+        top = y + line_height(BODY_PT) + 4
+        heatmap = resize_heatmap(frame.heatmap, size)
+        drawn = overlay(photo, heatmap, opacity=opacity, colormap=frame.colormap or colormap, blend=blend)
+        end = top + sheet.draw_image(x, top, drawn, edge=True) + 5
+        return _draw_sentence(sheet, x, end, sentence, frame.position)
+
+    below = draw_rows(frames, columns, MARGIN_PT, y, PANEL_WIDTH_PT + GAP_PT, ROW_GAP_PT, draw)
+    return sheet.trimmed(draw_footer(sheet, below, footer))
 
 
 def _draw_sentence(sheet: Sheet, x: float, y: float, sentence: Sequence[str], current: int) -> float:

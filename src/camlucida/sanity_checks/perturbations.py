@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from camlucida.attribution.attribute import attributions
+from camlucida.attribution.attributions import attributions
 from camlucida.attribution.request import AttributionRequest
 from camlucida.engine.weight_randomization import Stage, randomize_weights, stages
 from camlucida.errors import ModelError

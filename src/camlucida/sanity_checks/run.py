@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.explain_request import as_model, iterated
-from camlucida.attribution.load_input import ImageInput, load_input
+from camlucida.attribution.load_input import ImageInput, iterated, load_input
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
@@ -22,6 +21,7 @@ from camlucida.layer_names import layer_names
 from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
 from camlucida.metrics.common.similarity import hog, ssim
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.opaque_networks import described, has_layers
 from camlucida.options import Count, checked_arguments, shown

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from camlucida.attribution.explain_request import versions
+from camlucida.attribution.reproduction import versions
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError
 from camlucida.models.devices import AUTO, resolve_device

@@ -17,11 +17,11 @@ from camlucida._files import atomic_path, write_image
 from camlucida._locks import locked
 from camlucida.attribution.error_context import source_name
 from camlucida.attribution.explain import explain
-from camlucida.attribution.explain_request import as_model
 from camlucida.attribution.explanation import Explanation
 from camlucida.data.images import Source
 from camlucida.errors import CamlucidaError, DataError, OutputError
 from camlucida.methods import Combined, Method, find
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.resize import display_size

@@ -32,7 +32,7 @@ from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, MapOut, Name, PredictionOut, Schema, Score, packed
 from camlucida.attribution import map_comparison
 from camlucida.attribution.bind_targets import bind_targets
-from camlucida.attribution.explain_request import predict_scores, top_predictions
+from camlucida.attribution.predictions import predict_scores, top_predictions
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import to_image_grid

@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from camlucida.attribution.output_reader import OutputReader, output_reader
+from camlucida.attribution.output_reader import output_reader
+from camlucida.attribution.read_scores import OutputReader
 from camlucida.engine import LayerSpec, copy_of, profile_calls, resolve
 from camlucida.engine.final_activation import ActivationRecorder
 from camlucida.engine.network_copy import duplicate

@@ -78,41 +78,29 @@ class RetinaNetDetector(TorchvisionDetector):
     """RetinaNet: one candidate per anchor, and a sigmoid per class."""
 
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
-        levels = list(features.values())
-        outputs = detector.head(levels)
-        anchors = detector.anchor_generator(images, levels)
-        decode = detector.box_coder.decode_single
-        boxes = [decode(deltas, own) for deltas, own in zip(outputs["bbox_regression"], anchors, strict=True)]
-        return {"boxes": _clipped(torch.stack(boxes), images), "scores": outputs["cls_logits"][:, :, self.columns]}
+        outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode_single)
+        return {"boxes": boxes, "scores": outputs["cls_logits"][:, :, self.columns]}
 
 
 class FCOSDetector(TorchvisionDetector):
     """FCOS: one candidate per cell, whose probability is the geometric mean of class probability and centerness."""
 
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
-        levels = list(features.values())
-        outputs = detector.head(levels)
-        anchors = detector.anchor_generator(images, levels)
-        decode = detector.box_coder.decode
-        boxes = [decode(deltas, own) for deltas, own in zip(outputs["bbox_regression"], anchors, strict=True)]
+        outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode)
         logsigmoid = nn.functional.logsigmoid
         classes = outputs["cls_logits"][:, :, self.columns]
         log_probability = (logsigmoid(classes) + logsigmoid(outputs["bbox_ctrness"])) / 2
         scores = log_probability - (-torch.expm1(log_probability)).clamp_min(torch.finfo(classes.dtype).tiny).log()
-        return {"boxes": _clipped(torch.stack(boxes), images), "scores": scores}
+        return {"boxes": boxes, "scores": scores}
 
 
 class SSDDetector(TorchvisionDetector):
     """SSD and SSDlite: one candidate per default box, and a softmax that includes the background."""
 
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
-        levels = list(features.values())
-        outputs = detector.head(levels)
-        anchors = detector.anchor_generator(images, levels)
-        decode = detector.box_coder.decode_single
-        boxes = [decode(deltas, own) for deltas, own in zip(outputs["bbox_regression"], anchors, strict=True)]
+        outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode_single)
         scores = log_odds(outputs["cls_logits"])[:, :, self.columns]
-        return {"boxes": _clipped(torch.stack(boxes), images), "scores": scores}
+        return {"boxes": boxes, "scores": scores}
 
 
 ADAPTERS: dict[str, type[TorchvisionDetector]] = {
@@ -250,6 +238,15 @@ def _layer(detector: Any) -> str | None:
         is_lite = isinstance(features[0], nn.Sequential)
         return "detector.backbone.features.0" if is_lite else "detector.backbone.features"
     return None
+
+
+def _dense_outputs(detector: Any, images: Any, features: Any, decode: Any) -> tuple[dict[str, Tensor], Tensor]:
+    """Return what the head of a one-stage detector returns for all levels, and the boxes `(b, n, 4)` of its deltas."""
+    levels = list(features.values())
+    outputs: dict[str, Tensor] = detector.head(levels)
+    anchors = detector.anchor_generator(images, levels)
+    boxes = [decode(deltas, own) for deltas, own in zip(outputs["bbox_regression"], anchors, strict=True)]
+    return outputs, _clipped(torch.stack(boxes), images)
 
 
 def _clipped(boxes: Tensor, images: Any) -> Tensor:
