@@ -32,10 +32,8 @@ from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
 from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
-from camlucida.models.detection.torchvision import adapter_of
-from camlucida.models.detection.wrap import is_detector
+from camlucida.models.families import family_of
 from camlucida.models.image_targets import BoundTarget
-from camlucida.models.keras.backends import is_keras_model
 from camlucida.models.load import load, wrap
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
@@ -435,5 +433,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
-    return wrap(model) if is_wrapped else model_of(model)
+    return model_of(model) if family_of(model) is None else wrap(model)
