@@ -179,7 +179,19 @@ def _detectors() -> Iterator[Architecture]:
             hf.DeformableDetrConfig(backbone_config=resnet, **small),
             hf.DeformableDetrForObjectDetection,
         ),
+        ("DAB DETR", hf.DabDetrConfig(backbone_config=last, **small), hf.DabDetrForObjectDetection),
+        (
+            "Table Transformer",
+            hf.TableTransformerConfig(backbone_config=last, **small),
+            hf.TableTransformerForObjectDetection,
+        ),
         ("RT-DETR", hf.RTDetrConfig(backbone_config=rt_detr_resnet, decoder_layers=2), hf.RTDetrForObjectDetection),
+        (
+            "RT-DETR v2",
+            hf.RTDetrV2Config(backbone_config=rt_detr_resnet, decoder_layers=2),
+            hf.RTDetrV2ForObjectDetection,
+        ),
+        ("D-FINE", hf.DFineConfig(backbone_config=rt_detr_resnet, decoder_layers=2), hf.DFineForObjectDetection),
         ("YOLOS", hf.YolosConfig(image_size=[224, 224], **yolos), hf.YolosForObjectDetection),
     ]
     for name, config, kind in configs:

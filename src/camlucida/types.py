@@ -53,6 +53,37 @@ ScoreFunction: TypeAlias = Callable[[Tensor], Tensor]
 """A target: maps the network's output (b, k) to one score per image (b,)."""
 
 
+@dataclass(frozen=True, eq=False)
+class SampledPoints:
+    """One attention of q queries to n sampled points each, of several grids of tokens (deformable attention).
+
+    Attributes:
+        weights: Weights `(b, heads, q, n)`; those of the points of the first grid come first.
+        points: Per grid, the positions `(b, heads, q, n_grid, 2)` of its points as (x, y), where -1 and 1 are the
+            borders of the grid, as in `grid_sample` of PyTorch; tokens are read bilinearly, and are 0 outside.
+    """
+
+    weights: Tensor
+    points: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SampledAttention:
+    """The attention of a transformer that samples points of its tokens, which lie on several grids.
+
+    Attributes:
+        encoder: Per block of the encoder, in order, the attention of all tokens to sampled points; empty where other
+            layers compute the tokens (RT-DETR).
+        decoder: Per block of the decoder, in order, the weights of its queries for each other `(b, heads, q, q)`, and
+            their attention to sampled points.
+        grids: (h, w) of each grid; its tokens follow those of the grid before, row by row.
+    """
+
+    encoder: tuple[SampledPoints, ...]
+    decoder: tuple[tuple[Tensor, SampledPoints], ...]
+    grids: tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class Attention:
     """The attention between the t tokens of a transformer.
@@ -69,6 +100,8 @@ class Attention:
             tokens (SigLIP); None without one.
         decoder: Per block of a decoder, in order, the weights of its q queries for each other `(b, heads, q, q)`, and
             then for the tokens `(b, heads, q, t)` (DETR); empty without a decoder.
+        sampled: The attention to sampled points of the tokens, in place of `weights` and `decoder`, which are then
+            empty (deformable DETR, RT-DETR); None without it.
     """
 
     weights: tuple[Tensor, ...]
@@ -78,11 +111,13 @@ class Attention:
     image: tuple[int, ...]
     pooling: Tensor | None = None
     decoder: tuple[tuple[Tensor, Tensor], ...] = ()
+    sampled: SampledAttention | None = None
 
 
 AttentionGradients: TypeAlias = Sequence[Tensor]
 """Gradients d score / d weights of every block's attention, in order: (b, heads, t, t). Those of an attention pooling
-come last: (b, heads, q, t); or those of a decoder, (b, heads, q, q) and (b, heads, q, t) for each of its blocks."""
+come last: (b, heads, q, t); or those of a decoder, (b, heads, q, q) and (b, heads, q, t) for each of its blocks. Those
+of attention to sampled points have its shape, (b, heads, q, n)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -170,7 +170,7 @@ def add_within_memory(profile: CallProfile, needed: Collection[int], others: Ite
 
 def _measured_bytes(shape: tuple[int, ...]) -> int:
     """Return how many bytes `_measure` keeps of an output: the samples, and one response per patch."""
-    samples = list(_samples(torch.empty(shape, device="meta")))
+    samples = list(channel_samples(torch.empty(shape, device="meta")))
     n_patches = len(CENTRES) ** 2 - 1
     return sum(part.nbytes + n_patches * part.nbytes // part.shape[axis] for _, axis, part in samples)
 
@@ -202,11 +202,11 @@ def _check(
     layout, shape = module_call.layout, module_call.shape
     assert layout is not None
     assert shape is not None
-    inferred = _compare(layout, responses, patches)
+    inferred = compare_responses(layout, responses, patches)
     others = alternatives(layout, shape, known_grids)[:MAX_OFFSETS]
     if inferred.outcome == "verified":  # only the offset of the tokens is in question
         others = [other for other in others if other.kind == layout.kind and other.grid == layout.grid]
-    best = min((_compare(other, responses, patches) for other in others), key=_rank, default=inferred)
+    best = min((compare_responses(other, responses, patches) for other in others), key=_rank, default=inferred)
     # Neighbouring offsets of the tokens differ little: another one must fit clearly better.
     if best.outcome == "verified" and (inferred.outcome != "verified" or best.error < 0.5 * inferred.error):
         return best
@@ -236,7 +236,7 @@ def _rank(check: LayoutCheck) -> tuple[bool, float]:
     return check.outcome != "verified", check.error
 
 
-def _compare(layout: Layout, responses: Responses, patches: Tensor) -> LayoutCheck:
+def compare_responses(layout: Layout, responses: Responses, patches: Tensor) -> LayoutCheck:
     """Compare the responses, read with a layout, with the positions of the patches (n, 2)."""
     response = responses["second" if layout.kind == "nchw" else "last"]
     change = torch.cat([layout.to_grid(of_patch) for of_patch in response])[:, 0].double()
@@ -330,7 +330,7 @@ def _measure(
     changes: dict[int, list[Responses]] = {module_call.position: [] for module_call in module_calls}
 
     def keep(module_call: ModuleCall, tensor: Tensor) -> None:
-        samples[module_call.position] = {name: part.clone() for name, _, part in _samples(tensor)}
+        samples[module_call.position] = {name: part.clone() for name, _, part in channel_samples(tensor)}
 
     def compare(module_call: ModuleCall, tensor: Tensor) -> None:
         before = samples.get(module_call.position)
@@ -338,7 +338,7 @@ def _measure(
             changes[module_call.position].append(
                 {
                     name: (part - before[name]).square().sum(axis, keepdim=True).cpu()
-                    for name, axis, part in _samples(tensor)
+                    for name, axis, part in channel_samples(tensor)
                 }
             )
 
@@ -374,7 +374,7 @@ class _CallReader:
         return output
 
 
-def _samples(tensor: Tensor) -> Iterator[tuple[str, int, Tensor]]:
+def channel_samples(tensor: Tensor) -> Iterator[tuple[str, int, Tensor]]:
     """Yield (name, axis, part) for each axis that may hold the channels, with at most `N_CHANNELS` of them.
 
     The grids of outputs with four axes are thinned to at most `MAX_GRID_SIDE` cells on each side.

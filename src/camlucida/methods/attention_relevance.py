@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from camlucida.methods.common.attention_maps import identity_attention, to_image_map
 from camlucida.methods.common.decoder_relevance import relevance_for_queries
+from camlucida.methods.common.sampled_relevance import sampled_relevance_map
 from camlucida.methods.registry import method
 from camlucida.types import Attention, AttentionGradients, Map
 
@@ -18,12 +19,16 @@ def attention_relevance(attention: Attention, attention_gradients: AttentionGrad
     """Accumulate the positive gradient-weighted attention over all blocks of a transformer.
 
     The map depends on the class. Known as generic attention explainability or Transformer-MM explainability. In a
-    detector with a decoder (DETR), it is the relevance of the image for the query that found the box.
+    detector with a decoder (DETR), it is the relevance of the image for the query that found the box. Where queries
+    sample points of several grids (deformable DETR, RT-DETR), A_ has the bilinear coefficients of the points, and the
+    upsampled maps of all grids are added.
 
     attention            per block (b, heads, t, t)  attention weights between the t tokens
     attention_gradients  per block (b, heads, t, t)  d score / d attention weights
     returns              (b, H, W)                   non-negative
     """
+    if attention.sampled is not None:
+        return sampled_relevance_map(attention, attention_gradients)
     eye = relevance = identity_attention(attention)
     blocks = len(attention.weights)
     for weights, gradients in zip(attention.weights, attention_gradients[:blocks], strict=True):

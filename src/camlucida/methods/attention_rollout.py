@@ -34,7 +34,7 @@ def attention_rollout(
     discard    fraction of the smallest weights of each block that is set to 0, in [0, 1); 0 in the paper
     returns    (b, H, W)                   non-negative; sums to 1 before upsampling, special tokens included
     """
-    if attention.decoder:
+    if attention.decoder or attention.sampled is not None:
         raise MethodError(
             "attention rollout is defined for the tokens of an encoder, and this network has a decoder whose queries "
             "read them. Use attention_relevance, or grad_cam at the last stage of the backbone."

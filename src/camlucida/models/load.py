@@ -13,16 +13,12 @@ from torch import Tensor, nn
 
 from camlucida.errors import ModelError
 from camlucida.layer_names import LayerSpec, layer_names
-from camlucida.models.detection import wrap as detectors
-from camlucida.models.detection.torchvision import TorchvisionDetector, adapter_of, wrap_detector
-from camlucida.models.detection.wrap import is_detector
+from camlucida.models.detection.torchvision import TorchvisionDetector, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
+from camlucida.models.families import IMAGE_TEXT, WrapOptions, check_task_of_loaded, family_of
 from camlucida.models.image_names import image_names, image_preprocessings
 from camlucida.models.image_text import with_prompts
-from camlucida.models.image_text_networks import image_text_model
 from camlucida.models.input_preprocessing import check_normalisation, input_preprocessing
-from camlucida.models.keras.backends import is_keras_model
-from camlucida.models.keras.load import wrap_keras
 from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
@@ -82,7 +78,8 @@ def load(
             the code in a checkpoint of ultralytics may run.
         task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics, or "segmentation" for class
             scores per pixel; None to recognise it.
-        probabilities: Whether the network's output holds probabilities; None to recognise it.
+        probabilities: Whether the network's output holds probabilities; None to recognise it. Like `task`, not for
+            detectors and networks that write words, whose scores are known.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
             are moved there, and `attribute` returns its maps there. This version was never run on a GPU.
         prompts: For image-text models: texts that become the classes, as of `Model.with_prompts`.
@@ -128,6 +125,7 @@ def load(
     if labels is not None:
         model = _with_labels(model, class_names(labels))
     _check_model_task(task)
+    check_task_of_loaded(model, task, probabilities)
     if task == SEGMENTATION or (task is None and _segments(model)):
         model = as_segmentation(model)
     elif task is not None and isinstance(model.image_targets, SegmentationTargets):
@@ -215,36 +213,22 @@ def wrap(
             an image-text model with prompts as classes and targets, see `Model.with_prompts`.
         **numbers: Parameters of `make_preprocessing` that replace or override `preprocess`: size, resize, mean, std,
             fit ("crop", "squash" or "letterbox"), interpolation and fill.
+
+    Raises:
+        ModelError: An argument is invalid, or has no meaning for a network of this family (`models.families`).
     """
-    if is_keras_model(network):
-        wrapped_keras = wrap_keras(
-            network,
-            preprocess=preprocess,
-            numbers=numbers,
-            labels=labels,
-            layer=layer,
-            output=output,
-            task=task,
-            probabilities=probabilities,
-            name=name,
-        )
-        return replace(wrapped_keras, image=image_names(wrapped_keras.network, image), volume=volume)
-    if output is None and volume is None and detectors.is_detector(network):
-        detector = detectors.wrap_detector(network, preprocess, numbers)
-        return replace(
-            detector,
-            labels=detector.labels if labels is None else class_names(labels),
-            layer=detector.layer if layer is None else layer_names(detector.network, layer),
-            spec=name,
-            task=_of_scores(task) or detector.task,
-        )
-    if output is None and adapter_of(network) is not None:
-        return _wrap_detector(network, preprocess, labels, layer, name, numbers)
+    options = WrapOptions(
+        preprocess, labels, layer, output, image, task, probabilities, name, volume, tokenizer, numbers
+    )
+    family = family_of(network)
+    if family is not None and family.plain_with_output and output is not None:
+        family = None
+    if family is None and tokenizer is not None:
+        family = IMAGE_TEXT
+    if family is not None:
+        family.check(network, options)
+        return family.wrap(network, options)
     wrapped = as_network(network, "wrap needs a torch.nn.Module")
-    if tokenizer is not None:
-        prepared = None if preprocess is None else make_preprocessing(preprocess)
-        image_text = image_text_model(wrapped, tokenizer, prepared, **numbers)
-        return replace(image_text, layer=layer_names(image_text.network, layer), spec=name or type(network).__name__)
     images = image_names(wrapped, image)
     several = image_preprocessings(images, preprocess, **numbers) if isinstance(preprocess, dict) else {}
     preprocessing_ = several[images[0]] if several else input_preprocessing(wrapped, preprocess, numbers)
@@ -268,22 +252,6 @@ def wrap(
     return as_segmentation(model, output) if segments else model
 
 
-def _wrap_detector(
-    detector: Any,
-    preprocess: Any,
-    labels: Sequence[str] | str | Path | None,
-    layer: LayerSpec,
-    name: str,
-    numbers: dict[str, Any],
-) -> Model:
-    """Return a detector of torchvision as a model, whose default layer is named as a layer of the detector."""
-    names = () if labels is None else class_names(labels)
-    chosen = layer_names(detector, layer)
-    if isinstance(chosen, str):
-        chosen = f"detector.{chosen}"  # the detector is a module of the adapter
-    return wrap_detector(detector, names, preprocess=preprocess, layer=chosen, name=name, **numbers)
-
-
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:
     """Return the class names that an opaque network comes with."""
     return network.labels if isinstance(network, OpaqueNetwork) else ()
@@ -300,5 +268,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    is_wrapped = is_keras_model(model) or adapter_of(model) is not None or is_detector(model)
-    return wrap(model) if is_wrapped else model_of(model)
+    return model_of(model) if family_of(model) is None else wrap(model)

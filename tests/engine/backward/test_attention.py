@@ -16,7 +16,7 @@ from torch.testing import assert_close
 
 from camlucida.attribution.attribute import attribute
 from camlucida.engine import copy_of, trace_attention
-from camlucida.engine.backward.attention import AttentionWeights
+from camlucida.engine.backward.attention_weights import AttentionWeights
 from camlucida.errors import MethodError
 
 

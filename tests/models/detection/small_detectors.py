@@ -49,6 +49,12 @@ def deformable_detr(hf: Any) -> Any:
     return hf.DeformableDetrForObjectDetection(hf.DeformableDetrConfig(backbone_config=backbone, **SIZES))
 
 
+def deformable_detr_two_stage(hf: Any) -> Any:
+    backbone = resnet_config(hf, "stage2", "stage3", "stage4")
+    sizes = {"backbone_config": backbone, "two_stage": True, "with_box_refine": True, "two_stage_num_proposals": 6}
+    return hf.DeformableDetrForObjectDetection(hf.DeformableDetrConfig(**sizes, **SIZES))
+
+
 def table_transformer(hf: Any) -> Any:
     config = hf.TableTransformerConfig(backbone_config=resnet_config(hf, "stage4"), **SIZES)
     return hf.TableTransformerForObjectDetection(config)
@@ -86,6 +92,11 @@ def rt_detr_v2(hf: Any) -> Any:
     return hf.RTDetrV2ForObjectDetection(hf.RTDetrV2Config(**_rt_detr_sizes(hf)))
 
 
+def d_fine(hf: Any) -> Any:
+    sizes = {**_rt_detr_sizes(hf), "layer_scale": 1.0, "decoder_n_points": [3, 6, 3], "hidden_size": 32}
+    return hf.DFineForObjectDetection(hf.DFineConfig(**sizes))
+
+
 def yolos(hf: Any) -> Any:
     config = hf.YolosConfig(
         hidden_size=32,
@@ -101,8 +112,10 @@ def yolos(hf: Any) -> Any:
 
 FAMILIES: dict[str, Callable[[Any], Any]] = {
     "conditional_detr": conditional_detr,
+    "d_fine": d_fine,
     "dab_detr": dab_detr,
     "deformable_detr": deformable_detr,
+    "deformable_detr_two_stage": deformable_detr_two_stage,
     "detr": detr,
     "rt_detr": rt_detr,
     "rt_detr_v2": rt_detr_v2,

@@ -1,8 +1,7 @@
-"""Attention weights of a network: made explicit, in the order of the blocks, and as part of the scores' graph.
+"""Attention of a transformer: its weights in the order of the blocks, and their gradients.
 
-A `TorchFunctionMode` intercepts the three ways in which attention is written: the fused function, PyTorch's multi-head
-function (which calls one of the others), and a softmax over a square matrix. The network's outputs are unchanged, but
-the weights, which a fused kernel never materialises, become tensors that gradients can be taken of.
+`AttentionWeights` collects the weights of all attentions while the network runs. Which of them are the blocks of an
+encoder, an attention pooling or a decoder, and how the tokens map to the image, is found here.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from camlucida.engine.backward.attention_weights import AttentionWeights
+from camlucida.engine.backward.sampled_attention import SampledBlocks, Sampling, contradiction, find_blocks
 from camlucida.engine.batch_axes import n_images
 from camlucida.engine.geometry import check_layouts
+from camlucida.engine.grid_checks import check_grids
 from camlucida.engine.image_axes import image_size
 from camlucida.engine.image_dependence import differ, variants_of_image
 from camlucida.engine.module_calls import ModuleCall, profile_calls
@@ -27,108 +26,10 @@ from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
 from camlucida.errors import MethodError
-from camlucida.types import Attention
-
-SOFTMAXES = frozenset({F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax})
-"""Softmax functions whose output may be attention weights."""
+from camlucida.types import Attention, SampledAttention
 
 N_VERIFIED = 6
 """Number of layers whose geometry is measured to find the patches: the first may be embeddings without an image."""
-
-
-class AttentionWeights(TorchFunctionMode):
-    """Collect the weights of every attention that runs inside the context.
-
-    Attributes:
-        attention_weights: The weights in the order of the calls, (..., queries, keys).
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention_weights: list[Tensor] = []
-        self._is_multi_head = False
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is F.multi_head_attention_forward:
-            self._is_multi_head = True
-            try:
-                with self:  # a mode is inactive while it handles a call, and the attention runs inside this one
-                    return _multi_head_attention(*args, **kwargs)
-            finally:
-                self._is_multi_head = False
-        if func is F.scaled_dot_product_attention:
-            return self._attend(*args, **kwargs)
-        result = func(*args, **kwargs)
-        if func in SOFTMAXES and (self._is_multi_head or _is_attention(result, *args[1:2], **kwargs)):
-            return self._keep(result)
-        return result
-
-    def _attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        *,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Tensor:
-        """Compute the fused function step by step; explaining runs in eval mode, so dropout is ignored."""
-        device_type = query.device.type
-        if torch.is_autocast_enabled(device_type) and query.dtype is not torch.float64:
-            dtype = torch.get_autocast_dtype(device_type)  # autocast converts the inputs of the fused function
-            query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-        # In half precision the fused kernels also accumulate and compute the softmax in float32. Autocast would round
-        # the products and the weights.
-        with torch.autocast(device_type, enabled=False):
-            if enable_gqa:
-                groups = query.shape[-3] // key.shape[-3]
-                key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
-            logits = at_least_float32(query) @ at_least_float32(key).mT
-            logits = logits * (query.shape[-1] ** -0.5 if scale is None else scale)
-            if is_causal:
-                attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=logits.device).tril()
-            if attn_mask is not None:
-                is_boolean = attn_mask.dtype is torch.bool
-                logits = logits.masked_fill(~attn_mask, -math.inf) if is_boolean else logits + attn_mask
-            weights = logits.softmax(-1)
-            if attn_mask is not None:  # fully masked rows are 0, not NaN
-                weights = weights.masked_fill(logits.isneginf().all(-1, keepdim=True), 0)
-            return self._keep(weights).to(value.dtype) @ value
-
-    def _keep(self, weights: Tensor) -> Tensor:
-        """Record attention weights, and return a copy for the network, which may modify it in place.
-
-        The graph begins at the first recorded weights.
-        """
-        torch.set_grad_enabled(True)  # also inside a `no_grad` of the network's own
-        kept = weights if weights.requires_grad else weights.detach().requires_grad_()
-        self.attention_weights.append(kept)
-        return kept.clone()
-
-
-_multi_head_attention = FunctionType(
-    F.multi_head_attention_forward.__code__,
-    F.multi_head_attention_forward.__globals__ | {"has_torch_function": lambda tensors: False},
-    argdefs=F.multi_head_attention_forward.__defaults__,
-)
-"""PyTorch's own implementation, without the check that would pass the call to the mode again."""
-
-
-def _is_attention(result: Tensor, dim: int | None = None, **_: Any) -> bool:
-    """Return whether a softmax over `dim` returned attention weights: square, or of several heads."""
-    if result.ndim < 3 or dim not in (-1, result.ndim - 1) or result.shape[-1] == 1:
-        return False
-    return result.ndim >= 4 or result.shape[-2] == result.shape[-1]
 
 
 @dataclass(frozen=True)
@@ -142,6 +43,7 @@ class AttentionTrace:
     attention: Attention
     _output: Any
     _weights: Sequence[Tensor] = field(repr=False)
+    _samplings: Mapping[int, Sequence[Sampling]] = field(default_factory=dict, repr=False)
 
     def gradients(self, score: Callable[[Any], Tensor]) -> tuple[Tensor, ...]:
         """Compute the gradient of a score at the attention weights of every block.
@@ -152,10 +54,15 @@ class AttentionTrace:
         Returns:
             For every block the gradient, (b, heads, t, t), and last that of an attention pooling, (b, heads, q, t), or
             those of a decoder, (b, heads, q, q) and (b, heads, q, t) per block; 0 where the score does not depend on
-            the weights.
+            the weights. For attention to sampled points, see `AttentionGradients`.
+
+        Raises:
+            MethodError: The recorded weights are not those of the sampled points.
         """
         with torch.enable_grad():
             value = score(self._output).sum()
+        if self.attention.sampled is not None:
+            return self._gradients_of_sampled(value, self.attention.sampled)
         pooling = self.attention.pooling
         of_decoder = [weights for pair in self.attention.decoder for weights in pair]
         all_weights = (*self.attention.weights, *of_decoder, *(() if pooling is None else (pooling,)))
@@ -164,6 +71,24 @@ class AttentionTrace:
             return tuple(torch.zeros_like(weights) for weights in all_weights)
         weight_gradients = torch.autograd.grad(value, self._weights, retain_graph=True, materialize_grads=True)
         return tuple(at_least_float32(g).reshape(shape) for g, shape in zip(weight_gradients, shapes, strict=True))
+
+    def _gradients_of_sampled(self, value: Tensor, sampled: SampledAttention) -> tuple[Tensor, ...]:
+        decoder = [weights for own, crossing in sampled.decoder for weights in (own, crossing.weights)]
+        all_weights = (*(attended.weights for attended in sampled.encoder), *decoder)
+        if not value.requires_grad:
+            return tuple(torch.zeros_like(weights) for weights in all_weights)
+        for samplings in self._samplings.values():
+            for sampling in samplings:
+                sampling.contributions = None
+        # Those of the first block are on no path to other weights, where their gradients would be noted as well.
+        first = [sampling.samples for sampling in self._samplings[min(self._samplings)]]
+        gradients = torch.autograd.grad(value, (*self._weights, *first), retain_graph=True, materialize_grads=True)
+        gradients = gradients[: len(self._weights)]
+        for index, samplings in self._samplings.items():
+            if reason := contradiction(self._weights[index], gradients[index], samplings):
+                raise MethodError(f"this method cannot be used: {reason}. Use grad_cam or hires_cam instead.")
+        ordered = (g.transpose(1, 2) if i in self._samplings else g for i, g in enumerate(gradients))
+        return tuple(at_least_float32(g).reshape(w.shape) for g, w in zip(ordered, all_weights, strict=True))
 
 
 def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor]) -> AttentionTrace:
@@ -183,6 +108,8 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
     """
     with AttentionWeights() as mode:
         output = trace(copy, inputs, [], gradients=True).output
+    if samplings := mode.sampled():
+        return _trace_sampled(copy, inputs, read, output, mode.attention_weights, samplings)
     images, recorded = n_images(inputs), _dependent_weights(copy, inputs, mode.attention_weights)
     if isinstance(inputs, NamedInputs) and inputs.other_tensors:
         recorded = _image_tower(recorded)
@@ -218,6 +145,44 @@ def trace_attention(copy: NetworkCopy, inputs: Any, read: Callable[[Any], Tensor
         ),
         output,
         recorded,
+    )
+
+
+def _trace_sampled(
+    copy: NetworkCopy,
+    inputs: Any,
+    read: Callable[[Any], Tensor],
+    output: Any,
+    recorded: Sequence[Tensor],
+    samplings: Mapping[int, Sequence[Sampling]],
+) -> AttentionTrace:
+    """Return the trace of a network whose queries sample points of the tokens, see `trace_attention`."""
+    if isinstance(inputs, NamedInputs) and inputs.other_tensors:
+        raise _unsupported_error(copy, "it samples points of its tokens, and takes several inputs")
+    images = n_images(inputs)
+    blocks = find_blocks(recorded, samplings, images)
+    if not isinstance(blocks, SampledBlocks):
+        raise _unsupported_error(copy, blocks)
+    first = blocks.indices[0] if blocks.encoder else blocks.decoder[0][1]
+
+    def grids(variant: Any) -> list[Tensor]:
+        with AttentionWeights() as mode:
+            call_network(copy.module, variant)
+        n = len(mode.attention_weights[first])
+        return [s.values.reshape(n, -1, *s.values.shape[2:]) for s in mode.samplings.get(first, [])]
+
+    if contradicted := check_grids(copy, inputs, grids, blocks.grids):
+        raise _unsupported_error(copy, contradicted)
+    token_weights = _token_weights(recorded[blocks.indices[-1]], read, output, is_sampled=True)
+    if token_weights is None:
+        raise _unsupported_error(copy, "its scores do not depend on the last attention")
+    sampled = blocks.attention(recorded, samplings, images)
+    contributions = token_weights.to(sampled.decoder[-1][0])
+    return AttentionTrace(
+        Attention((), contributions, 0, blocks.grids[0], image_size(copy, inputs), sampled=sampled),
+        output,
+        [recorded[index] for index in blocks.indices],
+        {position: samplings[index] for position, index in enumerate(blocks.indices) if index in samplings},
     )
 
 
@@ -346,7 +311,9 @@ def _patch_grid(copy: NetworkCopy, inputs: Any, n_tokens: int) -> tuple[tuple[in
     raise _unsupported_error(copy, f"it attends to {n_tokens} tokens that are not positions of the image")
 
 
-def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> Tensor | None:
+def _token_weights(
+    last: Tensor, read: Callable[[Any], Tensor], output: Any, *, is_sampled: bool = False
+) -> Tensor | None:
     """Return the contribution to the scores of each token, (t,), or of each query of an attention pooling, (q,).
 
     It is uniform over those used after the last attention. A row of the attention weights that is not used has no
@@ -361,5 +328,7 @@ def _token_weights(last: Tensor, read: Callable[[Any], Tensor], output: Any) -> 
     if not value.requires_grad:
         return None
     (gradient,) = torch.autograd.grad(value, last, retain_graph=True, materialize_grads=True)
+    if is_sampled:  # (b, q, heads, n)
+        gradient = gradient.transpose(1, 2)
     is_read = (gradient != 0).any(-1).flatten(0, -2).any(0)
     return is_read / is_read.sum() if bool(is_read.any()) else None

@@ -17,18 +17,18 @@ def relevance_for_queries(
     the attention between queries; in the attention to the tokens, R_qt = R_qt + R_qq_^T A_ R_tt_ (eq. 10), where R_ is
     R with the rows of R - identity normalised to a sum of 1 (eq. 8 and 9).
     """
-    of_tokens = _normalised(of_tokens)
+    of_tokens = normalised(of_tokens)
     between = torch.eye(decoder[0][0].shape[-1]).to(of_tokens)
     relevance = torch.zeros_like(decoder[0][1][:, 0])
     for (own, crossing), own_gradient, crossing_gradient in zip(decoder, gradients[::2], gradients[1::2], strict=True):
         attended = (own_gradient * own).relu().mean(1)
         between, relevance = between + attended @ between, relevance + attended @ relevance
         attended = (crossing_gradient * crossing).relu().mean(1)
-        relevance = relevance + _normalised(between).mT @ attended @ of_tokens
+        relevance = relevance + normalised(between).mT @ attended @ of_tokens
     return relevance
 
 
-def _normalised(relevance: Tensor) -> Tensor:
+def normalised(relevance: Tensor) -> Tensor:
     """Return relevance with the rows of what was added to the identity normalised to a sum of 1; empty rows stay."""
     eye = torch.eye(relevance.shape[-1]).to(relevance)
     added = relevance - eye

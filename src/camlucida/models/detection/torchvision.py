@@ -120,6 +120,11 @@ def adapter_of(network: Any) -> type[TorchvisionDetector] | None:
     return None
 
 
+def is_detector(value: Any) -> bool:
+    """Return whether a value is a detector of torchvision."""
+    return adapter_of(value) is not None
+
+
 def wrap_detector(
     detector: nn.Module,
     labels: Sequence[str] = (),
