@@ -69,7 +69,10 @@ def test_every_last_layer_is_resized(name: str, per_class: dict[str, int]) -> No
 def test_another_width_is_no_number_of_classes() -> None:
     with torch.device("meta"):
         narrow, wide = (torchvision.models.get_model(name, weights=None, weights_backbone=None) for name in NAMES)
-    state = {key: value.new_empty(2 * value.shape[0], *value.shape[1:]) for key, value in narrow.state_dict().items()}
+    state = {
+        key: value.new_empty(2 * value.shape[0], *value.shape[1:]) if value.ndim else value
+        for key, value in narrow.state_dict().items()
+    }
     assert resize_classes(narrow, state) is None
     assert resize_classes(wide, narrow.state_dict()) is None
 
