@@ -33,7 +33,9 @@ from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import verdict
 
 N_RANDOM_MAPS = 20
-"""Number of smooth random maps for each target."""
+"""Number of smooth random maps for each target, each with a verdict."""
+N_P_VALUES = 200
+"""Number of smooth random maps for each target of which only the p-value is computed, which costs no forward pass."""
 SMOOTHING_SIGMA = 1 / 8
 """Standard deviation of the blur of the random maps, as a fraction of the side."""
 POSITIVE = ("supported", "weakly supported")
@@ -55,11 +57,11 @@ def _of_map(test: PositionTest, map_: Tensor) -> PositionTest:
     return replace(test, statistics=weighted_importance(weights, test.importance, square=True))
 
 
-def verdicts_on(model_input: ModelInput, maps: Sequence[Tensor]) -> list[tuple[float, str]]:
-    """Return the p-value and the verdict for each of several maps that do not depend on the square network input."""
+def verdicts_on(model_input: ModelInput, maps: Sequence[Tensor]) -> tuple[PositionTest | None, list[str]]:
+    """Return the test of the first of several maps that do not depend on the network input, and all verdicts."""
     first = position_test(model_input, maps[0])
     if first is None:
-        return []
+        return None, []
     found = confidence(model_input.logits, model_input.activation, model_input.target)
     border = border_test(model_input, first.highlighted)
     generator = model_input.random("place")
@@ -73,27 +75,34 @@ def verdicts_on(model_input: ModelInput, maps: Sequence[Tensor]) -> list[tuple[f
     results = []
     for map_, drop, fraction in zip(maps, drops, in_border.tolist(), strict=True):
         test = replace(_of_map(first, map_), drop=drop)
-        level = verdict(found, test, replace(border, marked=fraction), [other], [copy]).level
-        results.append((test.p, level))
-    return results
+        results.append(verdict(found, test, replace(border, marked=fraction), [other], [copy]).level)
+    return first, results
 
 
-def blind_verdicts(inputs: Iterable[ModelInput]) -> dict[str, Any]:
-    """Return how often smooth random maps of each input have a small p-value, and a positive verdict."""
-    results: list[tuple[float, str]] = []
+def blind_verdicts(inputs: Iterable[ModelInput], seed: int) -> dict[str, Any]:
+    """Return how often smooth random maps of each input have a small p-value, and a positive verdict.
+
+    Args:
+        inputs: The inputs with their targets.
+        seed: Seed of the maps.
+    """
+    levels: list[str] = []
+    p_values: list[float] = []
     n = 0
     for i, model_input in enumerate(inputs):
         side = model_input.inputs.shape[-1]
-        maps = [smooth_random(N_RANDOM_MAPS * i + k, side) for k in range(N_RANDOM_MAPS)]
-        results += verdicts_on(model_input, maps)
+        maps = [smooth_random((seed * 1000 + i) * N_P_VALUES + k, side) for k in range(N_P_VALUES)]
+        tests, of_maps = verdicts_on(model_input, maps[:N_RANDOM_MAPS])
+        levels += of_maps
+        p_values += [] if tests is None else [p_of_map(tests, map_) for map_ in maps]
         n += 1
-    p_values, levels = [p for p, _ in results], [level for _, level in results]
     return {
         "targets": n,
-        "maps": len(results),
+        "p-values": len(p_values),
         "p <= .05": rate([p <= 0.05 for p in p_values]),
         "p <= .10": rate([p <= 0.1 for p in p_values]),
         "p <= .20": rate([p <= 0.2 for p in p_values]),
+        "verdicts of": len(levels),
         "supported or weakly supported": rate([level in POSITIVE for level in levels]),
         "verdicts": dict(Counter(levels)),
     }

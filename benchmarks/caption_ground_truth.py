@@ -94,7 +94,7 @@ def trusted(n_scenes: int) -> dict[str, Any]:
     """Return how often trust gives a positive verdict on blind maps of nouns, and on those of the default method."""
     model = cl.load("toybox:captioner")
     images = [toybox.scene((SEED + 1, i), objects=2).picture() for i in range(n_scenes)]
-    blind = blind_verdicts(noun_inputs(model, images))
+    blind = blind_verdicts(noun_inputs(model, images), 4)
     results = [
         cl.trust(model, image, target=f"word {word}", seed=i) for i, image in enumerate(images) for word in NOUNS
     ]

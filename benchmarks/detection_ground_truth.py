@@ -175,7 +175,7 @@ def missed(n: int, seed: int) -> dict[str, Any]:
 
 def blind(n: int, seed: int) -> dict[str, Any]:
     """Maps that are independent of the image: several for each detection, whose windows are measured once."""
-    return blind_verdicts(bound_inputs(n, seed))
+    return blind_verdicts(bound_inputs(n, seed), 2)
 
 
 def bound_inputs(n: int, seed: int) -> Iterator[Any]:

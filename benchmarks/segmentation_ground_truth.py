@@ -127,7 +127,7 @@ def main() -> None:
     content["trust"] = {
         "seed": SEED + 1,
         "scenes": asked.trust,
-        "blind": blind_verdicts(region_inputs(model, asked.trust)),
+        "blind": blind_verdicts(region_inputs(model, asked.trust), 3),
     }
     print(json.dumps(content["trust"], indent=1), f"{time.time() - start:.0f} s", flush=True)
     content["trust"] |= {"maps": trusted(model, asked.trust)}

@@ -71,7 +71,7 @@ def blind(n: int, _: Path) -> dict[str, Any]:
     """Maps that are independent of the image: several for each scene, whose windows are measured once."""
     model = cl.load("toybox")
     scenes = (Item(toybox.scene((SEED, i)).picture(), f"scene {i}") for i in counted(n, "blind"))
-    return blind_verdicts(prepare_input(model, scene, None) for scene in scenes)
+    return blind_verdicts((prepare_input(model, scene, None) for scene in scenes), 1)
 
 
 def clean(n: int, _: Path) -> dict[str, Any]:

@@ -46,6 +46,8 @@ def bind_targets(
     """
     if not needs_binding(model, specs):
         return [BoundTarget(model, spec) for spec in specs]
+    if geometry is not None:
+        model = model.on_image(geometry)
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
         read = [read_region(spec) for spec in specs]

@@ -370,7 +370,8 @@ def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple
         else:
             loaded = load_any(model, image)
             with _input_context(loaded):
-                scores, activation = predict(model, loaded.inputs[None])
+                of_image = model.on_image(loaded.geometry) if isinstance(loaded, LoadedInput) else model
+                scores, activation = predict(of_image, loaded.inputs[None])
         return check_finite(scores[0].cpu()), activation
 
 
