@@ -25,6 +25,7 @@ from camlucida.render.signed_colour import draw_colour_sheet
 from camlucida.render.stack import stack_pages
 from camlucida.render.text import EMPTY_MAP, format_confidence
 from camlucida.render.word_strip import WordFrame, draw_word_strip
+from camlucida.types import Region
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,6 +132,7 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
             title=" · ".join(fixed) if fixed else first.source_label,
             subtitle=self._prediction_text(),
             original=first.image,
+            classes=self._region_of_classes(first.region),
             footer="each map has its own scale"
             f" · {first.model} · {first.source_label} · camlucida {first.versions.get('camlucida', '')}",
             **style,
@@ -332,6 +334,12 @@ class ExplanationSet(FigureFiles, Sequence[Explanation]):
         ):
             axes.remove("layer")
         return axes
+
+    def _region_of_classes(self, region: Region | None) -> Region | None:
+        """Return the region whose predicted classes are drawn beside the image: that of the only target, or of none."""
+        if region is None or region.classes is None:
+            return None
+        return region if len(self.axis("target")) == 1 else Region(classes=region.classes)
 
     def _caption(self, e: Explanation) -> str:
         implied = len(self.axis("layer")) > 1 and "layer" not in self._varying_axes()

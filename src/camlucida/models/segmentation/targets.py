@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +25,7 @@ from camlucida.models.segmentation.pixel_scores import (
     image_cells,
     whole_image_scores,
 )
-from camlucida.types import Geometry, Region, RegionTarget
+from camlucida.types import Geometry, PredictedClasses, Region, RegionTarget
 
 if TYPE_CHECKING:
     from camlucida.targets import TargetSpec
@@ -197,7 +198,7 @@ class _Segmented:
         found = ", ".join(map(self._name, there)) or "background"
         bound = self._bound(index, mask, target=target, label=f"{label} (predicted {found})", spec=spec)
         assert bound.region is not None
-        return replace(bound, region=Region(point=(x, y), name=label))
+        return replace(bound, region=Region(point=(x, y), name=label, classes=self.classes))
 
     def of_mask(self, wanted: RegionTarget) -> BoundTarget:
         mask = torch.as_tensor(wanted.mask)
@@ -231,7 +232,7 @@ class _Segmented:
         model = replace(self.model, output=scores, image_targets=None)
         label = label or self._name(index)
         at_input = F.interpolate(mask[None, None].float(), self.input_size, mode="nearest")[0, 0] > 0.5
-        region = Region(mask=at_input, name=label)
+        region = Region(mask=at_input, name=label, classes=self.classes)
         return BoundTarget(model, index if target is None else target, label, spec, region)
 
     def _target(self, name: str) -> tuple[int, TargetSpec]:
@@ -255,6 +256,16 @@ class _Segmented:
             raise TargetError(f"the point {x:g},{y:g} is outside of the network input of {width}×{height} pixels.")
         row, column = int(y * self.masks.shape[1] / height), int(x * self.masks.shape[2] / width)
         return _nearest(row, self.rows), _nearest(column, self.columns)
+
+    @cached_property
+    def classes(self) -> PredictedClasses:
+        """The predicted class of every pixel of the network input."""
+        found = list(self._counts())
+        indices = torch.full(self.masks.shape[1:], -1, device=self.masks.device)
+        for k in found:  # the smallest region last
+            indices[self.masks[k]] = k
+        on_input = F.interpolate(indices[None, None].double(), self.input_size, mode="nearest")[0, 0].long()
+        return PredictedClasses(on_input, {k: self._name(k) for k in found}, background_index(self.model.labels))
 
     def _counts(self) -> dict[int, int]:
         """Return the number of cells of every class that is predicted, largest first."""
