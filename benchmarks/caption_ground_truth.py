@@ -8,7 +8,10 @@ noun's object and on that of the other one. A scene counts as right if, for both
 - more than half of the energy on the image lies inside the box of the noun's object, enlarged by one cell of the
   layer's grid (8 of 96 pixels) on every side, since a map cannot be finer than its grid.
 
-Usage: python benchmarks/caption_ground_truth.py [--scenes 200] [--method grad_cam] [--output FILE]
+With --trust N, `trust` is asked about the nouns of N further scenes instead: blind maps (smooth random maps, which are
+independent of the image; at most 5 % may get a positive verdict), and the maps of the default method.
+
+Usage: python benchmarks/caption_ground_truth.py [--scenes 200] [--trust 0] [--method grad_cam] [--output FILE]
 """
 
 from __future__ import annotations
@@ -16,20 +19,28 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 import camlucida as cl
+from blind_verdicts import POSITIVE, blind_verdicts, rate, verdict_counts
+from camlucida.attribution.bind_targets import bind_targets
 from camlucida.data import toybox
+from camlucida.data.datasets import Item
+from camlucida.evaluation.model_input import ModelInput, prepare_input
 
 RESULTS = Path(__file__).resolve().parent / "results" / "caption_ground_truth.json"
 SEED = 417_000
 """Seeds of scenes; training uses others."""
 MIN_DISTANCE = 0.1
 """Smallest distance of the two centres, in widths of the image, of scenes whose order from left to right is clear."""
+NOUNS = (2, 5)
+"""Numbers of the nouns in the words of "a cat and a dog"."""
 MARGIN_PX = 8
 """One cell of the layer's grid, 12 × 12 on 96 pixels."""
 
@@ -79,22 +90,60 @@ def measure(method: str, n_scenes: int) -> dict[str, Any]:
     }
 
 
+def trusted(n_scenes: int) -> dict[str, Any]:
+    """Return how often trust gives a positive verdict on blind maps of nouns, and on those of the default method."""
+    model = cl.load("toybox:captioner")
+    images = [toybox.scene((SEED + 1, i), objects=2).picture() for i in range(n_scenes)]
+    blind = blind_verdicts(noun_inputs(model, images), 4)
+    results = [
+        cl.trust(model, image, target=f"word {word}", seed=i) for i, image in enumerate(images) for word in NOUNS
+    ]
+    return {
+        "seed": SEED + 1,
+        "scenes": n_scenes,
+        "blind": blind,
+        "default method": {
+            "method": results[0].method,
+            "nouns": len(results),
+            "p <= .05": rate([t.position_test is not None and t.position_test.p <= 0.05 for t in results]),
+            "supported or weakly supported": rate([t.verdict.level in POSITIVE for t in results]),
+            **verdict_counts(results),
+        },
+    }
+
+
+def noun_inputs(model: cl.Model, images: list[Image.Image]) -> Iterator[ModelInput]:
+    """Yield the first noun of each caption as an input of the position test."""
+    for i, image in enumerate(images):
+        inputs, geometry = model.preprocessing(image)
+        (bound,) = bind_targets(model, inputs, [f"word {NOUNS[0]}"], geometry)
+        yield prepare_input(bound.model, Item(image, f"scene {i}"), bound.target, target="true")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=200)
+    parser.add_argument("--trust", type=int, default=0, help="scenes for trust; 0 measures the maps instead")
     parser.add_argument("--method", action="append", help="can be repeated")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
-    for method in given.method or ["grad_cam", "hires_cam", "layer_cam"]:
-        rows.append(measure(method, given.scenes))
-        print(json.dumps(rows[-1]), flush=True)
-    versions = {"camlucida": cl.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    given.output.write_text(
-        json.dumps({"criterion": " ".join(str(__doc__).split()), "versions": versions, "results": rows}, indent=1)
-        + "\n"
-    )
+    content: dict[str, Any] = json.loads(given.output.read_text()) if given.output.is_file() else {}
+    content["criterion"] = " ".join(str(__doc__).split())
+    content["versions"] = {
+        "camlucida": cl.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    if given.trust:
+        content["trust"] = trusted(given.trust)
+        print(json.dumps(content["trust"], indent=1), flush=True)
+    else:
+        content["results"] = []
+        for method in given.method or ["grad_cam", "hires_cam", "layer_cam"]:
+            content["results"].append(measure(method, given.scenes))
+            print(json.dumps(content["results"][-1]), flush=True)
+    given.output.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

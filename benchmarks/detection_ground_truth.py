@@ -6,8 +6,8 @@ energy    positive evidence of each detection's map inside the true mask of its 
 same_class  the same in scenes with two objects of one class
 edges     the map of a box edge: positive evidence inside the object, and how much of it is on the half of that edge
 missed    the object is removed and the scene rendered again: how the probability and the map of "class at x,y" change
-blind     smooth random maps tested as maps of a detection: how often p <= .05; at most 5 % are guaranteed
-power     maps of detections: how often p <= .05
+blind     smooth random maps tested as maps of a detection: how often p <= .05, and a positive verdict
+power     maps of detections: how often p <= .05, and the verdict
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 import camlucida as cl
+from blind_verdicts import blind_verdicts, rate, verdict_counts
 from camlucida.attribution.bind_targets import bind_targets
 from camlucida.attribution.explanation import Explanation
 from camlucida.data import toybox
@@ -31,9 +32,7 @@ from camlucida.data.datasets import Item
 from camlucida.evaluation.model_input import prepare_input
 from camlucida.maps import to_image_grid
 from camlucida.models.detection.readers import EDGES
-from camlucida.reliability.position_test import position_test
 from interleaved import machine
-from trust_calibration import N_RANDOM_MAPS, p_of_map, rate, smooth_random
 
 SEED = 7000
 """Scenes from this seed on were used neither in training nor to choose the default method."""
@@ -176,12 +175,7 @@ def missed(n: int, seed: int) -> dict[str, Any]:
 
 def blind(n: int, seed: int) -> dict[str, Any]:
     """Maps that are independent of the image: several for each detection, whose windows are measured once."""
-    p_values = []
-    for i, model_input in enumerate(bound_inputs(n, seed)):
-        maps = [smooth_random(N_RANDOM_MAPS * i + k) for k in range(N_RANDOM_MAPS)]
-        if test := position_test(model_input, maps[0]):
-            p_values += [p_of_map(test, map_) for map_ in maps]
-    return {"p <= .05": rate([p <= 0.05 for p in p_values]), "p <= .20": rate([p <= 0.2 for p in p_values])}
+    return blind_verdicts(bound_inputs(n, seed), 2)
 
 
 def bound_inputs(n: int, seed: int) -> Iterator[Any]:
@@ -203,13 +197,12 @@ def power(n: int, seed: int) -> dict[str, Any]:
             if "missed" not in result.target:
                 results.append(result)
     tests = [t.position_test for t in results]
-    levels = [t.verdict.level for t in results]
     return {
         "detections": len(results),
         "power: p <= .05": rate([test is not None and test.p <= 0.05 for test in tests]),
         "in the box, mean": round(float(np.mean([t.region.inside for t in results if t.region is not None])), 3),
         "area of the box, mean": round(float(np.mean([t.region.area for t in results if t.region is not None])), 3),
-        "verdicts": {level: levels.count(level) for level in sorted(set(levels))},
+        **verdict_counts(results),
     }
 
 

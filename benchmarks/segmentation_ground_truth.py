@@ -4,7 +4,11 @@
 
 For every region that the network predicts, the map of "class:NAME" is compared with the masks of both objects: the
 fraction of its positive part in the right one, and whether that exceeds the fraction in the other one. The same for
-several layers and methods. Trust is then asked about random maps, which it must not support, and about Grad-CAM.
+several layers and methods. Trust is then asked about
+
+- blind maps: smooth random maps, which are independent of the image; at most 5 % may get a positive verdict,
+- random_cam, which is not blind: random weights of the activations, which are high where the network sees an object,
+- maps of other methods.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +24,17 @@ import numpy as np
 import torch
 
 import camlucida as cl
+from blind_verdicts import POSITIVE, blind_verdicts, rate, verdict_counts
+from camlucida.attribution.bind_targets import bind_targets
 from camlucida.data import toybox
+from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError
+from camlucida.evaluation.model_input import ModelInput, prepare_input
 
 SEED = 990_017
 MAPS = (("grad_cam", None), ("grad_cam", "up1"), ("grad_cam", "up2"), ("grad_cam", "bottleneck"), ("hires_cam", None),
         ("hires_cam", "up1"), ("layer_cam", "up2"))  # fmt: skip
+TRUSTED = (("random_cam", None), ("grad_cam", None), ("hires_cam", "up1"), ("layer_cam", "up2"))
 
 
 def inside(explanation: Any, sample: toybox.Sample) -> tuple[float, float]:
@@ -65,21 +75,39 @@ def energies(model: cl.Model, n: int) -> list[dict[str, Any]]:
     return rows
 
 
-def false_alarms(model: cl.Model, n: int) -> dict[str, Any]:
-    """Return how often trust supports a random map, and the map of the network itself."""
-    counts: dict[str, dict[str, int]] = {}
+def region_inputs(model: cl.Model, n: int) -> Iterator[ModelInput]:
+    """Yield the region of the first object of each scene, where it is predicted, as an input of the position test."""
     for i, sample in enumerate(toybox.Toybox(n, SEED + 1, objects=2)):
-        for method in ("random_cam", "grad_cam"):
+        inputs, geometry = model.preprocessing(sample.image)
+        try:
+            (bound,) = bind_targets(model, inputs, [f"class:{toybox.CLASSES[sample.labels[0]]}"], geometry)
+        except CamlucidaError:
+            continue
+        yield prepare_input(bound.model, Item(sample.image, f"scene {i}"), bound.target, target="true")
+
+
+def trusted(model: cl.Model, n: int) -> dict[str, Any]:
+    """Return the verdicts on the maps of the first object of each scene."""
+    results: dict[str, list[cl.Trust]] = {}
+    for i, sample in enumerate(toybox.Toybox(n, SEED + 1, objects=2)):
+        for method, layer in TRUSTED:
             spec = f"class:{toybox.CLASSES[sample.labels[0]]}"
             try:
-                result = cl.trust(model, sample.image, target=spec, method=method, n_windows=36, seed=i)
-            except CamlucidaError as error:
-                counts.setdefault(method, {}).setdefault(type(error).__name__, 0)
-                counts[method][type(error).__name__] += 1
-                continue
-            level = str(result.verdict.level if hasattr(result.verdict, "level") else result.verdict)
-            counts.setdefault(method, {})[level] = counts.get(method, {}).get(level, 0) + 1
-    return counts
+                result = cl.trust(model, sample.image, target=spec, method=method, layer=layer, seed=i)
+            except CamlucidaError:
+                break  # the class is not predicted
+            results.setdefault(f"{method} at {layer or result.layer or 'the default layer'}", []).append(result)
+    return {name: summary(found) for name, found in results.items()}
+
+
+def summary(results: list[cl.Trust]) -> dict[str, Any]:
+    tests = [t.position_test for t in results]
+    return {
+        "n": len(results),
+        "p <= .05": rate([test is not None and test.p <= 0.05 for test in tests]),
+        "supported or weakly supported": rate([t.verdict.level in POSITIVE for t in results]),
+        **verdict_counts(results),
+    }
 
 
 def main() -> None:
@@ -96,7 +124,13 @@ def main() -> None:
         content |= {"seed": SEED, "scenes": asked.scenes, "energy": energies(model, asked.scenes)}
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1), f"{time.time() - start:.0f} s", flush=True)
-    content["trust"] = {"scenes": asked.trust, "verdicts": false_alarms(model, asked.trust)}
+    content["trust"] = {
+        "seed": SEED + 1,
+        "scenes": asked.trust,
+        "blind": blind_verdicts(region_inputs(model, asked.trust), 3),
+    }
+    print(json.dumps(content["trust"], indent=1), f"{time.time() - start:.0f} s", flush=True)
+    content["trust"] |= {"maps": trusted(model, asked.trust)}
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content["trust"], indent=1), f"{time.time() - start:.0f} s", flush=True)
 

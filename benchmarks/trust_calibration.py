@@ -2,7 +2,7 @@
 
     python benchmarks/trust_calibration.py [--n 100] [--only blind,clean] [--data ../shared/data]
 
-blind     smooth random maps: how often p <= .05; at most 5 % are guaranteed
+blind     smooth random maps: how often p <= .05, and a positive verdict; at most 5 % are guaranteed
 clean     toybox scenes with one object, predicted correctly: power of the position test, and the verdict
 empty     toybox scenes without an object: how often the prediction is detected as a guess
 random    networks with random weights: how often their maps are detected
@@ -28,22 +28,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import beta
 from torch import Tensor
 
 import camlucida as cl
+from blind_verdicts import N_RANDOM_MAPS, blind_verdicts, p_of_map, rate, smooth_random, verdict_counts
 from camlucida.data import toybox
 from camlucida.data.datasets import Item
 from camlucida.evaluation.model_input import fill_in, prepare_input, valid_region
 from camlucida.models.toybox_networks import build
 from camlucida.reliability import Trust, trust
-from camlucida.reliability.position_test import (
-    PositionTest,
-    blur_images,
-    cell_weights,
-    position_test,
-    weighted_importance,
-)
 from interleaved import machine
 
 SEED = 5000
@@ -52,13 +45,9 @@ SPLIT_SEED = "verdict-2026-11-28"
 """Seed of the order of the photographs: by the SHA-256 of seed and file name."""
 N_CHOOSING = 60
 """Number of photographs in the first half, on which the shape and the kinds of the windows were chosen."""
-N_RANDOM_MAPS = 20
-"""Number of smooth random maps for each photograph."""
 LARGE_FRACTION = 0.5
 """Fraction of the network input that the boxes of a large object cover."""
 KINDS = ("resnet", "vgg", "vit")
-SMOOTHING_SIGMA = 1 / 8
-"""Standard deviation of the blur of the random maps, as a fraction of the side."""
 
 
 def main() -> None:
@@ -80,19 +69,9 @@ def main() -> None:
 
 def blind(n: int, _: Path) -> dict[str, Any]:
     """Maps that are independent of the image: several for each scene, whose windows are measured once."""
-    model, p_values = cl.load("toybox"), []
-    for i in counted(n, "blind"):
-        model_input = prepare_input(model, Item(toybox.scene((SEED, i)).picture(), f"scene {i}"), None)
-        maps = [smooth_random(N_RANDOM_MAPS * i + k) for k in range(N_RANDOM_MAPS)]
-        if test := position_test(model_input, maps[0]):
-            p_values += [p_of_map(test, map_) for map_ in maps]
-    return {"p <= .05": rate([p <= 0.05 for p in p_values]), "p <= .20": rate([p <= 0.2 for p in p_values])}
-
-
-def smooth_random(seed: int, side: int = 96) -> Tensor:
-    """Return white noise, smoothed with wrap-around, so that every transform of it is equally likely."""
-    white = torch.randn((1, 1, side, side), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return blur_images(white, SMOOTHING_SIGMA * side, "circular")[0, 0]
+    model = cl.load("toybox")
+    scenes = (Item(toybox.scene((SEED, i)).picture(), f"scene {i}") for i in counted(n, "blind"))
+    return blind_verdicts((prepare_input(model, scene, None) for scene in scenes), 1)
 
 
 def clean(n: int, _: Path) -> dict[str, Any]:
@@ -107,14 +86,14 @@ def clean(n: int, _: Path) -> dict[str, Any]:
         "border decides": rate([t.border_test.decides for t in results]),
         "misses the mask": rate([t.region is not None and t.region.misses for t in results]),
         "correlation with a shifted copy": quantiles([t.shifts[0].correlation for t in results]),
-        **verdicts(results),
+        **verdict_counts(results),
     }
 
 
 def empty(n: int, _: Path) -> dict[str, Any]:
     """Predictions that should be guesses."""
     results = [t for t, _ in trust_scenes(cl.load("toybox"), n, "empty")]
-    return {"guessing": rate([t.confidence.guessing for t in results]), **verdicts(results)}
+    return {"guessing": rate([t.confidence.guessing for t in results]), **verdict_counts(results)}
 
 
 def random(n: int, _: Path) -> dict[str, Any]:
@@ -124,7 +103,7 @@ def random(n: int, _: Path) -> dict[str, Any]:
         torch.manual_seed(SEED + i)
         model = replace(cl.load("toybox"), network=build(KINDS[i % len(KINDS)]).eval())
         results.append(trust(model, toybox.scene((SEED, i)).picture(), seed=i))
-    return {"detected": rate([t.verdict.level != "supported" for t in results]), **verdicts(results)}
+    return {"detected": rate([t.verdict.level != "supported" for t in results]), **verdict_counts(results)}
 
 
 def hans(n: int, _: Path) -> dict[str, Any]:
@@ -139,8 +118,8 @@ def hans(n: int, _: Path) -> dict[str, Any]:
         "misses the mask": rate([t.region is not None and t.region.misses for t in results]),
         "inside the mask": quantiles([t.region.inside for t in results if t.region is not None]),
         "unbiased network: border decides": rate([t.border_test.decides for t in unbiased]),
-        "unbiased network": verdicts(unbiased),
-        **verdicts(results),
+        "unbiased network": verdict_counts(unbiased),
+        **verdict_counts(results),
     }
 
 
@@ -182,7 +161,7 @@ def photos(n: int, data: Path) -> dict[str, Any]:
         "normalised entropy": quantiles([t.confidence.unsure for t in results]),
         "border decides": rate([t.border_test.decides for t in results]),
         "verdicts, correct": dict(Counter(t.verdict.level for t in correct)),
-        **verdicts(results),
+        **verdict_counts(results),
     }
 
 
@@ -203,12 +182,6 @@ def middle_spot(side: int = 96) -> Tensor:
     """Return a Gaussian spot in the middle, with a standard deviation of a fifth of the side."""
     squared = ((torch.arange(side, dtype=torch.float64) + 0.5) / side - 0.5).square()
     return (-(squared[:, None] + squared) / (2 * 0.2**2)).exp()
-
-
-def p_of_map(test: PositionTest, map_: Tensor) -> float:
-    """Return the p-value of another map of the same square image, with the importance that was measured once."""
-    weights = cell_weights(map_.cpu().double(), len(test.importance))
-    return replace(test, statistics=weighted_importance(weights, test.importance, square=True)).p
 
 
 def significance_rate(results: list[Trust], maps: list[list[Tensor]]) -> str:
@@ -241,16 +214,6 @@ def p_of(t: Trust) -> float:
     return 1.0 if t.position_test is None else t.position_test.p
 
 
-def rate(hits: list[bool]) -> str:
-    """Return a rate with its exact 95 % interval (Clopper and Pearson)."""
-    k, n = sum(hits), len(hits)
-    if not n:
-        return "0 of 0"
-    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
-    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
-    return f"{k / n:.1%} ({low:.1%} to {high:.1%}; {k} of {n})"
-
-
 def mean_drops(results: list[Trust]) -> list[float]:
     """Return the mean drop over the images, for the highlighted region and for discs of its area at all positions."""
     tests = [t.position_test for t in results if t.position_test is not None]
@@ -262,14 +225,6 @@ def quantiles(values: list[float]) -> list[float]:
     """Return minimum, 5 %, median, 95 % and maximum of the values that are defined."""
     defined = [v for v in values if not math.isnan(v)]
     return [round(float(v), 3) for v in np.quantile(defined, (0, 0.05, 0.5, 0.95, 1))] if defined else []
-
-
-def verdicts(results: list[Trust]) -> dict[str, Any]:
-    """Return how often each verdict and each reason occurs; the reasons without their numbers."""
-    return {
-        "verdicts": dict(Counter(t.verdict.level for t in results)),
-        "reasons": dict(Counter(reason.partition("(")[0].strip() for t in results for reason in t.verdict.reasons)),
-    }
 
 
 STUDIES: dict[str, Callable[[int, Path], dict[str, Any]]] = {

@@ -7,7 +7,7 @@ their order: methods are written for (b, c, *grid).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -121,6 +121,22 @@ of attention to sampled points have its shape, (b, heads, q, n)."""
 
 
 @dataclass(frozen=True, eq=False)
+class PredictedClasses:
+    """The class that a segmentation network predicts at every pixel.
+
+    Attributes:
+        indices: Index of the class `(height, width)`; -1 where none is predicted, or outside of the image. Where
+            several are predicted, that of the smallest region.
+        names: Names of the classes that occur, by index, largest region first.
+        background: Index of the class that is the background; None without one.
+    """
+
+    indices: Tensor
+    names: Mapping[int, str]
+    background: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Region:
     """A part of an image that a target is about: a box, a mask, a point or nothing but a name.
 
@@ -130,6 +146,7 @@ class Region:
         point: (x, y) in pixels; None without a point.
         name: What the region is, as text: "box 3", "bus", "missed dog".
         probability: Probability with which the network detected it; None where it has none.
+        classes: The predicted classes of all pixels, for a region of a segmentation network; None for others.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -137,6 +154,7 @@ class Region:
     point: tuple[float, float] | None = None
     name: str = ""
     probability: float | None = None
+    classes: PredictedClasses | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,18 @@ def test_models(run: Callable[..., Any]) -> None:
     assert "Methods" not in result
 
 
+def test_models_lists_segmentation_networks_and_detectors(run: Callable[..., Any]) -> None:
+    names = {kind: _names(run("models", "--search", kind).out) for kind in ("segmentation", "detector")}
+    assert {"toybox:segmenter", "deeplabv3_resnet50", "fcn_resnet101"} <= names["segmentation"]
+    assert {"toybox:detector", "fasterrcnn_resnet50_fpn", "ssd300_vgg16"} <= names["detector"]
+    assert not {"resnet50", "toybox:vgg"} & (names["segmentation"] | names["detector"])
+    assert "segmentation, COCO_WITH_VOC_LABELS_V1" in run("models", "--search", "lraspp").out
+
+
+def _names(table: str) -> set[str]:
+    return {line.split()[0] for line in table.splitlines() if line}
+
+
 def test_models_lists_which_weights_are_on_this_machine(run: Callable[..., Any]) -> None:
     assert "no, downloaded on first use" in run("models", "--search", "resnet18").out
     file = Path("torch-home/hub/checkpoints/resnet18-f37072fd.pth")

@@ -55,7 +55,8 @@ GOOD: dict[str, Any] = {
         ({"confidence": Confidence(0.4, 0.2, 3.15, 10)}, "supported", ""),
         ({"position": position_test_of(0.01, 0.001)}, "cannot tell", "no blurred region changes"),
         ({"position": position_test_of(0.05)}, "supported", ""),
-        ({"position": position_test_of(0.06)}, "weakly supported", "other positions matter nearly as much"),
+        ({"position": position_test_of(0.06)}, "cannot tell", "other positions matter nearly as much"),
+        ({"position": position_test_of(0.2)}, "cannot tell", "other positions matter nearly as much"),
         ({"position": position_test_of(0.21)}, "not supported", "does not depend on the highlighted region"),
         ({"position": position_test_of(0.01, -2.0)}, "not supported", "does not depend on the highlighted region"),
         ({"position": rising(-1.0)}, "not supported", "does not depend on the highlighted region"),
@@ -78,6 +79,14 @@ def test_every_rule(change: dict[str, Any], level: str, reason: str) -> None:
     assert result.level == level
     assert reason in str(result)
     assert len(result.reasons) == bool(reason)
+
+
+def test_no_verdict_is_positive_unless_the_position_is_significant() -> None:
+    positive = {"supported", "weakly supported"}
+    changes = ({}, {"region": None}, {"border": BorderTest(2, 1, 0.8)}, {"classes": similarities(0.95)})
+    for change in changes:
+        levels = {p: verdict(**{**GOOD, **change, "position": position_test_of(p / 100)}).level for p in range(1, 101)}
+        assert {p for p, level in levels.items() if level in positive} == {1, 2, 3, 4, 5}
 
 
 def test_all_reservations_are_listed() -> None:

@@ -95,7 +95,7 @@ def mistakes(
         run_pass(
             store,
             dataset_pass,
-            lambda images: _predict_and_explain(wrapped, explainer, stacked(images), maps),
+            lambda images: _predict_and_explain(images[0].model_of(dataset_pass), explainer, stacked(images), maps),
             lambda image, output: _prediction_and_map_row(dataset_pass, explainer, image, output),
             progress,
         )

@@ -139,7 +139,7 @@ def _predict(served: Served, indices: Sequence[int]) -> dict[int, SamplePredicti
     run = DatasetPass(model, served.data, indices, served.outputs)
 
     def scores_of(images: Sequence[LoadedImage]) -> Sequence[Tensor]:
-        return list(predict(model, stacked(images))[0].cpu())
+        return list(predict(images[0].model_of(run), stacked(images))[0].cpu())
 
     (batch,) = read_batches(run, [indices])
     rows = batch_rows(run, batch, scores_of, lambda image, logits: prediction_row(run, image, logits))

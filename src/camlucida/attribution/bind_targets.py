@@ -46,6 +46,8 @@ def bind_targets(
     """
     if not needs_binding(model, specs):
         return [BoundTarget(model, spec) for spec in specs]
+    if geometry is not None:
+        model = model.on_image(geometry)
     with torch.inference_mode(False), torch.no_grad():
         on_device = to_network(model.network, inputs[None])
         read = [read_region(spec) for spec in specs]
@@ -118,7 +120,22 @@ def region_on_image(region: Region | None, geometry: Geometry) -> Region | None:
         point = (point[0] - ox) / sx, (point[1] - oy) / sy
     if mask is not None:
         mask = to_image_grid(mask.float().cpu(), geometry).nan_to_num() >= 0.5
-    return Region(box, mask, point, region.name, region.probability)
+    classes = region.classes
+    if classes is not None:
+        classes = replace(classes, indices=_indices_on_image(classes.indices, geometry))
+    return Region(box, mask, point, region.name, region.probability, classes)
+
+
+def _indices_on_image(indices: Tensor, geometry: Geometry) -> Tensor:
+    """Return the index at the centre of every pixel of the image `(height, width)`; -1 outside the network input."""
+    width, height = geometry.original
+    x, y = (
+        ((torch.arange(n, dtype=torch.float64) + 0.5) * geometry.scale[axis] + geometry.offset[axis]).floor().long()
+        for axis, n in enumerate((width, height))
+    )
+    padded = torch.nn.functional.pad(indices.cpu(), (1, 1, 1, 1), value=-1)
+    rows, columns = (v.clamp(-1, n).add(1) for v, n in zip((y, x), indices.shape, strict=True))
+    return padded[rows][:, columns]
 
 
 def spec_on_image(spec: str, geometry: Geometry) -> str:

@@ -100,6 +100,7 @@ def _view_map(e: Explanation, image: int) -> ViewMap:
         title=e.target,
         subtitle=" · ".join([*([e.input] if e.input else []), e.method, e.layer, e.grid_label, e.score_label]),
         remark=e.remark,
+        region=e.region,
         bars=[Bar(p.name, p.probability, p.index == e.index, p.logit) for p in e.predictions],
         facts={
             "image": e.source,

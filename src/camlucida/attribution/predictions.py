@@ -10,7 +10,7 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.error_context import error_context, input_context
-from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_input import ImageInput, LoadedInput
 from camlucida.attribution.load_volume_input import load_any
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.several_inputs import load_inputs
@@ -35,7 +35,8 @@ def predict_scores(model: Model, image: ImageInput | Mapping[str, Any]) -> tuple
         else:
             loaded = load_any(model, image)
             with input_context(loaded):
-                scores, activation = predict(model, loaded.inputs[None])
+                of_image = model.on_image(loaded.geometry) if isinstance(loaded, LoadedInput) else model
+                scores, activation = predict(of_image, loaded.inputs[None])
         return check_finite(scores[0].cpu()), activation
 
 

@@ -15,6 +15,7 @@ from camlucida.render.panel import draw_panel
 from camlucida.render.signed_colour import draw_colour_sheet
 from camlucida.render.text import EMPTY_MAP, format_confidence
 from camlucida.render.word_strip import WordFrame, draw_word_strip
+from camlucida.types import Region
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation_set import ExplanationSet
@@ -56,6 +57,7 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         title=" · ".join(fixed) if fixed else first.source_label,
         subtitle=_prediction_text(explanations),
         original=first.image,
+        classes=_region_of_classes(explanations, first.region),
         footer=f"each map has its own scale · {first._footer}",
         **style,
     )
@@ -151,6 +153,13 @@ def _draw_words(explanations: ExplanationSet, colormap: str | None, style: dict[
         footer=first._footer,
         **style,
     )
+
+
+def _region_of_classes(explanations: ExplanationSet, region: Region | None) -> Region | None:
+    """Return the region whose predicted classes are drawn beside the image: that of the only target, or of none."""
+    if region is None or region.classes is None:
+        return None
+    return region if len(explanations.axis("target")) == 1 else Region(classes=region.classes)
 
 
 def _caption(explanations: ExplanationSet, e: Explanation) -> str:

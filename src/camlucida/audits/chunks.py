@@ -106,8 +106,8 @@ def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]
     """Explain the predicted, the competing and the true class of a batch."""
     labels = [plan.output_of(image.item.label) for image in images]
     true_class = torch.tensor([0 if label is None else label for label in labels])
-    inputs = stacked(images)
-    results = [attributions(plan.model, inputs, run.request(["top2", true_class])) for run in plan.runs]
+    inputs, model = stacked(images), images[0].model_of(plan)
+    results = [attributions(model, inputs, run.request(["top2", true_class])) for run in plan.runs]
     result = results[0]
     of_classes = [0, 0, 1] if len(result.targets) == 2 else [0, 1, 2]  # a network with one output has no other class
     maps = {

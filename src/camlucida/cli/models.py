@@ -24,7 +24,8 @@ def models(
     Parameters
     ----------
     search
-        List only models whose names contain this text, including those of timm.
+        List only models whose names contain this text, including those of timm; or that are of this kind:
+        segmentation, detector.
     """
     console = terminal.open("models", width=None if sys.stdout.isatty() else 140)
     _print_models(console, search.lower())
@@ -35,24 +36,26 @@ def models(
 
 
 def _print_models(console: Terminal, search: str) -> None:
+    from camlucida.models.detection.torchvision import detector_names
     from camlucida.models.download import weights_folder
-    from camlucida.models.torchvision_models import classifier_names, get_weights
-    from camlucida.models.toybox_weights import DETECTOR, NETWORKS
+    from camlucida.models.torchvision_models import classifier_names, get_weights, segmentation_names
+    from camlucida.models.toybox_weights import CLASSIFIERS, DETECTOR, NETWORKS
 
     table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "weights", "on this machine"):
         table.add_column(column, no_wrap=column != "weights")
-    for name in NETWORKS:
-        if search in f"toybox:{name}":
-            table.add_row(f"toybox:{name}", "built in, 10 classes of rendered scenes", "yes")
-    if search in f"toybox:{DETECTOR}":
-        table.add_row(f"toybox:{DETECTOR}", "built in, an object detector of 10 classes of rendered scenes", "yes")
-    for name in classifier_names():
-        if search in name:
+    scenes = "built in, 10 classes of rendered scenes"
+    included = [(name, "" if name in CLASSIFIERS else "segmentation, ") for name in NETWORKS]
+    for name, kind in (*included, (DETECTOR, "detector, "), ("captioner", "captions, ")):
+        if search in f"toybox:{name}" or search in kind:
+            table.add_row(f"toybox:{name}", f"{kind}{scenes}", "yes")
+    kinds = (("", classifier_names()), ("segmentation, ", segmentation_names()), ("detector, ", detector_names()))
+    for kind, name in ((kind, name) for kind, names in kinds for name in names):
+        if search in name or search in kind:
             weights = get_weights(name)
             path = weights_folder() / weights.url.rpartition("/")[2]
-            size = f"{weights.meta.get('_file_size', 0):.0f} MB"
-            table.add_row(name, f"{weights.name}, {size}", "yes" if path.exists() else "no, downloaded on first use")
+            size = f"{kind}{weights.name}, {weights.meta.get('_file_size', 0):.0f} MB"
+            table.add_row(name, size, "yes" if path.exists() else "no, downloaded on first use")
     if importlib.util.find_spec("timm") is None:
         table.add_row("timm:…", "over a thousand models", "needs the extra: pip install 'camlucida\\[timm]'")
     elif search:

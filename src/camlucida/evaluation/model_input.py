@@ -232,7 +232,7 @@ def predicted_input(
         target: As of `prepare_input`.
         seed: As of `prepare_input`.
     """
-    network_input = to_network(model.network, inputs[None])
+    network_input, model = to_network(model.network, inputs[None]), model.on_image(geometry)
     scores, _ = predict(model, network_input.clone())
     logits = scores[0]
     target_class = label if target == "true" and label is not None else int(logits.argmax())

@@ -72,13 +72,14 @@ def _outputs(
 ) -> list[T | str]:
     """Return the output of each image, or the reason why there is none.
 
-    The images have one size, unless a data set holds tensors of several: those of each size are a batch then.
+    The images have one size, unless a data set holds tensors of several: those of each size are a batch then. So are
+    the images with the same border, where the outputs of a model leave it out.
     """
-    shapes = [tuple(image.inputs.shape) if isinstance(image, LoadedImage) else () for image in batch]
-    by_size = Counter(shape for shape in shapes if shape).most_common()
+    kinds = [_kind(dataset_pass, image) for image in batch]
+    by_size = Counter(kind for kind in kinds if kind).most_common()
     outputs: list[T | str] = [""] * len(batch)
-    for number, (shape, _) in enumerate(by_size):
-        own = [i for i, other in enumerate(shapes) if other == shape]
+    for number, (kind, _) in enumerate(by_size):
+        own = [i for i, other in enumerate(kinds) if other == kind]
         # The others are missing in the batch of the most frequent size, which keeps its number of images.
         positions = range(len(batch)) if number == 0 else own
         images = [image if isinstance(image, LoadedImage) and i in own else None for i, image in enumerate(batch)]
@@ -87,6 +88,13 @@ def _outputs(
             if i in own:
                 outputs[i] = output
     return outputs
+
+
+def _kind(dataset_pass: DatasetPass, image: ReadImage) -> tuple[int, ...]:
+    """Return what images of one batch have in common: the size, and the output that is read; () if unreadable."""
+    if isinstance(image, UnreadableImage):
+        return ()
+    return *image.inputs.shape, id(image.model_of(dataset_pass).output)
 
 
 def base_row(dataset_pass: DatasetPass, image: ReadImage) -> Row:

@@ -18,6 +18,7 @@ from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import ModelInput
+from camlucida.models.model import Model
 from camlucida.types import Geometry
 
 
@@ -37,6 +38,10 @@ class LoadedImage:
     inputs: Tensor
     geometry: Geometry
 
+    def model_of(self, dataset_pass: DatasetPass) -> Model:
+        """Return the model of this image, whose outputs leave out the border of the network input."""
+        return dataset_pass.model.on_image(self.geometry)
+
     def model_input(self, dataset_pass: DatasetPass, logits: Tensor, target: int) -> ModelInput:
         """Return the model input that metrics expect.
 
@@ -50,7 +55,13 @@ class LoadedImage:
         """
         batch = to_network(dataset_pass.model.network, self.inputs[None])
         return ModelInput(
-            dataset_pass.model, self.item, batch, self.geometry, logits, target, dataset_pass.output_of(self.item.label)
+            self.model_of(dataset_pass),
+            self.item,
+            batch,
+            self.geometry,
+            logits,
+            target,
+            dataset_pass.output_of(self.item.label),
         )
 
 

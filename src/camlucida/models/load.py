@@ -23,7 +23,13 @@ from camlucida.models.labels import class_names
 from camlucida.models.model import Model, Output
 from camlucida.models.networks import as_network
 from camlucida.models.preprocessing import make_preprocessing
-from camlucida.models.segmentation.recognise import SEGMENTATION, as_segmentation, is_segmentation_network, model_of
+from camlucida.models.segmentation.recognise import (
+    MULTILABEL_SEGMENTATION,
+    SEGMENTATION,
+    as_segmentation,
+    is_segmentation_network,
+    model_of,
+)
 from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
 from camlucida.models.volume_preprocessing import VolumePreprocessing
@@ -77,7 +83,8 @@ def load(
             built as if the user had given it; by default a file may name only registered architectures. And whether
             the code in a checkpoint of ultralytics may run.
         task: "multiclass", "multilabel", "binary" or "regression", as in torchmetrics, or "segmentation" for class
-            scores per pixel; None to recognise it.
+            scores per pixel, "multilabel-segmentation" where the classes of a pixel do not exclude each other; None to
+            recognise it.
         probabilities: Whether the network's output holds probabilities; None to recognise it. Like `task`, not for
             detectors and networks that write words, whose scores are known.
         device: Where the network runs: "cpu", "cuda", "cuda:1", "mps", or "auto" for the GPU if there is one. Inputs
@@ -126,8 +133,8 @@ def load(
         model = _with_labels(model, class_names(labels))
     _check_model_task(task)
     check_task_of_loaded(model, task, probabilities)
-    if task == SEGMENTATION or (task is None and _segments(model)):
-        model = as_segmentation(model)
+    if _is_segmentation(task, _segments(model)):
+        model = as_segmentation(model, multilabel=_is_multilabel(task))
     elif task is not None and isinstance(model.image_targets, SegmentationTargets):
         model = replace(model, output=None, image_targets=None)
     if task is not None or probabilities is not None:
@@ -147,12 +154,23 @@ def _with_labels(model: Model, labels: tuple[str, ...]) -> Model:
 
 def _of_scores(task: ModelTask | None) -> Task | None:
     """Return how class scores become probabilities; None, to recognise it, for a segmentation network."""
+    if task == "multilabel-segmentation":
+        return "multilabel"
     return None if task == "segmentation" else task
+
+
+def _is_segmentation(task: ModelTask | None, is_known: bool) -> bool:
+    """Return whether a task makes a model one of regions; `is_known` for a network that is known to segment."""
+    return task in (SEGMENTATION, MULTILABEL_SEGMENTATION) or (task in (None, "multilabel") and is_known)
+
+
+def _is_multilabel(task: ModelTask | None) -> bool:
+    return task in ("multilabel", MULTILABEL_SEGMENTATION)
 
 
 def _check_model_task(task: Any) -> None:
     """Raise `ModelError` for a task that is none of `ModelTask`."""
-    if not (isinstance(task, str) and task == SEGMENTATION):
+    if not (isinstance(task, str) and task in (SEGMENTATION, MULTILABEL_SEGMENTATION)):
         check_task(task)
 
 
@@ -202,8 +220,10 @@ def wrap(
             parameter of `forward`; a list for several images, of which each is explained with the others held.
         task: How class scores become probabilities, in the words of torchmetrics: "multiclass" (softmax over the
             classes), "multilabel" or "binary" (a sigmoid per class), "regression" (a value without a probability).
-            "segmentation" for class scores per pixel (b, k, h, w); `output` is then their key or index. None takes it
-            from the network's configuration (`problem_type` in Hugging Face's) or recognises it.
+            "segmentation" for class scores per pixel (b, k, h, w), "multilabel-segmentation" where the classes of a
+            pixel do not exclude each other (a sigmoid per class; of known segmentation networks also "multilabel");
+            `output` is then their key or index. None takes it from the network's configuration (`problem_type` in
+            Hugging Face's) or recognises it.
         probabilities: Whether the output holds probabilities. None recognises it: a network that ends in a softmax or
             sigmoid is explained by the scores before it. False takes the output as scores in any case.
         name: The name to display.
@@ -235,7 +255,7 @@ def wrap(
     names = _stored_labels(wrapped) if labels is None else class_names(labels)
     default = layer_names(wrapped, layer)
     _check_model_task(task)
-    segments = task == SEGMENTATION or (task is None and output is None and is_segmentation_network(wrapped))
+    segments = _is_segmentation(task, output is None and is_segmentation_network(wrapped))
     model = Model(
         wrapped,
         preprocessing_,
@@ -249,7 +269,7 @@ def wrap(
         preprocessings=several,
         volume=volume,
     )
-    return as_segmentation(model, output) if segments else model
+    return as_segmentation(model, output, multilabel=_is_multilabel(task)) if segments else model
 
 
 def _stored_labels(network: nn.Module) -> tuple[str, ...]:

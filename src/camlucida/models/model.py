@@ -21,6 +21,7 @@ from camlucida.opaque_networks import OpaqueNetwork
 from camlucida.option_types import Task
 from camlucida.options import shown
 from camlucida.tasks import check_probabilities_flag, check_task
+from camlucida.types import Geometry
 
 Output: TypeAlias = str | int | Callable[[Any], Tensor] | None
 """Which part of the network's output contains the class scores: a key, an index, a callable, or None to detect it."""
@@ -87,6 +88,17 @@ class Model:
         return replace(
             self, image=(name,), preprocessing=preprocessing, preprocessings={**self.preprocessings, **of_images}
         )
+
+    def on_image(self, geometry: Geometry) -> Model:
+        """Return the model of one image, whose outputs leave out the border of the network input.
+
+        Only a segmentation network has outputs at positions; other models are returned unmodified.
+
+        Args:
+            geometry: Position of the network input on the image. With fit="letterbox" it has a border.
+        """
+        on_image = getattr(self.image_targets, "on_image", None)
+        return self if on_image is None else on_image(self, geometry)
 
     def hold(self, **inputs: Any) -> Model:
         """Return the model with further inputs held: they are passed to the network unmodified with every image.

@@ -18,10 +18,12 @@ VerdictLevel: TypeAlias = Literal["supported", "weakly supported", "not supporte
 """How well the tests support a map as an explanation of the prediction; it says nothing about the prediction itself."""
 
 MAX_P = 0.05
-"""Maximum p-value for the position to count as significant; 5 % of uninformative maps reach it by chance."""
+"""Maximum p-value for a positive verdict, also a weak one: at most 5 % of the maps that are independent of the image
+reach it by chance, whatever the other tests say.
+"""
 REJECT_P = 0.2
-"""Above this p-value there is no evidence for the position; between the two limits the test may lack power. None of
-Grad-CAM's maps of toybox scenes that are evidently correct lies above it.
+"""Above this p-value there is no evidence for the position; between the two limits the test may lack power, and the
+verdict is "cannot tell". None of Grad-CAM's maps of toybox scenes that are evidently correct lies above it.
 """
 MIN_DROP_NATS = 0.1
 """Minimum drop in nats: a decrease of the probability by 10 %. A network with random weights reaches 0.003 for the
@@ -100,6 +102,8 @@ def verdict(
     )
     if position.p > REJECT_P or position.drop <= 0:
         return Verdict("not supported", (f"the target does not depend on the highlighted region ({numbers})",))
+    if position.p > MAX_P:
+        return Verdict("cannot tell", (f"other positions matter nearly as much ({numbers})",))
     reservations = _position_reservations(position, numbers, border, region) + _similarity_reservations(classes, copies)
     return Verdict("weakly supported", tuple(reservations)) if reservations else Verdict("supported")
 
@@ -108,9 +112,7 @@ def _position_reservations(
     position: PositionTest, numbers: str, border: BorderTest, region: RegionTest | None
 ) -> list[str]:
     reservations = []
-    if position.p > MAX_P:
-        reservations.append(f"other positions matter nearly as much ({numbers})")
-    elif position.drop < MIN_DROP_NATS:
+    if position.drop < MIN_DROP_NATS:
         reservations.append(f"the highlighted region matters little ({numbers})")
     if border.decides:
         reservations.append(

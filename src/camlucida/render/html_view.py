@@ -22,14 +22,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from camlucida._escaping import printable
+from camlucida.render.class_mask import draw_classes, legend_data
 from camlucida.render.overlay import Blend
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
 from camlucida.render.probability_bars import Bar
 from camlucida.render.resize import resize_heatmap, resize_image
 from camlucida.render.text import format_number, format_percent
+from camlucida.types import Region
 
 MAX_VIEW_PX = 1024
 """The longer side of the image in the file, at most."""
+MAX_CLASSES_PX = 512
+"""The longer side of the drawing of the predicted classes, at most."""
 MAX_PNG_PIXELS = 256 * 256
 """Larger images are embedded as JPEG."""
 JPEG_QUALITY = 92
@@ -53,6 +57,7 @@ class ViewMap:
         remark: A warning; empty without one.
         bars: The predictions.
         facts: Further names and values.
+        region: What the target is about. Its predicted classes, if it has them, are drawn below the map.
     """
 
     values: NDArray[Any]
@@ -65,6 +70,7 @@ class ViewMap:
     remark: str
     bars: Sequence[Bar]
     facts: Mapping[str, str]
+    region: Region | None = None
 
 
 def html_view(
@@ -97,7 +103,7 @@ def html_view(
         "default_colormap": DEFAULT_COLORMAP,
         "palettes": {key: palette._asdict() for key, palette in PALETTES.items()},
         "images": [_data_uri(resize_image(image, size)) for image, size in zip(images, sizes, strict=True)],
-        "maps": [_map_data(view, sizes[view.image]) for view in maps],
+        "maps": [_map_data(view, sizes[view.image]) | _classes_data(view, images[view.image]) for view in maps],
         "reproduce": list(reproduce),
     }
     style, script = _asset("viewer.css"), _asset("viewer.js")
@@ -144,6 +150,15 @@ def _map_data(view: ViewMap, size: tuple[int, int]) -> dict[str, Any]:
         "predictions": [_prediction(bar) for bar in view.bars],
         "facts": dict(view.facts),
     }
+
+
+def _classes_data(view: ViewMap, image: Image.Image) -> dict[str, Any]:
+    """Return the drawing of the predicted classes and its legend; nothing without them."""
+    if view.region is None or view.region.classes is None:
+        return {}
+    factor = min(1.0, MAX_CLASSES_PX / max(image.size))
+    small = resize_image(image, (max(1, round(image.width * factor)), max(1, round(image.height * factor))))
+    return {"classes": _data_uri(draw_classes(small, view.region)), "legend": legend_data(view.region)}
 
 
 def _prediction(bar: Bar) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from camlucida.render.canvas import (
     draw_paragraph,
     line_height,
 )
+from camlucida.render.class_mask import draw_classes, draw_legend
 from camlucida.render.colours import check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -86,6 +87,7 @@ def draw_grid(
     opacity: float = 0.5,
     colormap: str = DEFAULT_COLORMAP,
     blend: Blend = "saliency",
+    classes: Region | None = None,
     density: float = 2.0,
 ) -> Image.Image:
     """Draw a page of overlays with labelled rows and columns.
@@ -103,6 +105,8 @@ def draw_grid(
         opacity: As in `overlay`.
         colormap: Name of the colour map.
         blend: As in `overlay`.
+        classes: Region of the image whose predicted classes are drawn beside it, with a legend, for a single image; one
+            without a mask and a point for several. None without predicted classes.
         density: Pixels per point.
 
     Returns:
@@ -118,6 +122,8 @@ def draw_grid(
     label_width = _label_width(rows, density)
     count = len(columns) + (not single)
     content_width = max(label_width + count * style.width + (count - 1) * GAP_PT, MIN_WIDTH_PT)
+    if classes is not None:
+        content_width = max(content_width, label_width + 2 * (style.width + GAP_PT) + COLORBAR_WIDTH_PT)
     sheet = Sheet(content_width + 2 * MARGIN_PT, density)
     has_nan = _any_nan(cells)
     cell_colormaps = (
@@ -134,6 +140,7 @@ def draw_grid(
         scale,
         has_nan,
         colormaps,
+        classes if single else None,
     )
     y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Image"]), *columns], style)
     for name, image, row in zip(rows, images, cells, strict=True):
@@ -184,13 +191,18 @@ def _draw_header(
     scale: tuple[float, float] | None,
     has_nan: bool,
     colormaps: Sequence[str],
+    classes: Region | None,
 ) -> float:
-    """Draw image, title and colour scale, and return the y at which the grid begins."""
+    """Draw image, predicted classes, title and colour scale, and return the y at which the grid begins."""
     x, y, end = MARGIN_PT, MARGIN_PT - 10, 0.0
     if image is not None:
         photo = resize_image(image, _cell_size(sheet, image, style))
         end = y + 6 + sheet.draw_image(x + label_width, y + 6, photo, edge=True)
         x += label_width + style.width + GAP_PT  # image and title stand above the first and the second column
+        if classes is not None:
+            below = y + 6 + sheet.draw_image(x, y + 6, draw_classes(photo, classes), edge=True)
+            end = max(end, draw_legend(sheet, x, below + 6, style.width, classes))
+            x += style.width + GAP_PT
     free_width = content_width + MARGIN_PT - x
     y = draw_heading(sheet, x, y, free_width, texts) + 12
     for colormap in colormaps[:-1]:

@@ -23,6 +23,7 @@ from camlucida.render.canvas import (
     draw_paragraph,
     line_height,
 )
+from camlucida.render.class_mask import draw_classes, draw_legend
 from camlucida.render.colours import apply_colormap, check_colormap, check_heatmap
 from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
@@ -35,8 +36,9 @@ COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
 STRIP_ASPECT = 2.6
 """Ratio of width to height above which the three images are arranged vertically."""
 
-CAPTIONS = ("Image", "Heatmap", "Overlay")
-COLOUR_CAPTIONS = ("Image", "Signed map in colour, grey is zero", "Overlay of its reduction")
+CAPTIONS: tuple[str, ...] = ("Image", "Heatmap", "Overlay")
+CLASSES_CAPTION = "Predicted classes"
+COLOUR_CAPTIONS: tuple[str, ...] = ("Image", "Signed map in colour, grey is zero", "Overlay of its reduction")
 
 
 def draw_panel(
@@ -76,10 +78,11 @@ def draw_panel(
         contour: As in `overlay`.
         colour: The map in colour, of the size of the image, which replaces the heatmap; None without one.
         region: What the target is about, in pixels of the image, drawn on the image and the overlay; None without it.
+            If it has predicted classes, they are drawn beside the map, with a legend.
         density: Pixels per point: 1 for small images, 2 for sharp ones.
 
     Returns:
-        The page, RGB, 1032 points wide.
+        The page, RGB, 1032 points wide; 1354 with predicted classes.
 
     Raises:
         MethodError: If sizes differ, an option is unknown, or a value is out of range.
@@ -88,23 +91,29 @@ def draw_panel(
     saliency = check_heatmap(heatmap)
     if saliency.shape != (image.height, image.width):
         raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {image.size}.")
-    sheet = Sheet(3 * COLUMN_PT + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
+    strip = image.width > STRIP_ASPECT * image.height
+    has_classes = region is not None and region.classes is not None
+    n_columns = 4 if has_classes and not strip else 3
+    sheet = Sheet(n_columns * COLUMN_PT + (n_columns - 1) * GUTTER_PT + 2 * MARGIN_PT, density)
     content_width = sheet.width - 2 * MARGIN_PT
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, content_width, (title, subtitle), score_label)
     if note:
         y = draw_paragraph(sheet, MARGIN_PT, y + 9, note, BODY_PT, ACCENT_COLOUR, content_width, max_lines=3)
-    strip = image.width > STRIP_ASPECT * image.height
     size = _image_size(sheet, image, strip, content_width)
+    size_pt = size[0] / sheet.density
     photo, resized = resize_image(image, size), resize_heatmap(saliency, size)
     overlaid = overlay(photo, resized, opacity=opacity, colormap=colormap, blend=blend, contour=contour)
     if colour is None:
         captions, middle = CAPTIONS, Image.fromarray(apply_colormap(resized, colormap))
     else:
         captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
+    tiles: list[Image.Image] = []
+    if has_classes and region is not None:
+        tiles, captions = [draw_classes(photo, region)], (*captions, CLASSES_CAPTION)
     if region is not None:
         scale_to_page = photo.width / image.width, photo.height / image.height
         photo, overlaid = (draw_region(drawn, region, scale=scale_to_page) for drawn in (photo, overlaid))
-    y = _images(sheet, y + 20, (photo, middle, overlaid), captions, strip)
+    y = _images(sheet, y + 20, (photo, middle, overlaid, *tiles), captions, strip, region, size_pt)
     y = draw_lower_half(sheet, y + 26, bars, colormap, scale, bool(np.isnan(saliency).any()))
     return sheet.trimmed(draw_footer(sheet, y, footer))
 
@@ -113,18 +122,29 @@ def _image_size(sheet: Sheet, image: Image.Image, strip: bool, content_width: fl
     return display_size(image.size, (sheet.pixels(content_width if strip else COLUMN_PT), sheet.pixels(MAX_HEIGHT_PT)))
 
 
-def _images(sheet: Sheet, y: float, images: Sequence[Image.Image], captions: Sequence[str], strip: bool) -> float:
-    """Draw the three images side by side or vertically, and return the y at which the last caption ends."""
-    x, end = MARGIN_PT, y
+def _images(
+    sheet: Sheet,
+    y: float,
+    images: Sequence[Image.Image],
+    captions: Sequence[str],
+    strip: bool,
+    region: Region | None,
+    width: float,
+) -> float:
+    """Draw the images side by side or vertically, and return the y at which the last caption or legend ends."""
+    x, end, lowest = MARGIN_PT, y, y
     for image, caption in zip(images, captions, strict=True):
         below = y + sheet.draw_image(x, y, image, edge=True) + 6
         sheet.text(x, below, caption, SMALL_PT, MUTED_COLOUR)
         end = below + line_height(SMALL_PT)
+        if caption == CLASSES_CAPTION and region is not None:
+            end = draw_legend(sheet, x, end + 4, max(width, COLUMN_PT), region)
+        lowest = max(lowest, end)
         if strip:
             y = end + 12
         else:
             x += COLUMN_PT + GUTTER_PT
-    return end
+    return lowest
 
 
 def draw_lower_half(

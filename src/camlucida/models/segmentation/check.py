@@ -24,11 +24,14 @@ The patches are 0.5 of the side apart; a network whose output does not move retu
 _checked: weakref.WeakKeyDictionary[nn.Module, dict[Any, float]] = weakref.WeakKeyDictionary()
 
 
-def check_dense(model: Model, inputs: Tensor, key: Key, is_known: bool = False) -> tuple[Tensor, float]:
+def check_dense(
+    model: Model, inputs: Tensor, key: Key, is_known: bool = False, is_multilabel: bool = False
+) -> tuple[Tensor, float]:
     """Return the class scores per pixel `(1, k, h, w)` of an image, after a check that they are such.
 
     The check runs once per network and size of the input. Returned beside them is the score from which on a network
-    with one channel predicts its class: 0 for logits, 0.5 for probabilities.
+    with one channel, or one whose classes do not exclude each other, predicts a class: 0 for logits, 0.5 for
+    probabilities.
 
     Args:
         model: The model, whose network is in eval mode and runs without side effects.
@@ -36,6 +39,7 @@ def check_dense(model: Model, inputs: Tensor, key: Key, is_known: bool = False) 
         key: The part of the output; None to find it.
         is_known: Whether the network is of a library whose output is documented as class scores per pixel. It is then
             refused only if the change moves the other way: with random weights it may not move at all.
+        is_multilabel: Whether the classes of a pixel do not exclude each other.
 
     Raises:
         TargetError: The output has another shape than class scores per pixel.
@@ -47,10 +51,11 @@ def check_dense(model: Model, inputs: Tensor, key: Key, is_known: bool = False) 
     if named and named != n_classes and not (n_classes == 1 and named == 2):
         raise ModelError(f"{named} class names are given, and the network returns scores of {n_classes} classes.")
     done = _checked.setdefault(network, {})
-    mark = (tuple(inputs.shape), tuple(dense.shape), key)
+    is_thresholded = n_classes == 1 or is_multilabel
+    mark = (tuple(inputs.shape), tuple(dense.shape), key, is_thresholded)
     if mark not in done:
         _check_moves(network, inputs, dense, key, -MIN_SHIFT if is_known else MIN_SHIFT)
-        done[mark] = 0.5 if n_classes == 1 and _is_probability(network, inputs, dense, key) else 0.0
+        done[mark] = 0.5 if is_thresholded and _is_probability(network, inputs, dense, key) else 0.0
     return dense, done[mark]
 
 

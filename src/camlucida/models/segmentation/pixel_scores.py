@@ -6,8 +6,10 @@ is their mean, so that the scores of regions of different sizes compare; maps di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -15,9 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camlucida.errors import TargetError
+from camlucida.types import Geometry
 
 Key: TypeAlias = str | int | None
 """The part of an output that holds the class scores per pixel: a key, an index or an attribute; None to find it."""
+ImageBox: TypeAlias = tuple[float, float, float, float]
+"""(left, top, right, bottom) of the image in the network input, in fractions of its sides."""
 DENSE_NAMES = ("out", "logits")
 """Names of class scores per pixel in outputs: torchvision's and transformers'."""
 
@@ -60,6 +65,37 @@ def _part(output: Any, key: Key) -> Any:
     return dense[0] if len(dense) == 1 else output
 
 
+def image_box(geometry: Geometry) -> ImageBox | None:
+    """Return where the image lies in the network input; None if the image covers all of it.
+
+    The rest is the border that fills up the shape of the network input (fit="letterbox"), whose pixels are of no class.
+    """
+    (width, height), (sx, sy), (ox, oy) = geometry.original, geometry.scale, geometry.offset
+    columns, rows = geometry.input
+    box = (
+        max(0.0, ox / columns),
+        max(0.0, oy / rows),
+        min(1.0, (ox + width * sx) / columns),
+        min(1.0, (oy + height * sy) / rows),
+    )
+    return None if box == (0.0, 0.0, 1.0, 1.0) else box
+
+
+def image_cells(box: ImageBox | None, height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a grid `(height, width)` whose centres lie in the image; at least one of each."""
+    if box is None:
+        return slice(0, height), slice(0, width)
+    return _cells(box[1], box[3], height), _cells(box[0], box[2], width)
+
+
+def _cells(low: float, high: float, n: int) -> slice:
+    first, end = math.ceil(low * n - 0.5), math.ceil(high * n - 0.5)
+    if first < end:
+        return slice(first, end)
+    nearest = min(int((low + high) / 2 * n), n - 1)
+    return slice(nearest, nearest + 1)
+
+
 @dataclass(frozen=True, eq=False)
 class RegionScores:
     """The class scores of a region: the mean of each class's logit over the region.
@@ -92,16 +128,26 @@ class WholeImageScores:
     Attributes:
         background: Index of the class that is the background; None without one.
         key: The part of the output that holds the class scores per pixel.
+        box: Where the image lies in the network input; None if it covers all of it. Pixels outside are left out.
     """
 
     background: int | None = None
     key: Key = None
+    box: ImageBox | None = None
 
     def __call__(self, output: Any) -> Tensor:
         """Return the class scores `(b, k)` of an output."""
-        logits = dense_scores(output, self.key).flatten(2)
+        dense = dense_scores(output, self.key)
+        rows, columns = image_cells(self.box, dense.shape[2], dense.shape[3])
+        logits = dense[:, :, rows, columns].flatten(2)
         sign = torch.ones(logits.shape[1], 1, dtype=logits.dtype, device=logits.device)
         if self.background is not None and self.background < len(sign):
             sign[self.background] = -1
         pooled = (logits * sign).logsumexp(2) - torch.tensor(float(logits.shape[2])).log().to(logits)
         return pooled * sign[:, 0]
+
+
+@lru_cache(maxsize=256)
+def whole_image_scores(background: int | None, key: Key, box: ImageBox | None) -> WholeImageScores:
+    """Return `WholeImageScores`, the same object for equal arguments: readers of the output are kept for each."""
+    return WholeImageScores(background, key, box)

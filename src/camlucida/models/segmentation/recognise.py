@@ -8,11 +8,13 @@ from torch import nn
 
 from camlucida.errors import ModelError
 from camlucida.models.model import Model
-from camlucida.models.segmentation.pixel_scores import Key, WholeImageScores
+from camlucida.models.segmentation.pixel_scores import Key, whole_image_scores
 from camlucida.models.segmentation.targets import SegmentationTargets, background_index
 
-SEGMENTATION = "segmentation"
-"""The value of `task` in `wrap` and `load` for a segmentation network."""
+SEGMENTATION, MULTILABEL_SEGMENTATION = "segmentation", "multilabel-segmentation"
+"""The values of `task` in `wrap` and `load` for a segmentation network: the classes of a pixel exclude each other (the
+class with the highest score), or do not (a sigmoid per class).
+"""
 _MODULES = (
     "torchvision.models.segmentation.",
     "segmentation_models_pytorch.",
@@ -44,7 +46,7 @@ def is_segmentation_network(network: nn.Module) -> bool:
     return False
 
 
-def as_segmentation(model: Model, output: object = None) -> Model:
+def as_segmentation(model: Model, output: object = None, *, multilabel: bool = False) -> Model:
     """Return a model whose targets are the regions of an image.
 
     Its own class scores, of the target "bus" and in evaluations, are those of `WholeImageScores`.
@@ -52,6 +54,7 @@ def as_segmentation(model: Model, output: object = None) -> Model:
     Args:
         model: The model of the network.
         output: The part of the output that holds the class scores per pixel: a key or an index; None to find it.
+        multilabel: Whether the classes of a pixel do not exclude each other: a sigmoid per class.
 
     Raises:
         ModelError: The output is a callable.
@@ -62,8 +65,9 @@ def as_segmentation(model: Model, output: object = None) -> Model:
             "Return them from a module around the network."
         )
     key: Key = output
-    whole = WholeImageScores(background_index(model.labels), key)
-    return replace(model, output=whole, image_targets=SegmentationTargets(key, is_segmentation_network(model.network)))
+    whole = whole_image_scores(background_index(model.labels), key, None)
+    targets = SegmentationTargets(key, is_segmentation_network(model.network), is_multilabel=multilabel)
+    return replace(model, output=whole, image_targets=targets, task="multilabel" if multilabel else model.task)
 
 
 def model_of(network: nn.Module) -> Model:

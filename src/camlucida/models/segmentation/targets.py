@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +16,16 @@ from camlucida.errors import TargetError
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.models.segmentation.check import check_dense
-from camlucida.models.segmentation.pixel_scores import Key, RegionScores
-from camlucida.types import Region, RegionTarget
+from camlucida.models.segmentation.pixel_scores import (
+    ImageBox,
+    Key,
+    RegionScores,
+    WholeImageScores,
+    image_box,
+    image_cells,
+    whole_image_scores,
+)
+from camlucida.types import Geometry, PredictedClasses, Region, RegionTarget
 
 if TYPE_CHECKING:
     from camlucida.targets import TargetSpec
@@ -39,11 +48,26 @@ class SegmentationTargets:
         key: The part of the network's output that holds the class scores per pixel; None to find it.
         is_known: Whether the network's library says that its output is class scores per pixel, see `check.check_dense`.
         kind: As of `ImageTargets`.
+        is_multilabel: Whether the classes of a pixel do not exclude each other. Every class has a sigmoid of its own
+            then, and a region is where its probability exceeds one half, so that regions may overlap.
+        box: Where the image lies in the network input; None if it covers all of it. Pixels outside are of no class.
     """
 
     key: Key = None
     is_known: bool = False
     kind: str = "segmentation"
+    is_multilabel: bool = False
+    box: ImageBox | None = None
+
+    def on_image(self, model: Model, geometry: Geometry) -> Model:
+        """Return the model of one image, in which the border of the network input counts as no class."""
+        box = image_box(geometry)
+        if box == self.box:
+            return model
+        output = model.output
+        if isinstance(output, WholeImageScores):
+            output = whole_image_scores(output.background, output.key, box)
+        return replace(model, output=output, image_targets=replace(self, box=box))
 
     def bind(self, model: Model, inputs: Tensor, spec: TargetSpec) -> tuple[BoundTarget, ...]:
         """Return the regions that a target means, see `ImageTargets.bind`.
@@ -52,8 +76,8 @@ class SegmentationTargets:
             model: The model.
             inputs: Network input `(1, c, H, W)`.
             spec: "class:bus": the pixels that are predicted as bus. "class:bus at 12,8": the connected part of them
-                that contains the point, or the pixel itself if it is predicted as another class. "at 12,8": as before,
-                for the class predicted there. A `RegionTarget`: any mask. None: every class of at least 1 % of the
+                that contains the point, or the pixel itself if it is not predicted as bus. "at 12,8": as before, for
+                the class predicted there. A `RegionTarget`: any mask. None: every class of at least 1 % of the
                 pixels, largest first, without the background. "class:bus rather than car": the region of bus, with the
                 score of bus minus that of car.
 
@@ -77,21 +101,30 @@ class SegmentationTargets:
 
     def _segmented(self, model: Model, inputs: Tensor) -> _Segmented:
         with torch.no_grad():
-            dense, threshold = check_dense(model, inputs, self.key, self.is_known)
-        predicted = predicted_classes(dense, len(model.labels), threshold)[0]
-        return _Segmented(model, predicted, self.key, tuple(inputs.shape[-2:]), dense.shape[1])
+            dense, threshold = check_dense(model, inputs, self.key, self.is_known, self.is_multilabel)
+        masks = predicted_masks(dense[0], len(model.labels), threshold, self.is_multilabel)
+        rows, columns = image_cells(self.box, *masks.shape[1:])
+        inside = torch.zeros_like(masks[0])
+        inside[rows, columns] = True
+        return _Segmented(model, masks & inside, rows, columns, self.key, tuple(inputs.shape[-2:]))
 
 
-def predicted_classes(dense: Tensor, n_labels: int, threshold: float = 0.0) -> Tensor:
-    """Return the predicted class of every pixel `(b, h, w)` of class scores per pixel `(b, k, h, w)`.
+def predicted_masks(dense: Tensor, n_labels: int, threshold: float = 0.0, is_multilabel: bool = False) -> Tensor:
+    """Return the pixels at which each class is predicted, `(k, h, w)`, bool.
 
-    A network with one channel predicts class 0 where its score exceeds the threshold, and no class (-1) elsewhere;
-    with two class names they are classes 1 and 0.
+    Args:
+        dense: Class scores per pixel `(k, h, w)`. A network with one channel predicts class 0 where its score exceeds
+            the threshold; with two class names they are class 1 there, and class 0 elsewhere.
+        n_labels: Number of class names.
+        threshold: Score from which on a class is predicted, where classes do not exclude each other.
+        is_multilabel: Whether they do not exclude each other; else the class with the highest score is predicted.
     """
-    if dense.shape[1] > 1:
-        return dense.argmax(1)
-    positive = (dense[:, 0] > threshold).long()
-    return positive if n_labels == 2 else positive - 1
+    above = dense > threshold
+    if len(dense) == 1:
+        return torch.cat([~above, above]) if n_labels == 2 else above
+    if is_multilabel:
+        return above
+    return dense.argmax(0) == torch.arange(len(dense), device=dense.device)[:, None, None]
 
 
 def background_index(labels: tuple[str, ...]) -> int | None:
@@ -101,13 +134,23 @@ def background_index(labels: tuple[str, ...]) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class _Segmented:
-    """One segmented image: the predicted class of every cell `(h, w)` of the output's grid."""
+    """One segmented image.
+
+    Attributes:
+        model: The model.
+        masks: The cells of the output's grid at which each class is predicted `(k, h, w)`; none outside of the image.
+        rows: The rows of the grid in which the image lies.
+        columns: Its columns.
+        key: As of `SegmentationTargets`.
+        input_size: (height, width) of the network input.
+    """
 
     model: Model
-    predicted: Tensor
+    masks: Tensor
+    rows: slice
+    columns: slice
     key: Key
     input_size: tuple[int, ...]
-    n_channels: int
 
     def all(self) -> tuple[BoundTarget, ...]:
         counts = self._counts()
@@ -118,13 +161,13 @@ class _Segmented:
             raise TargetError(
                 f"no pixel is predicted as {self._name(0)}. Name a point: 'class:{self._name(0)} at x,y'."
             )
-        least = MIN_FRACTION * self.predicted.numel()
+        least = MIN_FRACTION * self._n_cells
         chosen = [k for k, n in counts.items() if n >= least] or [next(iter(counts))]
-        return tuple(self._bound(k, self.predicted == k, spec=f"class:{self._spelled(k)}") for k in chosen)
+        return tuple(self._bound(k, self.masks[k], spec=f"class:{self._spelled(k)}") for k in chosen)
 
     def of_class(self, name: str) -> BoundTarget:
         index, target = self._target(name)
-        mask = self.predicted == index
+        mask = self.masks[index]
         if not mask.any():
             example = f"class:{name} at x,y"
             raise TargetError(
@@ -135,30 +178,34 @@ class _Segmented:
 
     def at(self, name: str, x: float, y: float) -> BoundTarget:
         row, column = self._cell(x, y)
-        there = int(self.predicted[row, column])
-        index, target = self._target(name) if name else (there, there)
-        if not name and there < 0:
-            index = target = 0
+        there = self.masks[:, row, column].nonzero()[:, 0].tolist()
+        if not name and len(there) > 1:
+            names = [self._spelled(k) for k in there]
+            raise TargetError(
+                f"several classes are predicted at {x:g},{y:g}: {', '.join(names)}. Name one: "
+                f"{f'class:{names[0]} at {x:g},{y:g}'!r}."
+            )
+        index, target = self._target(name) if name else (there[0], there[0]) if there else (0, 0)
         spelled = name or self._spelled(index)
         spec = f"class:{spelled} at {x:.6g},{y:.6g}"
         label = f"{name or self._name(index)} at {x:.0f},{y:.0f}"
-        if index == there:
-            mask = connected_part(self.predicted == index, row, column)
+        if index in there:
+            mask = connected_part(self.masks[index], row, column)
             return self._bound(index, mask, target=target, label=name or self._name(index), spec=spec)
-        mask = torch.zeros_like(self.predicted, dtype=torch.bool)
+        mask = torch.zeros_like(self.masks[0])
         mask[row, column] = True
         label = f"missed {name or self._name(index)}"
-        found = self._name(there) if there >= 0 else "background"
+        found = ", ".join(map(self._name, there)) or "background"
         bound = self._bound(index, mask, target=target, label=f"{label} (predicted {found})", spec=spec)
         assert bound.region is not None
-        return replace(bound, region=Region(point=(x, y), name=label))
+        return replace(bound, region=Region(point=(x, y), name=label, classes=self.classes))
 
     def of_mask(self, wanted: RegionTarget) -> BoundTarget:
         mask = torch.as_tensor(wanted.mask)
         if tuple(mask.shape) != self.input_size:
             raise TargetError(f"the mask has the shape {tuple(mask.shape)}, the network input {self.input_size}.")
-        inside = mask.to(self.predicted.device).float()
-        height, width = self.predicted.shape
+        inside = mask.to(self.masks.device).float()
+        height, width = self.masks.shape[1:]
         covered = F.adaptive_avg_pool2d(inside[None, None], (height, width))[0, 0]
         if (height, width) != self.input_size and (height > self.input_size[0] or width > self.input_size[1]):
             covered = F.interpolate(inside[None, None], (height, width), mode="nearest")[0, 0]
@@ -168,8 +215,7 @@ class _Segmented:
         if not cells.any():
             raise TargetError(f"the region {wanted.name or 'mask'} has no pixel that the network sees.")
         if wanted.target is None:
-            inside_classes = self.predicted[cells]
-            index = int(inside_classes[inside_classes >= 0].mode().values) if bool((inside_classes >= 0).any()) else 0
+            index = int((self.masks & cells).sum((1, 2)).argmax())
             target: Any = index
             label = f"{self._name(index)} in {wanted.name or 'the region'}"
         else:
@@ -186,7 +232,7 @@ class _Segmented:
         model = replace(self.model, output=scores, image_targets=None)
         label = label or self._name(index)
         at_input = F.interpolate(mask[None, None].float(), self.input_size, mode="nearest")[0, 0] > 0.5
-        region = Region(mask=at_input, name=label)
+        region = Region(mask=at_input, name=label, classes=self.classes)
         return BoundTarget(model, index if target is None else target, label, spec, region)
 
     def _target(self, name: str) -> tuple[int, TargetSpec]:
@@ -197,7 +243,7 @@ class _Segmented:
 
     def _index(self, name: str) -> int:
         name = name.strip()
-        n_classes = max(len(self.model.labels), self.n_channels)
+        n_classes = len(self.masks)
         if re.fullmatch(r"[0-9]{1,6}", name) and int(name) < n_classes:
             return int(name)
         if not self.model.labels and (match := re.fullmatch(r"class ([0-9]{1,6})", name)):
@@ -208,18 +254,32 @@ class _Segmented:
         height, width = self.input_size
         if not (0 <= x < width and 0 <= y < height):
             raise TargetError(f"the point {x:g},{y:g} is outside of the network input of {width}×{height} pixels.")
-        rows, columns = self.predicted.shape
-        return min(int(y * rows / height), rows - 1), min(int(x * columns / width), columns - 1)
+        row, column = int(y * self.masks.shape[1] / height), int(x * self.masks.shape[2] / width)
+        return _nearest(row, self.rows), _nearest(column, self.columns)
+
+    @cached_property
+    def classes(self) -> PredictedClasses:
+        """The predicted class of every pixel of the network input."""
+        found = list(self._counts())
+        indices = torch.full(self.masks.shape[1:], -1, device=self.masks.device)
+        for k in found:  # the smallest region last
+            indices[self.masks[k]] = k
+        on_input = F.interpolate(indices[None, None].double(), self.input_size, mode="nearest")[0, 0].long()
+        return PredictedClasses(on_input, {k: self._name(k) for k in found}, background_index(self.model.labels))
 
     def _counts(self) -> dict[int, int]:
         """Return the number of cells of every class that is predicted, largest first."""
-        classes, counts = torch.unique(self.predicted[self.predicted >= 0], return_counts=True)
+        counts = self.masks.sum((1, 2))
         order = counts.argsort(descending=True, stable=True)
-        return dict(zip(classes[order].tolist(), counts[order].tolist(), strict=True))
+        return {int(k): int(counts[k]) for k in order if int(counts[k])}
+
+    @property
+    def _n_cells(self) -> int:
+        """Return the number of cells in the image."""
+        return self.masks[0, self.rows, self.columns].numel()
 
     def _present(self) -> str:
-        total = self.predicted.numel()
-        found = [f"{self._name(k)} ({n / total:.1%})" for k, n in list(self._counts().items())[:8]]
+        found = [f"{self._name(k)} ({n / self._n_cells:.1%})" for k, n in list(self._counts().items())[:8]]
         return f"Predicted are {', '.join(found)}." if found else "No class is predicted anywhere."
 
     def _name(self, index: int) -> str:
@@ -231,6 +291,11 @@ class _Segmented:
         if index >= len(labels) or labels.count(labels[index]) > 1 or _RATHER_THAN in labels[index]:
             return str(index)
         return labels[index]
+
+
+def _nearest(index: int, cells: slice) -> int:
+    """Return the index of the cell of a range that is nearest to a cell."""
+    return min(max(index, int(cells.start)), int(cells.stop) - 1)
 
 
 def connected_part(mask: Tensor, row: int, column: int) -> Tensor:

@@ -134,6 +134,16 @@
     });
     $("predictions").hidden = !rows.length;
     $("predictions").querySelector("tbody").replaceChildren(...rows);
+    $("classes").hidden = !map.classes;
+    if (map.classes) {
+      $("classes-image").src = map.classes;
+      $("legend").replaceChildren(...map.legend.map(({ colour, name, fraction, meant }) => {
+        const entry = element("li", ""), swatch = entry.appendChild(document.createElement("i"));
+        swatch.style.background = colour;
+        entry.append(element(meant ? "b" : "span", `${name} ${fraction}`));
+        return entry;
+      }));
+    }
     $("facts").replaceChildren(...Object.entries(map.facts).flatMap(([key, value]) => [element("dt", key), element("dd", value)]));
   }
 
