@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 import camlucida
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import Attribution, attributions, attributions_of_images
-from camlucida.attribution.batches import read_ahead
 from camlucida.attribution.bind_targets import bind_targets, needs_binding, region_on_image, spec_on_image
 from camlucida.attribution.error_context import error_context, raised_by_network, source_name
 from camlucida.attribution.explanation import Explanation
@@ -26,11 +24,10 @@ from camlucida.attribution.load_input import ImageInput, LoadedInput, load_input
 from camlucida.attribution.load_volume_input import Loaded, LoadedVideo, LoadedVolume, load_any
 from camlucida.attribution.output_reader import predict
 from camlucida.attribution.request import INPUT, AttributionRequest
-from camlucida.attribution.several_inputs import load_inputs, with_others
+from camlucida.attribution.several_inputs import load_inputs
 from camlucida.attribution.similarity_targets import both_ways
 from camlucida.attribution.video_explanation import VideoExplanation
 from camlucida.attribution.volume_explanation import VolumeExplanation
-from camlucida.data.volumes import is_volume_path
 from camlucida.errors import CamlucidaError, ImageError, ModelError, TargetError
 from camlucida.models.detection.torchvision import adapter_of
 from camlucida.models.detection.wrap import is_detector
@@ -48,49 +45,6 @@ from camlucida.types import Geometry, Prediction
 
 N_PREDICTIONS = 5
 """Number of predictions in an explanation."""
-
-
-def explain_requests(
-    model: Model, images: Iterable[ImageInput], request: AttributionRequest, others: Mapping[str, Any] | None = None
-) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained.
-
-    Args:
-        model: The model.
-        images: The images. Files of a list are read while the network runs on earlier ones; an iterator is consumed one
-            image at a time.
-        request: The request.
-        others: Further inputs of the network by name, which are the same for every image.
-    """
-    for image, loaded in _read(model, images, others):
-        try:
-            given = with_others(model, image, others) if others else image
-            result = explained(model, given, request, loaded)
-        except CamlucidaError as error:
-            yield image, error
-        else:
-            yield image, result
-
-
-def _read(
-    model: Model, images: Iterable[ImageInput], others: Mapping[str, Any] | None
-) -> Iterator[tuple[ImageInput, Loaded | Exception | None]]:
-    """Yield each image with what was loaded of it, or with the error; with None for images that are not read ahead."""
-    if not isinstance(images, Sequence) or others or model.image or model.volume is not None:
-        yield from ((image, None) for image in images)
-        return
-
-    def read(image: ImageInput) -> Loaded | Exception | None:
-        if not isinstance(image, str | os.PathLike) or is_volume_path(image):
-            return None  # in memory already, or too large to hold several
-        try:
-            return load_any(model, image)
-        except Exception as error:  # raised where the image is explained
-            return error
-
-    with closing(read_ahead(read, ([image] for image in images))) as batches:
-        for image, (loaded,) in zip(images, batches, strict=True):
-            yield image, loaded
 
 
 def iterated(images: Any) -> Iterator[ImageInput]:
@@ -131,6 +85,45 @@ def explained(
         if isinstance(image, Mapping):
             return _explain_inputs(model, image, request)
         return _explain(model, image, request, load_any(model, image) if loaded is None else loaded)
+
+
+@plain_arithmetic()
+def explained_together(
+    model: Model, images: Sequence[tuple[ImageInput, LoadedInput]], request: AttributionRequest
+) -> list[Explanation | ExplanationSet | None]:
+    """Return what `explained` returns for each of several images, from one run of the network on all of them.
+
+    Args:
+        model: The model, whose targets need no binding.
+        images: Images with what was loaded of them; their network inputs have one size.
+        request: The request; its targets are class names or indices, or None.
+
+    Returns:
+        The explanation of each image; None where it must be explained alone, since its scores are not finite or a map
+        is zero, which is an error for some reasons.
+
+    Raises:
+        CamlucidaError: As in `explain`, for any of the images.
+    """
+    weights = model.weights_hash
+    result = attributions(model, torch.stack([loaded.inputs for _, loaded in images]), request)
+    explanations: list[Explanation | ExplanationSet | None] = []
+    for i, (image, loaded) in enumerate(images):
+        if not _is_complete(request, result, i):
+            explanations.append(None)
+            continue
+        items = tuple(_each_map(model, weights, source_name(image), loaded, request, result, i=i))
+        explanations.append(ExplanationSet(items) if request.several or len(items) > 1 else items[0])
+    return explanations
+
+
+def _is_complete(request: AttributionRequest, result: Attribution, i: int) -> bool:
+    """Return whether the scores of an image are finite, and each method has a map of it that is not zero."""
+    scores = result.output[i]
+    return not bool((scores.isnan() | scores.isposinf()).any()) and all(
+        method.class_free or any(bool(map_[i].any()) for row in rows for map_ in row)
+        for (method, _), rows in zip(request.methods, result.maps, strict=True)
+    )
 
 
 def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:
@@ -261,25 +254,28 @@ def _each_map(
     request: AttributionRequest,
     result: Attribution,
     input_name: str = "",
+    i: int = 0,
 ) -> Iterator[Explanation]:
+    """Yield every map of image `i` of a batch."""
     activation = result.activation
-    predictions = top_predictions(check_finite(result.output[0]), model.labels, activation)
+    predictions = top_predictions(check_finite(result.output[i]), model.labels, activation)
+    targets = [target.of(i) for target in result.targets]
     for m, (method, options) in enumerate(request.methods):
-        for t, target in enumerate(result.targets):
+        for t, target in enumerate(targets):
             for l, layer in enumerate(result.layers[m]):
                 yield _explanation(
                     loaded,
-                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
+                    raw=result.maps[m][l][t][i].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
                     target=target.label(model.labels),
                     index=target_class(target),
-                    score=float(result.scores[t, 0]),
+                    score=float(result.scores[t, i]),
                     score_kind=_score_kind(target, request.score, activation),
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
-                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t),
+                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t, i),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -289,16 +285,16 @@ def _each_map(
                     versions=dict(versions()),
                     display=method.display,
                     activation=activation,
-                    notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
+                    notes={name: float(value[i]) for name, value in result.notes[m][l][t].items()},
                 )
 
 
-def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int, i: int) -> Tensor | None:
     """Return a map in colour, whose channels are those of an RGB image also where the network takes blue first."""
     colour = result.colours[m][l][t] if result.colours else None
     if colour is None:
         return None
-    own = colour[0].float().cpu().clone()
+    own = colour[i].float().cpu().clone()
     return preprocessing.reorder_channels(own) if own.ndim == 3 else own
 
 

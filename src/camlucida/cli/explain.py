@@ -129,8 +129,8 @@ def explain(
         exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
         on processors with bfloat16 units, with scores that deviate by about 1 %.
     batch_size
-        The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
-        automatically.
+        The number of images that the network runs at once, and of the inputs of such methods; a smaller number needs
+        less memory. If not given: chosen automatically.
     bands
         The bands of a multispectral image that are displayed as red, green and blue, numbered from 1: 3,2,1. Each is
         stretched from its 2nd to its 98th percentile. If not given: the first three bands, as they are.
@@ -161,7 +161,8 @@ def explain(
         The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
         with 300 dpi, .html has controls and needs no server.
     """
-    from camlucida.attribution.explain_request import explain_requests, explained_both_ways
+    from camlucida.attribution.explain_many import explain_requests
+    from camlucida.attribution.explain_request import explained_both_ways
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video
