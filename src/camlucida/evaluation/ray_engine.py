@@ -55,7 +55,7 @@ class EvaluationWork:
     @plain_arithmetic()
     def run(self, number: int) -> None:
         """Measure and write one part."""
-        batches = read_batches(self.plan, batches_of(self.plan.parts(PART_IMAGES)[number], 1))
+        batches = read_batches(self.plan, batches_of(self.plan.parts(PART_IMAGES)[number], self.plan.batch_size))
         self.store.write(number, part_rows(self.plan, batches))
 
 
