@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.explanation_files import (
     as_set,
@@ -168,6 +169,7 @@ def explain(
     from camlucida.data.video import load_video
     from camlucida.data.volumes import is_volume_path
 
+    keep_freed_memory()
     console = terminal.open("explain")
     files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
     if frames is not None and len(files) != 1:
@@ -251,7 +253,7 @@ def explain(
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(methods))
-        bars.advance(len(table.done))
+        bars.resume(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
         for file, result in explain_requests(loaded, table.open_images, attribution_request, others):
             path = Path(str(file))
