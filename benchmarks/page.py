@@ -1,16 +1,20 @@
 """How long the page takes: to open, and from a click to the picture beside the model's own time.
 
-    python benchmarks/page.py [--clicks 40] [--model toybox]
+    python benchmarks/page.py [--clicks 40] [--model toybox] [--other ../older/src --rounds 3]
 
 A real headless Chromium against a server in a process of its own, both on this machine. Every click asks for a map
 that was not asked before (picture by picture, class by class); from it to the first frame with the new map is measured
 in the browser, and what the network and the method took is in the answer. Results in results/page.json.
+
+With `--other`, the page of another version is measured in turns with this one, and the medians over all rounds are
+printed side by side: what a change does to a click is less than what another hour does to this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -46,20 +50,39 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--model", default="toybox")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--other", default="", help="the folder src of another version")
+    parser.add_argument("--rounds", type=int, default=3, help="with --other: how often each version is measured")
     arguments = parser.parse_args()
+    if arguments.other:
+        versions = {"this": str(Path(__file__).parents[1] / "src"), "other": arguments.other}
+        rounds = [
+            {name: of_version(source, arguments) for name, source in versions.items()} for _ in range(arguments.rounds)
+        ]
+        for what in rounds[0]["this"]:
+            medians = {name: statistics.median(one[name][what] for one in rounds) for name in versions}
+            print(f"{what}: " + ", ".join(f"{name} {value:.1f}" for name, value in medians.items()))
+        return
+    found = of_version("", arguments)
+    print(json.dumps(found, indent=2))
+    RESULTS.write_text(json.dumps({"machine": machine(), "model": arguments.model, **found}, indent=2) + "\n")
+
+
+def of_version(source: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All times of one version; of the installed one without a folder."""
     program = Path(sys.executable).with_name("camlucida")
     server = subprocess.Popen(
-        [str(program), "app", "--model", arguments.model, "--port", "0"], stdout=subprocess.PIPE, text=True
+        [str(program), "app", "--model", arguments.model, "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": source} if source else None,
     )
     try:
         assert server.stdout is not None
         address = next(line.split()[1] for line in server.stdout if line.startswith("→"))
         time.sleep(1)
-        found = measured(address, arguments.clicks, arguments.seed)
+        return measured(address, arguments.clicks, arguments.seed)
     finally:
         server.terminate()
-    print(json.dumps(found, indent=2))
-    RESULTS.write_text(json.dumps({"machine": machine(), "model": arguments.model, **found}, indent=2) + "\n")
 
 
 def measured(address: str, clicks: int, seed: int) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import camlucida as cl
-from camlucida.audits.batch_size import MAX_BATCH_SIZE, PeakMemory, batch_size_for, peak_bytes
+from camlucida.attribution.batch_size import MAX_BATCH_SIZE, PeakMemory
+from camlucida.audits.batch_size import batch_size_for, peak_bytes
 from camlucida.audits.plan import AuditPlan
 from camlucida.audits.run import audit
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
@@ -91,6 +92,13 @@ def test_networks_that_take_one_image_get_one(tmp_path: Path) -> None:
     model = wrap(nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), One()).eval(), size=24)
     assert batch_size_for(plan_of(model)) == 1
     assert not any(row["error"] for row in audit(model, ToyboxDataset(Toybox(3)), tmp_path).rows)
+
+
+def test_networks_that_mix_the_images_of_a_batch_get_one() -> None:
+    layers = [nn.BatchNorm2d(3, track_running_stats=False), nn.Conv2d(3, 6, 3), nn.ReLU()]
+    pooling = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)]
+    assert batch_size_for(plan_of(wrap(nn.Sequential(*layers, *pooling).eval(), size=24))) == 1
+    assert batch_size_for(plan_of(wrap(nn.Sequential(*layers[1:], *pooling).eval(), size=24))) == MAX_BATCH_SIZE
 
 
 def test_the_first_readable_image_counts(tmp_path: Path) -> None:

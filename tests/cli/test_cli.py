@@ -105,7 +105,7 @@ def test_ctrl_c(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Non
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("camlucida.attribution.explain_request.explain_requests", stopped)
+    monkeypatch.setattr("camlucida.attribution.explain_many.explain_requests", stopped)
     code, _, err = run(*explained("pets.png"))
     assert code == 130 == 128 + signal.SIGINT
     assert "stopped" in err

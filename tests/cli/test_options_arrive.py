@@ -76,7 +76,7 @@ def named(*parts: str) -> Callable[[Any], bool]:
     return lambda path: all(part in str(path) for part in parts)
 
 
-EACH = "camlucida.attribution.explain_request.explain_requests"
+EACH = "camlucida.attribution.explain_many.explain_requests"
 LIKE = "camlucida.attribution.explain_image_targets.explained_both_ways"
 VOLUME_NETWORK = """
 from torch import nn

@@ -106,6 +106,19 @@ def test_two_bars_for_several_images() -> None:
         assert [(task.visible, task.completed) for task in progress.tasks] == [(True, 1), (False, 1)]
 
 
+def test_throughput_of_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(images.time, "monotonic", lambda: now[0])
+    with progress_bar(Console(file=io.StringIO(), force_terminal=True)) as progress:
+        bars = ExplanationProgress(progress, 10, "grad_cam")
+        bars.resume(4)
+        for _ in range(3):
+            now[0] += 0.5
+            bars.advance()
+        task = progress.tasks[0]
+        assert (task.completed, task.total, task.description) == (7, 10, "explaining, 2.0 images/s")
+
+
 def test_no_bar_in_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(RISE)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from camlucida.attribution import explain_request
+from camlucida.attribution import explain_many
 from camlucida.data import toybox
 
 LINE = ("explain", "shots", "--model", "toybox")
@@ -39,7 +39,7 @@ def shots(run: Callable[..., Any]) -> Path:
 def explained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are explained; the run is stopped before the third one if `stop` was appended."""
     names: list[str] = []
-    plain = explain_request.explain_requests
+    plain = explain_many.explain_requests
 
     def recorded(model: Any, images: Any, request: Any, *others: Any) -> Any:
         for image in images:
@@ -48,7 +48,7 @@ def explained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             names.append(Path(image).name)
             yield from plain(model, [image], request, *others)
 
-    monkeypatch.setattr(explain_request, "explain_requests", recorded)
+    monkeypatch.setattr(explain_many, "explain_requests", recorded)
     return names
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -17,6 +20,7 @@ from torchvision.datasets import OxfordIIITPet, VOCDetection
 
 from camlucida.cli import main
 from camlucida.data.datasets import Item, dataset_hash, items_without_files
+from camlucida.data.formats import hugging_face
 from camlucida.data.images import load_image
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError, MissingExtra
@@ -313,6 +317,28 @@ def test_voc_of_ones_own(voc: Path, xml: Write) -> None:
     assert all(result[i].mask is None for i in range(3))
 
 
+def test_attributes_of_voc_objects(voc: Path) -> None:
+    def thing(name: str, **attributes: object) -> str:
+        inner = "".join(f"<{key}>{value}</{key}>" for key, value in attributes.items())
+        box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>20</ymax></bndbox>"
+        return f"<object><name>{name}</name>{inner}{box}<part><name>head</name></part></object>"
+
+    def metadata(*things: str) -> object:
+        (voc / "Annotations/2007_000033.xml").write_text(f"<annotation>{''.join(things)}</annotation>")
+        return open_dataset(f"voc:{voc}", split="train")[1].metadata
+
+    one = thing("dog", pose="Left", truncated=1, occluded=0, difficult=0, colour="brown")
+    assert metadata(one) == {
+        "pose": "Left", "truncated": True, "occluded": False, "difficult": False, "colour": "brown",
+    }  # fmt: skip
+    other = thing("dog", pose="Right", truncated=0, occluded=1)
+    unspecified = thing("dog", pose="Unspecified", truncated=0, occluded="")
+    assert metadata(one, other) == {"truncated": True, "occluded": True, "difficult": False}
+    assert metadata(unspecified) == {"truncated": False}
+    assert metadata(unspecified, unspecified, thing("cat", pose="Left", truncated=1)) == {"truncated": False}
+    assert metadata() == {}
+
+
 # --- COCO
 
 
@@ -336,7 +362,7 @@ def coco(tmp_path: Path, write_image: Write) -> Path:
             {"id": 3, "image_id": 139, "category_id": 99, "bbox": [0, 0, 1, 1]},
             {"id": 4, "image_id": 777, "category_id": 1, "bbox": [0, 0, 1, 1]},
         ],
-        "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}],
+        "categories": [{"id": 18, "name": "dog", "supercategory": "animal"}, {"id": 1, "name": "person"}],
     }  # fmt: skip
     (root / "annotations").mkdir()
     (root / "annotations/instances_val2017.json").write_text(json.dumps(content))
@@ -353,11 +379,33 @@ def test_coco(coco: Path) -> None:
     assert (mask.sum(), mask[3:11, 2:12].all()) == (80, True)
     assert (item.other_objects_mask().sum(), item.other_objects_mask()[5:15, 20].all()) == (10, True)
     assert result[1].label is None
-    assert item.metadata == {"license": 3, "weather": "fog"}
+    assert item.metadata == {"license": 3, "weather": "fog", "iscrowd": False, "area": 80.0, "supercategory": "animal"}
+    assert result[1].metadata == {}
     whole = open_dataset(f"coco:{coco}")
     assert "annotation 3: the category 99 is not in the list" in whole.problems[0]
     assert "annotations of image 777, which is not listed" in whole.problems[1]
     assert load_image(result[0].image).size == (40, 30)
+
+
+def test_attributes_of_coco_annotations(coco: Path) -> None:
+    file = coco / "annotations/instances_val2017.json"
+    content = json.loads(file.read_text())
+    content["images"][0] |= {"date_captured": "2013-11-18 02:53:27", "area": "north", "flickr_url": "http://x/1.jpg"}
+    second = {**content["annotations"][0], "id": 9, "bbox": [20, 3, 10, 8], "iscrowd": 1}
+    content["annotations"][0]["attributes"] = {"occluded": False, "pose": "left", "track": 1, "points": [1, 2]}
+    second["attributes"] = {"occluded": True, "pose": "left", "track": 2}
+    content["annotations"].append(second)
+    file.write_text(json.dumps(content))
+    assert open_dataset(f"coco:{coco}", split="val")[0].metadata == {
+        "license": 3,
+        "weather": "fog",
+        "date_captured": "2013-11-18 02:53:27",
+        "area": "north",  # the image's own value
+        "iscrowd": True,
+        "supercategory": "animal",
+        "occluded": True,
+        "pose": "left",
+    }
 
 
 def test_coco_in_one_file_and_a_folder_a_split(coco: Path, tmp_path: Path) -> None:
@@ -445,11 +493,44 @@ def test_hugging_face(tmp_path: Path, write_image: Write) -> None:
     datasets = pytest.importorskip("datasets", reason="the extra hf is not installed")
     content = [{"bytes": write_image(tmp_path / f"{i}.png", i).read_bytes(), "path": None} for i in range(3)]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
-    created = datasets.Dataset.from_dict({"image": content, "label": [1, 0, 1]}, features=features)
+    features |= {"site": datasets.Value("string"), "age": datasets.Value("int64")}
+    table = {"image": content, "label": [1, 0, 1], "site": ["A", "B", None], "age": [1, 2, 3]}
+    created = datasets.Dataset.from_dict(table, features=datasets.Features(features))
     datasets.DatasetDict(validation=created).save_to_disk(str(tmp_path / "saved"))
     result = open_dataset(f"hf:{tmp_path / 'saved'}", split="val")
     assert (result.classes, [result[i].label for i in range(3)]) == (("cat", "dog"), [1, 0, 1])
     assert (np.asarray(load_image(result[2].image)) == np.asarray(load_image(tmp_path / "2.png"))).all()
+    assert [dict(result[i].metadata) for i in range(3)] == [
+        {"site": "A", "age": 1},
+        {"site": "B", "age": 2},
+        {"age": 3},
+    ]
+
+
+def test_further_columns_of_hugging_face() -> None:
+    value, label = type("Value", (), {}), type("ClassLabel", (), {"names": ["day", "night"]})
+    columns = {
+        "image": [b"", b""],
+        "label": [0, 1],
+        "time": [1, -1],
+        "site": ["A", None],
+        "age": [3, 4.5],
+        "taken": [datetime.datetime(2026, 1, 2, 3, 4), None],
+        "objects": [{}, {}],
+    }
+
+    class Rows(dict[str, Any]):
+        features = {"image": object(), "label": label(), "time": label(), "objects": object()} | {
+            name: value() for name in ("site", "age", "taken")
+        }
+
+    fake = SimpleNamespace(Value=value, ClassLabel=label)
+    assert hugging_face._metadata_columns(Rows(columns), fake, ["label"]) == {
+        "time": ["night", None],
+        "site": ["A", None],
+        "age": [3, 4.5],
+        "taken": ["2026-01-02 03:04:00", None],
+    }
 
 
 def test_hugging_face_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

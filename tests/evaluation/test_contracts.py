@@ -118,6 +118,7 @@ def test_every_field_of_a_plan_is_in_its_record() -> None:
         "target": "true",
         "seed": 1,
         "compared_pairs": (("grad_cam", "gradient"),),
+        "batch_size": 2,
     }
     assert set(others) == {field.name for field in fields(Plan)} - {"outputs"}  # determined by model and data
     record = plan.record()

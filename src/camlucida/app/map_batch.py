@@ -18,9 +18,9 @@ from camlucida.app.images import StoredImage
 from camlucida.app.model_entry import Served
 from camlucida.app.request_limits import check_method
 from camlucida.app.resolve_targets import ResolvedTarget
-from camlucida.app.routes.bootstrap import MANY_RUNS, SINGLE_GRADIENTS
 from camlucida.app.schemas import MapOut, Score
 from camlucida.attribution.explain import explain
+from camlucida.attribution.method_choice import is_quick
 from camlucida.errors import CamlucidaError, MethodError
 from camlucida.methods import Combined, Method
 from camlucida.types import Geometry, ProgressCallback
@@ -209,13 +209,6 @@ def find_methods(names: Sequence[str]) -> tuple[list[AnyMethod], list[MapResult]
         except MethodError as error:
             unknown[name] = MapResult(name, None, None, error=str(error))
     return list(methods.values()), list(unknown.values())
-
-
-def is_quick(method: AnyMethod) -> bool:
-    """Return whether a map of the method takes only a few forward and backward passes."""
-    if isinstance(method, Combined):
-        return method.combinator.kind != "views" and is_quick(method.inner)
-    return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.needs))
 
 
 def _groups(methods: Sequence[AnyMethod]) -> list[list[AnyMethod]]:

@@ -32,8 +32,9 @@ def each_map(
     request: AttributionRequest,
     result: Attribution,
     input_name: str = "",
+    i: int = 0,
 ) -> Iterator[Explanation]:
-    """Yield the explanation of every map of a run.
+    """Yield the explanation of every map of one image of a run.
 
     Args:
         model: The model that was run.
@@ -43,28 +44,30 @@ def each_map(
         request: The request.
         result: The maps of the run.
         input_name: Name of the image among the inputs of a network that takes several.
+        i: Index of the image in the batch.
 
     Raises:
         ModelError: A class score is NaN or infinite.
     """
     activation = result.activation
-    predictions = top_predictions(check_finite(result.output[0]), model.labels, activation)
+    predictions = top_predictions(check_finite(result.output[i]), model.labels, activation)
+    targets = [target.of(i) for target in result.targets]
     for m, (method, options) in enumerate(request.methods):
-        for t, target in enumerate(result.targets):
+        for t, target in enumerate(targets):
             for l, layer in enumerate(result.layers[m]):
                 yield _explanation(
                     loaded,
-                    raw=result.maps[m][l][t][0].float().cpu().clone(),  # so that pickling stores this map only
+                    raw=result.maps[m][l][t][i].float().cpu().clone(),  # so that pickling stores this map only
                     relu=method.relu,
                     target=target.label(model.labels),
                     index=target_class(target),
-                    score=float(result.scores[t, 0]),
+                    score=float(result.scores[t, i]),
                     score_kind=_score_kind(target, request.score, activation),
                     predictions=predictions,
                     method=method.name,
                     options=dict(options),
                     run_options=request.run_options,
-                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t),
+                    colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t, i),
                     paper=method.paper,
                     layer=layer.label if layer else INPUT,
                     model=model.name,
@@ -74,16 +77,16 @@ def each_map(
                     versions=dict(versions()),
                     display=method.display,
                     activation=activation,
-                    notes={name: float(value[0]) for name, value in result.notes[m][l][t].items()},
+                    notes={name: float(value[i]) for name, value in result.notes[m][l][t].items()},
                 )
 
 
-def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int) -> Tensor | None:
+def _colour(preprocessing: Preprocessing, result: Attribution, m: int, l: int, t: int, i: int) -> Tensor | None:
     """Return a map in colour, whose channels are those of an RGB image also where the network takes blue first."""
     colour = result.colours[m][l][t] if result.colours else None
     if colour is None:
         return None
-    own = colour[0].float().cpu().clone()
+    own = colour[i].float().cpu().clone()
     return preprocessing.reorder_channels(own) if own.ndim == 3 else own
 
 

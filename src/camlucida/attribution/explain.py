@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.explain_image_targets import explained_both_ways
-from camlucida.attribution.explain_request import explain_requests, explained, explained_batch
+from camlucida.attribution.explain_many import explain_requests
+from camlucida.attribution.explain_request import explained, explained_batch
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput, iterated
@@ -286,7 +287,12 @@ def explain_each(
     progress: ProgressCallback | None = None,
     **options: OptionValue,
 ) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Explain many images, one after the other.
+    """Explain many images.
+
+    The images of a list are explained in batches, each with one run of the network, where every map takes one run and
+    the targets are classes. The size of a batch follows from 1 GiB of memory: its images, activations and gradients, at
+    most 16 images on a CPU and 128 on a GPU. The maps of a batch and of its images alone differ by rounding; a network
+    for which they differ by more gets the images one after the other, which is verified in the first batch.
 
     Args:
         model: As of `explain`; loaded once.
@@ -298,7 +304,7 @@ def explain_each(
         score: As of `explain`.
         colour: As of `explain`.
         precision: As of `explain`.
-        batch_size: As of `explain`.
+        batch_size: Maximum number of images, and of inputs as of `explain`, that run at once.
         progress: As of `explain`.
         **options: As of `explain`.
 

@@ -2,73 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
-from camlucida.attribution.attributions import attributions, attributions_of_images
-from camlucida.attribution.batches import read_ahead
+from camlucida.attribution.attributions import Attribution, attributions, attributions_of_images
 from camlucida.attribution.bind_targets import needs_binding
 from camlucida.attribution.build_explanations import each_map
 from camlucida.attribution.error_context import error_context, input_context, source_name
 from camlucida.attribution.explain_image_targets import explain_image_targets
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
-from camlucida.attribution.load_input import ImageInput
+from camlucida.attribution.load_input import ImageInput, LoadedInput
 from camlucida.attribution.load_volume_input import Loaded, load_any
 from camlucida.attribution.request import AttributionRequest
-from camlucida.attribution.several_inputs import load_inputs, with_others
-from camlucida.data.volumes import is_volume_path
-from camlucida.errors import CamlucidaError, TargetError
+from camlucida.attribution.several_inputs import load_inputs
+from camlucida.errors import TargetError
 from camlucida.models.model import Model
-
-
-def explain_requests(
-    model: Model, images: Iterable[ImageInput], request: AttributionRequest, others: Mapping[str, Any] | None = None
-) -> Iterator[tuple[ImageInput, Explanation | ExplanationSet | CamlucidaError]]:
-    """Yield each image with its explanation, or with the error where it cannot be explained.
-
-    Args:
-        model: The model.
-        images: The images. Files of a list are read while the network runs on earlier ones; an iterator is consumed one
-            image at a time.
-        request: The request.
-        others: Further inputs of the network by name, which are the same for every image.
-    """
-    for image, loaded in _read(model, images, others):
-        try:
-            given = with_others(model, image, others) if others else image
-            result = explained(model, given, request, loaded)
-        except CamlucidaError as error:
-            yield image, error
-        else:
-            yield image, result
-
-
-def _read(
-    model: Model, images: Iterable[ImageInput], others: Mapping[str, Any] | None
-) -> Iterator[tuple[ImageInput, Loaded | Exception | None]]:
-    """Yield each image with what was loaded of it, or with the error; with None for images that are not read ahead."""
-    if not isinstance(images, Sequence) or others or model.image or model.volume is not None:
-        yield from ((image, None) for image in images)
-        return
-
-    def read(image: ImageInput) -> Loaded | Exception | None:
-        if not isinstance(image, str | os.PathLike) or is_volume_path(image):
-            return None  # in memory already, or too large to hold several
-        try:
-            return load_any(model, image)
-        except Exception as error:  # raised where the image is explained
-            return error
-
-    with closing(read_ahead(read, ([image] for image in images))) as batches:
-        for image, (loaded,) in zip(images, batches, strict=True):
-            yield image, loaded
 
 
 @plain_arithmetic()
@@ -95,6 +49,45 @@ def explained(
         if isinstance(image, Mapping):
             return _explain_inputs(model, image, request)
         return _explain(model, image, request, load_any(model, image) if loaded is None else loaded)
+
+
+@plain_arithmetic()
+def explained_together(
+    model: Model, images: Sequence[tuple[ImageInput, LoadedInput]], request: AttributionRequest
+) -> list[Explanation | ExplanationSet | None]:
+    """Return what `explained` returns for each of several images, from one run of the network on all of them.
+
+    Args:
+        model: The model, whose targets need no binding.
+        images: Images with what was loaded of them; their network inputs have one size.
+        request: The request; its targets are class names or indices, or None.
+
+    Returns:
+        The explanation of each image; None where it must be explained alone, since its scores are not finite or a map
+        is zero, which is an error for some reasons.
+
+    Raises:
+        CamlucidaError: As in `explain`, for any of the images.
+    """
+    weights = model.weights_hash
+    result = attributions(model, torch.stack([loaded.inputs for _, loaded in images]), request)
+    explanations: list[Explanation | ExplanationSet | None] = []
+    for i, (image, loaded) in enumerate(images):
+        if not _is_complete(request, result, i):
+            explanations.append(None)
+            continue
+        items = tuple(each_map(model, weights, source_name(image), loaded, request, result, i=i))
+        explanations.append(ExplanationSet(items) if request.several or len(items) > 1 else items[0])
+    return explanations
+
+
+def _is_complete(request: AttributionRequest, result: Attribution, i: int) -> bool:
+    """Return whether the scores of an image are finite, and each method has a map of it that is not zero."""
+    scores = result.output[i]
+    return not bool((scores.isnan() | scores.isposinf()).any()) and all(
+        method.class_free or any(bool(map_[i].any()) for row in rows for map_ in row)
+        for (method, _), rows in zip(request.methods, result.maps, strict=True)
+    )
 
 
 def explained_batch(model: Model, images: Tensor, request: AttributionRequest) -> list[Explanation | ExplanationSet]:

@@ -38,6 +38,11 @@ positions of the image. On toybox scenes with two objects the map of each noun l
 14 %; docs/captions.md).
 """
 
+MANY_RUNS = frozenset({"score_inputs", "score_activations", "input_gradients", "layer_at", "progress", "ablate"})
+"""Method inputs that may run the network, or large parts of it, many times."""
+SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
+"""Methods that use such an input once."""
+
 _Spec = TypeVar("_Spec")
 
 
@@ -101,3 +106,10 @@ def _needed(missing: set[str]) -> str:
 
 def _lack(network: nn.Module) -> str:
     return "has no layers that can be accessed" + ("" if has_gradients(network) else " and no gradient")
+
+
+def is_quick(method: Method | Combined) -> bool:
+    """Return whether a map of the method takes only a few forward and backward passes."""
+    if isinstance(method, Combined):
+        return method.combinator.kind != "views" and is_quick(method.inner)
+    return method.name in SINGLE_GRADIENTS or not (MANY_RUNS & set(method.needs))

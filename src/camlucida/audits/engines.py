@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -56,9 +56,9 @@ class Shard:
             raise DataError(f"a shard is written i/n, such as 0/4 for the first of four processes, not {shown(text)}.")
         return cls(int(index), int(count))
 
-    def chunks(self, plan: AuditPlan) -> range:
-        """Return the numbers of the shard's chunks."""
-        return range(self.index, plan.n_chunks, self.count)
+    def chunks(self, plan: AuditPlan) -> dict[int, Sequence[int]]:
+        """Return the indices of the images of each of the shard's chunks, by number."""
+        return {number: plan.chunk(number) for number in range(self.index, plan.n_chunks, self.count)}
 
 
 Engine: TypeAlias = Callable[[AuditPlan, AuditStore, Shard, ProgressCallback | None], None]
@@ -71,30 +71,18 @@ audit."""
 
 def local_engine(plan: AuditPlan, store: AuditStore, shard: Shard, progress: ProgressCallback | None) -> None:
     """Measure the missing chunks of a shard one after the other, in this process."""
-    report = progress or _ignore
-    missing = missing_chunks(plan, store, shard)
-    total = sum(len(plan.chunk(number)) for number in shard.chunks(plan))
-    n_done = total - sum(len(plan.chunk(number)) for number in missing)
-    report(n_done, total)
-
+    chunks = shard.chunks(plan)
     run_parts(
         plan,
         store,
-        {number: plan.chunk(number) for number in missing},
+        chunks,
         plan.batch_size,
-        lambda number, batches: process_chunk(plan, plan.chunk(number), batches),
-        lambda n, _: report(n_done + n, total),
+        lambda number, batches: process_chunk(plan, chunks[number], batches),
+        progress,
     )
-    report(total, total)  # the last chunk was still being written when its images were reported
-
-
-def missing_chunks(plan: AuditPlan, store: AuditStore, shard: Shard) -> list[int]:
-    """Return the numbers of the shard's chunks that are missing or damaged."""
-    return [number for number in shard.chunks(plan) if not store.has(number)]
-
-
-def _ignore(done: int, total: int) -> None:
-    pass
+    if progress:  # the last chunk was still being written when its images were reported
+        total = sum(map(len, chunks.values()))
+        progress(total, total)
 
 
 def find_engine(engine: Engine | EngineName, workers: int | None = None) -> Engine:

@@ -9,11 +9,12 @@ from typing import Any
 
 from camlucida._optional import need
 from camlucida.audits.chunks import process_chunk
-from camlucida.audits.engines import Engine, Shard, missing_chunks
+from camlucida.audits.engines import Engine, Shard
 from camlucida.audits.plan import AuditPlan
 from camlucida.audits.store import AuditStore
 from camlucida.evaluation.ray_pool import RayPool
 from camlucida.evaluation.ray_worker import Opened
+from camlucida.evaluation.run_parts import PassProgress
 from camlucida.types import ProgressCallback
 
 
@@ -73,18 +74,9 @@ def ray_engine(workers: int | None = None, reopen: Callable[[], Opened] | None =
     pool = RayPool(workers, reopen)
 
     def run(plan: AuditPlan, store: AuditStore, shard: Shard, progress: ProgressCallback | None) -> None:
-        missing = missing_chunks(plan, store, shard)
-        total = sum(len(plan.chunk(number)) for number in shard.chunks(plan))
-        n_done = total - sum(len(plan.chunk(number)) for number in missing)
-
-        def finished(n_images: int) -> None:
-            nonlocal n_done
-            n_done += n_images
-            if progress:
-                progress(n_done, total)
-
-        finished(0)
-        path = store.path.absolute()  # workers have other working directories
-        pool.run(AuditWork(plan, replace(store, path=path)), missing, lambda number: finished(len(plan.chunk(number))))
+        chunks, path = shard.chunks(plan), store.path.absolute()  # workers have other working directories
+        counter = PassProgress(store, chunks, progress)
+        work = AuditWork(plan, replace(store, path=path))
+        pool.run(work, counter.missing, lambda number: counter.advance(len(chunks[number])))
 
     return run

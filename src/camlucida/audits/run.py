@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from camlucida.attribution.batch_size import MAX_BYTES
 from camlucida.attribution.method_choice import check_applicable
 from camlucida.attribution.request import MethodSpec
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.batch_size import MAX_BYTES, batch_size_for
+from camlucida.audits.batch_size import batch_size_for
 from camlucida.audits.engines import Engine, EngineName, Shard, find_engine, local_engine
 from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
 from camlucida.audits.store import AuditStore

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import free_path, progress_bar
 from camlucida.cli.method_choice import announced_method
@@ -125,6 +126,7 @@ def evaluate(
     from camlucida.evaluation.ray_pool import RayPool
     from camlucida.evaluation.recipes import recipe as find_recipe
 
+    keep_freed_memory()
     console = terminal.open("evaluate", width=None if sys.stdout.isatty() else 140)
     model = model.for_data(data)
     if recipe and method:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
+from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.explanation_files import (
     as_set,
@@ -129,8 +130,8 @@ def explain(
         exact, or bf16: for methods that run the network on many inputs, such as score_cam and rise; about twice as fast
         on processors with bfloat16 units, with scores that deviate by about 1 %.
     batch_size
-        The number of inputs per forward pass of such methods; a smaller number needs less memory. If not given: chosen
-        automatically.
+        The number of images that the network runs at once, and of the inputs of such methods; a smaller number needs
+        less memory. If not given: chosen automatically.
     bands
         The bands of a multispectral image that are displayed as red, green and blue, numbered from 1: 3,2,1. Each is
         stretched from its 2nd to its 98th percentile. If not given: the first three bands, as they are.
@@ -162,12 +163,13 @@ def explain(
         with 300 dpi, .html has controls and needs no server.
     """
     from camlucida.attribution.explain_image_targets import explained_both_ways
-    from camlucida.attribution.explain_request import explain_requests
+    from camlucida.attribution.explain_many import explain_requests
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video
     from camlucida.data.volumes import is_volume_path
 
+    keep_freed_memory()
     console = terminal.open("explain")
     files = [Path(image) for image in images] if frames is not None else input_files(images, output, volumes=True)
     if frames is not None and len(files) != 1:
@@ -251,7 +253,7 @@ def explain(
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(methods))
-        bars.advance(len(table.done))
+        bars.resume(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
         for file, result in explain_requests(loaded, table.open_images, attribution_request, others):
             path = Path(str(file))

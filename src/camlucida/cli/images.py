@@ -279,13 +279,14 @@ def _time_left(elapsed_s: float, fraction: float) -> str:
 
 
 class ExplanationProgress:
-    """A progress bar over several images, and below it one for the forward passes of the current image.
+    """A progress bar over several images with their throughput, and below it one for the forward passes of one image.
 
     Pass the method `runs` to `explain` as `progress`.
     """
 
-    def __init__(self, progress: Progress, images: int, method: str) -> None:
-        self._progress = progress
+    def __init__(self, progress: ProgressBar, images: int, method: str) -> None:
+        self._progress, self._n_images = progress, images
+        self._started, self._n_explained = time.monotonic(), 0
         self._images = progress.add_task("explaining", total=images, visible=images > 1)
         self._runs = progress.add_task(escape(method), total=None, visible=False)
 
@@ -293,7 +294,15 @@ class ExplanationProgress:
         """Report that `done` of `total` forward passes for the current image are complete."""
         self._progress.update(self._runs, completed=done, total=total, visible=done < total)
 
-    def advance(self, n: int = 1) -> None:
-        """Report that `n` more images are complete."""
+    def resume(self, n: int) -> None:
+        """Report that `n` images were complete before this run began."""
+        self._progress.resume(self._images, n, self._n_images)
+        self._started = time.monotonic()
+
+    def advance(self) -> None:
+        """Report that one more image is complete."""
+        self._n_explained += 1
+        speed = self._n_explained / max(1e-9, time.monotonic() - self._started)
         self._progress.update(self._runs, visible=False)
-        self._progress.advance(self._images, n)
+        text = f"explaining, {speed:,.{0 if speed >= 100 else 1}f} images/s"
+        self._progress.update(self._images, advance=1, description=text)

@@ -120,7 +120,7 @@ def trust(
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), "trust")
-        bars.advance(len(table.done))
+        bars.resume(len(table.done))
         for file, result in trust_each(loaded, table.open_images, **request, progress=bars.runs):
             path = Path(str(file))
             if isinstance(result, CamlucidaError):

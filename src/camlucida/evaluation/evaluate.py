@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from camlucida.attribution.request import MethodSpec
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.engine import LayerSpec
 from camlucida.errors import DataError, MethodError, TargetError
+from camlucida.evaluation.batch_outputs import evaluation_batch_size
 from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.metric_inputs import Explainer
@@ -125,6 +127,7 @@ def evaluate(
     )
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
     with store.lock():
+        plan = replace(plan, batch_size=store.batch_size or evaluation_batch_size(plan))
         store.begin(plan.record(), source)
         if pool is None:
             _measure(plan, store, progress)
@@ -135,6 +138,32 @@ def evaluate(
 
 
 def _measure(plan: Plan, store: Store, progress: ProgressCallback | None) -> None:
-    """Compute and write the parts that are missing or damaged; images are measured one by one."""
+    """Compute and write the parts that are missing or damaged."""
+    counter = _ImageCounter(progress, len(plan.indices)) if progress else None
+    advance = counter.advance if counter else lambda: None
+    run_parts(
+        plan,
+        store,
+        plan.parts(PART_IMAGES),
+        plan.batch_size,
+        lambda _, batches: part_rows(plan, batches, advance),
+        counter,
+    )
 
-    run_parts(plan, store, plan.parts(PART_IMAGES), 1, lambda _, batches: part_rows(plan, batches), progress)
+
+class _ImageCounter:
+    """The progress of images that are measured one by one, in a pass that reports batches."""
+
+    def __init__(self, progress: ProgressCallback, n_images: int) -> None:
+        self._progress, self._n_images = progress, n_images
+        self._n_done = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report what the pass has done, unless its images have been reported already."""
+        if done > self._n_done:
+            self._n_done = done
+            self._progress(done, total)
+
+    def advance(self) -> None:
+        """Report one more image."""
+        self(self._n_done + 1, self._n_images)

@@ -16,6 +16,7 @@ from camlucida.engine import LayerSpec
 from camlucida.evaluation.model_input import ModelInput
 from camlucida.maps import to_image_grid, upsample
 from camlucida.metrics.registry import MAP_INPUTS
+from camlucida.models.model import Model
 from camlucida.types import ProgressCallback
 
 
@@ -72,7 +73,10 @@ class MethodExplainer:
 
     def maps(self, model_input: ModelInput, images: Tensor, classes: Tensor) -> Tensor:
         """Compute raw maps `(n, h, w)` of inputs `(n, c, H, W)`, each for its class `(n,)`."""
-        model = model_input.model
+        return self.maps_of(model_input.model, images, classes)
+
+    def maps_of(self, model: Model, images: Tensor, classes: Tensor) -> Tensor:
+        """Compute raw maps as `maps` does, of a model."""
         result = attributions(
             model,
             images,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -23,6 +23,36 @@ from camlucida.types import Geometry, ProgressCallback
 
 
 @dataclass(frozen=True, eq=False)
+class KnownMap:
+    """A map that was computed together with those of other images.
+
+    Attributes:
+        map: The raw map `(h, w)`.
+        forwards: Its part of the cost, in forward passes.
+        seconds: Its part of the time.
+    """
+
+    map: Tensor
+    forwards: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class KnownOutputs:
+    """What was computed of an image together with other images.
+
+    Attributes:
+        logits: `(k,)` the class scores.
+        target: The explained class.
+        maps: By the name of the explainer, the maps of that class.
+    """
+
+    logits: Tensor
+    target: int
+    maps: Mapping[str, KnownMap]
+
+
+@dataclass(frozen=True, eq=False)
 class ModelInput:
     """One image as a model processes it, with everything that all its maps share.
 
@@ -36,6 +66,7 @@ class ModelInput:
         label: The true class as an output of the model; None if it is unknown.
         seed: Seed of all random numbers.
         also_correct: Further classes that the image shows.
+        known_maps: By the name of the explainer, maps of `target` that were computed already.
     """
 
     model: Model
@@ -47,6 +78,7 @@ class ModelInput:
     label: int | None
     seed: int = 0
     also_correct: tuple[int, ...] = ()
+    known_maps: Mapping[str, KnownMap] = field(default_factory=dict, repr=False)
 
     def predict(self, variants: Callable[[Tensor], Tensor], n: int, progress: ProgressCallback | None = None) -> Tensor:
         """Compute class scores `(n, k)` of modified inputs, in chunks.
@@ -219,6 +251,7 @@ def predicted_input(
     also_correct: Sequence[int] = (),
     target: str = "predicted",
     seed: int = 0,
+    outputs: KnownOutputs | None = None,
 ) -> ModelInput:
     """Compute the model's scores of an image that was loaded already.
 
@@ -231,11 +264,25 @@ def predicted_input(
         also_correct: As of `prepare_input`.
         target: As of `prepare_input`.
         seed: As of `prepare_input`.
+        outputs: What was computed of the image already; None to compute the scores.
     """
     network_input, model = to_network(model.network, inputs[None]), model.on_image(geometry)
-    scores, _ = predict(model, network_input.clone())
-    logits = scores[0]
-    target_class = label if target == "true" and label is not None else int(logits.argmax())
+    logits = predict(model, network_input.clone())[0][0] if outputs is None else outputs.logits
+    target_class = explained_class(logits, label, target)
     return ModelInput(
-        model, item, network_input, geometry, logits, target_class, label, seed, also_correct=tuple(also_correct)
+        model,
+        item,
+        network_input,
+        geometry,
+        logits,
+        target_class,
+        label,
+        seed,
+        also_correct=tuple(also_correct),
+        known_maps=outputs.maps if outputs is not None and outputs.target == target_class else {},
     )
+
+
+def explained_class(logits: Tensor, label: int | None, target: str) -> int:
+    """Return the class to explain: the true one for "true" where it is known, and the predicted one otherwise."""
+    return label if target == "true" and label is not None else int(logits.argmax())

@@ -27,6 +27,8 @@ class Plan(DatasetPass):
         target: "predicted" or "true".
         seed: Seed of all random numbers.
         compared_pairs: Pairs of methods whose maps are compared with each other.
+        batch_size: Number of images whose scores and maps are computed together, at most `PART_IMAGES`. Part of the
+            record, since sums depend on it in the last digits.
     """
 
     explainers: tuple[Explainer, ...]
@@ -34,6 +36,7 @@ class Plan(DatasetPass):
     target: str
     seed: int
     compared_pairs: tuple[tuple[str, str], ...] = ()
+    batch_size: int = 1
 
     def record(self) -> dict[str, Any]:
         """Return the plan as stored in run.json. Equal records give equal results."""
@@ -45,6 +48,7 @@ class Plan(DatasetPass):
             "compared": [list(pair) for pair in self.compared_pairs],
             "target": self.target,
             "seed": self.seed,
+            **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
         }
 
 

@@ -50,7 +50,7 @@ def batch_rows(
         run: Runs the network once, and returns one output per image.
         make_row: Returns the columns of an image from its output.
     """
-    outputs = _outputs(dataset_pass, batch, run)
+    outputs = batch_outputs(dataset_pass, batch, run)
     rows = []
     for image, output in zip(batch, outputs, strict=True):
         row = base_row(dataset_pass, image)
@@ -67,7 +67,7 @@ def batch_rows(
     return rows
 
 
-def _outputs(
+def batch_outputs(
     dataset_pass: DatasetPass, batch: Sequence[ReadImage], run: Callable[[Sequence[LoadedImage]], Sequence[T]]
 ) -> list[T | str]:
     """Return the output of each image, or the reason why there is none.

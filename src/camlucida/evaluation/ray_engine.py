@@ -13,6 +13,7 @@ from camlucida.evaluation.ray_pool import RayPool
 from camlucida.evaluation.ray_worker import Opened
 from camlucida.evaluation.read_images import batches_of, read_batches
 from camlucida.evaluation.rows import part_rows
+from camlucida.evaluation.run_parts import PassProgress
 from camlucida.evaluation.store import Store
 from camlucida.types import ProgressCallback
 
@@ -55,7 +56,7 @@ class EvaluationWork:
     @plain_arithmetic()
     def run(self, number: int) -> None:
         """Measure and write one part."""
-        batches = read_batches(self.plan, batches_of(self.plan.parts(PART_IMAGES)[number], 1))
+        batches = read_batches(self.plan, batches_of(self.plan.parts(PART_IMAGES)[number], self.plan.batch_size))
         self.store.write(number, part_rows(self.plan, batches))
 
 
@@ -72,15 +73,6 @@ def measure_on_ray(plan: Plan, store: Store, pool: RayPool, progress: ProgressCa
         CamlucidaError: As for `RayPool.run`.
     """
     parts = plan.parts(PART_IMAGES)
-    missing = [number for number in parts if not store.has(number)]
-    n_done = len(plan.indices) - sum(len(parts[number]) for number in missing)
-
-    def finished(number: int) -> None:
-        nonlocal n_done
-        n_done += len(parts[number])
-        if progress:
-            progress(n_done, len(plan.indices))
-
-    if progress and n_done:
-        progress(n_done, len(plan.indices))
-    pool.run(EvaluationWork(plan, replace(store, path=store.path.absolute())), missing, finished)
+    counter = PassProgress(store, parts, progress)
+    work = EvaluationWork(plan, replace(store, path=store.path.absolute()))
+    pool.run(work, counter.missing, lambda number: counter.advance(len(parts[number])))

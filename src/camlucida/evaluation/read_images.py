@@ -17,7 +17,7 @@ from camlucida.attribution.outputs import to_network
 from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.dataset_pass import DatasetPass
-from camlucida.evaluation.model_input import ModelInput
+from camlucida.evaluation.model_input import KnownOutputs, ModelInput
 from camlucida.models.model import Model
 from camlucida.types import Geometry
 
@@ -31,12 +31,14 @@ class LoadedImage:
         item: The item of the data set.
         inputs: Network input `(c, H, W)`.
         geometry: Position of the network input on the image.
+        outputs: What was computed of the image together with others; None if nothing was.
     """
 
     index: int
     item: Item
     inputs: Tensor
     geometry: Geometry
+    outputs: KnownOutputs | None = None
 
     def model_of(self, dataset_pass: DatasetPass) -> Model:
         """Return the model of this image, whose outputs leave out the border of the network input."""

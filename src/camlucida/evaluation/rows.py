@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
 from camlucida.engine.cost import track_cost
 from camlucida.errors import CamlucidaError
+from camlucida.evaluation.batch_outputs import with_outputs
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer, MetricInputs
 from camlucida.evaluation.model_input import ModelInput, predicted_input
 from camlucida.evaluation.plan import Plan
@@ -23,9 +24,22 @@ from camlucida.metrics import Preset
 from camlucida.targets import class_label
 
 
-def part_rows(plan: Plan, batches: Iterable[Sequence[ReadImage]]) -> list[Row]:
-    """Compute all rows of the images of a part; they are measured one by one."""
-    return [row for batch in batches for image in batch for row in image_rows(plan, image)]
+def part_rows(
+    plan: Plan, batches: Iterable[Sequence[ReadImage]], advance: Callable[[], None] = lambda: None
+) -> list[Row]:
+    """Compute all rows of the images of a part: maps of a batch together, and then the metrics image by image.
+
+    Args:
+        plan: The plan of the evaluation.
+        batches: The images.
+        advance: Called after every image.
+    """
+    rows: list[Row] = []
+    for batch in batches:
+        for image in with_outputs(plan, batch):
+            rows += image_rows(plan, image)
+            advance()
+    return rows
 
 
 def image_rows(plan: Plan, image: ReadImage) -> list[Row]:
@@ -44,6 +58,7 @@ def image_rows(plan: Plan, image: ReadImage) -> list[Row]:
             also_correct=[k for k in map(plan.output_of, image.item.also_correct) if k is not None],
             target=plan.target,
             seed=plan.seed,
+            outputs=image.outputs,
         )
     except CamlucidaError as error:
         return [{**base, "error": str(error)}]
@@ -88,6 +103,9 @@ def _explain(plan: Plan, model_input: ModelInput) -> Iterator[tuple[Explainer, T
     """Yield each explainer's raw map `(h, w)`, or its error, with its cost in forward passes and seconds."""
     classes = torch.tensor([model_input.target])
     for explainer in plan.explainers:
+        if (known := model_input.known_maps.get(explainer.name)) is not None:
+            yield explainer, known.map, known.forwards, known.seconds
+            continue
         start = time.perf_counter()
         with track_cost() as cost:
             outcome: Tensor | CamlucidaError

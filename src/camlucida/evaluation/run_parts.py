@@ -24,14 +24,48 @@ BATCH_SIZE = 16
 """Images that the network runs at once where nothing else is said."""
 
 
-class Parts(Protocol[C]):
-    """A folder of results in parts, such as `Store` and `AuditStore`."""
+class Has(Protocol):
+    """What knows which parts of a pass are done."""
 
     def has(self, part: int, /) -> bool:
         """Return whether a part exists and is intact."""
 
+
+class Parts(Has, Protocol[C]):
+    """A folder of results in parts, such as `Store` and `AuditStore`."""
+
     def write(self, part: int, content: C, /) -> None:
         """Write one part atomically."""
+
+
+class PassProgress:
+    """Which parts of a pass are missing or damaged, and how many of its images are done.
+
+    The first report, when this is created, counts the images of earlier runs.
+
+    Attributes:
+        missing: The numbers of the parts that are missing or damaged.
+    """
+
+    def __init__(self, store: Has, parts: Mapping[int, Sequence[int]], progress: ProgressCallback | None) -> None:
+        """Check every part.
+
+        Args:
+            store: Where the parts are written.
+            parts: By number, the indices of the images of each part.
+            progress: Called with the number of images that are done and the total number.
+        """
+        self.missing = [number for number in parts if not store.has(number)]
+        self._n_total = sum(map(len, parts.values()))
+        self._n_done = self._n_total - sum(len(parts[number]) for number in self.missing)
+        self._progress = progress
+        self.advance(0)
+
+    def advance(self, n_images: int) -> None:
+        """Report that more images are done."""
+        self._n_done += n_images
+        if self._progress:
+            self._progress(self._n_done, self._n_total)
 
 
 def run_parts(
@@ -52,35 +86,26 @@ def run_parts(
         parts: By number, the indices of the images of each part.
         batch_size: Number of images per batch.
         process: Returns the content of a part from its number and batches.
-        progress: Called after every batch with the number of images that are done and the total number.
+        progress: Called with the number of images that are done and the total number: first with those of earlier
+            runs, then after every batch.
     """
-    missing = {number for number in parts if not store.has(number)}
-    batches = {number: batches_of(parts[number], batch_size) for number in parts if number in missing}
+    counter = PassProgress(store, parts, progress)
+    batches = {number: batches_of(parts[number], batch_size) for number in counter.missing}
     read = read_batches(dataset_pass, (batch for number in batches for batch in batches[number]))
-    n_done, n_total = 0, sum(map(len, parts.values()))
-
-    def advance(n: int) -> None:
-        nonlocal n_done
-        n_done += n
-        if progress:
-            progress(n_done, n_total)
 
     def counted(number: int) -> Iterator[list[ReadImage]]:
         *earlier, _ = batches[number]
         for batch in earlier:
             yield next(read)
-            advance(len(batch))
+            counter.advance(len(batch))
         yield next(read)  # counted once the part is complete
 
     with closing(read), _Writer(store) as writer:
-        for number, indices in parts.items():
-            if number not in missing:
-                advance(len(indices))
-                continue
+        for number in counter.missing:
             with compared_once():
                 content = process(number, counted(number))
             writer.write(number, content)
-            advance(len(batches[number][-1]))
+            counter.advance(len(batches[number][-1]))
 
 
 class _Writer:

@@ -113,6 +113,11 @@ class Store:
         return plan
 
     @property
+    def batch_size(self) -> int | None:
+        """The number of images whose maps are computed together, as stored; None if nothing was measured yet."""
+        return self.plan.get("batch_size", 1) if self._file.exists() else None
+
+    @property
     def source(self) -> dict[str, Any]:
         """How the model and the data were specified; empty if unknown."""
         source: dict[str, Any] = self._read().get("source", {})

@@ -10,6 +10,7 @@ from camlucida.app.method_choice import offered
 from camlucida.app.model_entry import Served
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Option, Schema
+from camlucida.attribution.method_choice import is_quick
 from camlucida.methods import combinators, methods
 from camlucida.render.colours import NAN_COLOUR
 from camlucida.render.palettes import DEFAULT_COLORMAP, PALETTES
@@ -89,11 +90,6 @@ class Start(Schema):
     runs: list[str]
 
 
-MANY_RUNS = frozenset({"score_inputs", "score_activations", "input_gradients", "layer_at", "progress", "ablate"})
-"""Method inputs that may run the network, or large parts of it, many times."""
-SINGLE_GRADIENTS = frozenset({"gradient", "input_x_gradient"})
-
-
 @router.get("/start")
 def start(page: AppDep) -> Start:
     """Return the models with their layers and classes, the methods, the colour maps, and the data set."""
@@ -108,7 +104,7 @@ def start(page: AppDep) -> Start:
                 paper=m.paper,
                 layered=m.needs_layer,
                 class_free=m.class_free,
-                quick=not (MANY_RUNS & set(m.needs)) or m.name in SINGLE_GRADIENTS,
+                quick=is_quick(m),
                 options={name: _plain(value) for name, value in m.options.items()},
             )
             for m in methods().values()

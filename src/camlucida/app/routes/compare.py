@@ -24,7 +24,7 @@ from camlucida.app.app_state import Page
 from camlucida.app.images import StoredImage
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
-from camlucida.app.map_batch import AnyMethod, MapBatch, MapResult, find_methods, is_quick
+from camlucida.app.map_batch import AnyMethod, MapBatch, MapResult, find_methods
 from camlucida.app.model_entry import Served
 from camlucida.app.request_limits import MAX_MAPS
 from camlucida.app.resolve_targets import layers_of, resolve_targets
@@ -32,6 +32,7 @@ from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, MapOut, Name, PredictionOut, Schema, Score, packed
 from camlucida.attribution import map_comparison
 from camlucida.attribution.bind_targets import bind_targets
+from camlucida.attribution.method_choice import is_quick
 from camlucida.attribution.predictions import predict_scores, top_predictions
 from camlucida.errors import MethodError
 from camlucida.features.common import shrink_geometry, shrink_image

@@ -22,7 +22,6 @@ from camlucida.app.image_targets import bound_on, first_spec
 from camlucida.app.images import StoredImage
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job, QueueName, Task
-from camlucida.app.map_batch import is_quick
 from camlucida.app.method_choice import methods_for
 from camlucida.app.request_limits import MAX_MAPS, check
 from camlucida.app.routes.dependencies import AppDep, image_of
@@ -30,6 +29,7 @@ from camlucida.app.schemas import GeometryOut, ImageId, MapOut, Name, Option, Pr
 from camlucida.attribution.explain_request import explained as explanation_of
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
+from camlucida.attribution.method_choice import is_quick
 from camlucida.attribution.request import AttributionRequest
 from camlucida.errors import ImageError, MethodError
 from camlucida.methods import find

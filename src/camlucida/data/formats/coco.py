@@ -14,6 +14,7 @@ import numpy as np
 from camlucida.data.coco_masks import mask_from_polygon, mask_from_rle
 from camlucida.data.dataset import Item, ListDataset, Mask
 from camlucida.data.location import Location, first_existing, list_folder
+from camlucida.data.object_metadata import object_metadata, plain_values
 from camlucida.errors import DataError
 
 LAYOUT = (
@@ -42,6 +43,7 @@ def coco(root: Location) -> ListDataset:
         raise DataError(f"COCO: annotations/instances_….json is missing in {root}. The expected layout is: {LAYOUT}.")
     contents = [(_split_of(file), file, _read_annotations(file)) for file in files]
     categories = {c["id"]: str(c["name"]) for _, _, content in contents for c in content["categories"]}
+    supercategories = {c["id"]: c.get("supercategory") for _, _, content in contents for c in content["categories"]}
     category_ids = sorted(categories)
     classes = tuple(categories[number] for number in category_ids)
     items, problems = [], list[str]()
@@ -57,6 +59,8 @@ def coco(root: Location) -> ListDataset:
         for image in content["images"]:
             annotations = objects.pop(image["id"], [])
             item = _item(images, prefix, image, annotations, category_ids, split)
+            of_label = [one for one in annotations if category_ids.index(one["category_id"]) == item.label]
+            item = replace(item, metadata=_metadata(image, of_label, supercategories))
             items.append(replace(item, files=(file,)))
         problems += [f"{file.name}: annotations of image {number}, which is not listed." for number in objects]
     return ListDataset(root.stem if root.suffix else "COCO", items, classes, problems=tuple(problems))
@@ -138,19 +142,33 @@ def _item(
         split=split,
         also_correct=tuple(sorted(set(area) - {label})),
         other_objects_mask=partial(_mask, of_others, size, name) if has_masks and of_others else None,
-        metadata=_metadata(image),
     )
 
 
-def _metadata(image: JsonObject) -> dict[str, Any]:
-    """Return the attributes of an image that are numbers, texts or truth values: also those in its `attributes`."""
-    nested = image.get("attributes")
-    further = {**image, **(nested if isinstance(nested, Mapping) else {})}
-    return {
-        str(key): value
-        for key, value in further.items()
-        if key not in NO_METADATA and not str(key).endswith("url") and isinstance(value, str | int | float)
-    }
+def _metadata(image: JsonObject, objects: Sequence[JsonObject], supercategories: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the attributes of an image that are numbers, texts or truth values: also those in its `attributes`.
+
+    Those of the objects of its label follow: whether one is a crowd, their area in square pixels, the supercategory,
+    and what they have in `attributes`. The image's own value of the same name counts.
+    """
+    own = {key: value for key, value in image.items() if key not in NO_METADATA and not str(key).endswith("url")}
+    if not objects:
+        return plain_values({**own, **_nested(image)})
+    areas = [one.get("area") for one in objects]
+    of_objects = object_metadata(
+        [{**({"iscrowd": bool(one["iscrowd"])} if "iscrowd" in one else {}), **_nested(one)} for one in objects]
+    )
+    known_areas = [float(area) for area in areas if isinstance(area, int | float)]
+    if len(known_areas) == len(areas):
+        of_objects["area"] = sum(known_areas)
+    of_objects["supercategory"] = supercategories[objects[0]["category_id"]]
+    return plain_values({**of_objects, **own, **_nested(image)})
+
+
+def _nested(content: JsonObject) -> dict[str, Any]:
+    """Return the `attributes` of an image or annotation, as annotation tools write them."""
+    attributes = content.get("attributes")
+    return plain_values(attributes) if isinstance(attributes, Mapping) else {}
 
 
 def _mask(objects: Sequence[JsonObject], size: tuple[int, int], name: str) -> Mask:

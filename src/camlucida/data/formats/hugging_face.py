@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from camlucida.data.dataset import Item, LazyItems, ListDataset
 from camlucida.data.folders import SPLITS
 from camlucida.data.images import read_bytes
 from camlucida.data.location import Location
+from camlucida.data.object_metadata import plain_values
 from camlucida.errors import DataError
 
 
 def hugging_face(root: Location) -> ListDataset:
     """Open all splits of a saved dataset: images from the first image column, labels from the first ClassLabel column.
 
+    Further columns with one number, truth value, short text or class per row are the items' `metadata`.
     Boxes are read from objects.bbox as x, y, width, height, as in COCO and most such datasets.
     """
     datasets = need("datasets", extra="hf", what=f"opening {root}")
@@ -43,11 +46,18 @@ def hugging_face(root: Location) -> ListDataset:
         labels = [key for key, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
         classes = tuple(features[labels[0]].names) if labels else ()
         rows = split_data.cast_column(image, datasets.Image(decode=False))
+        metadata = _metadata_columns(split_data, datasets, labels[:1])
         for index, label in enumerate(split_data[labels[0]] if labels else [None] * len(split_data)):
             class_index = int(label) if label is not None and label >= 0 else None
             name = f"{split}/{index}" if split else str(index)
             items.append(
-                Item(HuggingFaceImage(rows, image, index, name), name, class_index, split=SPLITS.get(split, split))
+                Item(
+                    HuggingFaceImage(rows, image, index, name),
+                    name,
+                    class_index,
+                    split=SPLITS.get(split, split),
+                    metadata=plain_values({key: values[index] for key, values in metadata.items()}),
+                )
             )
     return ListDataset(root.name, LazyItems(items, _with_boxes), classes)
 
@@ -72,6 +82,20 @@ class HuggingFaceImage:
         if stored["bytes"] is not None:
             return bytes(stored["bytes"])
         return read_bytes(stored["path"])
+
+
+def _metadata_columns(split_data: Any, datasets: Any, left_out: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Return the columns with one value per row; of classes the names, and of times the text."""
+    columns: dict[str, Sequence[Any]] = {}
+    for name, feature in split_data.features.items():
+        if name in left_out or not isinstance(feature, datasets.Value | datasets.ClassLabel):
+            continue
+        values = list(split_data[name])
+        if isinstance(feature, datasets.ClassLabel):
+            names = feature.names
+            values = [names[value] if value is not None and value >= 0 else None for value in values]
+        columns[name] = [str(value) if isinstance(value, date | time) else value for value in values]
+    return columns
 
 
 def _with_boxes(item: Item) -> Item:

@@ -10,6 +10,7 @@ import numpy as np
 from camlucida.data.dataset import Boxes, Item, ListDataset, Mask
 from camlucida.data.index_masks import read_index_mask
 from camlucida.data.location import Location, list_folder, locate_pieces, read_lines
+from camlucida.data.object_metadata import object_metadata
 from camlucida.data.voc_xml import AnnotatedObject, read_voc_xml
 from camlucida.errors import DataError
 
@@ -49,6 +50,8 @@ def voc(root: Location) -> ListDataset:
     from 1 and includes both ends, which is converted. The mask is that of the class of the label and
     `other_objects_mask` that of the other classes, for images in SegmentationClass/; uncertain borders are in neither.
 
+    The pose, and whether an object of the label is truncated, occluded or difficult, are `metadata`.
+
     Datasets in the same layout with other classes are read without masks, since the meaning of the indices is unknown.
 
     Args:
@@ -68,7 +71,14 @@ def voc(root: Location) -> ListDataset:
         label, others = _classes_of(objects, classes)
         file = pieces["images"] / f"{name}.jpg"
         item = Item(
-            file, name, label, _boxes(objects, classes, label), split=split, also_correct=others, problems=problems
+            file,
+            name,
+            label,
+            _boxes(objects, classes, label),
+            split=split,
+            also_correct=others,
+            problems=problems,
+            metadata=object_metadata([o.attributes for o in objects if classes.index(o.name) == label]),
         )
         if name in masked and label is not None:
             segments = masks / f"{name}.png"
