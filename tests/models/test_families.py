@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import camlucida as cl
-from camlucida.attribution.explain_request import as_model
 from camlucida.errors import ModelError
 from camlucida.models.families import FAMILIES, WrapOptions, family_of
+from camlucida.models.load import as_model
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.models.volume_preprocessing import VolumePreprocessing

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import camlucida as cl
 from camlucida.attribution.bind_targets import bind_targets
-from camlucida.attribution.explain_request import predict_scores
 from camlucida.attribution.output_reader import predict
+from camlucida.attribution.predictions import predict_scores
 from camlucida.data.datasets import Item, ListDataset
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import prepare_input
