@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import camlucida
 from camlucida.errors import ModelError
+from camlucida.models.keras.build import KerasGraph
 from camlucida.models.keras.network import keras_network
 
 keras = pytest.importorskip("keras")
@@ -179,6 +180,21 @@ def test_untraceable_model_is_explained_on_pixels_only(images: Tensor) -> None:
 def test_model_without_weights_is_refused() -> None:
     with pytest.raises(ModelError, match="has no weights yet"):
         camlucida.wrap(keras.Sequential([keras.layers.Conv2D(2, 3), keras.layers.Dense(3)]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"), [(1.001, "its output differs from its own"), (1.00001, ""), (float("nan"), "differs")]
+)
+def test_a_module_that_computes_something_else_is_refused(
+    scale: float, message: str, make_twin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = KerasGraph._run
+    monkeypatch.setattr(KerasGraph, "_run", lambda network, inputs: scale * plain(network, inputs))
+    if not message:
+        keras_network(make_twin())
+        return
+    with pytest.raises(ModelError, match=message):
+        keras_network(make_twin())
 
 
 def test_channels_first_model(images: Tensor) -> None:
