@@ -95,6 +95,7 @@ class Region:
         point: (x, y) in pixels; None without a point.
         name: What the region is, as text: "box 3", "bus", "missed dog".
         probability: Probability with which the network detected it; None where it has none.
+        index: Class that the network finds there, as an index of its outputs; None where it has none.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -102,6 +103,7 @@ class Region:
     point: tuple[float, float] | None = None
     name: str = ""
     probability: float | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

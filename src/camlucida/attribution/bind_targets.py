@@ -118,7 +118,7 @@ def region_on_image(region: Region | None, geometry: Geometry) -> Region | None:
         point = (point[0] - ox) / sx, (point[1] - oy) / sy
     if mask is not None:
         mask = to_image_grid(mask.float().cpu(), geometry).nan_to_num() >= 0.5
-    return Region(box, mask, point, region.name, region.probability)
+    return replace(region, box=box, mask=mask, point=point)
 
 
 def spec_on_image(spec: str, geometry: Geometry) -> str:

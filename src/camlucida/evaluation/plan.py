@@ -24,14 +24,14 @@ class Plan(DatasetPass):
     Attributes:
         explainers: Methods and controls.
         presets: The metrics with their options.
-        target: "predicted" or "true".
+        target: "predicted" or "true"; "all", or what `explain` takes, for targets of each image.
         seed: Seed of all random numbers.
         compared_pairs: Pairs of methods whose maps are compared with each other.
     """
 
     explainers: tuple[Explainer, ...]
     presets: tuple[Preset, ...]
-    target: str
+    target: str | int
     seed: int
     compared_pairs: tuple[tuple[str, str], ...] = ()
 

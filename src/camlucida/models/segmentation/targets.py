@@ -151,7 +151,7 @@ class _Segmented:
         found = self._name(there) if there >= 0 else "background"
         bound = self._bound(index, mask, target=target, label=f"{label} (predicted {found})", spec=spec)
         assert bound.region is not None
-        return replace(bound, region=Region(point=(x, y), name=label))
+        return replace(bound, region=Region(point=(x, y), name=label, index=index))
 
     def of_mask(self, wanted: RegionTarget) -> BoundTarget:
         mask = torch.as_tensor(wanted.mask)
@@ -186,7 +186,7 @@ class _Segmented:
         model = replace(self.model, output=scores, image_targets=None)
         label = label or self._name(index)
         at_input = F.interpolate(mask[None, None].float(), self.input_size, mode="nearest")[0, 0] > 0.5
-        region = Region(mask=at_input, name=label)
+        region = Region(mask=at_input, name=label, index=index)
         return BoundTarget(model, index if target is None else target, label, spec, region)
 
     def _target(self, name: str) -> tuple[int, TargetSpec]:
