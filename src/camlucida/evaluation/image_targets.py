@@ -7,21 +7,18 @@ and metrics need not know about it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from camlucida.attribution.bind_targets import bind_targets, region_on_image, spec_on_image
-from camlucida.attribution.network_inputs import model_inputs
-from camlucida.attribution.output_reader import OutputReader, input_shape, output_reader, predict
+from camlucida.attribution.bind_targets import bind_targets, region_on_image
+from camlucida.attribution.class_targets import ClassTarget, class_targets
+from camlucida.attribution.output_reader import input_shape, predict
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.region_masks import PREFIX as REGION_PREFIX
 from camlucida.attribution.similarity_targets import is_like_spec
 from camlucida.data.datasets import ObjectAnnotation, annotated_objects
-from camlucida.engine import copy_of
 from camlucida.errors import TargetError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import ModelInput
@@ -37,11 +34,11 @@ from camlucida.evaluation.target_regions import (
     region_of_mask,
     region_of_point,
 )
-from camlucida.models.image_targets import WHOLE_IMAGE_KINDS, BoundTarget, has_whole_image_classes
+from camlucida.models.image_targets import WHOLE_IMAGE_KINDS, has_whole_image_classes
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.target_specs import parse
-from camlucida.targets import ClassScore, Contrast, Counterfactual, Target, class_label
+from camlucida.targets import class_label
 
 ALL = "all"
 """The target that means all targets of an image."""
@@ -66,23 +63,6 @@ class EvaluatedTarget:
     spec: str
     predicted: str
     region: TargetRegion
-
-
-@dataclass(frozen=True, eq=False)
-class TargetScores:
-    """Reads the score `(b, 1)` of a target that is no class, such as "cat rather than dog", from a network's output.
-
-    Attributes:
-        reader: Reads the class scores.
-        target: The target.
-    """
-
-    reader: OutputReader
-    target: Target
-
-    def __call__(self, output: Any) -> Tensor:
-        """Return the scores `(b, 1)`."""
-        return self.target(self.reader(output))[:, None]
 
 
 def check_run_target(model: Model, target: str | int) -> None:
@@ -122,55 +102,45 @@ def targets_of(dataset_pass: DatasetPass, image: LoadedImage, target: str | int,
         TargetError: There is no such box, region, word or class in the image; the message lists what there is.
     """
     model = dataset_pass.model
-    specs: list[Any] = [target]
-    if target == ALL:
-        specs = list(range(_n_classes(model))) if model.image_targets is None else [None]
-    bound = bind_targets(model, image.inputs, specs, image.geometry)
-    found = [each for one in bound for each in _evaluated(dataset_pass, image, one, seed)]
+    found = class_targets(model, image.inputs, specs_of(model, target), image.geometry)
     if len(found) > MAX_TARGETS:
         raise TargetError(f"an image has at most {MAX_TARGETS} targets, and {target!r} means {len(found)}.")
-    return _with_unique_labels(found)
+    return _with_unique_labels([_evaluated(dataset_pass, image, each, seed) for each in found])
 
 
-def _evaluated(
-    dataset_pass: DatasetPass, image: LoadedImage, bound: BoundTarget, seed: int
-) -> Iterator[EvaluatedTarget]:
-    """Yield the targets that a bound target means: several for "top3"."""
-    inputs = to_network(bound.model.network, image.inputs[None])
-    scores, activation = predict(bound.model, inputs.clone())
-    for target in parse(bound.target, scores, bound.model.labels, activation=activation):
-        label = spec_on_image(bound.label, image.geometry) or target.label(bound.model.labels)
-        spec = spec_on_image(bound.spec, image.geometry)
-        region = _region(dataset_pass, image, bound, target, label)
-        model, logits, index = bound.model, scores[0], _class_of(target)
-        if not isinstance(target, ClassScore) or index is None:
-            model, logits, index = _model_of(bound.model, inputs, target, label), target(scores), 0
-        annotated = annotated_objects(image.item) or ()
-        item = region.of(image.item, annotated, image.geometry.original)
-        own_class = index if region.match == MATCHED and isinstance(target, ClassScore) else None
-        predicted = int(logits.argmax())
-        yield EvaluatedTarget(
-            ModelInput(model, item, inputs, image.geometry, logits, index, own_class, seed),
-            label,
-            spec,
-            _named(label) if predicted == index and not model.labels else class_label(predicted, model.labels),
-            region,
-        )
+def specs_of(model: Model, target: str | int) -> list[str | int | None]:
+    """Return what `explain` takes for the target of a run: every box, region, word or class for "all"."""
+    if target != ALL:
+        return [target]
+    return [None] if model.image_targets is not None else list(range(_n_classes(model)))
 
 
-def _region(
-    dataset_pass: DatasetPass, image: LoadedImage, bound: BoundTarget, target: Target, label: str
-) -> TargetRegion:
+def _evaluated(dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget, seed: int) -> EvaluatedTarget:
+    region = _region(dataset_pass, image, target)
+    item = region.of(image.item, annotated_objects(image.item) or (), image.geometry.original)
+    inputs, labels = to_network(target.model.network, image.inputs[None]), target.model.labels
+    label = target.index if region.match == MATCHED and target.is_class else None
+    predicted = int(target.logits.argmax())
+    return EvaluatedTarget(
+        ModelInput(target.model, item, inputs, image.geometry, target.logits, target.index, label, seed),
+        target.label,
+        target.spec,
+        _named(target.label) if predicted == target.index and not labels else class_label(predicted, labels),
+        region,
+    )
+
+
+def _region(dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget) -> TargetRegion:
     """Return the region that metrics of localisation use for a target."""
-    size, objects = image.geometry.original, annotated_objects(image.item)
+    bound, size, objects = target.bound, image.geometry.original, annotated_objects(image.item)
     predicted = region_on_image(bound.region, image.geometry)
     if predicted is None and bound.model is not dataset_pass.model and not is_like_spec(bound.spec):
-        named = named_classes(_named(label), dataset_pass.data.classes)
+        named = named_classes(_named(target.label), dataset_pass.data.classes)
         return region_of_class(_of_classes(objects, named), size) if named else TargetRegion()
-    index = _class_of(target) if predicted is None else predicted.index
+    index = target.evidence_for if predicted is None else predicted.index
     own = _of_output(dataset_pass, objects, index)
     if predicted is None:
-        return region_of_class(own if index is not None else objects, size)
+        return region_of_class(own if not is_like_spec(bound.spec) else objects, size)
     if predicted.mask is not None:
         if bound.spec.startswith(REGION_PREFIX):
             own = objects = None
@@ -194,24 +164,6 @@ def _of_output(
 
 def _of_classes(objects: Sequence[ObjectAnnotation] | None, classes: frozenset[int]) -> list[ObjectAnnotation] | None:
     return None if objects is None else [each for each in objects if each.label in classes]
-
-
-def _class_of(target: Target) -> int | None:
-    """Return the class whose evidence a target shows: the first one of "cat rather than dog"."""
-    if isinstance(target, Contrast):
-        return _class_of(target.this)
-    if isinstance(target, Counterfactual):
-        return _class_of(target.target)
-    if not isinstance(target, ClassScore):
-        return None
-    return target.index if isinstance(target.index, int) else int(target.index[0])
-
-
-def _model_of(model: Model, inputs: Tensor, target: Target, label: str) -> Model:
-    """Return the model whose only output is the score of a target that is no class."""
-    with torch.inference_mode(False), torch.no_grad():
-        reader = output_reader(model, copy_of(model.network), model_inputs(model, inputs))
-    return replace(model, output=TargetScores(reader, target), labels=(label,), task="regression", probabilities=False)
 
 
 def _named(label: str) -> str:
