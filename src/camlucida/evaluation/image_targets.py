@@ -206,7 +206,7 @@ def _check_known(model: Model, target: str | int, example: str) -> None:
     if not any(each.model is model for each in bound):
         return
     try:
-        _check_classes(replace(model, image_targets=None), target)
+        parse(target, torch.zeros(1, _n_classes(model)), model.labels)
     except TargetError as error:
         raise TargetError(f"{error} Targets of each image are 'all' and what explain takes: {example!r}.") from None
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camlucida.evaluation.records import MAX_TARGETS, Image, MapSimilarity, MetricColumn, map_index
 from camlucida.evaluation.statistics import Floats
@@ -112,6 +113,16 @@ def read_curves(store: Store, metric: str, method: str) -> Floats | None:
         names = zip(columns["metric"], columns["method"], columns["curve"], strict=True)
         curves += [curve for name, explainer, curve in names if (name, explainer) == (metric, method)]
     return np.array(curves, dtype=np.float64) if curves else None
+
+
+def read_curve_images(store: Store, metric: str, method: str) -> NDArray[np.int64]:
+    """Return the indices `(n,)` of the images of the curves of `read_curves`."""
+    images: list[int] = []
+    for table in store.tables(["index", "method", "metric", "curve"]):
+        columns = table.filter(table["curve"].is_valid()).to_pydict()
+        names = zip(columns["metric"], columns["method"], columns["index"], strict=True)
+        images += [index for name, explainer, index in names if (name, explainer) == (metric, method)]
+    return np.array(images, dtype=np.int64)
 
 
 def read_costs(store: Store, several: bool = False) -> dict[tuple[str, str], tuple[float, float]]:
