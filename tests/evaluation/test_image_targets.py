@@ -239,6 +239,9 @@ def test_the_random_network_is_read_at_the_same_box(detector: Model) -> None:
         saliency = torch.nn.functional.interpolate(map_[None], (96, 96), mode="bilinear")[0, 0].relu().numpy()
         assert row["value"] == pytest.approx(energy(saliency, in_box(row["region_box"])), rel=1e-3)
     assert len({row["value"] for row in table}) == 2
+    assert result.uninformative == (), "it is read at the box, so it knows where the object is"
+    whole = evaluate(detector, subset(SCENES, [0]), metrics=["energy"], controls=[control])
+    assert whole.uninformative == ("random_weights",)
 
 
 class Stop(Exception):

@@ -25,7 +25,7 @@ from camlucida.evaluation.records import (
     value_name,
 )
 from camlucida.evaluation.statistics import N_BOOTSTRAP, Floats, percentile_interval
-from camlucida.evaluation.store import Store, has_target_columns
+from camlucida.evaluation.store import TARGET_POSITION, Store, has_target_columns
 from camlucida.evaluation.tables import (
     read_columns,
     read_costs,
@@ -79,7 +79,7 @@ class Evaluation:
     def uninformative(self) -> tuple[str, ...]:
         """The controls without information about the object's location, which a method should outperform."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
-        return tuple(entry["name"] for entry in entries if entry["knows"] != "ground truth")
+        return tuple(entry["name"] for entry in entries if entry["knows"] not in ("ground truth", TARGET_POSITION))
 
     @cached_property
     def presets(self) -> Mapping[str, Preset]:

@@ -10,8 +10,10 @@ from camlucida.attribution.request import check_layer, check_layer_spec, several
 from camlucida.errors import LayerError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer
+from camlucida.evaluation.store import TARGET_POSITION, WHOLE_IMAGE_TARGETS
 from camlucida.methods import find
 from camlucida.metrics import Preset
+from camlucida.models.image_targets import has_whole_image_classes
 
 PART_IMAGES = 8
 """Number of images per part, which is the most that an interruption loses."""
@@ -40,12 +42,23 @@ class Plan(DatasetPass):
         return {
             **super().record(),
             "exact": bool(getattr(self.data, "exact", False)),
-            "methods": [describe_explainer(explainer) for explainer in self.explainers],
+            "methods": [self._description(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _to_json(preset.settings) for preset in self.presets},
             "compared": [list(pair) for pair in self.compared_pairs],
             "target": self.target,
             "seed": self.seed,
         }
+
+    def _description(self, explainer: Explainer) -> dict[str, Any]:
+        """Return the description of an explainer.
+
+        The maps of another class, and of random weights, are read at the box or region of the target, so that they know
+        where it is.
+        """
+        described, targets = describe_explainer(explainer), self.model.image_targets
+        if self.target not in WHOLE_IMAGE_TARGETS and targets is not None and has_whole_image_classes(targets):
+            described |= {"knows": TARGET_POSITION} if hasattr(explainer, "base") else {}
+        return described
 
 
 def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExplainer, ...]:

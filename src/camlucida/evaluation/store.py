@@ -61,6 +61,9 @@ TARGET_COLUMNS = {
 of the image the metrics use, and `region_box` is the box around it: left, top, right, bottom in pixels.
 """
 
+TARGET_POSITION = "position of the target"
+"""What a control knows whose map is read at the box or region of a target."""
+
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""
 
