@@ -213,7 +213,8 @@ class RandomWeights:
         networks = self._networks.setdefault(model.network, {})
         if seed not in networks:
             networks[seed] = randomize_weights(model.network, stages(model.network), seed=seed)
-        return replace(model, network=networks[seed])
+        first = self.__dict__.setdefault('_first', model)
+        return replace(first, network=networks[seed])
 
 
 CONTROLS: tuple[Control, ...] = (
