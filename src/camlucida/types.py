@@ -147,6 +147,7 @@ class Region:
         name: What the region is, as text: "box 3", "bus", "missed dog".
         probability: Probability with which the network detected it; None where it has none.
         classes: The predicted classes of all pixels, for a region of a segmentation network; None for others.
+        index: Class that the network finds there, as an index of its outputs; None where it has none.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -155,6 +156,7 @@ class Region:
     name: str = ""
     probability: float | None = None
     classes: PredictedClasses | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from camlucida.data.check import check_dataset
-from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, dataset_hash, subset
+from camlucida.data.datasets import Item, ListDataset, ObjectAnnotation, ToyboxDataset, dataset_hash, subset
 from camlucida.data.folders import folder
 from camlucida.data.identity import content_stamp
 from camlucida.data.location import RemotePath
@@ -49,6 +49,7 @@ CHANGES: dict[str, Any] = {
     "split": "val",
     "also_correct": (),
     "metadata": {"site": "B"},
+    "objects": lambda: [ObjectAnnotation(1, np.array([0.0, 1, 2, 3]))],
     "files": (),
 }
 OF_FILES = {"mask", "parts", "other_objects_mask"}
@@ -79,6 +80,15 @@ def test_a_broken_mask_breaks_nothing(tmp_path: Path) -> None:
         raise DataError("no mask")
 
     assert of(replace(full(tmp_path), files=(), mask=broken)) != of(replace(full(tmp_path), files=()))
+
+
+def test_objects_that_repeat_the_boxes_and_the_label_do_not_count(tmp_path: Path) -> None:
+    """The hash of such data sets is that of earlier versions."""
+    item = full(tmp_path)
+    same = replace(item, objects=lambda: [ObjectAnnotation(0, np.array([0.0, 1, 2, 3]), lambda: MASK)])
+    assert of(same) == of(item)
+    two = replace(item, objects=lambda: [*same.objects(), ObjectAnnotation(1, np.array([0.0, 1, 2, 3]))])  # type: ignore[misc]
+    assert of(two) != of(item)
 
 
 def test_the_set_itself_counts() -> None:

@@ -132,9 +132,9 @@ def test_deleted_networks_are_released() -> None:
     control = RandomWeights(GRAD_CAM)
     model = cl.load("toybox")
     control._randomized_model(model, 0)
-    assert len(control._models) == 1
+    assert len(control._networks) == 1
     del model
-    assert len(control._models) == 0
+    assert len(control._networks) == 0
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -9,8 +9,8 @@ from functools import cached_property
 from camlucida.evaluation import Evaluation, Summary
 from camlucida.evaluation.comparison import holm_corrected
 from camlucida.evaluation.metric_checks import untrusted
-from camlucida.report.charts import MAX_SERIES, MeanCurve, mean_curve
-from camlucida.report.evaluation_page import strongest_control
+from camlucida.report.charts import MAX_SERIES, MeanCurve
+from camlucida.report.evaluation_page import mean_curve_of, strongest_control
 from camlucida.report.summary_text import TestResults, summary_sentences
 
 
@@ -77,7 +77,7 @@ class EvaluationView:
         if not axes:
             return (), []
         stored = {method: self.evaluation.curves(metric, method) for method in self.methods[:MAX_SERIES]}
-        return axes, [mean_curve(method, curves) for method, curves in stored.items() if curves is not None]
+        return axes, [mean_curve_of(self.evaluation, metric, m, c) for m, c in stored.items() if c is not None]
 
     @property
     def _ranking_metrics(self) -> list[str]:

@@ -75,7 +75,8 @@ def evaluate(
 ) -> int:
     """Measure the quality of explanation methods over a data set, together with uninformative baselines.
 
-    Prints a table with 95 % intervals and writes results.parquet, with one row per image, method and metric. An
+    Prints a table with 95 % intervals and writes results.parquet, with one row per image, method and metric; and per
+    target of the image, for the boxes of a detector, the regions of a segmentation or the words of a caption. An
     interrupted run resumes when it is started again; an image that cannot be read becomes a row with the reason.
 
     Parameters
@@ -105,7 +106,9 @@ def evaluate(
     controls
         Also measure uninformative baselines and oracles, which a metric must be able to rank.
     target
-        The class to explain: predicted, or true for the label of the image.
+        The class to explain: predicted, or true for the label of the image; a class; or all for every box of a
+        detector, every region of a segmentation, every word of a caption or every prompt, each with rows of its own;
+        or one of them, as in explain: "box 1", "class:dog", "word 2", "text:a dog".
     limit
         The number of images, selected at random. If not given: all, or 500 of toybox.
     seed
@@ -189,6 +192,7 @@ def print_evaluation(console: Terminal, evaluation: Evaluation, columns: Sequenc
         columns: The columns to print; None for all that were measured.
     """
     from camlucida.evaluation.metric_checks import untrusted
+    from camlucida.report.summary_text import target_sentence
 
     table = {(s.metric, s.method): s for s in evaluation.table()}
     measured = [name for name in evaluation.values if any(table[name, method].n for method in evaluation.methods)]
@@ -205,9 +209,11 @@ def print_evaluation(console: Terminal, evaluation: Evaluation, columns: Sequenc
     plan = evaluation.plan
     console.add(**_as_json(evaluation, table, untrusted_metrics))
     console.print_line(
-        f"{plan['n_images']} images of {plan['data']} · {plan['model']} · {plan['target']} class · 95 % intervals: "
+        f"{plan['n_images']} images of {plan['data']} · {plan['model']} · {_target_text(evaluation)} · 95 % intervals: "
         "bootstrap over images · in brackets: maps that could not be scored, which count as the worst value"
     )
+    if evaluation.has_several_targets:
+        console.print_line(target_sentence(evaluation))
     failures = sorted(
         evaluation.failures, key=lambda failure: failure[1] in evaluation.controls
     )  # failures of the requested methods come before those of controls
@@ -215,6 +221,11 @@ def print_evaluation(console: Terminal, evaluation: Evaluation, columns: Sequenc
         [(f"{image}, {method}" if method else image, reason) for image, method, reason in failures],
         "the column error of results.parquet",
     )
+
+
+def _target_text(evaluation: Evaluation) -> str:
+    target = evaluation.plan["target"]
+    return f"target: {target}" if evaluation.has_several_targets else f"{target} class"
 
 
 def _as_json(
@@ -227,7 +238,7 @@ def _as_json(
                 "metric": metric,
                 "method": method,
                 "is_control": method in evaluation.controls,
-                **{name: getattr(summary, name) for name in ("value", "low", "high", "n", "invalid")},
+                **{name: getattr(summary, name) for name in ("value", "low", "high", "n", "n_images", "invalid")},
             }
             for (metric, method), summary in table.items()
             if summary.n

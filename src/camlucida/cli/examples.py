@@ -22,6 +22,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida evaluate toybox --method cam,grad_cam --limit 50",
         "camlucida evaluate photos/ --boxes boxes.csv --report report.html",
         "camlucida evaluate runs/dogs --recipe cam-vs-gradcam",
+        "camlucida evaluate toybox:2 --model toybox:detector --target all --limit 50",
     ),
     "audit": (
         "camlucida audit photos/ --model resnet50 -o audits/dogs",
@@ -48,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "sanity": (
         "camlucida sanity toybox --method grad_cam,guided_backprop",
         "camlucida sanity 'photos/*.jpg' --model resnet50 --checks cascading",
+        'camlucida sanity toybox --model toybox:detector --target "box 1"',
     ),
     "study make": ("camlucida study make photos/ --method grad_cam,layer_cam -o study",),
     "study results": ("camlucida study results study --json",),

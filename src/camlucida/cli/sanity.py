@@ -21,6 +21,7 @@ from camlucida.cli.options import (
     Output,
     Overwrite,
     Seed,
+    Target,
     TerminalOptions,
     split_list,
 )
@@ -45,6 +46,7 @@ def sanity(
     method: Names = None,
     checks: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
     layer: Layer = None,
+    target: Target = None,
     seeds: Annotated[int, Parameter(group=TESTS)] = 5,
     limit: Annotated[int, Parameter(group=DATA)] = 12,
     seed: Seed = 0,
@@ -66,6 +68,10 @@ def sanity(
         given: cascading and random_logit.
     layer
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
+    target
+        What to explain in every image, as in explain: a class, "box 1", "class:dog", "word 2", "text:a dog"; or all for
+        every box, region or word. It is read at the same position while the weights change. If not given: the predicted
+        class.
     seeds
         The number of random re-initialisations.
     limit
@@ -99,6 +105,7 @@ def sanity(
             methods=split_list(method),
             checks=split_list(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
             layer=layer,
+            target=target,
             seeds=seeds,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
@@ -23,6 +24,21 @@ from camlucida.seeds import check_seed
 
 Mask: TypeAlias = NDArray[np.bool_]
 Boxes: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectAnnotation:
+    """One annotated object of an image.
+
+    Attributes:
+        label: Its class, an index into the `classes` of the dataset; None if it is unknown.
+        box: `(4,)` left, top, right, bottom in pixels of the image; None if it is unknown.
+        mask: Returns its `(h, w)` mask; None if it is unknown.
+    """
+
+    label: int | None
+    box: Boxes | None = None
+    mask: Callable[[], Mask] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +63,8 @@ class Item:
         problems: Errors in the annotations, one sentence each; the remaining annotations are valid.
         metadata: Further columns of the data set's table, such as the site or the camera, by name.
         files: The files that masks and parts are read from: the item has changed if one of them has.
+        objects: Returns all annotated objects of all classes; None if the classes of the boxes are not known one by
+            one. See `annotated_objects`.
     """
 
     image: Source
@@ -62,6 +80,7 @@ class Item:
     problems: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Any, ...] = ()
+    objects: Callable[[], Sequence[ObjectAnnotation]] | None = None
 
 
 class Dataset(Protocol):
@@ -161,7 +180,41 @@ class ToyboxDataset:
             if competing_classes
             else None,
             render_without=lambda part: sample.scene.without_part(0, part).picture(),
+            objects=lambda: [
+                ObjectAnnotation(label, np.array(box, dtype=np.float64), partial(drawing.masks.__getitem__, i))
+                for i, (label, box) in enumerate(zip(sample.labels, drawing.boxes, strict=True))
+            ],
         )
+
+
+def annotated_objects(item: Item) -> tuple[ObjectAnnotation, ...] | None:
+    """Return all annotated objects of an image; None if nothing is annotated.
+
+    Where the data set does not list them, they are the boxes, each with the label of the image, or the mask alone.
+    """
+    if item.objects is not None:
+        return tuple(item.objects())
+    if item.boxes is None:
+        return None if item.mask is None else (ObjectAnnotation(item.label, None, item.mask),)
+    mask = item.mask if len(item.boxes) == 1 else None
+    boxes = tuple(ObjectAnnotation(item.label, np.asarray(box, dtype=np.float64), mask) for box in item.boxes)
+    return boxes if mask is not None or item.mask is None else (*boxes, ObjectAnnotation(item.label, None, item.mask))
+
+
+def labelled_objects(
+    boxes: Sequence[Sequence[float]], labels: Sequence[int | None], label: int | None
+) -> Callable[[], Sequence[ObjectAnnotation]] | None:
+    """Return the objects of an image from its boxes; None if all boxes have the label of the image.
+
+    Args:
+        boxes: Boxes as left, top, right, bottom.
+        labels: The label of each box.
+        label: The label of the image.
+    """
+    if all(own == label for own in labels):
+        return None
+    objects = [ObjectAnnotation(own, np.array(box, dtype=np.float64)) for own, box in zip(labels, boxes, strict=True)]
+    return partial(tuple, objects)
 
 
 def subset(dataset: Dataset, indices: Iterable[int]) -> ListDataset:

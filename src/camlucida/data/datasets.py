@@ -14,7 +14,9 @@ from camlucida.data.dataset import Item as Item
 from camlucida.data.dataset import LazyItems as LazyItems
 from camlucida.data.dataset import ListDataset as ListDataset
 from camlucida.data.dataset import Mask as Mask
+from camlucida.data.dataset import ObjectAnnotation as ObjectAnnotation
 from camlucida.data.dataset import ToyboxDataset as ToyboxDataset
+from camlucida.data.dataset import annotated_objects as annotated_objects
 from camlucida.data.dataset import check_dataset as check_dataset
 from camlucida.data.dataset import in_split as in_split
 from camlucida.data.dataset import items_without_files as items_without_files

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from camlucida.data.box_csv import LabelledBoxes, read_boxes
-from camlucida.data.dataset import Item, ListDataset
+from camlucida.data.dataset import Item, ListDataset, labelled_objects
 from camlucida.data.location import OUTPUT_FOLDER, Location, RemotePath, images_in, location_of
 
 SPLITS = {
@@ -47,7 +47,8 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
     names = [name for name, _ in files]
     has_splits = _has_splits(names)
     class_names = sorted({class_name for name in names if (class_name := _class_of(name, has_splits))})
-    classes = tuple(sorted({row.label for row in labelled_boxes.values() if row.label}) or class_names)
+    named = {name for row in labelled_boxes.values() for name in (row.label, *row.labels) if name}
+    classes = tuple(sorted(named) or class_names)
     label_of = {name: number for number, name in enumerate(classes)}
     items, used = [], set()
     for name, file in files:
@@ -57,7 +58,8 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
         label = label_of.get(row.label or _class_of(name, has_splits))
         box_array = np.array(row.boxes, dtype=np.float64).reshape(-1, 4) if row.boxes else None
         split = SPLITS[name.partition("/")[0].lower()] if has_splits else ""
-        items.append(Item(file, name, label, box_array, split=split))
+        objects = labelled_objects(row.boxes, [label_of.get(own, label) for own in row.labels], label)
+        items.append(Item(file, name, label, box_array, split=split, objects=objects))
     missing = [
         f"{key} is in {Path(str(boxes)).name}, but there is no such image." for key in labelled_boxes if key not in used
     ]

@@ -1,9 +1,9 @@
 """Hash of a dataset, which tells whether it is still the one that a run was started with.
 
 No image is opened: a file counts by size and modification time (in ns), as for `make` and Git, and an image in memory
-by its pixels. Boxes, labels, splits and metadata count by value; masks and parts count by the files that they are read
-from or, if an item names no files, by their pixels. Names are part of the hash but paths are not, so folders may be
-moved.
+by its pixels. Boxes, labels, objects, splits and metadata count by value; masks and parts count by the files that they
+are read from or, if an item names no files, by their pixels. Names are part of the hash but paths are not, so folders
+may be moved.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camlucida.data.dataset import Dataset, Item
+from camlucida.data.dataset import Dataset, Item, annotated_objects
 from camlucida.errors import CamlucidaError
 
 DATA_CHANGED = "the images or their annotations (labels, boxes, masks) have changed since it was started"
@@ -53,6 +53,8 @@ class DatasetHasher:
         self._digest.update(repr(record).encode(*_ENCODING))
         if item.metadata:  # without metadata, the hash is that of earlier versions
             self._digest.update(repr(sorted(item.metadata.items())).encode(*_ENCODING))
+        if item.objects is not None:
+            self._digest.update(_objects_digest(item))
         if item.files:
             for file in item.files:
                 self._digest.update(self._file_stamp(file).encode(*_ENCODING))
@@ -139,6 +141,23 @@ def _mask_digest(item: Item) -> bytes:
             pixels = np.asarray(mask, dtype=bool)
             digest.update(f"{name} {part} {pixels.shape}".encode(*_ENCODING) + np.packbits(pixels).tobytes())
     return digest.digest()
+
+
+def _objects_digest(item: Item) -> bytes:
+    """Return a digest of the annotated objects; empty where the boxes and the label say the same.
+
+    The hash of such items is that of earlier versions. Masks of items with files count by the files.
+    """
+    try:
+        objects = annotated_objects(item) or ()
+        own = [(each.label, None if each.box is None else np.asarray(each.box).tolist()) for each in objects]
+        masks = [None if each.mask is None or item.files else np.asarray(each.mask(), dtype=bool) for each in objects]
+    except CamlucidaError as error:
+        return f"objects broken: {error}".encode(*_ENCODING)
+    if own == [(item.label, box) for box in (np.zeros((0, 4)) if item.boxes is None else item.boxes).tolist()]:
+        return b""
+    packed = b"".join(b"" if mask is None else np.packbits(mask).tobytes() for mask in masks)
+    return repr(("objects", own)).encode(*_ENCODING) + packed
 
 
 def _digest(content: bytes | bytearray | memoryview) -> str:

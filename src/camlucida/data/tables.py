@@ -18,7 +18,7 @@ import numpy as np
 
 from camlucida._optional import need
 from camlucida.data.box_csv import COLUMN_ALIASES
-from camlucida.data.dataset import Item, ListDataset
+from camlucida.data.dataset import Item, ListDataset, labelled_objects
 from camlucida.data.folders import SPLITS
 from camlucida.data.location import Location, location_of
 from camlucida.errors import DataError
@@ -42,6 +42,7 @@ class TableEntry:
     label: str = ""
     split: str = ""
     boxes: list[list[float]] = field(default_factory=list)
+    box_labels: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     metadata: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ def table_dataset(path: str | Path | Location) -> ListDataset:
         _add_row(entries.setdefault(name, TableEntry()), row, location)
     if not entries:
         raise DataError(f"{file.name} lists no images.")
-    labels = {line.label for line in entries.values()} - {""}
+    labels = {name for line in entries.values() for name in (line.label, *line.box_labels)} - {""}
     classes = tuple(sorted(labels, key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name)))
     label_of = {name: number for number, name in enumerate(classes)}
     items = []
@@ -86,6 +87,7 @@ def table_dataset(path: str | Path | Location) -> ListDataset:
                 split=entry.split,
                 problems=tuple(entry.problems),
                 metadata=_common_values(entry.metadata),
+                objects=labelled_objects(entry.boxes, [label_of.get(own, label) for own in entry.box_labels], label),
             )
         )
     return ListDataset(file.stem, items, classes)
@@ -165,6 +167,7 @@ def _add_row(entry: TableEntry, row: Mapping[str, Any], location: str) -> None:
             entry.problems.append(f"{location}: a box must have x0 < x1 and y0 < y1, not {box}.")
         else:
             entry.boxes.append(box)
+            entry.box_labels.append(values["label"])
 
 
 def _parse_boxes(value: Any) -> list[Any]:

@@ -187,7 +187,7 @@ class RandomWeights:
     base: MethodExplainer
     name: str = "random_weights"
     knows: InformationSource = "image"
-    _models: WeakKeyDictionary[nn.Module, dict[int, Model]] = field(default_factory=WeakKeyDictionary, repr=False)
+    _networks: WeakKeyDictionary[nn.Module, dict[int, nn.Module]] = field(default_factory=WeakKeyDictionary, repr=False)
 
     @property
     def summary(self) -> str:
@@ -206,11 +206,14 @@ class RandomWeights:
         )
 
     def _randomized_model(self, model: Model, seed: int) -> Model:
-        """Return the re-initialised model, created once for all images of a run."""
-        models = self._models.setdefault(model.network, {})
-        if seed not in models:
-            models[seed] = replace(model, network=randomize_weights(model.network, stages(model.network), seed=seed))
-        return models[seed]
+        """Return the model with a re-initialised network, which is created once for all images of a run.
+
+        Its output is read as that of the model: for a box, a region or a word, at the same position.
+        """
+        networks = self._networks.setdefault(model.network, {})
+        if seed not in networks:
+            networks[seed] = randomize_weights(model.network, stages(model.network), seed=seed)
+        return replace(model, network=networks[seed])
 
 
 CONTROLS: tuple[Control, ...] = (

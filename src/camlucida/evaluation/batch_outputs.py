@@ -41,7 +41,7 @@ def with_outputs(plan: Plan, batch: Sequence[ReadImage]) -> Sequence[ReadImage]:
         if isinstance(output, Tensor)
     }
     classes = {
-        image.index: explained_class(scores[image.index], plan.output_of(image.item.label), plan.target)
+        image.index: explained_class(scores[image.index], plan.output_of(image.item.label), str(plan.target))
         for image in batch
         if isinstance(image, LoadedImage) and image.index in scores
     }

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from camlucida.evaluation.records import EMPTY_COLUMN, MetricColumn, aggregate_draws, is_plain_mean
+from camlucida.evaluation.records import EMPTY_COLUMN, MAX_TARGETS, MetricColumn, aggregate_draws, is_plain_mean
 from camlucida.evaluation.statistics import MAX_NUMBERS, Floats, resampled_means, resamples
 from camlucida.metrics import MetricOutput
 
@@ -29,6 +29,11 @@ class Bootstrap:
     @cached_property
     def images(self) -> NDArray[np.int64]:
         """The sorted indices of all images with any measurement, which are resampled."""
+        return np.unique(np.concatenate([EMPTY_COLUMN.index, *(column.images for column in self._columns.values())]))
+
+    @cached_property
+    def maps(self) -> NDArray[np.int64]:
+        """The sorted indices of all images, or of all targets of the images, with any measurement."""
         return np.unique(np.concatenate([EMPTY_COLUMN.index, *(column.index for column in self._columns.values())]))
 
     def values(self, metric: str, method: str, draws: int, seed: int) -> Floats:
@@ -45,8 +50,13 @@ class Bootstrap:
         """Return the value of a column in every resample of all images: `(draws,)`."""
         if not len(column.values):
             return np.full(draws, np.nan)
-        positions = np.searchsorted(self.images, column.index)
-        parts = [aggregate_draws(column, output, drawn[:, positions]) for drawn in self._resamples(draws, seed)]
+        positions = np.searchsorted(self.images, column.images)
+        n_chunks = max(1, len(column.index) // max(1, column.n_images))  # as much memory as with one map per image
+        parts = [
+            aggregate_draws(column, output, chunk[:, positions])
+            for drawn in self._resamples(draws, seed)
+            for chunk in np.array_split(drawn, n_chunks)
+        ]
         return np.concatenate(parts)
 
     def _draw_means(self, draws: int, seed: int) -> None:
@@ -54,11 +64,13 @@ class Bootstrap:
         plain = [key for key in self._columns if is_plain_mean(self._outputs[key[0]])]
         if not plain:
             return
-        values = np.full((len(self.images), len(plain)), np.nan)
+        values = np.full((len(self.maps), len(plain)), np.nan)
         for i, key in enumerate(plain):
             column = self._columns[key]
-            values[np.searchsorted(self.images, column.index), i] = column.values
-        means = [resampled_means(drawn, values) for drawn in self._resamples(draws, seed)]
+            values[np.searchsorted(self.maps, column.index), i] = column.values
+        several = self._columns[plain[0]].several
+        positions = np.searchsorted(self.images, self.maps // MAX_TARGETS) if several else None
+        means = [resampled_means(drawn, values, positions) for drawn in self._resamples(draws, seed)]
         for key, drawn_values in zip(plain, np.concatenate(means).T, strict=True):
             self._numbers[(*key, draws, seed)] = drawn_values
 

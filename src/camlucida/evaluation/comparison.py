@@ -36,11 +36,12 @@ class Comparison:
         p: p-value of no difference by `test`.
         corrected: The p-value after Holm's correction for all comparisons made together.
         test: McNemar's exact test for values that are 0 or 1; Wilcoxon's signed-rank test for other per-image values;
-            the bootstrap standard error for values pooled over the data set or averaged by class.
-        wins: Fraction of the images on which the first method is better.
-        losses: Fraction of the images on which the second method is better; the remaining images are ties.
-        n: Number of images.
-        invalid: Number of images whose map could not be scored, for each method; they count as the worst value.
+            the bootstrap standard error for values pooled over the data set or averaged by class, and where an image
+            has several values.
+        wins: Fraction of the maps on which the first method is better.
+        losses: Fraction of the maps on which the second method is better; the remaining ones are ties.
+        n: Number of maps: one per image, or per target of an image.
+        invalid: Number of maps that could not be scored, for each method; they count as the worst value.
         better: Whether high or low values are better, or neither.
         same_map: Whether the maps are known to be equal up to a positive factor. The remaining differences come from
             the order of upsampling and clipping, and do not make a winner.
@@ -81,7 +82,7 @@ class Agreement:
         tau: `(k, k)` tau-b between the metrics' orders of the methods over all images.
         low: `(k, k)` lower end of the 95 % bootstrap interval.
         high: `(k, k)` upper end of the 95 % bootstrap interval.
-        per_image: `(k, k)` tau-b of each image, averaged over the images where it is defined.
+        per_image: `(k, k)` tau-b of each image, or target of an image, averaged over those where it is defined.
     """
 
     metrics: tuple[str, ...]
@@ -103,6 +104,7 @@ def compare_values(
     *,
     over_images: bool,
     same_map: bool,
+    n_images: int,
 ) -> Comparison:
     """Compute one comparison, before correction for multiple comparisons.
 
@@ -116,6 +118,7 @@ def compare_values(
         drawn: `(draws,)` the difference in each bootstrap resample.
         over_images: Whether the difference is the mean of per-image differences.
         same_map: Whether both maps are known to be equal up to a positive factor.
+        n_images: Number of images, which may have several values each.
     """
     first, second = values
     differences = paired_differences(first, second)
@@ -125,7 +128,7 @@ def compare_values(
     return Comparison(
         metric,
         *names,
-        percentile_interval(difference, drawn, len(first)),
+        percentile_interval(difference, drawn, n_images),
         p,
         p,
         test,
@@ -156,7 +159,7 @@ def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def metric_agreement(
-    metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, images: Floats
+    metrics: Sequence[str], methods: Sequence[str], numbers: Floats, drawn: Floats, maps: Floats, n_images: int
 ) -> Agreement:
     """Compute the agreement of metrics, all oriented so that higher is better.
 
@@ -165,16 +168,17 @@ def metric_agreement(
         methods: Names of the methods.
         numbers: `(metrics, methods)` data set values.
         drawn: `(draws, metrics, methods)` values in each bootstrap resample.
-        images: `(n, metrics, methods)` values per image, NaN where not measured.
+        maps: `(n, metrics, methods)` values per image, or per target of an image, NaN where not measured.
+        n_images: Number of images.
     """
     tau, tau_drawn = kendall(numbers), kendall(drawn)
     low, high = np.full((2, *tau.shape), np.nan)
-    of_images = kendall(images)
+    of_maps = kendall(maps)
     mean = np.full_like(tau, np.nan)
     for pair in np.ndindex(*tau.shape):
-        interval = percentile_interval(float(tau[pair]), tau_drawn[(slice(None), *pair)], len(images))
+        interval = percentile_interval(float(tau[pair]), tau_drawn[(slice(None), *pair)], n_images)
         low[pair], high[pair] = interval.low, interval.high
-        known = of_images[(slice(None), *pair)]
+        known = of_maps[(slice(None), *pair)]
         known = known[~np.isnan(known)]
         mean[pair] = known.mean() if len(known) else np.nan
     return Agreement(tuple(metrics), tuple(methods), tau, low, high, mean)

@@ -16,10 +16,11 @@ from camlucida.attribution.network_inputs import check_takes_an_image
 from camlucida.attribution.request import MethodSpec
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.engine import LayerSpec
-from camlucida.errors import DataError, MethodError, TargetError
+from camlucida.errors import DataError, MethodError
 from camlucida.evaluation.batch_outputs import evaluation_batch_size
 from camlucida.evaluation.dataset_pass import outputs_of
 from camlucida.evaluation.evaluation import Evaluation
+from camlucida.evaluation.image_targets import check_run_target
 from camlucida.evaluation.metric_inputs import Explainer
 from camlucida.evaluation.plan import PART_IMAGES as PART_IMAGES
 from camlucida.evaluation.plan import Plan, explainers_of
@@ -27,7 +28,7 @@ from camlucida.evaluation.ray_engine import measure_on_ray
 from camlucida.evaluation.ray_pool import EngineName, RayPool, ray_pool
 from camlucida.evaluation.rows import part_rows
 from camlucida.evaluation.run_parts import run_parts
-from camlucida.evaluation.store import Store
+from camlucida.evaluation.store import COLUMNS, TARGET_COLUMNS, Store, has_target_columns
 from camlucida.layer_names import layer_names
 from camlucida.metrics import Metric, Preset, find
 from camlucida.models.load import as_model
@@ -47,7 +48,7 @@ def evaluate(
     layer: LayerSpec | Sequence[LayerSpec] = None,
     compared: Sequence[tuple[str, str]] = (),
     controls: Sequence[Explainer] = (),
-    target: str = "predicted",
+    target: str | int = "predicted",
     limit: Count | None = None,
     seed: Seed = 0,
     out: str | Path | None = None,
@@ -70,7 +71,11 @@ def evaluate(
             each method at each layer; None for the default layer.
         compared: Pairs of methods whose maps are also compared with each other, see `Evaluation.map_similarities`.
         controls: Baseline maps that a metric must be able to tell apart, see `camlucida.evaluation.baselines`.
-        target: The class to explain: "predicted", or "true" for the true class.
+        target: The class to explain: "predicted", or "true" for the true class. Or targets of each image: "all" for
+            every box of a detector, every region of a segmentation, every word of a caption (or every class of a model
+            with at most 20, such as prompts); or what `explain` takes: "box 1", "word 2", "text:a dog", a class. Every
+            image and target then has rows of its own, and metrics of localisation use the region of that target: the
+            annotated box or mask that agrees with it, or else the predicted one, see `camlucida.evaluation.store`.
         limit: Number of images, sampled at random with `seed`; None for all.
         seed: Seed of all random numbers.
         out: Output folder with run.json, parts/ and results.parquet. Existing parts are not measured again. None for a
@@ -89,7 +94,7 @@ def evaluate(
         MissingExtra: If the engine is not installed.
         MetricError: For an unknown metric.
         MethodError: For an unknown method.
-        TargetError: For an unknown `target`.
+        TargetError: For an unknown `target`. A target that only one image lacks is a row with the reason.
     """
     pool = ray_pool(engine, workers)
     wrapped = as_model(model)
@@ -108,8 +113,7 @@ def evaluate(
     indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no images to evaluate.")
-    if target not in ("predicted", "true"):
-        raise TargetError(f"target is 'predicted' or 'true', not {target!r}.")
+    check_run_target(wrapped, target)
     explainers = (*explainers_of(methods, layer_names(wrapped.network, layer)), *controls)
     names = [explainer.name for explainer in explainers]
     if unknown := [name for pair in compared for name in pair if name not in names]:
@@ -125,7 +129,8 @@ def evaluate(
         seed,
         tuple(compared),
     )
-    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")))
+    columns = TARGET_COLUMNS if has_target_columns(plan.record()) else COLUMNS
+    store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), columns)
     with store.lock():
         plan = replace(plan, batch_size=store.batch_size or evaluation_batch_size(plan))
         store.begin(plan.record(), source)

@@ -25,7 +25,7 @@ from camlucida.evaluation.records import (
     value_name,
 )
 from camlucida.evaluation.statistics import N_BOOTSTRAP, Floats, percentile_interval
-from camlucida.evaluation.store import Store
+from camlucida.evaluation.store import TARGET_POSITION, Store, has_target_columns
 from camlucida.evaluation.tables import (
     read_columns,
     read_costs,
@@ -64,14 +64,22 @@ class Evaluation:
 
     @cached_property
     def images(self) -> Mapping[int, Image]:
-        """All images that could be read, by their index in the data set."""
-        return read_images(Store(self.path))
+        """All images that could be read, by their index in the data set.
+
+        Where an image may have several targets, all targets of all images, by their `records.map_index`.
+        """
+        return read_images(Store(self.path), self.has_several_targets)
+
+    @cached_property
+    def has_several_targets(self) -> bool:
+        """Whether an image may have several targets, such as boxes, regions or words."""
+        return has_target_columns(self.plan)
 
     @cached_property
     def uninformative(self) -> tuple[str, ...]:
         """The controls without information about the object's location, which a method should outperform."""
         entries = [entry for entry in self.plan["methods"] if "control" in entry]
-        return tuple(entry["name"] for entry in entries if entry["knows"] != "ground truth")
+        return tuple(entry["name"] for entry in entries if entry["knows"] not in ("ground truth", TARGET_POSITION))
 
     @cached_property
     def presets(self) -> Mapping[str, Preset]:
@@ -122,7 +130,7 @@ class Evaluation:
 
     @cached_property
     def _columns(self) -> dict[tuple[str, str], MetricColumn]:
-        return read_columns(Store(self.path), self.values)
+        return read_columns(Store(self.path), self.values, self.has_several_targets)
 
     def curves(self, metric: str, method: str) -> Floats | None:
         """Return the curves `(n, m)` of a metric in the order of `column`; None if the metric stores none."""
@@ -142,7 +150,7 @@ class Evaluation:
         Args:
             metric: Name of the metric.
             method: Name of the method.
-            indices: Restrict to these images, by their index in the data set; None for all.
+            indices: Restrict to these images, by their index in `images`; None for all.
             draws: Number of bootstrap resamples.
             seed: Seed of the bootstrap.
         """
@@ -152,7 +160,7 @@ class Evaluation:
         else:
             column = column.select(indices)
             drawn = self._bootstrap.column_values(column, output, draws, seed)
-        interval = percentile_interval(aggregate(column, output), drawn, len(column.values))
+        interval = percentile_interval(aggregate(column, output), drawn, column.n_images)
         return Summary(
             method,
             metric,
@@ -163,6 +171,7 @@ class Evaluation:
             int((~column.valid).sum()),
             output.better,
             method in self.controls,
+            column.n_images,
         )
 
     def table(self, **options: Any) -> list[Summary]:
@@ -202,7 +211,9 @@ class Evaluation:
             drawn[0] - drawn[1],
             same_map=self.same_maps(first, second),
             over_images=output.pool is None
+            and shared_first.n_images == len(shared)  # values of one image are not independent
             and (output.mean == "images" or bool(np.isin(shared_first.values, (0, 1)).all())),
+            n_images=shared_first.n_images,
         )
 
     def comparisons(
@@ -247,16 +258,17 @@ class Evaluation:
         shape = (len(scoring), len(chosen))
         numbers = np.array([aggregate(self.column(m, c), self.values[m]) for m in scoring for c in chosen])
         drawn = np.array([self._bootstrap.values(m, c, draws, seed) for m in scoring for c in chosen])
-        images = np.full((len(self._bootstrap.images), *shape), np.nan)
+        maps = np.full((len(self._bootstrap.maps), *shape), np.nan)
         for pair in np.ndindex(*shape):
             column = self.column(scoring[pair[0]], chosen[pair[1]])
-            images[(np.searchsorted(self._bootstrap.images, column.index), *pair)] = column.values
+            maps[(np.searchsorted(self._bootstrap.maps, column.index), *pair)] = column.values
         return metric_agreement(
             scoring,
             chosen,
             signs * numbers.reshape(shape),
             signs * np.moveaxis(drawn.reshape(*shape, draws), -1, 0),
-            signs * images,
+            signs * maps,
+            len(self._bootstrap.images),
         )
 
     @cached_property
@@ -269,5 +281,5 @@ class Evaluation:
         return self._bootstrap.values(metric, method, draws, seed)
 
     def costs(self) -> dict[tuple[str, str], tuple[float, float]]:
-        """Return forward passes and seconds per image, by (method, metric or preset)."""
-        return read_costs(Store(self.path))
+        """Return forward passes and seconds per image, or per target of an image, by (method, metric or preset)."""
+        return read_costs(Store(self.path), self.has_several_targets)

@@ -10,8 +10,10 @@ from camlucida.attribution.request import check_layer, check_layer_spec, several
 from camlucida.errors import LayerError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer
+from camlucida.evaluation.store import TARGET_POSITION, WHOLE_IMAGE_TARGETS
 from camlucida.methods import find
 from camlucida.metrics import Preset
+from camlucida.models.image_targets import has_whole_image_classes
 
 PART_IMAGES = 8
 """Number of images per part, which is the most that an interruption loses."""
@@ -24,7 +26,7 @@ class Plan(DatasetPass):
     Attributes:
         explainers: Methods and controls.
         presets: The metrics with their options.
-        target: "predicted" or "true".
+        target: "predicted" or "true"; "all", or what `explain` takes, for targets of each image.
         seed: Seed of all random numbers.
         compared_pairs: Pairs of methods whose maps are compared with each other.
         batch_size: Number of images whose scores and maps are computed together, at most `PART_IMAGES`. Part of the
@@ -33,7 +35,7 @@ class Plan(DatasetPass):
 
     explainers: tuple[Explainer, ...]
     presets: tuple[Preset, ...]
-    target: str
+    target: str | int
     seed: int
     compared_pairs: tuple[tuple[str, str], ...] = ()
     batch_size: int = 1
@@ -43,13 +45,24 @@ class Plan(DatasetPass):
         return {
             **super().record(),
             "exact": bool(getattr(self.data, "exact", False)),
-            "methods": [describe_explainer(explainer) for explainer in self.explainers],
+            "methods": [self._description(explainer) for explainer in self.explainers],
             "metrics": {preset.name: _to_json(preset.settings) for preset in self.presets},
             "compared": [list(pair) for pair in self.compared_pairs],
             "target": self.target,
             "seed": self.seed,
             **({"batch_size": self.batch_size} if self.batch_size > 1 else {}),
         }
+
+    def _description(self, explainer: Explainer) -> dict[str, Any]:
+        """Return the description of an explainer.
+
+        The maps of another class, and of random weights, are read at the box or region of the target, so that they know
+        where it is.
+        """
+        described, targets = describe_explainer(explainer), self.model.image_targets
+        if self.target not in WHOLE_IMAGE_TARGETS and targets is not None and has_whole_image_classes(targets):
+            described |= {"knows": TARGET_POSITION} if hasattr(explainer, "base") else {}
+        return described
 
 
 def explainers_of(methods: Sequence[Any], layer: Any = None) -> tuple[MethodExplainer, ...]:

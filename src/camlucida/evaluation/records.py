@@ -14,6 +14,9 @@ from torch import Tensor
 from camlucida.evaluation.statistics import Floats, resampled_class_means, resampled_means
 from camlucida.metrics import DatasetReduction, MetricOutput, Preset
 
+MAX_TARGETS = 4096
+"""Largest number of targets of one image, of which detectors, segmentation networks and captions have far fewer."""
+
 SAME_MAP_TOLERANCE = 1e-3
 """Maps whose largest difference is below this fraction of their maximum are equal up to float32 rounding."""
 
@@ -28,10 +31,11 @@ class Summary:
         value: The mean or pooled value; maps that could not be scored count as the worst value.
         low: Lower end of the 95 % bootstrap interval over images; NaN for fewer than four images.
         high: Upper end of the 95 % bootstrap interval over images; NaN for fewer than four images.
-        n: Number of measured images.
-        invalid: Number of images whose map could not be scored.
+        n: Number of measured maps: one per image, or per target of an image.
+        invalid: Number of maps that could not be scored.
         better: Whether high or low values are better, or neither.
         control: Whether the method is a control.
+        n_images: Number of measured images.
     """
 
     method: str
@@ -43,6 +47,7 @@ class Summary:
     invalid: int
     better: str
     control: bool
+    n_images: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,12 @@ class MetricColumn:
     """All measurements of one metric for one method, in the order of the images.
 
     Attributes:
-        index: `(n,)` indices of the images.
+        index: `(n,)` indices of the images; where an image may have several targets, those of `map_index`.
         values: `(n,)` the values; maps that could not be scored have the worst value.
         valid: `(n,)` whether the map could be scored.
         classes: `(n,)` the true class of each image.
         curves: `(n, m)` the vectors from which the value is pooled, or None.
+        several: Whether an image may have several targets.
     """
 
     index: NDArray[np.int64]
@@ -62,19 +68,49 @@ class MetricColumn:
     valid: NDArray[np.bool_]
     classes: NDArray[Any]
     curves: NDArray[np.floating[Any]] | None
+    several: bool = False
+
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """The indices `(n,)` of the images in the data set."""
+        return self.index // MAX_TARGETS if self.several else self.index
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return len(np.unique(self.images))
 
     def select(self, index: NDArray[np.int64]) -> MetricColumn:
-        """Return the measurements of the images with the given indices."""
+        """Return the measurements of the images, or of their targets, with the given indices."""
         selected = np.isin(self.index, index)
         curves = None if self.curves is None else self.curves[selected]
         return MetricColumn(
-            self.index[selected], self.values[selected], self.valid[selected], self.classes[selected], curves
+            self.index[selected],
+            self.values[selected],
+            self.valid[selected],
+            self.classes[selected],
+            curves,
+            self.several,
         )
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image of an evaluation, with its label and the model's prediction."""
+    """One image of an evaluation, with its label and the model's prediction; or one of its targets.
+
+    Attributes:
+        index: Index of the image in the data set; that of `map_index` where an image may have several targets.
+        name: Name of the image.
+        label: Its class, or that of the annotation that the target agrees with.
+        predicted: The predicted class, or the one that the target's class scores predict.
+        target: What is explained.
+        correct: Whether the prediction is correct; for a box, a region or a word, whether an annotation agrees.
+        confidence: Probability of the predicted class.
+        image: Index of the image in the data set.
+        target_spec: What `explain` takes for the target; empty where it is a class of the whole image.
+        region: Which region of the image the metrics use.
+        region_box: The box around the region, in pixels of the image; None without one.
+    """
 
     index: int
     name: str
@@ -83,6 +119,10 @@ class Image:
     target: str
     correct: bool | None
     confidence: float
+    image: int = -1
+    target_spec: str = ""
+    region: str = ""
+    region_box: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +151,11 @@ EMPTY_COLUMN = MetricColumn(
     np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool), np.empty(0, dtype=object), None
 )
 """The column of a metric that was measured on no image."""
+
+
+def map_index(image: int, target_number: int) -> int:
+    """Return the index of one target of an image, which no target of another image has."""
+    return image * MAX_TARGETS + target_number
 
 
 def value_name(preset: Preset, value: str) -> str:

@@ -12,13 +12,15 @@ from camlucida.attribution.error_context import describe_network_error, raised_b
 from camlucida.engine.cost import track_cost
 from camlucida.errors import CamlucidaError
 from camlucida.evaluation.batch_outputs import with_outputs
+from camlucida.evaluation.image_targets import EvaluatedTarget, targets_of
 from camlucida.evaluation.metric_inputs import Explainer, MethodExplainer, MetricInputs
 from camlucida.evaluation.model_input import ModelInput, predicted_input
 from camlucida.evaluation.plan import Plan
 from camlucida.evaluation.prediction_rows import base_row
-from camlucida.evaluation.read_images import ReadImage, UnreadableImage
+from camlucida.evaluation.read_images import LoadedImage, ReadImage, UnreadableImage
 from camlucida.evaluation.records import value_name
-from camlucida.evaluation.store import SIMILARITY_METRICS, Row
+from camlucida.evaluation.store import SIMILARITY_METRICS, WHOLE_IMAGE_TARGETS, Row
+from camlucida.evaluation.target_regions import MATCHED, NO_REGION
 from camlucida.maps import spearman, upsample
 from camlucida.metrics import Preset
 from camlucida.targets import class_label
@@ -43,37 +45,73 @@ def part_rows(
 
 
 def image_rows(plan: Plan, image: ReadImage) -> list[Row]:
-    """Compute all rows of one image, or a single row with the reason if it cannot be evaluated."""
+    """Compute all rows of one image and its targets, or a single row with the reason if it cannot be evaluated."""
     base = {name: value for name, value in base_row(plan, image).items() if name != "split"}
     if isinstance(image, UnreadableImage):
         return [{**base, "error": image.error}]
-    label = plan.output_of(image.item.label)
     try:
-        model_input = predicted_input(
-            plan.model,
-            image.item,
-            image.inputs,
-            image.geometry,
-            label,
-            also_correct=[k for k in map(plan.output_of, image.item.also_correct) if k is not None],
-            target=plan.target,
-            seed=plan.seed,
-            outputs=image.outputs,
-        )
+        described = list(_described_inputs(plan, image, base))
     except CamlucidaError as error:
         return [{**base, "error": str(error)}]
     except Exception as error:
         if not raised_by_network(error):
             raise
         return [{**base, "error": describe_network_error(error, plan.model)}]
+    return [row for model_input, description in described for row in _input_rows(plan, model_input, description)]
+
+
+def _described_inputs(plan: Plan, image: LoadedImage, base: Row) -> Iterator[tuple[ModelInput, Row]]:
+    """Yield the image as the model processes it, with what its rows say of it; or each of its targets."""
+    if plan.target not in WHOLE_IMAGE_TARGETS:
+        for number, target in enumerate(targets_of(plan, image, plan.target, plan.seed)):
+            yield target.model_input, base | _target_row(plan, number, target)
+        return
+    label = plan.output_of(image.item.label)
+    model_input = predicted_input(
+        plan.model,
+        image.item,
+        image.inputs,
+        image.geometry,
+        label,
+        also_correct=[k for k in map(plan.output_of, image.item.also_correct) if k is not None],
+        target=str(plan.target),
+        seed=plan.seed,
+        outputs=image.outputs,
+    )
     names = plan.model.labels
     predicted = int(model_input.logits.argmax())
-    base |= {
-        "predicted": class_label(predicted, names),
-        "target": class_label(model_input.target, names),
-        "correct": None if label is None else predicted in plan.correct_outputs(image.item),
-        "confidence": float(model_input.activation.probabilities(model_input.logits)[predicted]),
+    yield (
+        model_input,
+        base
+        | {
+            "predicted": class_label(predicted, names),
+            "target": class_label(model_input.target, names),
+            "correct": None if label is None else predicted in plan.correct_outputs(image.item),
+            "confidence": float(model_input.activation.probabilities(model_input.logits)[predicted]),
+        },
+    )
+
+
+def _target_row(plan: Plan, number: int, target: EvaluatedTarget) -> Row:
+    """Return what the rows of one target of an image say of it."""
+    model_input, region = target.model_input, target.region
+    probabilities = model_input.activation.probabilities(model_input.logits)
+    return {
+        "label": None if region.label is None else class_label(region.label, plan.data.classes),
+        "predicted": target.predicted,
+        "target": target.label,
+        "correct": None if region.match is None else region.match == MATCHED,
+        "confidence": float(probabilities[int(model_input.logits.argmax())]),
+        "target_number": number,
+        "target_spec": target.spec,
+        "match": region.match,
+        "region": region.text,
+        "region_box": region.box,
     }
+
+
+def _input_rows(plan: Plan, model_input: ModelInput, base: Row) -> list[Row]:
+    """Compute all rows of one image, or of one of its targets."""
     outcomes = list(_explain(plan, model_input))
     rows = [row for outcome in outcomes for row in _metric_rows(plan, model_input, base, *outcome)]
     maps = {explainer.name: outcome for explainer, outcome, _, _ in outcomes if isinstance(outcome, Tensor)}
@@ -145,7 +183,10 @@ def value_rows(base: Row, metric_inputs: MetricInputs, preset: Preset) -> Iterat
     metric = preset.metric
     base = {**base, "preset": preset.name}
     if missing := metric_inputs.first_missing(metric.needs):
-        reason = f"{preset.name} needs {missing!r}, which the image does not have"
+        if base.get("region") == NO_REGION:  # such as the word "and", which names no object: nothing failed
+            return
+        owner = "target" if "region" in base else "image"
+        reason = f"{preset.name} needs {missing!r}, which the {owner} does not have"
         yield {**base, "metric": preset.name, "error": reason}
         return
     start = time.perf_counter()

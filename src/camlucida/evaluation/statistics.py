@@ -1,4 +1,8 @@
-"""Confidence intervals and tests. The unit is the image: methods share images, so comparisons are paired."""
+"""Confidence intervals and tests. The unit is the image: methods share images, so comparisons are paired.
+
+Where an image has several targets, such as the boxes of a detector, its values are not independent. Images are then
+resampled with all their values (cluster bootstrap), and comparisons use the standard error of that bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +66,23 @@ def resamples(n: int, draws: int = N_BOOTSTRAP, seed: int = 0) -> Iterator[Float
         yield rng.multinomial(n, probabilities, size=min(chunk, draws - start)).astype(np.float64)
 
 
-def resampled_means(drawn: Floats, values: Floats) -> Floats:
-    """Compute the means `(draws, k)` of values `(n, k)` for bootstrap counts `(draws, n)`; NaN values are left out."""
+def resampled_means(drawn: Floats, values: Floats, images: NDArray[np.int64] | None = None) -> Floats:
+    """Compute the means `(draws, k)` of values `(n, k)` for bootstrap counts `(draws, m)`; NaN values are left out.
+
+    Args:
+        drawn: How often each of the m images is in each resample.
+        values: The values.
+        images: `(n,)` positions of the images that the values belong to, where an image may have several: an image is
+            drawn with all its values, since those of one image are not independent. None for one value per image.
+    """
     measured = ~np.isnan(values)
-    return _divide(drawn @ np.where(measured, values, 0), drawn @ measured)
+    known = np.where(measured, values, 0)
+    if images is None:
+        return _divide(drawn @ known, drawn @ measured)
+    totals, counts = np.zeros((2, drawn.shape[1], values.shape[1]))
+    np.add.at(totals, images, known)
+    np.add.at(counts, images, measured)
+    return _divide(drawn @ totals, drawn @ counts)
 
 
 def resampled_class_means(drawn: Floats, values: Floats, classes: NDArray[np.int64]) -> Floats:

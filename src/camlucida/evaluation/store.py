@@ -44,6 +44,26 @@ COLUMNS = {
 }
 """Columns of a row. `valid` is false if the map could not be scored; `error` is the reason for a missing value."""
 
+WHOLE_IMAGE_TARGETS = ("predicted", "true")
+"""Targets that are one class of the whole image, and need no further columns."""
+
+TARGET_COLUMNS = {
+    **COLUMNS,
+    "target_number": "int64",
+    "target_spec": "string",
+    "match": "string",
+    "region": "string",
+    "region_box": "list<float>",
+}
+"""Columns of a run with another target, in which an image may have several. A row belongs to the target with the number
+`target_number` of its image, counted from 0; `target` is its label and `target_spec` what `explain` takes for it.
+`match` is "matched" if an annotation agrees with the target and "not matched" if none does; `region` says which region
+of the image the metrics use, and `region_box` is the box around it: left, top, right, bottom in pixels.
+"""
+
+TARGET_POSITION = "position of the target"
+"""What a control knows whose map is read at the box or region of a target."""
+
 SIMILARITY_METRICS = ("rank correlation of maps", "difference of maps")
 """Values of `metric` in rows that compare the map of `method` with that of the method named in `preset`."""
 
@@ -190,6 +210,11 @@ class Store:
 
     def _part_file(self, part: int) -> Path:
         return self.path / PARTS_FOLDER / f"part-{part:05d}.parquet"
+
+
+def has_target_columns(plan: Mapping[str, Any]) -> bool:
+    """Return whether the rows of a run have `TARGET_COLUMNS`: its target is not the predicted or true class."""
+    return plan.get("target", WHOLE_IMAGE_TARGETS[0]) not in WHOLE_IMAGE_TARGETS
 
 
 def write_table(file: Path, rows: Sequence[Row], columns: Mapping[str, str] = COLUMNS, *, digest: bool = False) -> None:

@@ -71,3 +71,12 @@ class ImageTargets(Protocol):
         Raises:
             TargetError: There is no such box, region or word; the message lists those that there are.
         """
+
+
+WHOLE_IMAGE_KINDS = {"detection": "box 1", "segmentation": "class:dog"}
+"""Kinds of targets of networks that also have class scores of the whole image, each with an example."""
+
+
+def has_whole_image_classes(targets: ImageTargets) -> bool:
+    """Return whether a network with these targets also has class scores of the whole image."""
+    return targets.kind in WHOLE_IMAGE_KINDS

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
 from camlucida.evaluation.statistics import Floats
 from camlucida.render.curves import axis_ticks
@@ -30,14 +31,22 @@ class MeanCurve:
     high: Floats
 
 
-def mean_curve(name: str, curves: Floats) -> MeanCurve:
+def mean_curve(name: str, curves: Floats, images: NDArray[np.int64] | None = None) -> MeanCurve:
     """Return the mean of curves with its pointwise 95 % band, `mean ± 1.96 · standard error`.
 
     Args:
         name: The name of the method.
-        curves: One curve per image, `(n, m)`.
+        curves: One curve per image, `(n, m)`, or per target of an image.
+        images: The image `(n,)` of each curve, where an image may have several targets, which are not independent.
     """
     mean = curves.mean(0)
+    if images is not None:
+        _, positions = np.unique(images, return_inverse=True)
+        n_images = int(positions.max()) + 1
+        residuals = np.zeros((n_images, curves.shape[1]))
+        np.add.at(residuals, positions, curves - mean)
+        error = np.sqrt((residuals**2).sum(0) * n_images / max(1, n_images - 1)) / len(curves)
+        return MeanCurve(name, mean, mean - Z_95 * error, mean + Z_95 * error)
     half_width = Z_95 * curves.std(0, ddof=1) / np.sqrt(len(curves)) if len(curves) > 1 else np.zeros_like(mean)
     return MeanCurve(name, mean, mean - half_width, mean + half_width)
 

@@ -12,8 +12,11 @@ from camlucida.data.datasets import Dataset
 from camlucida.evaluation.comparison import holm_corrected
 from camlucida.evaluation.evaluation import Evaluation
 from camlucida.evaluation.records import Summary
+from camlucida.evaluation.statistics import Floats
+from camlucida.evaluation.store import Store
+from camlucida.evaluation.tables import read_curve_images
 from camlucida.models.model import Model
-from camlucida.report.charts import MAX_SERIES, mean_curve, svg_chart, swatch
+from camlucida.report.charts import MAX_SERIES, MeanCurve, mean_curve, svg_chart, swatch
 from camlucida.report.formatting import count_noun, format_number, join_names
 from camlucida.report.gallery import example_rows, image_section
 from camlucida.report.metric_plots import metric_plots
@@ -93,6 +96,7 @@ def page_content(
         "costs": cost_tables(evaluation),
         "metrics": _metric_descriptions(evaluation, measured),
         "controls": sorted(evaluation.controls),
+        "several": evaluation.has_several_targets,
         "number": format_number,
     }
 
@@ -106,14 +110,15 @@ def strongest_control(evaluation: Evaluation, table: Mapping[tuple[str, str], Su
 
 def _facts(evaluation: Evaluation, renderer: ThumbnailRenderer | None) -> list[tuple[str, str]]:
     plan = evaluation.plan
-    explained = {"predicted": "the predicted class", "true": "the true class"}[plan["target"]]
+    explained = {"predicted": "the predicted class", "true": "the true class"}.get(plan["target"], plan["target"])
     layers = sorted(set(renderer.layers.values())) if renderer else []
+    several = evaluation.has_several_targets
     return [
         ("model", f"{plan['model']} (weights {plan['weights']})"),
         ("data", f"{plan['data']} ({count_noun(plan['n_images'], 'image')}, {plan['data_hash']})"),
-        ("target", explained),
+        ("target", f"{explained}, {count_noun(len(evaluation.images), 'map')}" if several else explained),
         ("layer", f"{join_names(layers)}, unless the method names one" if layers else "the default of each method"),
-        ("intervals", "95 %, percentile bootstrap over images, 1,000 resamples"),
+        ("intervals", f"95 %, percentile bootstrap over images{', each with all its maps' * several}, 1,000 resamples"),
         ("seed", str(plan["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in plan["versions"].items())),
         ("run", str(evaluation.path)),
@@ -125,7 +130,7 @@ def _charts(evaluation: Evaluation, methods: Sequence[str], measured: Sequence[s
     for metric in measured:
         axes = evaluation.values[metric].axes
         curves = {m: evaluation.curves(metric, m) for m in methods[:MAX_SERIES]} if axes else {}
-        lines = [mean_curve(m, c) for m, c in curves.items() if c is not None]
+        lines = [mean_curve_of(evaluation, metric, m, c) for m, c in curves.items() if c is not None]
         if axes and lines:
             legend = [(swatch(i), curve.name) for i, curve in enumerate(lines)]
             chart_list.append(
@@ -138,6 +143,12 @@ def _charts(evaluation: Evaluation, methods: Sequence[str], measured: Sequence[s
                 }
             )
     return chart_list
+
+
+def mean_curve_of(evaluation: Evaluation, metric: str, method: str, curves: Floats) -> MeanCurve:
+    """Return the mean curve of a method by a metric, whose band takes targets of one image for dependent."""
+    several = evaluation.has_several_targets
+    return mean_curve(method, curves, read_curve_images(Store(evaluation.path), metric, method) if several else None)
 
 
 def _failures(evaluation: Evaluation) -> list[dict[str, str]]:

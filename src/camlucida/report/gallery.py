@@ -104,8 +104,13 @@ def _row(
     evaluation: Evaluation, renderer: ThumbnailRenderer, index: int, methods: Sequence[str], main: str | None
 ) -> dict[str, Any]:
     image = evaluation.images[index]
+    words = {True: "correct", False: "wrong", None: ""}
+    if evaluation.has_several_targets:
+        words = {True: "matched", False: "not matched", None: ""}
     has_probability = image.confidence == image.confidence  # a regression has none
-    thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the annotated box", ["image"])]
+    region = image.region or "annotated box"
+    caption = ["image", image.region] if image.region else ["image"]
+    thumbnails = [Thumbnail(renderer.plain(index), f"{image.name} with the {region}", caption)]
     for method in methods:
         value = "" if main is None else _format_value(evaluation, main, method, index)
         uri = renderer.overlay(index, method)
@@ -115,7 +120,7 @@ def _row(
         "name": image.name,
         "predicted": f"{image.predicted} ({image.confidence:.0%})" if has_probability else image.predicted,
         "label": image.label,
-        "correctness": {True: "correct", False: "wrong", None: ""}[image.correct],
+        "correctness": words[image.correct],
         "shots": thumbnails,
         "explained": image.target,
     }
@@ -131,8 +136,9 @@ def _extremes(evaluation: Evaluation, renderer: ThumbnailRenderer, metric: str, 
         for index in indices:
             image, value = evaluation.images[index], _format_value(evaluation, metric, method, index)
             if uri := renderer.overlay(index, method):
+                shown = image.target if evaluation.has_several_targets else image.label or image.target
                 alt = f"{name} of {method}: {image.name}, {metric} {value}"
-                thumbnails.append(Thumbnail(uri, alt, [f"{metric} {value}", image.label or image.target]))
+                thumbnails.append(Thumbnail(uri, alt, [f"{metric} {value}", shown]))
         result[name] = thumbnails
     return result if result["best"] else None
 

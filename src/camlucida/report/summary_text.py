@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -170,12 +171,28 @@ def _control_sentences(results: TestResults, judging: Sequence[str]) -> list[str
 
 
 def _accuracy_sentence(results: TestResults, judging: Sequence[str]) -> list[str]:
+    if results.evaluation.has_several_targets:
+        return [target_sentence(results.evaluation)]
     images = results.evaluation.images.values()
     labelled = [p for p in images if p.correct is not None]
     correct = sum(bool(p.correct) for p in labelled)
     if not labelled:
         return []
     return [f"The model predicts {correct:,} of {count_noun(len(labelled), 'labelled image')} correctly."]
+
+
+def target_sentence(evaluation: Evaluation) -> str:
+    """Return how many targets of the images agree with an annotation, and on which regions they were measured."""
+    targets = list(evaluation.images.values())
+    n_images = len({each.image for each in targets})
+    text = f"{count_noun(len(targets), 'target')} in {count_noun(n_images, 'image')}"
+    known = [each for each in targets if each.correct is not None]
+    if known:
+        agree = sum(bool(each.correct) for each in known)
+        text += f"; {agree:,} of {len(known):,} with an annotation to compare agree with it"
+    regions = Counter(each.region for each in targets)
+    measured = join_names([f"{name} {n:,}" for name, n in sorted(regions.items())], len(regions))
+    return f"{text}. Region that metrics of localisation use: {measured}."
 
 
 def _conflict_sentences(agreement: Agreement | None) -> list[str]:

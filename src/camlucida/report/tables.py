@@ -106,12 +106,14 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
     correct = np.array([p.index for p in evaluation.images.values() if p.correct is True], dtype=np.int64)
     wrong = np.array([p.index for p in evaluation.images.values() if p.correct is False], dtype=np.int64)
     metrics = judging[: MAX_COLUMNS // 2]
+    several = evaluation.has_several_targets
+    words = ("matched", "not matched") if several else ("correct", "wrong")
     tables = []
     if len(correct) and len(wrong):
         heads = [
             (m, f"{correctness} ({len(indices)})")
             for m in metrics
-            for correctness, indices in (("correct", correct), ("wrong", wrong))
+            for correctness, indices in zip(words, (correct, wrong), strict=True)
         ]
         rows = [
             (
@@ -125,12 +127,13 @@ def group_tables(evaluation: Evaluation, methods: Sequence[str], judging: Sequen
             )
             for method in methods
         ]
-        tables.append(Table("correct and wrong predictions", heads, rows))
+        caption = "targets that an annotation agrees with, and others" if several else "correct and wrong predictions"
+        tables.append(Table(caption, heads, rows))
     sizes = Counter(p.label for p in evaluation.images.values() if p.label)
     classes = [name for name, count in sizes.most_common(MAX_CLASSES) if count >= MIN_CLASS_SIZE]
     if len(classes) > 1 and metrics:
         class_indices = {name: _indices_of_label(evaluation, name) for name in classes}
-        heads = [(name, count_noun(sizes[name], "image")) for name in classes]
+        heads = [(name, count_noun(sizes[name], "target" if several else "image")) for name in classes]
         rows = [
             (
                 method,
@@ -175,9 +178,9 @@ def agreement_table(agreement: Agreement | None) -> Table | None:
 
 def cost_tables(evaluation: Evaluation) -> list[Table]:
     """Return the tables of forward passes and seconds, per method and per metric."""
-    costs = evaluation.costs()
+    costs, owner = evaluation.costs(), "target" if evaluation.has_several_targets else "image"
     methods = Table(
-        "per image and method",
+        f"per {owner} and method",
         [("map", "forward passes"), ("map", "seconds"), ("all metrics", "forward passes"), ("all metrics", "seconds")],
         [
             (m, m in evaluation.controls, _cost_cells(costs, m))
@@ -198,7 +201,7 @@ def cost_tables(evaluation: Evaluation) -> list[Table]:
                 )
             )
     metrics = Table(
-        "per image and metric, mean over methods", [("", "forward passes"), ("", "seconds")], rows, "metric"
+        f"per {owner} and metric, mean over methods", [("", "forward passes"), ("", "seconds")], rows, "metric"
     )
     return [methods, metrics]
 

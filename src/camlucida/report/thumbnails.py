@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class ThumbnailRenderer:
         return mismatch(self.evaluation.plan, self.model, self.data)
 
     def plain(self, index: int) -> str:
-        """Return the image with its ground truth boxes."""
+        """Return the image with its ground truth boxes, or with the region of the target."""
         return self._cached((index, ""), lambda: self._plain(index))
 
     def overlay(self, index: int, method: str) -> str:
@@ -82,14 +83,18 @@ class ThumbnailRenderer:
         return self._cached((index, method), lambda: self._explain(index, method))
 
     def _explain(self, index: int, method: str) -> Image.Image:
-        item, request = self.data[index], self._requests[method]
-        target = None
-        if self.evaluation.plan["target"] == "true" and item.label is not None:
+        image, request = self.evaluation.images[index], self._requests[method]
+        item, plan_target = self.data[image.image], self.evaluation.plan["target"]
+        target: Any = None
+        if self.evaluation.has_several_targets:
+            several = plan_target == "all" or str(plan_target).startswith("top")
+            target = image.target_spec or (image.target if several else plan_target)
+        elif plan_target == "true" and item.label is not None:
             target = self._labels[item.label]
         explanation = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
         if "@" not in method and explanation.layer != INPUT:
             self.layers[method] = explanation.layer
-        return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, item.boxes, self._map_boxes(explanation))
+        return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, self._boxes(index), self._map_boxes(explanation))
 
     def _map_boxes(self, explanation: Explanation) -> NDArray[np.float64] | None:
         """Return the box `(1, 4)` of a map by `box_metric`, in pixels of the image; None without one."""
@@ -105,8 +110,15 @@ class ThumbnailRenderer:
         return box[None]
 
     def _plain(self, index: int) -> Image.Image:
-        item = self.data[index]
-        return thumbnail_of(load_image(item.image), THUMBNAIL_PX, item.boxes)
+        image = load_image(self.data[self.evaluation.images[index].image].image)
+        return thumbnail_of(image, THUMBNAIL_PX, self._boxes(index))
+
+    def _boxes(self, index: int) -> NDArray[np.float64] | None:
+        """Return the annotated boxes of an image `(n, 4)`, or the box around the region of a target."""
+        image = self.evaluation.images[index]
+        if not self.evaluation.has_several_targets:
+            return self.data[image.image].boxes
+        return None if image.region_box is None else np.array([image.region_box], dtype=np.float64)
 
     def _cached(self, key: tuple[int, str], render: Callable[[], Image.Image]) -> str:
         if key not in self._cache:

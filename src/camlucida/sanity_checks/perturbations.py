@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.attribution.attributions import attributions
+from camlucida.attribution.class_targets import ClassTarget
 from camlucida.attribution.request import AttributionRequest
 from camlucida.engine.weight_randomization import Stage, randomize_weights, stages
 from camlucida.errors import ModelError
@@ -35,27 +36,47 @@ class SanityInputs:
         names: Names of the images.
         inputs: Network inputs `(n, c, H, W)`.
         layer: Layer to explain; None for the method's default layer.
+        targets: One target per input: an image with several targets is there several times. Empty for the predicted
+            class of every image.
     """
 
     model: Model
     names: tuple[str, ...]
     inputs: Tensor
     layer: Any
+    targets: tuple[ClassTarget, ...] = ()
 
     @cached_property
     def classes(self) -> Tensor:
-        """Return the predicted classes `(n,)`."""
+        """Return the explained classes `(n,)`: those of the targets, or the predicted ones."""
+        if self.targets:
+            return torch.tensor([target.index for target in self.targets], device=self.inputs.device)
         return self._logits.argmax(1)
 
     @cached_property
     def runner_up(self) -> Tensor:
-        """Return the second most probable classes `(n,)`."""
+        """Return the most probable other classes `(n,)`."""
+        if self.targets:
+            both = [target.logits.topk(2).indices.tolist() for target in self.targets]
+            others = [next(k for k in pair if k != own.index) for pair, own in zip(both, self.targets, strict=True)]
+            return torch.tensor(others, device=self.inputs.device)
         return self._logits.topk(2, dim=1).indices[:, 1]
 
     @property
     def n_classes(self) -> int:
-        """Return the number of classes."""
+        """Return the number of classes; the smallest one, where targets have different classes."""
+        if self.targets:
+            return min(len(target.logits) for target in self.targets)
         return self._logits.shape[1]
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """Return for each input the index `(n,)` of the one before it that shows another image."""
+        n = len(self.names)
+        before = [[(i - step) % n for step in range(1, n + 1)] for i in range(n)]
+        return torch.tensor(
+            [next((j for j in row if self.names[j] != self.names[i]), row[0]) for i, row in enumerate(before)]
+        )
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -68,11 +89,11 @@ class SanityInputs:
             attribution = attributions(self.model, self.inputs, AttributionRequest(targets=[0], layers=[], methods=[]))
         return attribution.output
 
-    def maps(self, model: Model, method: Method | Combined, classes: Tensor) -> Tensor:
-        """Compute one signed map per image.
+    def maps(self, network: nn.Module, method: Method | Combined, classes: Tensor) -> Tensor:
+        """Compute one signed map per input. The network is read where the original one is: at the same box or word.
 
         Args:
-            model: The model, or a copy with other weights.
+            network: The network of the model, or a copy with other weights.
             method: The attribution method.
             classes: The class to explain for each image `(n,)`.
 
@@ -80,9 +101,9 @@ class SanityInputs:
             Maps `(n, h, w)`.
         """
         maps = []
-        for rows in torch.split(torch.arange(len(self.inputs)), BATCH_SIZE):
+        for model, rows in self._batches():
             attribution = attributions(
-                model,
+                replace(model, network=network),
                 self.inputs[rows],
                 AttributionRequest(
                     targets=[classes[rows]], layers=[self.layer], methods=[(method, method.with_options({}))]
@@ -90,6 +111,15 @@ class SanityInputs:
             )
             maps.append(attribution.maps[0][0][0])
         return torch.cat(maps)
+
+    def _batches(self) -> Iterator[tuple[Model, Tensor]]:
+        """Yield the inputs that one model can explain together, in order: it, and their indices."""
+        models = [target.model for target in self.targets] or [self.model] * len(self.inputs)
+        start = 0
+        for end in range(1, len(models) + 1):
+            if end == len(models) or models[end] is not models[start] or end - start == BATCH_SIZE:
+                yield models[start], torch.arange(start, end)
+                start = end
 
 
 Steps: TypeAlias = Iterator[tuple[str, float, int, Tensor]]
@@ -118,17 +148,18 @@ def _maps_with_random(
 ) -> Tensor:
     """Return the maps of a copy of the network with re-initialised stages."""
     network = randomize_weights(inputs.model.network, randomized, seed=seed)
-    return inputs.maps(replace(inputs.model, network=network), method, inputs.classes)
+    return inputs.maps(network, method, inputs.classes)
 
 
 def _random_logits(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
     """Yield the maps of the runner-up and of random classes."""
-    yield "runner-up", 0.0, 0, inputs.maps(inputs.model, method, inputs.runner_up)
+    network = inputs.model.network
+    yield "runner-up", 0.0, 0, inputs.maps(network, method, inputs.runner_up)
     generator = torch.Generator().manual_seed(0)
     for number in range(min(N_RANDOM_CLASSES, inputs.n_classes - 1)):
         sampled = torch.randint(0, inputs.n_classes - 1, inputs.classes.shape, generator=generator)
         classes = sampled.to(inputs.classes) + (sampled.to(inputs.classes) >= inputs.classes)
-        yield f"random class {number + 1}", 0.0, 0, inputs.maps(inputs.model, method, classes)
+        yield f"random class {number + 1}", 0.0, 0, inputs.maps(network, method, classes)
 
 
 def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) -> Steps:
@@ -136,7 +167,7 @@ def _random_labels(inputs: SanityInputs, method: Method | Combined, seeds: int) 
     if type(inputs.model.network).__name__ != "ToyResNet":
         raise ModelError("the check 'labels' needs a network trained on random labels, which only toybox has.")
     permuted = load("toybox:permuted", device=inputs.inputs.device)
-    yield "random labels", 1.0, 0, inputs.maps(permuted, method, inputs.classes)
+    yield "random labels", 1.0, 0, inputs.maps(permuted.network, method, inputs.classes)
 
 
 CHECK_STEPS: dict[Check, Callable[[SanityInputs, Method | Combined, int], Steps]] = {

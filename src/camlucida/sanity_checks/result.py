@@ -32,7 +32,8 @@ class Sanity:
             starting with the original network.
         image: The first image, as the network input contains it.
         model: Name of the model.
-        failures: Images that could not be read, each with the error message.
+        failures: Images that could not be read, or have no such target, each with the error message.
+        target: The target of the first map, as text; empty for the predicted class.
     """
 
     steps: tuple[Step, ...]
@@ -40,6 +41,7 @@ class Sanity:
     image: Image.Image
     model: str
     failures: tuple[tuple[str, str], ...]
+    target: str = ""
 
     @cached_property
     def verdicts(self) -> tuple[SanityVerdict, ...]:
@@ -77,13 +79,13 @@ class Sanity:
         Returns:
             The figure, RGB.
         """
-        images = len({step.image for step in self.steps})
+        images, shown = len({step.image for step in self.steps}), f"{self.target} in " if self.target else ""
         return draw_strips(
             [self._strip(verdict) for verdict in self.verdicts],
             self.image,
             title="Sanity checks",
-            subtitle=f"re-initialised weights, other classes: the first of {images} images · below each map its rank "
-            "correlation with the original map, averaged over the images",
+            subtitle=f"re-initialised weights, other classes: {shown}the first of {images} images · below each map its "
+            "rank correlation with the original map, averaged over the images",
             footer=f"each map has its own scale · {self.model} · camlucida {camlucida.__version__}",
             **style,
         )

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from camlucida._ambient import plain_arithmetic
+from camlucida.attribution.class_targets import ClassTarget, class_targets
 from camlucida.attribution.error_context import source_name
-from camlucida.attribution.load_input import ImageInput, iterated, load_input
+from camlucida.attribution.load_input import ImageInput, LoadedInput, iterated, load_input
 from camlucida.attribution.method_choice import default_method
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.request import MethodSpec, one_layer
 from camlucida.engine import LayerSpec
-from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, nearest
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, TargetError, nearest
+from camlucida.evaluation.image_targets import check_run_target, specs_of
 from camlucida.layer_names import layer_names
 from camlucida.maps import pearson, rgb_channels, spearman, upsample
 from camlucida.methods import Combined, Method, find
@@ -43,12 +46,15 @@ def sanity(
     methods: Sequence[MethodSpec] | None = None,
     checks: Sequence[Check] = ("cascading", "random_logit"),
     layer: LayerSpec = None,
+    target: str | int | None = None,
     seeds: Count = 5,
     progress: ProgressCallback | None = None,
 ) -> Sanity:
     """Run the sanity checks of several methods on some images.
 
-    The explained class is the one that the unmodified network predicts.
+    The explained class is the one that the unmodified network predicts, unless a target is given. A box, a region and a
+    word keep their position while the weights change: the class scores are read at the same box, over the same pixels,
+    or at the same position of the same text.
 
     Args:
         model: As in `explain`.
@@ -56,6 +62,8 @@ def sanity(
         methods: Attribution methods by name, with or without combinators; None for grad_cam.
         checks: Any of cascading, independent, smooth, random_logit and labels.
         layer: Layer to explain; None for the method's default layer.
+        target: What to explain in every image, as in `explain`: a class, "box 1", "class:dog", "word 2", "text:a dog";
+            or "all" for every box, region or word. None for the predicted class.
         seeds: How many times the weights are re-initialised.
         progress: Called with the number of steps done and the total number.
 
@@ -66,6 +74,7 @@ def sanity(
         DataError: If no image can be read.
         ModelError: If the weights of the model cannot be accessed.
         MethodError: If a method or check is unknown.
+        TargetError: If no image can have the target, or `random_logit` has no other class to explain.
     """
     wrapped = as_model(model)
     if not has_layers(wrapped.network):
@@ -84,8 +93,17 @@ def sanity(
         if not isinstance(check, str) or check not in CHECKS:
             raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
     chosen_methods = [find(method) for method in methods]
-    names, inputs, failures = _load_images(wrapped, images)
-    sanity_inputs = SanityInputs(wrapped, names, inputs, layer)
+    explained = "predicted" if target is None else target
+    if explained == "true":
+        raise TargetError("sanity explains images without labels: the target is not 'true', but a class, or 'all'.")
+    check_run_target(wrapped, explained)
+    names, loaded, failures = _load_images(wrapped, images)
+    if explained == "predicted":
+        inputs = to_network(wrapped.network, torch.stack([image.inputs for image in loaded]))
+        sanity_inputs = SanityInputs(wrapped, names, inputs, layer)
+    else:
+        sanity_inputs, failures = _with_targets(wrapped, names, loaded, layer, explained, failures)
+    _check_has_other_classes(sanity_inputs, checks)
     total = sum(n_steps(sanity_inputs, check, seeds) for check in checks) * len(chosen_methods)
     steps: list[Step] = []
     strips: dict[tuple[str, Check], tuple[tuple[str, Tensor], ...]] = {}
@@ -93,23 +111,22 @@ def sanity(
     for method in chosen_methods:
         for check in checks:
             explained_method = find(SMOOTH_EXPRESSION.format(method.name)) if check == "smooth" else method
-            original_maps = sanity_inputs.maps(sanity_inputs.model, explained_method, sanity_inputs.classes)
+            original_maps = sanity_inputs.maps(wrapped.network, explained_method, sanity_inputs.classes)
             strip = [("original", _displayed_values(explained_method, original_maps[0]))]
             for stage, fraction, seed, maps in CHECK_STEPS[check](sanity_inputs, explained_method, seeds):
-                steps += _compare_maps(
-                    sanity_inputs.names, method.name, check, stage, fraction, seed, original_maps, maps
-                )
+                steps += _compare_maps(sanity_inputs, method.name, check, stage, fraction, seed, original_maps, maps)
                 strip += [(stage, _displayed_values(explained_method, maps[0]))] if seed == 0 else []
                 done += 1
                 if progress:
                     progress(done, total)
             strips[method.name, check] = tuple(strip)
-    image = wrapped.preprocessing.denormalise(inputs[:1])[0]
-    return Sanity(tuple(steps), strips, _to_pil(image), wrapped.name, failures)
+    image = wrapped.preprocessing.denormalise(sanity_inputs.inputs[:1])[0]
+    first_target = sanity_inputs.targets[0].label if sanity_inputs.targets else ""
+    return Sanity(tuple(steps), strips, _to_pil(image), wrapped.name, failures, first_target)
 
 
 def _compare_maps(
-    names: Sequence[str],
+    inputs: SanityInputs,
     method: str,
     check: Check,
     stage: str,
@@ -118,7 +135,7 @@ def _compare_maps(
     original_maps: Tensor,
     maps: Tensor,
 ) -> Iterator[Step]:
-    """Yield the similarities of the maps before and after a step, one per image."""
+    """Yield the similarities of the maps before and after a step, one per map."""
     height = max(original_maps.shape[1], 64)  # minimum size for SSIM's window and HOG's cells
     size = (height, max(1, round(height * original_maps.shape[2] / original_maps.shape[1])))
     original_large, maps_large = upsample(original_maps, size), upsample(maps, size)
@@ -127,10 +144,13 @@ def _compare_maps(
         spearman(original_maps.abs(), maps.abs()),
         ssim(original_large, maps_large),
         pearson(hog(original_large), hog(maps_large)),
-        spearman(original_maps.roll(1, 0), maps),
+        spearman(original_maps[inputs.neighbours], maps),
     )
-    for i, name in enumerate(names):
-        yield Step(name, method, check, stage, fraction, seed, *(float(values[i]) for values in similarities))
+    labels = [target.label for target in inputs.targets] or [""] * len(inputs.names)
+    numbers = zip(*(values.tolist() for values in similarities), strict=True)
+    for name, label, row in zip(inputs.names, labels, numbers, strict=True):
+        signed, absolute, structure, gradients, pair = row
+        yield Step(name, method, check, stage, fraction, seed, signed, absolute, structure, gradients, pair, label)
 
 
 def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:
@@ -144,13 +164,17 @@ def _to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray((pixels * 255).round().byte().numpy())
 
 
+Failures: TypeAlias = tuple[tuple[str, str], ...]
+"""Names of images, each with the reason why there is no map."""
+
+
 def _load_images(
     model: Model, images: Sequence[ImageInput]
-) -> tuple[tuple[str, ...], Tensor, tuple[tuple[str, str], ...]]:
+) -> tuple[tuple[str, ...], tuple[LoadedInput, ...], Failures]:
     names, inputs, failures = [], [], []
     for number, image in enumerate(images, start=1):
         try:
-            inputs.append(load_input(model.preprocessing, image).inputs)
+            inputs.append(load_input(model.preprocessing, image))
             name = source_name(image)
             names.append(f"{name} {number}" if name in names or not isinstance(image, str | os.PathLike) else name)
         except CamlucidaError as error:
@@ -158,4 +182,39 @@ def _load_images(
     if not inputs:
         reason = f" The first: {failures[0][1]}" if failures else ""
         raise DataError(f"none of the {len(images)} images could be read.{reason}")
-    return tuple(names), to_network(model.network, torch.stack(inputs)), tuple(failures)
+    return tuple(names), tuple(inputs), tuple(failures)
+
+
+def _with_targets(
+    model: Model,
+    names: Sequence[str],
+    images: Sequence[LoadedInput],
+    layer: LayerSpec,
+    target: str | int,
+    failures: Failures,
+) -> tuple[SanityInputs, Failures]:
+    """Return the inputs of all targets of the images, and the images without such a target with the reason."""
+    found: list[tuple[str, Tensor, ClassTarget]] = []
+    reasons: list[tuple[str, str]] = []
+    specs = specs_of(model, target)
+    for name, image in zip(names, images, strict=True):
+        try:
+            targets = class_targets(model, image.inputs, specs, image.geometry)
+        except TargetError as error:
+            reasons.append((name, str(error)))
+        else:
+            found += [(name, image.inputs, each) for each in targets]
+    if not found:
+        raise TargetError(f"none of the {len(images)} images has the target {target!r}. The first: {reasons[0][1]}")
+    batch = to_network(model.network, torch.stack([inputs for _, inputs, _ in found]))
+    own_names, own_targets = tuple(name for name, _, _ in found), tuple(each for _, _, each in found)
+    return SanityInputs(model, own_names, batch, layer, own_targets), (*failures, *reasons)
+
+
+def _check_has_other_classes(inputs: SanityInputs, checks: Sequence[Check]) -> None:
+    """Raise `TargetError` if `random_logit` was asked for, and a target is the only output of its model."""
+    if "random_logit" in checks and (alone := [each for each in inputs.targets if len(each.logits) < 2]):
+        raise TargetError(
+            f"the check random_logit explains other classes, and {alone[0].label!r} is compared with none. Leave it "
+            "out: checks=['cascading'] (--checks cascading)."
+        )

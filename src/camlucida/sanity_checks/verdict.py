@@ -41,6 +41,7 @@ class Step:
         ssim: Structural similarity of the maps on the network input.
         hog: Correlation of the maps' histograms of oriented gradients.
         pair: Rank correlation with the map of the *next* image: what two maps have in common by chance.
+        target: The explained box, region, word or class as text; empty for the predicted class.
     """
 
     image: str
@@ -54,6 +55,7 @@ class Step:
     ssim: float
     hog: float
     pair: float
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class SanityVerdict:
         check: Name of the check.
         passed: Whether the map is sensitive to the change; None where that cannot be determined.
         value: The mean rank correlation that decides.
-        error: Its standard error. A method fails if `value` exceeds `limit` by more than twice the error.
+        error: Its standard error; where an image has several targets, images are independent and targets are not. A
+            method fails if `value` exceeds `limit` by more than twice the error.
         limit: Maximum of `value`.
         upper: For cascading only, the mean rank correlation with the upper half re-initialised, which must be below
             `MAX_UPPER_HALF`.
@@ -128,7 +131,8 @@ def judge_check(method: str, check: Check, steps: Sequence[Step]) -> SanityVerdi
     upper = _upper_half_mean(steps) if check == "cascading" else None
     if not correlations:
         return SanityVerdict(method, check, None, float("nan"), float("nan"), limit, upper, n, invalid)
-    value, error = nanmean(correlations), _standard_error(correlations)
+    value = nanmean(correlations)
+    error = _clustered_error(deciding) if any(s.target for s in deciding) else _standard_error(correlations)
     correlation = (
         value if check == "random_logit" else abs(value)
     )  # an inverted map counts as similar, except for another class
@@ -146,6 +150,19 @@ def _standard_error(values: Sequence[float]) -> float:
     """Return the standard error of the mean."""
     centre = nanmean(values)
     return math.sqrt(sum((v - centre) ** 2 for v in values) / max(1, len(values) - 1) / len(values))
+
+
+def _clustered_error(steps: Sequence[Step]) -> float:
+    """Return the standard error of the mean where steps of one image are not independent (Liang & Zeger, 1986)."""
+    known = [s for s in steps if not math.isnan(s.spearman)]
+    centre = nanmean([s.spearman for s in known])
+    residuals: dict[str, float] = {}
+    for s in known:
+        residuals[s.image] = residuals.get(s.image, 0.0) + s.spearman - centre
+    n_images = len(residuals)
+    if n_images < 2:
+        return _standard_error([s.spearman for s in known])
+    return math.sqrt(sum(r**2 for r in residuals.values()) * n_images / (n_images - 1)) / len(known)
 
 
 def _pair_quantile(steps: Sequence[Step]) -> float:

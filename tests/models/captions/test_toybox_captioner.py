@@ -82,7 +82,7 @@ def test_trust_takes_one_word(model: cl.Model, scene: Any) -> None:
 def test_the_whole_image_has_no_class_scores(model: cl.Model, scene: Any) -> None:
     with pytest.raises(TargetError, match="class scores for every word, and none of the whole image"):
         cl.explain(model, scene.picture(), target=lambda scores: scores[:, 0])
-    with pytest.raises(TargetError, match="evaluate and audit need a classifier"):
+    with pytest.raises(TargetError, match="--target all"):
         cl.attribute(model, torch.zeros(1, 3, 96, 96))
     with pytest.raises(ModelError, match="takes no question"):
         model.with_question("what?")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from camlucida.data.coco_masks import mask_from_polygon, mask_from_rle
-from camlucida.data.dataset import Item, ListDataset, Mask
+from camlucida.data.dataset import Item, ListDataset, Mask, ObjectAnnotation
 from camlucida.data.location import Location, first_existing, list_folder
 from camlucida.data.object_metadata import object_metadata, plain_values
 from camlucida.errors import DataError
@@ -142,7 +142,21 @@ def _item(
         split=split,
         also_correct=tuple(sorted(set(area) - {label})),
         other_objects_mask=partial(_mask, of_others, size, name) if has_masks and of_others else None,
+        objects=partial(_objects, objects, category_ids, size, name),  # an image without any has no objects
     )
+
+
+def _objects(
+    objects: Sequence[JsonObject], category_ids: Sequence[int], size: tuple[int, int], name: str
+) -> list[ObjectAnnotation]:
+    """Return all annotations of an image."""
+    annotated = []
+    for annotation in objects:
+        x, y, width, height = annotation["bbox"]
+        box = np.array([x, y, x + width, y + height], dtype=np.float64)
+        mask = partial(_mask, [annotation], size, name) if all(size) and annotation.get("segmentation") else None
+        annotated.append(ObjectAnnotation(category_ids.index(annotation["category_id"]), box, mask))
+    return annotated
 
 
 def _metadata(image: JsonObject, objects: Sequence[JsonObject], supercategories: Mapping[Any, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from camlucida.data.dataset import Boxes, Item, ListDataset, Mask
+from camlucida.data.dataset import Boxes, Item, ListDataset, Mask, ObjectAnnotation
 from camlucida.data.index_masks import read_index_mask
 from camlucida.data.location import Location, list_folder, locate_pieces, read_lines
 from camlucida.data.object_metadata import object_metadata
@@ -80,8 +81,9 @@ def voc(root: Location) -> ListDataset:
             problems=problems,
             metadata=object_metadata([o.attributes for o in objects if classes.index(o.name) == label]),
         )
-        if name in masked and label is not None:
-            segments = masks / f"{name}.png"
+        segments = masks / f"{name}.png" if name in masked else None
+        item = replace(item, objects=partial(_annotated, objects, classes, segments)) if objects else item
+        if segments is not None and label is not None:
             label_mask, others_mask = (
                 partial(_class_mask, segments, label),
                 partial(_other_classes_mask, segments, label),
@@ -134,6 +136,26 @@ def _classes_of(objects: list[AnnotatedObject], classes: tuple[str, ...]) -> tup
 def _boxes(objects: list[AnnotatedObject], classes: tuple[str, ...], label: int | None) -> Boxes | None:
     boxes = [annotated.box for annotated in objects if classes.index(annotated.name) == label]
     return np.array(boxes, dtype=np.float64) - [1, 1, 0, 0] if boxes else None
+
+
+def _annotated(
+    objects: Sequence[AnnotatedObject], classes: Sequence[str], segments: Location | None
+) -> list[ObjectAnnotation]:
+    """Return all objects; the mask of one is that of its class inside its box."""
+    annotated = []
+    for each in objects:
+        label, box = classes.index(each.name), np.array(each.box, dtype=np.float64) - [1, 1, 0, 0]
+        mask = None if segments is None else partial(_mask_in_box, segments, label, box)
+        annotated.append(ObjectAnnotation(label, box, mask))
+    return annotated
+
+
+def _mask_in_box(file: Location, label: int, box: Boxes) -> Mask:
+    mask = _class_mask(file, label)
+    left, top, right, bottom = (max(0, round(float(side))) for side in box)
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = mask[top:bottom, left:right]
+    return inside
 
 
 def _class_mask(file: Location, label: int) -> Mask:

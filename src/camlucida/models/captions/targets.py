@@ -50,8 +50,8 @@ def no_word(output: Any) -> NoReturn:
     """Raise the `TargetError` of a network of texts that is asked for class scores without a word."""
     raise TargetError(
         "a network that writes a text has class scores for every word, and none of the whole image: use "
-        "explain(model, image) for the map of each word, or explain and trust with a word, target='word 2'. evaluate "
-        "and audit need a classifier."
+        "explain(model, image) for the map of each word, or a word in explain and trust, target='word 2'. Over a data "
+        "set target='all' (--target all) means every word."
     )
 
 

@@ -198,7 +198,7 @@ class _Segmented:
         found = ", ".join(map(self._name, there)) or "background"
         bound = self._bound(index, mask, target=target, label=f"{label} (predicted {found})", spec=spec)
         assert bound.region is not None
-        return replace(bound, region=Region(point=(x, y), name=label, classes=self.classes))
+        return replace(bound, region=Region(point=(x, y), name=label, index=index, classes=self.classes))
 
     def of_mask(self, wanted: RegionTarget) -> BoundTarget:
         mask = torch.as_tensor(wanted.mask)
@@ -232,7 +232,7 @@ class _Segmented:
         model = replace(self.model, output=scores, image_targets=None)
         label = label or self._name(index)
         at_input = F.interpolate(mask[None, None].float(), self.input_size, mode="nearest")[0, 0] > 0.5
-        region = Region(mask=at_input, name=label, classes=self.classes)
+        region = Region(mask=at_input, name=label, index=index, classes=self.classes)
         return BoundTarget(model, index if target is None else target, label, spec, region)
 
     def _target(self, name: str) -> tuple[int, TargetSpec]:

@@ -127,11 +127,12 @@ async def curves(
 def _evaluation(run: Run) -> EvaluationOut:
     view = run.evaluation_view
     evaluation = view.evaluation
+    target = evaluation.plan["target"]
     knows = {entry["name"]: entry.get("knows", "") for entry in evaluation.plan["methods"]}
     return EvaluationOut(
         run=run.id,
         n_images=evaluation.plan["n_images"],
-        explained={"predicted": "the predicted class", "true": "the true class"}[evaluation.plan["target"]],
+        explained={"predicted": "the predicted class", "true": "the true class"}.get(target, f"target: {target}"),
         methods=[
             MethodOut(name=name, control=name in evaluation.controls, knows=knows[name]) for name in evaluation.methods
         ],
