@@ -266,7 +266,7 @@ def test_an_interrupted_run_and_a_broken_image(tmp_path: Path, detector: Model) 
     whole = run("whole")
 
     def stop(done: int, total: int) -> None:
-        if done == 8:
+        if done == 9:
             raise Stop
 
     with pytest.raises(Stop):
