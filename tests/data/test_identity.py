@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from camlucida.data.check import check_dataset
-from camlucida.data.datasets import Item, ListDataset, ToyboxDataset, dataset_hash, subset
+from camlucida.data.datasets import AnnotatedObject, Item, ListDataset, ToyboxDataset, dataset_hash, subset
 from camlucida.data.folders import folder
-from camlucida.data.identity import content_stamp
+from camlucida.data.identity import content_stamp, objects_hash
 from camlucida.data.location import RemotePath
 from camlucida.data.open import open_dataset
 from camlucida.data.toybox import Toybox
@@ -54,14 +54,26 @@ CHANGES: dict[str, Any] = {
 OF_FILES = {"mask", "parts", "other_objects_mask"}
 """These are functions; their files stand for them, or what they make where there is no file."""
 DECIDES_NOTHING = {"render_without", "problems"}
+OF_OBJECTS = {"objects"}
+"""They count in a hash of their own, so that runs that do not compare objects resume as before."""
 
 
 def test_every_field_of_an_item_counts(tmp_path: Path) -> None:
     item = full(tmp_path)
-    assert set(CHANGES) | OF_FILES | DECIDES_NOTHING == {field.name for field in fields(Item)}
+    assert set(CHANGES) | OF_FILES | DECIDES_NOTHING | OF_OBJECTS == {field.name for field in fields(Item)}
     assert of(item) == of(replace(item))
     for name, value in CHANGES.items():
         assert of(replace(item, **{name: value})) != of(item), name
+
+
+def test_every_field_of_an_object_counts() -> None:
+    def hash_of(*objects: AnnotatedObject) -> str:
+        return objects_hash(ListDataset("set", [Item(PIXELS, "a", objects=objects)], ("a", "b")), [0])
+
+    one = AnnotatedObject(0, (1.0, 2.0, 3.0, 4.0))
+    changed = [replace(one, label=1), replace(one, box=(1.0, 2.0, 3.0, 5.0)), replace(one, is_ignored=True)]
+    assert len({hash_of(), hash_of(one), hash_of(one, one), *map(hash_of, changed)}) == 6
+    assert objects_hash(ListDataset("set", [Item(PIXELS, "a")], ()), [0]) != hash_of()
 
 
 @pytest.mark.parametrize("name", sorted(OF_FILES))

@@ -15,7 +15,7 @@ from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attribute import attributions
 from camlucida.attribution.batches import READ_AHEAD_BATCHES
 from camlucida.attribution.error_context import raised_by_network
-from camlucida.audits.chunks import check_distinct_layers
+from camlucida.audits.chunk_arrays import check_distinct_layers
 from camlucida.audits.plan import AuditPlan, LayerRun
 from camlucida.errors import CamlucidaError, ImageError
 from camlucida.evaluation.read_images import LoadedImage, read_image

@@ -20,6 +20,7 @@ from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
 from camlucida.cli.options import (
     COMPUTATION,
+    EXPLANATION,
     OUTPUT,
     TESTS,
     Boxes,
@@ -59,6 +60,7 @@ def audit(
     model: ModelOptions = ModelOptions(),
     method: Names = None,
     layer: Names = None,
+    target: Annotated[Literal["all"] | None, Parameter(group=EXPLANATION)] = None,
     findings: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
     against: Annotated[Path | None, Parameter(group=TESTS)] = None,
     fail_on: Annotated[str | None, Parameter(group=TESTS)] = None,
@@ -92,6 +94,10 @@ def audit(
     layer
         The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
         default layer. A method can have its own: --method "grad_cam @ layer3".
+    target
+        all: one row for each target of an image: each box of a detector, each region of a segmentation, each word of a
+        caption, and each annotated object that was missed. If not given: one row for each image, with the classes of
+        the whole image, also for detectors and segmentation networks.
     findings
         What is derived from the rows and maps, separated by commas: hypotheses, slices, differences, label_errors,
         duplicates, record; or all, or none. If not given: all.
@@ -149,6 +155,7 @@ def audit(
                 output,
                 methods=_methods(method, loaded) or [announced_method(console, loaded)],
                 layer=_layers(layer),
+                target=target,
                 limit=limit,
                 seed=seed,
                 batch_size=batch_size,

@@ -13,10 +13,17 @@ from camlucida.errors import DataError
 
 @dataclass
 class LabelledBoxes:
-    """The label and the boxes that a table lists for one image."""
+    """The label and the boxes that a table lists for one image.
+
+    Attributes:
+        label: The label of the image: that of its last line.
+        boxes: The boxes.
+        box_labels: The label in the line of each box; "" without one.
+    """
 
     label: str = ""
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    box_labels: list[str] = field(default_factory=list)
 
 
 COLUMN_ALIASES = {
@@ -85,3 +92,4 @@ def _add_row(
     if not (x0 < x1 and y0 < y1):
         raise DataError(f"{location}: a box must have x0 < x1 and y0 < y1, not {x0:g} {y0:g} {x1:g} {y1:g}.")
     row.boxes.append((x0, y0, x1, y1))
+    row.box_labels.append((line.get(columns.get("label", "")) or "").strip())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeAlias, overload
 
 import numpy as np
@@ -23,6 +24,24 @@ from camlucida.seeds import check_seed
 
 Mask: TypeAlias = NDArray[np.bool_]
 Boxes: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedObject:
+    """One annotated object of an image, of whatever class.
+
+    Attributes:
+        label: Its class, an index into the `classes` of the dataset.
+        box: Left, top, right, bottom in pixels of the image; right and bottom are exclusive.
+        is_ignored: Whether it is neither to be found nor a mistake to find, as crowds of COCO and difficult objects of
+            Pascal VOC.
+        mask: Returns the `(h, w)` mask of its visible pixels; None if it is unknown.
+    """
+
+    label: int
+    box: tuple[float, float, float, float]
+    is_ignored: bool = False
+    mask: Callable[[], Mask] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +66,8 @@ class Item:
         problems: Errors in the annotations, one sentence each; the remaining annotations are valid.
         metadata: Further columns of the data set's table, such as the site or the camera, by name.
         files: The files that masks and parts are read from: the item has changed if one of them has.
+        objects: All objects of all classes, which detections are compared with; None if they are unknown. `boxes`, in
+            contrast, are those of the class of `label`.
     """
 
     image: Source
@@ -62,6 +83,7 @@ class Item:
     problems: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Any, ...] = ()
+    objects: tuple[AnnotatedObject, ...] | None = None
 
 
 class Dataset(Protocol):
@@ -145,7 +167,7 @@ class ToyboxDataset:
     def __getitem__(self, index: int) -> Item:
         sample = self.scenes[index]
         if sample.label < 0:
-            return Item(sample.image, f"scene {index}")
+            return Item(sample.image, f"scene {index}", objects=())
         drawing = sample.drawing
         boxes = np.array([drawing.boxes[0]], dtype=np.float64)
         competing_classes = [i for i, label in enumerate(sample.labels) if label != sample.label]
@@ -161,7 +183,23 @@ class ToyboxDataset:
             if competing_classes
             else None,
             render_without=lambda part: sample.scene.without_part(0, part).picture(),
+            objects=_toybox_objects(sample),
         )
+
+
+def _toybox_objects(sample: toybox.Sample) -> tuple[AnnotatedObject, ...]:
+    """Return the visible objects of a scene."""
+    drawing = sample.drawing
+    return tuple(
+        AnnotatedObject(label, (float(left), float(top), float(right), float(bottom)), mask=partial(_row, drawing, i))
+        for i, (label, (left, top, right, bottom)) in enumerate(zip(sample.labels, drawing.boxes, strict=True))
+        if right > left and bottom > top
+    )
+
+
+def _row(drawing: toybox.Drawing, number: int) -> Mask:
+    mask: Mask = drawing.masks[number]
+    return mask
 
 
 def subset(dataset: Dataset, indices: Iterable[int]) -> ListDataset:

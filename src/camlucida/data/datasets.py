@@ -8,6 +8,7 @@
 
 from camlucida.data.box_csv import LabelledBoxes as LabelledBoxes
 from camlucida.data.box_csv import read_boxes as read_boxes
+from camlucida.data.dataset import AnnotatedObject as AnnotatedObject
 from camlucida.data.dataset import Boxes as Boxes
 from camlucida.data.dataset import Dataset as Dataset
 from camlucida.data.dataset import Item as Item

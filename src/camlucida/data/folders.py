@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from camlucida.data.box_csv import LabelledBoxes, read_boxes
-from camlucida.data.dataset import Item, ListDataset
+from camlucida.data.dataset import AnnotatedObject, Item, ListDataset
 from camlucida.data.location import OUTPUT_FOLDER, Location, RemotePath, images_in, location_of
 
 SPLITS = {
@@ -47,7 +47,8 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
     names = [name for name, _ in files]
     has_splits = _has_splits(names)
     class_names = sorted({class_name for name in names if (class_name := _class_of(name, has_splits))})
-    classes = tuple(sorted({row.label for row in labelled_boxes.values() if row.label}) or class_names)
+    listed = {label for row in labelled_boxes.values() for label in (row.label, *row.box_labels) if label}
+    classes = tuple(sorted(listed) or class_names)
     label_of = {name: number for number, name in enumerate(classes)}
     items, used = [], set()
     for name, file in files:
@@ -57,12 +58,19 @@ def folder(path: str | Path | RemotePath, boxes: str | Path | None = None) -> Li
         label = label_of.get(row.label or _class_of(name, has_splits))
         box_array = np.array(row.boxes, dtype=np.float64).reshape(-1, 4) if row.boxes else None
         split = SPLITS[name.partition("/")[0].lower()] if has_splits else ""
-        items.append(Item(file, name, label, box_array, split=split))
+        items.append(Item(file, name, label, box_array, split=split, objects=_objects(row, label_of)))
     missing = [
         f"{key} is in {Path(str(boxes)).name}, but there is no such image." for key in labelled_boxes if key not in used
     ]
     name = root.name or str(root.absolute() if isinstance(root, Path) else root)
     return ListDataset(name, items, classes, problems=(*missing, *_empty_folders(root, names, has_splits)))
+
+
+def _objects(row: LabelledBoxes, label_of: dict[str, int]) -> tuple[AnnotatedObject, ...] | None:
+    """Return the objects of an image; None if the table does not give the class of each box."""
+    if not row.boxes or not all(row.box_labels):
+        return None
+    return tuple(AnnotatedObject(label_of[name], box) for name, box in zip(row.box_labels, row.boxes, strict=True))
 
 
 def _has_splits(names: list[str]) -> bool:

@@ -36,6 +36,22 @@ def dataset_hash(dataset: Dataset, indices: Iterable[int]) -> str:
     return hasher.digest()
 
 
+def objects_hash(dataset: Dataset, indices: Iterable[int]) -> str:
+    """Return 16 hexadecimal digits that change with the annotated objects of these items: their classes and boxes.
+
+    Masks count by the files of an item, which are part of `dataset_hash`.
+    """
+    hasher = hashlib.sha256()
+    for index in indices:
+        try:
+            objects = dataset[index].objects
+        except (CamlucidaError, OSError):
+            objects = None
+        record = None if objects is None else [(each.label, each.box, each.is_ignored) for each in objects]
+        hasher.update(repr(record).encode(*_ENCODING))
+    return hasher.hexdigest()[:16]
+
+
 class DatasetHasher:
     """Incremental hash of a dataset, item by item."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from camlucida.data.coco_masks import mask_from_polygon, mask_from_rle
-from camlucida.data.dataset import Item, ListDataset, Mask
+from camlucida.data.dataset import AnnotatedObject, Item, ListDataset, Mask
 from camlucida.data.location import Location, first_existing, list_folder
 from camlucida.errors import DataError
 
@@ -29,7 +29,8 @@ def coco(root: Location) -> ListDataset:
     """Open a dataset in COCO's format. The label of an image is the class with the largest area.
 
     The other classes in an image are in `also_correct`. Boxes and mask are those of the class of the label, and
-    `other_objects_mask` is that of the other classes; each mask is the union of all instances, crowds included.
+    `other_objects_mask` is that of the other classes; each mask is the union of all instances, crowds included. Each
+    instance is one of `objects`.
 
     Args:
         root: The folder of the dataset, or one JSON file.
@@ -139,7 +140,18 @@ def _item(
         also_correct=tuple(sorted(set(area) - {label})),
         other_objects_mask=partial(_mask, of_others, size, name) if has_masks and of_others else None,
         metadata=_metadata(image),
+        objects=tuple(_object(annotation, category_ids, size if has_masks else None, name) for annotation in objects),
     )
+
+
+def _object(
+    annotation: JsonObject, category_ids: Sequence[int], size: tuple[int, int] | None, name: str
+) -> AnnotatedObject:
+    """Return one annotation; without a size of the image, its mask is unknown."""
+    x, y, width, height = (float(side) for side in annotation["bbox"])
+    label = category_ids.index(annotation["category_id"])
+    mask = None if size is None else partial(_mask, [annotation], size, name)
+    return AnnotatedObject(label, (x, y, x + width, y + height), bool(annotation.get("iscrowd")), mask)
 
 
 def _metadata(image: JsonObject) -> dict[str, Any]:

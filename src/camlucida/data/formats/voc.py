@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from camlucida.data.dataset import AnnotatedObject as ImageObject
 from camlucida.data.dataset import Boxes, Item, ListDataset, Mask
 from camlucida.data.index_masks import read_index_mask
 from camlucida.data.location import Location, list_folder, locate_pieces, read_lines
@@ -68,7 +69,14 @@ def voc(root: Location) -> ListDataset:
         label, others = _classes_of(objects, classes)
         file = pieces["images"] / f"{name}.jpg"
         item = Item(
-            file, name, label, _boxes(objects, classes, label), split=split, also_correct=others, problems=problems
+            file,
+            name,
+            label,
+            _boxes(objects, classes, label),
+            split=split,
+            also_correct=others,
+            problems=problems,
+            objects=None if problems else tuple(_object(annotated, classes) for annotated in objects),
         )
         if name in masked and label is not None:
             segments = masks / f"{name}.png"
@@ -124,6 +132,13 @@ def _classes_of(objects: list[AnnotatedObject], classes: tuple[str, ...]) -> tup
 def _boxes(objects: list[AnnotatedObject], classes: tuple[str, ...], label: int | None) -> Boxes | None:
     boxes = [annotated.box for annotated in objects if classes.index(annotated.name) == label]
     return np.array(boxes, dtype=np.float64) - [1, 1, 0, 0] if boxes else None
+
+
+def _object(annotated: AnnotatedObject, classes: tuple[str, ...]) -> ImageObject:
+    left, top, right, bottom = annotated.box
+    return ImageObject(
+        classes.index(annotated.name), (left - 1.0, top - 1.0, right, bottom), is_ignored=annotated.difficult
+    )
 
 
 def _class_mask(file: Location, label: int) -> Mask:
