@@ -95,6 +95,13 @@ def columns_of(method_names: Sequence[str], *, has_targets: bool = False) -> dic
     return columns | {"error": error}
 
 
+def target_box(row: Row) -> list[float] | None:
+    """Return the box that a row is about, in pixels of the image: the predicted one, or that of a missed object."""
+    prefix = "true_" if row["outcome"] == "missed" else ""
+    sides = [row[f"{prefix}{side}"] for side in ("left", "top", "right", "bottom")]
+    return None if any(side is None for side in sides) else [float(side) for side in sides]
+
+
 def image_columns(plan: AuditPlan, image: ReadImage) -> Row:
     """Return the columns of an image that do not depend on the network, as far as they are known."""
     if image.item is None:

@@ -56,7 +56,7 @@ def clustered_variance(influences: Floats, images: Images) -> Floats:
     return variance
 
 
-def difference_p(values: Floats, inside: NDArray[np.bool_], images: Images) -> float:
+def clustered_difference_p(values: Floats, inside: NDArray[np.bool_], images: Images) -> float:
     """Return the two-sided p-value of the hypothesis that a mean is the same inside and outside a group of rows.
 
     A score test: under the hypothesis both have the common mean. Its statistic is compared with Student's t

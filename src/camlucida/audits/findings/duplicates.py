@@ -161,9 +161,9 @@ def _candidates(audit: Audit, seed: int) -> tuple[NDArray[np.int64], str]:
     """Return the rows of the images to read, and how they were chosen: "all" or "features"."""
     readable = np.array([value is None for value in audit.column("error")])
     if audit.has_targets:  # one row of each image stands for it
-        first = np.zeros(len(readable), dtype=np.bool_)
-        first[np.unique(audit.column("index"), return_index=True)[1]] = True
-        return np.flatnonzero(readable & first), "all"
+        stands = np.zeros(len(readable), dtype=np.bool_)
+        stands[np.unique(audit.column("index"), return_index=True)[1]] = True
+        return np.flatnonzero(readable & stands), "all"
     everything = np.flatnonzero(readable)
     features, rows = unit_features(audit)
     if len(everything) <= MAX_READ_ALL or not len(rows):

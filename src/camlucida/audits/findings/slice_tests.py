@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from camlucida._optional import need
 from camlucida.audits.findings.attributes import Attribute
-from camlucida.evaluation.clustered import Images, difference_p
+from camlucida.evaluation.clustered import Images, clustered_difference_p
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Floats, benjamini_hochberg
 
 MIN_IMAGES = 20
@@ -144,7 +144,7 @@ def clustered_slices(
         within = [usable]
         if len(group.columns) == 2:
             within += [usable & (c.groups == i) for c, i in zip(group.columns, group.numbers, strict=True)]
-        robust = [difference_p(hits[rows], members[rows], images[rows]) for rows in within]
+        robust = [clustered_difference_p(hits[rows], members[rows], images[rows]) for rows in within]
         kept.append(group)
         values.append(max([p_rows, *(each for each in robust if each == each)]))
     return kept, np.array(values, dtype=np.float64)
@@ -197,7 +197,7 @@ def _clustered_rank_tests(
     if not len(values):
         return np.full(len(chosen), np.nan)
     ranks = need("scipy.stats", extra="analysis", what="slices of an audit").rankdata(values)
-    return np.array([difference_p(ranks, groups == number, images) for number in chosen])
+    return np.array([clustered_difference_p(ranks, groups == number, images) for number in chosen])
 
 
 def _rank_tests(
