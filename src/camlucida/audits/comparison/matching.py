@@ -189,21 +189,21 @@ def match_audits(old: Audit, new: Audit) -> MatchedAudits:
     """Match the rows of two audits by the names of the images, and check that the images are the same.
 
     Raises:
-        DataError: If an audit is not complete, the audits explain with different methods first, or they have no image
-            in common.
+        DataError: If an audit is not complete, the audits explain with different methods first, they have no image in
+            common, or the rows of only one are the targets of images.
     """
     for audit in (old, new):
         _ = audit.summary  # raises for an audit that is not complete
+    if old.has_targets != new.has_targets:
+        raise DataError(
+            f"the rows of one of {new.path} and {old.path} are images, and those of the other the targets of images "
+            "(--target all). Audit both in the same way."
+        )
     methods = [audit.store.method_names for audit in (old, new)]
     if methods[0][0] != methods[1][0]:
         raise DataError(
             f"{new.path} explains with {methods[1][0]} first and {old.path} with {methods[0][0]}. Maps of different "
             "methods cannot be compared: audit with the same first method."
-        )
-    if old.has_targets != new.has_targets:
-        raise DataError(
-            f"the rows of one of {new.path} and {old.path} are images, and those of the other the targets of images "
-            "(--target all). Audit both in the same way."
         )
     keys = [target_keys(audit) if audit.has_targets else audit.column("image") for audit in (old, new)]
     if old.has_targets:

@@ -42,6 +42,8 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
     """
     correct = np.array([value is not None and bool(value) for value in audit.column("correct")])
     labelled = np.array([value is not None for value in audit.column("correct")])
+    if audit.has_targets:  # of detections: a missed object is no prediction
+        labelled &= audit.column("outcome") != "missed"
     confidence = audit.column("confidence").astype(np.float64)
     images = audit.images()
     if not labelled.any():
@@ -61,6 +63,7 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
         )
     return {
         "status": "measured",
+        "of": "judged detections" if audit.has_targets else "labelled images",
         "overall": _numbers(correct[labelled], confidence[labelled], seed, _of(images, labelled)),
         "subgroups": subgroups,
         "n_subgroups_too_small": small,
