@@ -16,7 +16,7 @@ from camlucida.attribution.network_inputs import model_inputs
 from camlucida.attribution.output_reader import OutputReader, output_reader, predict
 from camlucida.audits.chunk_arrays import check_distinct_layers
 from camlucida.audits.plan import AuditPlan, LayerRun
-from camlucida.engine import copy_of
+from camlucida.engine import LayerSpec, copy_of, resolve
 from camlucida.errors import CamlucidaError
 from camlucida.methods import Method
 from camlucida.models.image_targets import BoundTarget
@@ -130,6 +130,7 @@ class TargetExplainer:
     plan: AuditPlan
     _stacked: _StackedScores = field(default_factory=_StackedScores)
     _reader: OutputReader | None = None
+    _default: str | None = None
 
     def explain(
         self, inputs: Tensor, bound: Sequence[BoundTarget], labels: Sequence[int | None]
@@ -216,9 +217,27 @@ class TargetExplainer:
             if label is not None and label != own:
                 targets.append(_BlockScore(start, stop, label))
             positions.append((first, first + 1, len(targets) - 1 if label not in (None, own) else first))
-        result = attributions(model, inputs, run.request(targets))
+        result = attributions(
+            model, inputs, replace(run.request(targets), layers=self._layers_of(run, bound[0], inputs))
+        )
         check_distinct_layers(run, result)
         return [_Part.of(result, each) for each in positions], self._split(check_finite(result.output))
+
+    def _layers_of(self, run: LayerRun, bound: BoundTarget, inputs: Tensor) -> list[LayerSpec]:
+        """Return the layers of a run, with the default layer of a single target in place of None.
+
+        The default layer of stacked class scores would be another one: they may read the network's answer itself.
+        """
+        if None not in run.layers:
+            return list(run.layers)
+        if self._default is None:
+            model = bound.model
+            copy, arguments = copy_of(model.network), model_inputs(model, inputs)
+            with torch.inference_mode(False), torch.no_grad():
+                read = output_reader(model, copy, arguments)
+                (layer,) = resolve(copy, arguments, [model.layer], read)
+            self._default = layer.name
+        return [self._default if spec is None else spec for spec in run.layers]
 
     def _joined(
         self, scores: Tensor, activation: OutputActivation, competing: int, parts: Mapping[int, _Part]
