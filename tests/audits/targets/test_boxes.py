@@ -272,3 +272,34 @@ def test_other_targets_are_refused(model: cl.Model, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="no detector, segmentation network or captioner"):
         audit("toybox", scenes(), tmp_path, target="all")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_detector_with_a_softmax_and_without_suppression(tmp_path: Path) -> None:
+    """A DETR with random weights, whose queries are all detections."""
+    hf = pytest.importorskip("transformers")
+    from ...models.detection import small_detectors
+
+    torch.manual_seed(0)
+    model = cl.wrap(small_detectors.detr(hf).eval(), size=64)
+    model = replace(model, image_targets=replace(model.image_targets, threshold=0.1))  # type: ignore[type-var]
+    item = ToyboxDataset(Toybox(1, seed=3, objects=1))[0]
+    item = replace(item, label=0, objects=(AnnotatedObject(0, (0.0, 0.0, 96.0, 96.0)),))
+    result = audit(model, ListDataset("one", [item], ("cat",)), tmp_path, methods=["grad_cam"], target="all")
+    assert len(result.rows) >= 2
+    for i, row in enumerate(result.rows):
+        expected = cl.explain(model, item.image, target=row["target"], method="grad_cam")
+        assert isinstance(expected, cl.Explanation)
+        scaled = expected.raw / expected.raw.abs().max()
+        assert float((torch.from_numpy(result.maps()[i]).float() - scaled).abs().max()) < 2e-3
+        assert row["confidence"] == pytest.approx(1 / (1 + np.exp(-expected.score)), abs=1e-4)
+
+
+def test_objects_beyond_the_explained_detections_are_not_missed(model: cl.Model, tmp_path: Path) -> None:
+    item = ToyboxDataset(Toybox(1, seed=3, objects=3))[0]
+    targets = "camlucida.models.detection.targets.MAX_DETECTIONS"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, 1)
+        rows = audit(model, ListDataset("one", [item], sample_classes()), tmp_path / "1", target="all").rows
+    every = audit(model, ListDataset("one", [item], sample_classes()), tmp_path / "20", target="all").rows
+    assert [row["outcome"] for row in rows if row["outcome"] != "missed"] == ["correct"]
+    assert sum(row["outcome"] == "missed" for row in rows) == sum(row["outcome"] == "missed" for row in every)
