@@ -6,6 +6,7 @@
     ├── ModelError            a model that cannot be found, loaded or copied
     ├── LayerError            a layer that does not exist, was not reached, or has no spatial position
     ├── TargetError           a class or score that the output does not have
+    │   └── NothingFound      an image without a detection, region or word
     ├── MethodError           an unknown method, an invalid option, or a model that the method does not fit
     ├── MetricError           an unknown metric, an invalid option, or an image that lacks what it needs
     ├── DataError             a data set or scene that cannot be created as requested
@@ -46,6 +47,10 @@ class LayerError(CamlucidaError):
 
 class TargetError(CamlucidaError):
     """A class or score does not exist in the network's output."""
+
+
+class NothingFound(TargetError):
+    """All targets of an image were asked for, and the network found no box, region or word in it."""
 
 
 class MethodError(CamlucidaError):

@@ -11,6 +11,7 @@ import numpy as np
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.chunks import Chunk
 from camlucida.audits.plan import CHANNELS, FEATURES
+from camlucida.audits.run import summary
 from camlucida.audits.store import AuditStore
 
 CLASSES = ("cat", "dog", "boat")
@@ -31,14 +32,15 @@ def synthetic_audit(
         rows: Columns of each image; those that follow from others are filled in.
         maps: By method, `(n, 3, h, w)`; None for random ones.
         features: `(n, c)`; None for random ones.
-        plan: Further members of the plan's record.
+        plan: Further members of the plan's record; with "target", rows are the targets of images.
     """
     rng = np.random.default_rng(0)
     arrays = dict(maps or {"grad_cam": rng.random((len(rows), 3, 4, 4))})
     methods = tuple(arrays)
     arrays[CHANNELS] = rng.random((len(rows), 3, 5))
     arrays[FEATURES] = rng.random((len(rows), 5)) if features is None else features
-    store = AuditStore(folder, methods, tuple(arrays))
+    has_targets = bool((plan or {}).get("target"))
+    store = AuditStore(folder, methods, tuple(arrays), has_targets)
     record = {
         "audit": 1,
         "model": folder.name,
@@ -58,6 +60,9 @@ def synthetic_audit(
     store.write(0, Chunk(full, {name: values.astype(np.float16) for name, values in arrays.items()}))
     correct = [row["correct"] for row in full if row["correct"] is not None]
     accuracy = sum(correct) / len(correct) if correct else None
+    if has_targets:
+        store.finish(summary(store))
+        return Audit(folder)
     store.finish({"n_images": len(full), "n_errors": 0, "n_labelled": len(correct), "accuracy": accuracy})
     return Audit(folder)
 

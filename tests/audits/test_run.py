@@ -215,6 +215,7 @@ def test_every_field_of_a_plan_is_in_its_record(model: cl.Model) -> None:
         "batch_size": plan.batch_size + 1,
         "chunk_images": plan.chunk_images + 1,
         "seed": 1,
+        "target": "all",
     }
     assert set(others) == {field.name for field in fields(AuditPlan)} - {"outputs"}  # determined by model and data
     assert replace(plan).record() == plan.record()

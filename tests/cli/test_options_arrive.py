@@ -325,6 +325,12 @@ LINES: dict[str, list[OptionCase]] = {
             required=given("data"),
         ),
         OptionCase(
+            "audit toybox:2 --limit 1 --model toybox:detector",
+            "--target all",
+            {"target": (AUDIT, "target", "all")},
+            stop=AUDIT,
+        ),
+        OptionCase(
             "audit toybox --limit 1",
             "--engine ray --workers 2",
             {"workers": (RAY, "workers", 2), "engine": (RAY, "workers", 2)},

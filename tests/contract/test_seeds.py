@@ -37,6 +37,7 @@ from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.baselines import standard_controls
 from camlucida.evaluation.benchmarks import analytic, designed, open_benchmark, scenes
 from camlucida.evaluation.benchmarks.mosaics import cell_mosaics, mosaics
+from camlucida.evaluation.clustered import row_resamples
 from camlucida.evaluation.metric_inputs import MetricInputs
 from camlucida.evaluation.model_input import ModelInput, prepare_input
 from camlucida.evaluation.statistics import resamples
@@ -194,6 +195,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
         evaluation().compare("energy", "cam", "gradient", seed=seed).difference.low
     ),
     "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
+    "evaluation.clustered.row_resamples": lambda seed, _: list(row_resamples(4, np.array([0, 0, 1, 2]), 20, seed)),
     "evaluation.model_input.prepare_input": lambda seed, _: prepared(seed).random("anything").initial_seed(),
     **{
         f"evaluation.benchmarks.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)

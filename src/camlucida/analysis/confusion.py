@@ -149,12 +149,12 @@ class Confusion:
         return sorted(accuracies, key=lambda each: (each.accuracy.value, -each.n, each.name))
 
 
-def wilson_interval(hits: int, n: int, level: float = CONFIDENCE_LEVEL) -> Interval:
+def wilson_interval(hits: float, n: float, level: float = CONFIDENCE_LEVEL) -> Interval:
     """Return a proportion with Wilson's score interval (1927), which holds for small samples and for 0 % and 100 %.
 
     Args:
         hits: Number of successes.
-        n: Number of trials.
+        n: Number of trials; an effective number where trials depend on each other.
         level: Confidence level.
 
     Returns:

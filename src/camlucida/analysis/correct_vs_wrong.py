@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from camlucida.evaluation.clustered import Images, row_resamples
 from camlucida.evaluation.statistics import (
     SIGNIFICANCE_LEVEL,
     Floats,
@@ -16,7 +17,6 @@ from camlucida.evaluation.statistics import (
     holm_correction,
     percentile_interval,
     resampled_means,
-    resamples,
 )
 
 MIN_IMAGES = 5
@@ -54,7 +54,11 @@ class GroupDifference:
 
 
 def group_differences(
-    names: Sequence[str], values: Floats, correct: NDArray[np.bool_], seed: int = 0
+    names: Sequence[str],
+    values: Floats,
+    correct: NDArray[np.bool_],
+    seed: int = 0,
+    images: Images | None = None,
 ) -> list[GroupDifference]:
     """Compare map statistics of correct and of wrong predictions.
 
@@ -63,6 +67,7 @@ def group_differences(
         values: Values `(n, k)`, NaN where undefined.
         correct: Whether each prediction is correct `(n,)`.
         seed: Seed of the bootstrap.
+        images: The image of each prediction `(n,)`, where several share one: images are resampled then.
 
     Returns:
         One comparison per statistic; empty without statistics or images.
@@ -70,7 +75,7 @@ def group_differences(
     if not len(names) or not len(values):
         return []
     grouped = np.hstack([np.where(side[:, None], values, np.nan) for side in (correct, ~correct)])
-    resampled = np.vstack([resampled_means(group, grouped) for group in resamples(len(values), seed=seed)])
+    resampled = np.vstack([resampled_means(group, grouped) for group in row_resamples(len(values), images, seed=seed)])
     means = resampled_means(np.ones((1, len(values))), grouped)[0]
     counts = (~np.isnan(grouped)).sum(0)
     differences = []

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida._optional import need
+from camlucida.evaluation.clustered import Images
 from camlucida.evaluation.statistics import CONFIDENCE_LEVEL, MIN_INTERVAL_SIZE, Floats, Interval
 
 MAX_POINTS = 101
@@ -48,12 +49,14 @@ class RocAreas:
         return float(2 * need("scipy.stats", extra="analysis", what="a test").norm.sf(abs(difference) / variance**0.5))
 
 
-def roc_areas(scores: Floats, positive: NDArray[np.bool_]) -> RocAreas:
+def roc_areas(scores: Floats, positive: NDArray[np.bool_], images: Images | None = None) -> RocAreas:
     """Compute areas under ROC curves and their covariance by DeLong's method; ties count half.
 
     Args:
         scores: `(k, n)`, without NaN; larger for items that should be positive.
         positive: The group of each item `(n,)`.
+        images: The image of each item `(n,)`, where several share one: the covariance is then that of sums over images
+            (Obuchowski, Biometrics 1997).
     """
     stats = need("scipy.stats", extra="analysis", what="a ROC curve")
     first, second = scores[:, positive], scores[:, ~positive]
@@ -64,11 +67,26 @@ def roc_areas(scores: Floats, positive: NDArray[np.bool_]) -> RocAreas:
     ranks = stats.rankdata(np.hstack([first, second]), axis=1)
     above = (ranks[:, :m] - stats.rankdata(first, axis=1)) / n  # fraction of the negative items below each positive one
     below = 1 - (ranks[:, m:] - stats.rankdata(second, axis=1)) / m
-    if min(m, n) > 1:
+    if images is not None:
+        influences = np.zeros(scores.shape)
+        influences[:, positive] = (above - above.mean(1, keepdims=True)) / m
+        influences[:, ~positive] = (below - below.mean(1, keepdims=True)) / n
+        products = _image_sums(influences, images)
+        n_images = products.shape[1]
+        covariance = (
+            products @ products.T * n_images / (n_images - 1) if n_images > 1 else np.full((len(scores),) * 2, np.nan)
+        )
+    elif min(m, n) > 1:
         covariance = np.atleast_2d(np.cov(above)) / m + np.atleast_2d(np.cov(below)) / n
     else:
         covariance = np.full((len(scores), len(scores)), np.nan)
     return RocAreas(above.mean(1), covariance, min(m, n))
+
+
+def _image_sums(values: Floats, images: Images) -> Floats:
+    """Return the sums `(k, images)` of values `(k, n)` over the items of each image."""
+    _, number = np.unique(images, return_inverse=True)
+    return np.stack([np.bincount(number, row) for row in values])
 
 
 def roc_curve(scores: Floats, positive: NDArray[np.bool_], max_points: int = MAX_POINTS) -> Floats:

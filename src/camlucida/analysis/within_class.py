@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from camlucida._optional import need
 from camlucida.analysis.correct_vs_wrong import MIN_IMAGES
+from camlucida.evaluation.clustered import Images, clustered_variance
 from camlucida.evaluation.statistics import Floats, Interval
 
 
@@ -33,7 +34,7 @@ class WithinClassDifference:
 
 
 def within_class_difference(
-    values: Floats, correct: NDArray[np.bool_], classes: NDArray[np.int64]
+    values: Floats, correct: NDArray[np.bool_], classes: NDArray[np.int64], images: Images | None = None
 ) -> WithinClassDifference:
     """Compare one statistic of correct and wrong predictions within classes.
 
@@ -41,6 +42,8 @@ def within_class_difference(
         values: `(n,)`, NaN where undefined.
         correct: Whether each prediction is correct `(n,)`.
         classes: Class of each image `(n,)`.
+        images: The image of each prediction `(n,)`, where several share one. The standard error is then that of sums
+            over images, and the p-value the larger one of the permutation test and of a test with this error.
     """
     known = ~np.isnan(values)
     y, x = values[known], correct[known].astype(np.float64)
@@ -50,6 +53,7 @@ def within_class_difference(
     mixed = (right > 0) & (right < size)
     chosen = mixed[group]
     y, x, group = y[chosen], x[chosen], group[chosen]
+    own_images = None if images is None else images[known][chosen]
     n = int(x.sum()), int(len(x) - x.sum())
     if not len(y):
         return WithinClassDifference(Interval(float("nan"), float("nan"), float("nan")), float("nan"), 0, (0, 0))
@@ -63,8 +67,14 @@ def within_class_difference(
         )
     error = y - coefficient * x
     deviation = float(np.sqrt((x**2 @ error**2) * len(y) / free)) / float(x @ x)
+    if own_images is not None:
+        clustered = float(clustered_variance((x * error)[:, None], own_images)[0]) ** 0.5 / float(x @ x)
+        deviation = max(deviation, clustered) if clustered == clustered else float("nan")
     half = float(stats.norm.isf(0.025)) * deviation
     sums = (np.bincount(group, each**2, minlength=len(size)) for each in (x, y))
     variance = float((np.prod(list(sums), axis=0) / (size - 1).clip(1))[mixed].sum())
     p = float(2 * stats.norm.sf(abs(float(x @ y)) / variance**0.5)) if variance > 0 else 1.0
+    if own_images is not None:
+        robust = float(2 * stats.norm.sf(abs(coefficient) / deviation)) if deviation > 0 else float("nan")
+        p = max(p, robust) if robust == robust else float("nan")
     return WithinClassDifference(Interval(coefficient, coefficient - half, coefficient + half), p, int(mixed.sum()), n)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from camlucida.attribution.outputs import to_network
 from camlucida.attribution.region_masks import mask_to_input, read_region
@@ -18,7 +18,7 @@ from camlucida.attribution.similarity_targets import bind_like, is_like_spec
 from camlucida.engine import copy_of
 from camlucida.errors import TargetError
 from camlucida.maps import to_image_grid
-from camlucida.models.image_targets import BoundTarget
+from camlucida.models.image_targets import BoundTarget, ImageTargets
 from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.targets import RegionTarget, TargetSpec
@@ -44,39 +44,94 @@ def bind_targets(
     Raises:
         TargetError: There is no such box, region or word in the image, or a point lies outside the network input.
     """
-    if not needs_binding(model, specs):
-        return [BoundTarget(model, spec) for spec in specs]
-    if geometry is not None:
-        model = model.on_image(geometry)
-    with torch.inference_mode(False), torch.no_grad():
-        on_device = to_network(model.network, inputs[None])
-        read = [read_region(spec) for spec in specs]
-        moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in read]
-        images = [i for i, spec in enumerate(specs) if is_like_spec(spec, model.labels)]
-        others = [i for i in range(len(specs)) if i not in images]
-        found = dict(zip(others, _bind_all(model, on_device, [moved[i] for i in others]), strict=True))
-        found |= {i: (bind_like(model, on_device, str(specs[i])),) for i in images}
-    return [item for i, spec in enumerate(specs) for item in found[i] or (BoundTarget(model, spec),)]
+    return ImageBinder(model, inputs, geometry).bind(specs)
+
+
+class ImageBinder:
+    """Binds the targets of one image, also in several calls, for which the network need not run again.
+
+    Args:
+        model: As of `bind_targets`.
+        inputs: As of `bind_targets`.
+        geometry: As of `bind_targets`.
+    """
+
+    def __init__(self, model: Model, inputs: Tensor, geometry: Geometry | None = None) -> None:
+        of_image = model if geometry is None else model.on_image(geometry)
+        self._model, self._inputs, self._geometry = of_image, inputs, geometry
+        self._network: nn.Module | None = None
+
+    def bind(self, specs: Sequence[TargetSpec]) -> list[BoundTarget]:
+        """Return every target as `bind_targets` does.
+
+        Raises:
+            TargetError: As of `bind_targets`.
+        """
+        model, geometry = self._model, self._geometry
+        if not needs_binding(model, specs):
+            return [BoundTarget(model, spec) for spec in specs]
+        with torch.inference_mode(False), torch.no_grad():
+            on_device = to_network(model.network, self._inputs[None])
+            read = [read_region(spec) for spec in specs]
+            moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in read]
+            images = [i for i, spec in enumerate(specs) if is_like_spec(spec, model.labels)]
+            others = [i for i in range(len(specs)) if i not in images]
+            found = dict(zip(others, self._bind_all(on_device, [moved[i] for i in others]), strict=True))
+            found |= {i: (bind_like(model, on_device, str(specs[i])),) for i in images}
+        return [item for i, spec in enumerate(specs) for item in found[i] or (BoundTarget(model, spec),)]
+
+    def further(self) -> list[tuple[int, Region]]:
+        """Return what was found beyond the targets that `bind([None])` returns, as pairs of a class and a region."""
+        further = getattr(self._model.image_targets, "further", None)
+        if further is None:
+            return []
+        with torch.inference_mode(False), torch.no_grad():
+            on_device = to_network(self._model.network, self._inputs[None])
+            of_copy = replace(self._model, network=self._network_of(self._model.image_targets))
+            found: list[tuple[int, Region]] = further(of_copy, on_device)
+        return found
+
+    def _bind_all(self, inputs: Tensor, specs: Sequence[TargetSpec]) -> Sequence[tuple[BoundTarget, ...]]:
+        """Return what each target means; at once, where the targets of one request belong together."""
+        model, targets = self._model, self._model.image_targets
+        if targets is None:
+            return [()] * len(specs)
+        of_copy = replace(model, network=self._network_of(targets))
+        bind_all = getattr(targets, "bind_all", None)
+        bound: Sequence[tuple[BoundTarget, ...]]
+        if bind_all is None:
+            bound = [targets.bind(of_copy, inputs, spec) for spec in specs]
+        else:
+            bound = bind_all(of_copy, inputs, specs)
+        return [tuple(_of_original(item, of_copy, model) for item in items) for items in bound]
+
+    def _network_of(self, targets: ImageTargets | None) -> nn.Module:
+        """Return the copy of the network, which is in eval mode, also where that of the user is being trained."""
+        if self._network is None:
+            network = copy_of(self._model.network).module
+            self._network = _RunsOnce(network) if getattr(targets, "reads_output_only", False) else network
+        return self._network
+
+
+class _RunsOnce(nn.Module):
+    """A network that runs once on the inputs of one image, and returns the same output for them again."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.training = False
+        self.network = network
+        self._output: Any = None
+
+    def forward(self, inputs: Tensor) -> Any:
+        """Return the output for the inputs, which are the same in every call."""
+        if self._output is None:
+            self._output = self.network(inputs)
+        return self._output
 
 
 def needs_binding(model: Model, specs: Sequence[TargetSpec]) -> bool:
     """Return whether a target may depend on the image: a box, region, prompt or word, or the similarity to an image."""
     return model.image_targets is not None or any(is_like_spec(spec, model.labels) for spec in specs)
-
-
-def _bind_all(model: Model, inputs: Tensor, specs: Sequence[TargetSpec]) -> Sequence[tuple[BoundTarget, ...]]:
-    """Return what each target means; at once, where the targets of one request belong together."""
-    targets = model.image_targets
-    if targets is None:
-        return [()] * len(specs)
-    of_copy = replace(model, network=copy_of(model.network).module)  # in eval mode; the user's network may be training
-    bind_all = getattr(targets, "bind_all", None)
-    bound: Sequence[tuple[BoundTarget, ...]]
-    if bind_all is None:
-        bound = [targets.bind(of_copy, inputs, spec) for spec in specs]
-    else:
-        bound = bind_all(of_copy, inputs, specs)
-    return [tuple(_of_original(item, of_copy, model) for item in items) for items in bound]
 
 
 def _of_original(bound: BoundTarget, of_copy: Model, model: Model) -> BoundTarget:

@@ -72,7 +72,7 @@ class Audit:
 
     @cached_property
     def table(self) -> Any:
-        """The rows as an Arrow table, one per image, in the order of the data set."""
+        """The rows as an Arrow table in the order of the data set: one per image, or per target of an image."""
         return self.store.table()
 
     @cached_property
@@ -82,7 +82,7 @@ class Audit:
         return rows
 
     def error_rows(self) -> list[dict[str, Any]]:
-        """Return index, image and error of the images that could not be read or explained."""
+        """Return index, image and error of the images that could not be read or explained, or of whose targets one."""
         table = self.table.select(["index", "image", "error"])
         rows: list[dict[str, Any]] = table.filter(table["error"].is_valid()).to_pylist()
         return rows
@@ -122,10 +122,39 @@ class Audit:
             method: Name of a method of the audit; None for the first one.
             explained: The predicted, the competing or the true class.
         """
-        number, position = divmod(int(row), int(self.plan["chunk_images"]))
+        number, position = self.part_of(row)
         name = self.store.method_names[0] if method is None else self.store.method_name(method)
         values: NDArray[np.float16] = self.store.array(number, name)[position, EXPLAINED_CLASSES.index(explained)]
         return values
+
+    def part_of(self, row: int) -> tuple[int, int]:
+        """Return the number of the part that holds a row, and its position in it."""
+        if not self.has_targets:
+            return divmod(int(row), int(self.plan["chunk_images"]))
+        part = int(np.searchsorted(self._part_ends, int(row), side="right"))
+        before = int(self._part_ends[part - 1]) if part else 0
+        return self.store.part_numbers()[part], int(row) - before
+
+    @cached_property
+    def _part_ends(self) -> NDArray[np.int64]:
+        """Number of rows up to the end of each stored part; a part has several rows for each image."""
+        lengths = [self.store.table_of(number, ["index"]).num_rows for number in self.store.part_numbers()]
+        return np.cumsum(np.array(lengths, dtype=np.int64))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether its rows are the targets of the images: boxes, regions or words, several for each image."""
+        return self.store.has_targets
+
+    def images(self) -> NDArray[np.int64] | None:
+        """Return a number of the image of each row `(n,)` where several rows may share one; None where none do.
+
+        Rows of one image are not independent: tests and intervals resample images then.
+        """
+        if not self.has_targets:
+            return None
+        groups: NDArray[np.int64] = np.unique(self.column("index"), return_inverse=True)[1].astype(np.int64)
+        return groups
 
     def maps(self, method: str | None = None, explained: ExplainedClass = "predicted") -> NDArray[np.float16]:
         """Return the maps `(n, h, w)` of one class of every image, each divided by its largest magnitude.

@@ -10,7 +10,7 @@ from torch import Tensor
 from camlucida.attribution.attributions import attributions
 from camlucida.attribution.batch_size import MAX_BYTES
 from camlucida.attribution.output_reader import predict
-from camlucida.audits.chunks import check_distinct_layers
+from camlucida.audits.chunk_arrays import check_distinct_layers
 from camlucida.audits.plan import AuditPlan, LayerRun
 from camlucida.evaluation import batch_size
 from camlucida.methods import Combined, Method, find

@@ -13,31 +13,17 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida.attribution.attributions import Attribution, attributions
+from camlucida.audits.chunk_arrays import Chunk as Chunk
+from camlucida.audits.chunk_arrays import check_distinct_layers, scaled_to_half, stacked_arrays
 from camlucida.audits.object_region import ObjectRegion
-from camlucida.audits.plan import CHANNELS, EXPLAINED_CLASSES, FEATURES, AuditPlan, LayerRun
+from camlucida.audits.plan import CHANNELS, FEATURES, AuditPlan
 from camlucida.audits.rows import image_columns, map_columns, prediction_columns
-from camlucida.engine import Layer, compared_once
-from camlucida.errors import ImageError, LayerError
+from camlucida.engine import compared_once
+from camlucida.errors import ImageError
 from camlucida.evaluation.prediction_rows import batch_rows
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, batches_of, read_batches, stacked
 from camlucida.evaluation.store import Row
 from camlucida.targets import ClassScore
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """The result of a chunk of n images.
-
-    Attributes:
-        rows: One row per image, in order.
-        arrays: By method, the maps `(n, 3, h, w)` of the predicted, competing and true class, divided by the largest
-            magnitude in the row's `scale` columns, in float16; NaN where there is none. "channels": the relevance of
-            each channel of the layer `(n, 3, c)`, divided by its largest magnitude. "features": the mean activation of
-            each channel `(n, c)`.
-    """
-
-    rows: list[Row]
-    arrays: Mapping[str, NDArray[np.float16]]
 
 
 @plain_arithmetic()
@@ -55,6 +41,10 @@ def process_chunk(
         indices: Indices of the images in the data set.
         batches: These images in batches of the plan's size, if they are read elsewhere.
     """
+    if plan.target is not None:
+        from camlucida.audits.targets.chunks import target_chunk
+
+        return target_chunk(plan, indices, batches)
     rows: list[Row] = []
     arrays: dict[str, list[NDArray[np.float16] | None]] = {name: [] for name in plan.array_names}
     shapes: dict[str, torch.Size] = {}
@@ -66,7 +56,7 @@ def process_chunk(
             of_image = None if row.get("error") else explained[image.index]
             for name, values in arrays.items():
                 values.append(None if of_image is None else of_image.array(name))
-    return Chunk(rows, {name: _stacked(values) for name, values in arrays.items()})
+    return Chunk(rows, {name: stacked_arrays(values) for name, values in arrays.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +111,7 @@ def _explain(plan: AuditPlan, images: Sequence[LoadedImage]) -> list[_Explained]
             scaled[CHANNELS] = torch.stack([of_run.channel_relevance[0][t].float().cpu() for t in of_classes], 1)
             limit = torch.finfo(torch.half).max
             arrays[FEATURES] = of_run.channel_means[0].detach().cpu().clamp(-limit, limit).half().numpy()
-    arrays |= {name: _scaled(values, labels) for name, values in scaled.items()}
+    arrays |= {name: scaled_to_half(values, labels) for name, values in scaled.items()}
     predicted, competing = (_classes_of(result, t) for t in of_classes[:2])
     batch = _Batch(result.output.float().cpu(), predicted, competing, labels, maps, arrays)
     return [_Explained(batch, i) for i in range(len(images))]
@@ -135,14 +125,6 @@ def _maps_by_method(plan: AuditPlan, results: Sequence[Attribution]) -> list[Seq
         for position, m, l in run.cells:
             maps[position] = result.maps[m][l]
     return maps
-
-
-def check_distinct_layers(run: LayerRun, result: Attribution) -> None:
-    """Raise `LayerError` if two layers of a run are the same one, such as layer4 and -1."""
-    for layers in result.layers:
-        if isinstance(layers[0], Layer) and len(layers) != len(run.layers):
-            names = ", ".join("the default layer" if spec is None else str(spec) for spec in run.layers)
-            raise LayerError(f"two of the layers {names} are the same one. Name each layer once.")
 
 
 def _classes_of(result: Attribution, t: int) -> list[int]:
@@ -179,22 +161,3 @@ def _columns(
         columns |= map_columns(image, region, maps[i], batch.labels[i] is not None, prefix)
     explained[image.index] = of_image
     return columns
-
-
-def _scaled(values: Tensor, labels: Sequence[int | None]) -> NDArray[np.float16]:
-    """Return values `(b, 3, ...)`, each divided by its largest magnitude, in float16; NaN for unknown true classes.
-
-    Half precision has 65,504 as its largest and 6e-8 as its smallest number, which raw maps exceed in both directions.
-    """
-    flat = values.detach().double().flatten(2)
-    scaled = flat / flat.abs().amax(2, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    scaled[[label is None for label in labels], EXPLAINED_CLASSES.index("true")] = torch.nan
-    half: NDArray[np.float16] = scaled.reshape(values.shape).half().numpy()
-    return half
-
-
-def _stacked(values: Sequence[NDArray[np.float16] | None]) -> NDArray[np.float16]:
-    """Return the arrays of all images, NaN for those without; empty if no image has one."""
-    shape = next((value.shape for value in values if value is not None), (0,))
-    missing = np.full(shape, np.nan, dtype=np.float16)
-    return np.stack([missing if value is None else value for value in values])

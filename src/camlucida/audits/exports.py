@@ -20,6 +20,7 @@ from camlucida.annotation_formats import (
     plain,
 )
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.rows import target_box
 from camlucida.data.datasets import Item
 from camlucida.errors import CamlucidaError, DataError
 
@@ -75,6 +76,8 @@ def coco_content(audit: Audit, indices: Sequence[int]) -> str:
     names = _class_names(audit, rows)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    if audit.has_targets:
+        return _coco_targets(audit, indices, rows, names)
     for index, row in zip(indices, rows, strict=True):
         item = _item(audit, row)
         images.append(
@@ -94,6 +97,69 @@ def coco_content(audit: Audit, indices: Sequence[int]) -> str:
     return json_text(coco_document(f"Images of the audit {audit.path.name}", images, known, names))
 
 
+TARGET_ATTRIBUTES = ("target", "outcome", "iou", "energy_outside")
+"""Further columns that each annotation carries where rows are the targets of images."""
+
+
+def _coco_targets(audit: Audit, indices: Sequence[int], rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Return COCO's JSON with one annotation for each row: its predicted box, or the box of a missed object.
+
+    Rows without a box are left out.
+
+    The ids of images are their indices in the data set plus 1, those of annotations the positions in the audit's rows
+    plus 1. `score` is the confidence, as in COCO's results.
+    """
+    images: dict[int, dict[str, Any]] = {}
+    annotations = []
+    for index, row in zip(indices, rows, strict=True):
+        id_ = row["index"] + 1
+        if id_ not in images:
+            path = _path(_item(audit, row), row)
+            images[id_] = {"id": id_, "file_name": path, "width": row["width"], "height": row["height"]}
+        box, name = target_box(row), row["label"] if row["outcome"] == "missed" else row["predicted"]
+        if box is None or name not in names:
+            continue
+        annotations.append(
+            {"id": index + 1, "image_id": id_, "category_id": names.index(name) + 1, "score": plain(row["confidence"])}
+            | {column: plain(row[column]) for column in (*ATTRIBUTES, *TARGET_ATTRIBUTES) if column != "error"}
+            | coco_box(box)
+        )
+    return json_text(
+        coco_document(f"Targets of the audit {audit.path.name}", list(images.values()), annotations, names)
+    )
+
+
+def _target_samples(
+    audit: Audit, indices: Sequence[int], rows: Sequence[dict[str, Any]], numbers: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return one FiftyOne sample for each image: annotated objects as `ground_truth`, detections as `predictions`."""
+    samples: dict[int, dict[str, Any]] = {}
+    for index, row in zip(indices, rows, strict=True):
+        width, height = row["width"], row["height"]
+        if row["index"] not in samples:
+            samples[row["index"]] = {
+                "filepath": _path(_item(audit, row), row),
+                "tags": [row["split"]] if row["split"] else [],
+                "metadata": fiftyone_size(width, height) if width and height else None,
+                "ground_truth": {"_cls": "Detections", "detections": []},
+                "predictions": {"_cls": "Detections", "detections": []},
+                "error": row["error"],
+            }
+        sample = samples[row["index"]]
+        if not width or not height:
+            continue
+        true = [row[f"true_{side}"] for side in ("left", "top", "right", "bottom")]
+        if None not in true:
+            sample["ground_truth"]["detections"].append(fiftyone_detection(row["label"], true, width, height))
+        if row["outcome"] != "missed" and (box := target_box(row)) is not None:
+            further = {name: plain(row[name]) for name in (*numbers, "outcome", "target")}
+            found = fiftyone_detection(row["predicted"], box, width, height)
+            sample["predictions"]["detections"].append(
+                found | {"confidence": plain(row["confidence"]), "audit_row": index, **further}
+            )
+    return list(samples.values())
+
+
 def fiftyone_content(audit: Audit, indices: Sequence[int]) -> str:
     """Return the JSON of a FiftyOne data set: `fiftyone.Dataset.from_json(file)`.
 
@@ -102,6 +168,11 @@ def fiftyone_content(audit: Audit, indices: Sequence[int]) -> str:
     """
     rows: list[dict[str, Any]] = audit.table.take(list(indices)).to_pylist()
     numbers = [name for name in ATTRIBUTES if name.startswith("energy")]
+    if audit.has_targets:
+        by_image = _target_samples(audit, indices, rows, numbers)
+        boxes = {"ground_truth": "detections", "predictions": "detections", "error": "text"}
+        about = {"audit": str(audit.path), "model": audit.plan["model"], "weights": audit.plan["weights"]}
+        return json_text(fiftyone_document(f"camlucida-{audit.path.name}", by_image, boxes, about))
     samples = [_sample(audit, index, row, numbers) for index, row in zip(indices, rows, strict=True)]
     fields = {"ground_truth": "classification", "predictions": "classification", "objects": "detections"}
     fields |= {"audit_row": "integer", **dict.fromkeys(numbers, "number"), "error": "text"}

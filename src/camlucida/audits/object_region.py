@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from camlucida.data.datasets import Item
 
@@ -37,10 +37,18 @@ class ObjectRegion:
             size: (width, height) of its image.
         """
         if item.mask is not None:
-            return cls(size, np.asarray(item.mask(), dtype=np.bool_), np.zeros((0, 4), dtype=np.int64))
-        if item.boxes is None:
-            return None
-        boxes = np.asarray(item.boxes, dtype=np.float64).reshape(-1, 4)
+            return cls.of_mask(item.mask(), size)
+        return None if item.boxes is None else cls.of_boxes(item.boxes, size)
+
+    @classmethod
+    def of_mask(cls, mask: ArrayLike, size: tuple[int, int]) -> ObjectRegion:
+        """Return the pixels of a mask `(height, width)`."""
+        return cls(size, np.asarray(mask, dtype=np.bool_), np.zeros((0, 4), dtype=np.int64))
+
+    @classmethod
+    def of_boxes(cls, boxes: ArrayLike, size: tuple[int, int]) -> ObjectRegion:
+        """Return the union of boxes `(n, 4)` as left, top, right, bottom in pixels."""
+        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         pixels = np.clip(np.ceil(boxes - 0.5), 0, np.array([*size, *size])).astype(np.int64)
         return cls(size, None, pixels[(pixels[:, 2:] > pixels[:, :2]).all(1)])
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from camlucida.analysis.confusion import wilson_interval
 from camlucida.audits.audit_result import Audit
+from camlucida.evaluation.clustered import Images, clustered_variance, effective_size, row_resamples
 from camlucida.evaluation.statistics import (
     Floats,
     Interval,
     percentile_interval,
     resampled_means,
-    resamples,
 )
 
 MAX_BOOTSTRAP_IMAGES = 10_000
@@ -27,6 +27,7 @@ class Overview:
 
     Attributes:
         n_images: Number of images.
+        n_rows: Number of rows: of images, or of the targets of images.
         n_errors: Number of images that could not be read or explained.
         n_labelled: Number of images whose prediction can be judged.
         accuracy: Fraction of correct predictions, with Wilson's interval; NaN without labels.
@@ -35,6 +36,7 @@ class Overview:
     """
 
     n_images: int
+    n_rows: int
     n_errors: int
     n_labelled: int
     accuracy: Interval
@@ -47,24 +49,38 @@ def overview(audit: Audit) -> Overview:
     correct = [value for value in audit.column("correct") if value is not None]
     energy, area = audit.column("energy_in_box"), audit.column("box_area")
     measured = np.isfinite(energy)
+    images = audit.images()
+    accuracy = wilson_interval(sum(correct), len(correct))
+    if images is not None and correct:
+        judged = np.array([value is not None for value in audit.column("correct")])
+        n = effective_size(np.array(correct, dtype=np.float64), images[judged])
+        accuracy = wilson_interval(accuracy.value * n, n)
     return Overview(
-        n_images=len(energy),
+        n_images=len(energy) if images is None else int(images.max(initial=-1)) + 1,
+        n_rows=len(energy),
         n_errors=sum(value is not None for value in audit.column("error")),
         n_labelled=len(correct),
-        accuracy=wilson_interval(sum(correct), len(correct)),
-        energy_in_box=_mean_interval(energy[measured], audit.plan["seed"]),
+        accuracy=accuracy,
+        energy_in_box=_mean_interval(
+            energy[measured], audit.plan["seed"], None if images is None else images[measured]
+        ),
         box_area=float(area[measured].mean()) if measured.any() else math.nan,
     )
 
 
-def _mean_interval(values: Floats, seed: int) -> Interval:
+def _mean_interval(values: Floats, seed: int, images: Images | None) -> Interval:
     """Return the mean of values `(n,)` without NaN with its 95 % interval; NaN for none."""
     n = len(values)
     if not n:
         return Interval(math.nan, math.nan, math.nan)
     mean = float(values.mean())
     if n > MAX_BOOTSTRAP_IMAGES:
-        half = 1.959964 * float(values.std(ddof=1)) / math.sqrt(n)
+        deviation = float(values.std(ddof=1)) / math.sqrt(n)
+        if images is not None:
+            deviation = float(clustered_variance((values - mean)[:, None], images)[0]) ** 0.5 / n
+        half = 1.959964 * deviation
         return Interval(mean, mean - half, mean + half)
-    drawn = np.concatenate([resampled_means(counts, values[:, None])[:, 0] for counts in resamples(n, seed=seed)])
+    drawn = np.concatenate(
+        [resampled_means(counts, values[:, None])[:, 0] for counts in row_resamples(n, images, seed=seed)]
+    )
     return percentile_interval(mean, drawn, n)

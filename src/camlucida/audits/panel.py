@@ -13,11 +13,13 @@ from PIL import Image
 from camlucida.attribution.load_input import LoadedInput, load_input
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.plan import ExplainedClass
+from camlucida.audits.rows import target_box
 from camlucida.data.datasets import Dataset
 from camlucida.errors import CamlucidaError, DataError, ModelError
 from camlucida.maps import display_map, saturation_value, to_image_grid
 from camlucida.methods import find
 from camlucida.models.preprocessing import Preprocessing, check_recorded_size
+from camlucida.render.boxes import draw_boxes
 from camlucida.render.contact_sheet import Tile, contact_sheet
 from camlucida.render.text import format_percent
 from camlucida.types import Display
@@ -64,6 +66,8 @@ def draw_panel(
     for row in rows:
         values: dict[str, Any] = audit.table.slice(int(row), 1).to_pylist()[0]
         name = values["image"] or f"image {values['index']}"
+        if audit.has_targets and values["target"] is None and not values["error"]:
+            raise DataError(f"{name} has no target, and so no map. Add `target is not none and` to the query.")
         if values["error"]:
             raise DataError(f"{name} has no map: {values['error']} Add `not error and` to the query.")
         loaded = _loaded(audit.data, preprocessing, values, name)
@@ -72,7 +76,10 @@ def draw_panel(
         maximum = saturation_value(on_image, display)
         tiles.append(
             Tile(
-                loaded.image, display_map(on_image, maximum, signed=False).numpy(), name, _caption(audit, values, shown)
+                _with_box(audit, values, loaded.image),
+                display_map(on_image, maximum, signed=False).numpy(),
+                name,
+                _caption(audit, values, shown),
             )
         )
     return contact_sheet(
@@ -139,14 +146,27 @@ def _loaded(data: Dataset, preprocessing: Preprocessing, values: Mapping[str, An
     return loaded
 
 
+def _with_box(audit: Audit, values: Mapping[str, Any], image: Image.Image) -> Image.Image:
+    """Return an image with the annotated and the predicted box of its row, where rows are targets."""
+    if not audit.has_targets:
+        return image
+    true = [values[f"true_{side}"] for side in ("left", "top", "right", "bottom")]
+    predicted = None if values["outcome"] == "missed" else target_box(dict(values))
+    return draw_boxes(image, [] if None in true else [true], [] if predicted is None else [predicted])
+
+
 def _caption(audit: Audit, values: Mapping[str, Any], shown: _Shown) -> str:
     """Return the explained class with its probability, and the energy of its map in the box."""
     columns = {"predicted": ("predicted", ""), "competing": ("competing", "competing_"), "true": ("label", "label_")}
     name, prefix = columns[shown.explained]
     caption = f"{values[name] or 'no label'}"
+    if audit.has_targets and shown.explained == "predicted" and values["outcome"] == "missed":
+        caption = f"missed {values['label']}"
     if values[f"{prefix}confidence"] is not None:
         caption += f" {format_percent(values[f'{prefix}confidence'])}"
-    if shown.explained == "predicted" and values["correct"] is False:
+    if audit.has_targets:
+        caption += ", false" if values["outcome"] == "false" and shown.explained == "predicted" else ""
+    elif shown.explained == "predicted" and values["correct"] is False:
         caption += f", is {values['label']}"
     of_method = "" if shown.method == audit.store.method_names[0] else f"{shown.method}."
     of_class = "" if shown.explained == "predicted" else f"{shown.explained}_"

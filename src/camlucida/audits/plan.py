@@ -19,6 +19,9 @@ ExplainedClass: TypeAlias = Literal["predicted", "competing", "true"]
 """A class of each image: the predicted one, the one with the next highest score, or the labelled one."""
 EXPLAINED_CLASSES: tuple[ExplainedClass, ...] = ("predicted", "competing", "true")
 
+AuditTarget: TypeAlias = Literal["all"]
+"""What the rows are: all targets of an image."""
+
 CHANNELS = "channels"
 """Name of the array of channel relevances."""
 FEATURES = "features"
@@ -60,12 +63,15 @@ class AuditPlan(DatasetPass):
         batch_size: Images that the network runs at once. Part of the plan, since sums depend on it in the last digits.
         chunk_images: Images per chunk.
         seed: Seed of all random numbers.
+        target: "all" for one row for each target of an image, such as the boxes of a detector; None for one row for
+            each image, whose classes are explained.
     """
 
     explainers: tuple[MethodExplainer, ...]
     batch_size: int = BATCH_SIZE
     chunk_images: int = CHUNK_IMAGES
     seed: int = 0
+    target: AuditTarget | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the plan as stored in plan.json. Equal records give equal rows."""
@@ -79,7 +85,17 @@ class AuditPlan(DatasetPass):
             "batch_size": self.batch_size,
             "chunk_images": self.chunk_images,
             "seed": self.seed,
-        }
+            "target": self.target,
+        } | self._target_record()
+
+    def _target_record(self) -> dict[str, Any]:
+        """Return what determines the rows beside the rest if they are targets; empty for those of whole images."""
+        if self.target is None:
+            return {}
+        targets = self.model.image_targets
+        settings = {name: getattr(targets, name) for name in getattr(targets, "__dataclass_fields__", {})}
+        plain = {name: value for name, value in settings.items() if isinstance(value, int | float | str | tuple)}
+        return {"targets": plain}
 
     @property
     def n_chunks(self) -> int:

@@ -29,6 +29,9 @@ METADATA = "metadata"
 
 Mask: TypeAlias = NDArray[np.bool_]
 
+_OUTCOMES = ("missed", "false", "ignored")
+"""Values of the column `outcome` that are conditions by themselves, where rows are the targets of images."""
+
 _ORDER = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
 _ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
 
@@ -84,7 +87,8 @@ def select(table: Any, expression: str) -> Mask:
         expression: The expression. Names are columns; names that are no identifiers, such as those of further methods,
             may be written in backticks: `hires_cam @ layer3.energy_in_box`. In addition, `wrong` is a prediction that
             is known to be wrong, `error` alone is an image with an error, and metadata.NAME is a column of the data
-            set's table.
+            set's table. `size` is `box_area`; where rows are the targets of images, `missed`, `false` and `ignored`
+            are those with this outcome.
 
     Returns:
         `(n,)`, one truth value per row.
@@ -145,6 +149,10 @@ class _Evaluator:
             if name == "wrong" and name not in self._names:
                 correct = self._column("correct")
                 return Truths(~correct.values & ~correct.missing, name=name)
+            if name in _OUTCOMES and name not in self._names and "outcome" in self._names:
+                return Truths(self._outcome(name), name=name)
+            if name == "size" and name not in self._names:
+                return self._column("box_area")
             return self._column(name)
         if isinstance(node, ast.Constant):
             return self._constant(node)
@@ -161,6 +169,11 @@ class _Evaluator:
         ):
             return Truths(self.condition(node))
         raise self._unsupported(node)
+
+    def _outcome(self, name: str) -> Mask:
+        """Return which rows have an outcome: `missed`, `false`, `ignored`."""
+        compute = need("pyarrow.compute", extra="analysis", what="a query")
+        return self._full(_mask(compute.equal(self._column("outcome").values, name)))
 
     def _constant(self, node: ast.Constant) -> Any:
         value = node.value

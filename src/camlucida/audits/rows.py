@@ -51,10 +51,39 @@ MAP_COLUMNS = ("energy_in_box", "energy_at_border", "center_x", "center_y", "ent
 """Columns of each map; `scale` is the largest magnitude of the raw map, by which the stored one is divided."""
 
 
-def columns_of(method_names: Sequence[str]) -> dict[str, str]:
-    """Return the names and types of all columns for an audit with these methods."""
+TARGET_COLUMNS = {
+    "target": "string",
+    "target_name": "string",
+    "outcome": "string",
+    "left": "float64",
+    "top": "float64",
+    "right": "float64",
+    "bottom": "float64",
+    "true_left": "float64",
+    "true_top": "float64",
+    "true_right": "float64",
+    "true_bottom": "float64",
+    "iou": "float64",
+    "energy_outside": "float64",
+}
+"""Further columns where rows are the targets of images. `target` is what explains it: "box 3"; `outcome` is correct,
+false, missed, ignored or nothing; the sides are those of the predicted and of the annotated box, in pixels of the
+image; `iou` is their intersection over union, and `energy_outside` the fraction of the map outside the row's own box or
+region. `energy_in_box`, `box_area` and the position of the object are those of the row's own box or region: the
+predicted one, or that of a missed object."""
+
+
+def columns_of(method_names: Sequence[str], *, has_targets: bool = False) -> dict[str, str]:
+    """Return the names and types of all columns for an audit with these methods.
+
+    Args:
+        method_names: Names of the methods.
+        has_targets: Whether the rows are the targets of images.
+    """
     columns = dict(COLUMNS)
     error = columns.pop("error")
+    if has_targets:
+        columns |= TARGET_COLUMNS
     columns |= dict.fromkeys(OBJECT_COLUMNS, "float64")
     for m, name in enumerate(method_names):
         prefix = "" if m == 0 else f"{name}."
@@ -64,6 +93,13 @@ def columns_of(method_names: Sequence[str]) -> dict[str, str]:
             for column in MAP_COLUMNS
         }
     return columns | {"error": error}
+
+
+def target_box(row: Row) -> list[float] | None:
+    """Return the box that a row is about, in pixels of the image: the predicted one, or that of a missed object."""
+    prefix = "true_" if row["outcome"] == "missed" else ""
+    sides = [row[f"{prefix}{side}"] for side in ("left", "top", "right", "bottom")]
+    return None if any(side is None for side in sides) else [float(side) for side in sides]
 
 
 def image_columns(plan: AuditPlan, image: ReadImage) -> Row:

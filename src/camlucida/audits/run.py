@@ -15,8 +15,10 @@ from camlucida.attribution.request import MethodSpec
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.batch_size import batch_size_for
 from camlucida.audits.engines import Engine, EngineName, Shard, find_engine, local_engine
-from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan
+from camlucida.audits.plan import CHUNK_IMAGES, AuditPlan, AuditTarget
 from camlucida.audits.store import AuditStore
+from camlucida.audits.targets.check import check_first_targets, check_target_kind
+from camlucida.audits.targets.counts import target_summary
 from camlucida.data.datasets import Dataset, check_dataset, sample_indices
 from camlucida.errors import DataError, LayerError, MethodError
 from camlucida.evaluation.dataset_pass import outputs_of
@@ -36,6 +38,7 @@ def audit(
     *,
     methods: Sequence[MethodSpec] = ("grad_cam",),
     layer: LayerSpec | Sequence[LayerSpec] = None,
+    target: AuditTarget | None = None,
     limit: Count | None = None,
     seed: Seed = 0,
     batch_size: Count | None = None,
@@ -59,6 +62,9 @@ def audit(
         layer: The layer of the methods (called `target_layer` in pytorch-grad-cam); a list explains each method at each
             layer; None for the default layer. "grad_cam @ layer3" sets the method's own layer. Relevances and mean
             activations of channels are those of the first layer.
+        target: "all" for one row for each target of an image: each box of a detector, each region of a segmentation,
+            each word of a caption, compared with the annotated objects, of which those that were missed are rows, too.
+            None for one row for each image and the classes of the whole image.
         limit: Number of images, sampled at random with `seed`; None for all.
         seed: Seed of all random numbers.
         batch_size: Number of images that the network runs at once. None for the largest power of two whose tensors fit
@@ -80,9 +86,11 @@ def audit(
         DataError: If the data set is empty, or `out` holds another audit.
         LayerError: If a layer does not exist, or its name may match several.
         MethodError: For an unknown method.
+        TargetError: If the model has no targets of one image, or has no other ones and `target` is None.
     """
     wrapped = as_model(model)
     check_dataset(data)
+    check_target_kind(wrapped, target)
     indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no images to audit.")
@@ -93,11 +101,14 @@ def audit(
         raise LayerError(f"audit: layer must be a layer or a list of layers, not {shown(layer)}.")
     outputs = outputs_of(data.classes, wrapped)
     check_applicable([explainer.request[0] for explainer in explainers], wrapped.network)
-    plan = AuditPlan(wrapped, data, indices, outputs, explainers, batch_size or 1, chunk_images, seed)
-    store = AuditStore(Path(out).expanduser(), plan.method_names, plan.array_names)
+    plan = AuditPlan(wrapped, data, indices, outputs, explainers, batch_size or 1, chunk_images, seed, target)
+    store = AuditStore(Path(out).expanduser(), plan.method_names, plan.array_names, target is not None)
     measure = find_engine(engine, workers)
     part = shard if isinstance(shard, Shard) else Shard.of(shard)
-    known = store.batch_size or batch_size_for(plan, max_bytes)  # the latter also finds wrong layers
+    if target is None:
+        known = store.batch_size or batch_size_for(plan, max_bytes)  # the latter also finds wrong layers
+    else:
+        known = store.batch_size or check_first_targets(plan)
     plan = replace(plan, batch_size=batch_size or known)
     run_chunks(plan, store, part, source, progress, measure)
     return Audit(store.path, wrapped, data)
@@ -121,6 +132,8 @@ def run_chunks(
 
 def summary(store: AuditStore) -> dict[str, Any]:
     """Return the numbers of run.json: images, errors, accuracy."""
+    if store.has_targets:
+        return target_summary(store.table(["index", "correct", "outcome", "error"]))
     table = store.table(["correct", "error"])
     correct = [value for value in table["correct"].to_pylist() if value is not None]
     return {

@@ -24,7 +24,7 @@ from camlucida._differences import differences
 from camlucida._files import atomic_write
 from camlucida._locks import locked
 from camlucida._optional import need
-from camlucida.audits.chunks import Chunk
+from camlucida.audits.chunk_arrays import Chunk
 from camlucida.audits.rows import columns_of
 from camlucida.data.identity import DATA_CHANGED
 from camlucida.errors import DataError, nearest
@@ -42,11 +42,13 @@ class AuditStore:
         path: The folder.
         method_names: Names of the methods, in the order of the plan.
         array_names: Names of the arrays of every chunk.
+        has_targets: Whether its rows are the targets of the images: boxes, regions or words.
     """
 
     path: Path
     method_names: tuple[str, ...]
     array_names: tuple[str, ...]
+    has_targets: bool = False
 
     @classmethod
     def open(cls, path: Path) -> AuditStore:
@@ -57,7 +59,8 @@ class AuditStore:
         """
         plan = _read_plan(path)["plan"]
         try:
-            return cls(path, tuple(method["name"] for method in plan["methods"]), tuple(plan["arrays"]))
+            names = tuple(method["name"] for method in plan["methods"])
+            return cls(path, names, tuple(plan["arrays"]), plan.get("target") is not None)
         except (KeyError, TypeError):
             raise _damaged(path / "plan.json", path, "it has no list of methods") from None
 
@@ -146,6 +149,14 @@ class AuditStore:
         error = read_table(self.part_file(number), ["error"])["error"]
         return len(error) - int(error.null_count)
 
+    def table_of(self, number: int, columns: Sequence[str] | None = None) -> Any:
+        """Return the rows of one chunk as an Arrow table.
+
+        Raises:
+            DataError: If the chunk is damaged.
+        """
+        return read_table(self.part_file(number), columns)
+
     def part_numbers(self) -> list[int]:
         """Return the numbers of the chunks whose rows are stored."""
         names = (file.stem.removeprefix("part-") for file in (self.path / PARTS_FOLDER).glob("part-*.parquet"))
@@ -228,7 +239,7 @@ class AuditStore:
 
     @property
     def _rows(self) -> Store:
-        return Store(self.path, columns_of(self.method_names), RESULT)
+        return Store(self.path, columns_of(self.method_names, has_targets=self.has_targets), RESULT)
 
     def _digest_file(self, number: int) -> Path:
         return self.path / "digests" / f"part-{number:05d}.arrays.json"

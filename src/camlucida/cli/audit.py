@@ -20,6 +20,7 @@ from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
 from camlucida.cli.options import (
     COMPUTATION,
+    EXPLANATION,
     OUTPUT,
     TESTS,
     Boxes,
@@ -38,6 +39,7 @@ from camlucida.errors import DataError
 if TYPE_CHECKING:
     from camlucida.audits.audit_result import Audit
     from camlucida.audits.engines import Engine
+    from camlucida.audits.findings.registry import FindingsRun
     from camlucida.evaluation.statistics import Interval
     from camlucida.models.model import Model
     from camlucida.types import ProgressCallback
@@ -59,6 +61,7 @@ def audit(
     model: ModelOptions = ModelOptions(),
     method: Names = None,
     layer: Names = None,
+    target: Annotated[Literal["all"] | None, Parameter(group=EXPLANATION)] = None,
     findings: Annotated[list[str] | None, Parameter(negative=(), group=TESTS)] = None,
     against: Annotated[Path | None, Parameter(group=TESTS)] = None,
     fail_on: Annotated[str | None, Parameter(group=TESTS)] = None,
@@ -92,6 +95,10 @@ def audit(
     layer
         The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
         default layer. A method can have its own: --method "grad_cam @ layer3".
+    target
+        all: one row for each target of an image: each box of a detector, each region of a segmentation, each word of a
+        caption, and each annotated object that was missed. If not given: one row for each image, with the classes of
+        the whole image, also for detectors and segmentation networks.
     findings
         What is derived from the rows and maps, separated by commas: hypotheses, slices, differences, label_errors,
         duplicates, record; or all, or none. If not given: all.
@@ -149,6 +156,7 @@ def audit(
                 output,
                 methods=_methods(method, loaded) or [announced_method(console, loaded)],
                 layer=_layers(layer),
+                target=target,
                 limit=limit,
                 seed=seed,
                 batch_size=batch_size,
@@ -161,11 +169,14 @@ def audit(
             )
         if not result.store.is_complete:
             return _finish_shard(console, result)
-        records, failures = _derive(console, result, chosen)
+        findings_run = _derive(console, result, chosen)
     except KeyboardInterrupt:
         _print_resume(output)
         raise
+    records, failures = findings_run.records, findings_run.failures
     _print_audit(console, result, records)
+    for name, reason in findings_run.left_out:
+        console.print_line(f"{name} is left out: {reason}.")
     compared = DONE if against is None else compare_with(console, result, against, fail_on, junit, markdown)
     return _finish(console, result, failures, compared)
 
@@ -188,10 +199,8 @@ def _layers(values: Sequence[str] | None) -> list[str] | None:
     return split_list(values) or None
 
 
-def _derive(
-    console: Terminal, audit: Audit, names: Sequence[str] | None
-) -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
-    """Compute the findings of a complete audit; return their records, and those that failed with the reasons."""
+def _derive(console: Terminal, audit: Audit, names: Sequence[str] | None) -> FindingsRun:
+    """Compute the findings of a complete audit; return their records, those that failed, and those left out."""
     from camlucida.audits.findings.registry import run_findings
 
     with progress_bar(console) as bar:
@@ -200,8 +209,7 @@ def _derive(
             task = bar.add_task(title, total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 
-        run = run_findings(audit, names, progress=begin)
-    return run.records, run.failures
+        return run_findings(audit, names, progress=begin)
 
 
 def _finish_shard(console: Terminal, audit: Audit) -> int:
@@ -240,15 +248,29 @@ def _print_audit(console: Terminal, audit: Audit, records: Mapping[str, dict[str
         f"{numbers.n_images:,} images of {audit.plan['data']} · {audit.plan['model']} · "
         + (f"{n_errors:,} could not be read or explained" if n_errors else "no errors")
     )
-    if numbers.n_labelled:
+    if audit.has_targets:
+        _print_targets(console, audit)
+    if numbers.n_labelled and not audit.has_targets:
         console.print_line(f"accuracy {_percentage(numbers.accuracy)} on {numbers.n_labelled:,} labelled images")
     if numbers.energy_in_box.value == numbers.energy_in_box.value:
+        own = "its own box or region" if audit.has_targets else "the box"
         console.print_line(
-            f"energy in the box {_percentage(numbers.energy_in_box)}; the boxes cover {numbers.box_area:.1%} of the "
+            f"energy in {own} {_percentage(numbers.energy_in_box)}; the boxes cover {numbers.box_area:.1%} of the "
             "images"
         )
     _print_findings(console, records)
     console.add(complete=True, **vars(numbers), findings=dict(records))
+
+
+def _print_targets(console: Terminal, audit: Audit) -> None:
+    """Print the numbers of correct, false and missed targets."""
+    counts = audit.summary
+    further = [f"{counts['n_ignored']:,} ignored"] if counts["n_ignored"] else []
+    line = f"{counts['n_rows']:,} targets: {counts['n_correct']:,} correct, {counts['n_false']:,} false, "
+    console.print_line(", ".join([f"{line}{counts['n_missed']:,} missed", *further]))
+    rates = [f"{name} {counts[name]:.1%}" for name in ("precision", "recall") if counts[name] is not None]
+    if rates:
+        console.print_line(", ".join(rates) + " (intersection over union of at least 0.5, as in COCO)")
 
 
 def _finish(console: Terminal, audit: Audit, failures: Sequence[tuple[str, str]], compared: int) -> int:
@@ -261,7 +283,8 @@ def _finish(console: Terminal, audit: Audit, failures: Sequence[tuple[str, str]]
         written = _write_report(audit)
     console.print_paths([audit.path / RESULT, *written])
     n_images = audit.plan["n_images"]
-    code = exit_code(n_images - len(errors), len(errors))
+    n_failed = len({row["index"] for row in audit.error_rows()})
+    code = exit_code(n_images - n_failed, n_failed)
     if code != DONE:
         return console.finish(code)
     return console.finish(IN_PART if failures else compared)

@@ -29,11 +29,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida audit toybox --method grad_cam,hires_cam --limit 200",
         "camlucida audit runs/dogs --layer layer3,layer4 --findings none",
         "camlucida audit photos/ --model resnet50 -o audits/dogs --shard 0/4",
+        "camlucida audit coco/ --model torchvision:fasterrcnn_resnet50_fpn --target all -o audits/boxes",
     ),
     "query": (
         'camlucida query audits/dogs "wrong and entropy < .5" --panel out.png',
         'camlucida query audits/dogs "energy_in_box < .2" --sort-by confidence',
         'camlucida query audits/dogs "label == predicted" --csv correct.csv',
+        'camlucida query audits/boxes "missed and size < .05" --panel out.png',
         "camlucida query audits/dogs error --json",
     ),
     "data check": ("camlucida data check photos/ --split train",),

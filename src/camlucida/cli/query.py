@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 N_PRINTED, N_DRAWN = 20, 24
 """Numbers of images that are printed and drawn if --top is not given."""
 
-PRINTED = ("image", "label", "predicted", "confidence", "energy_in_box", "error")
+PRINTED = ("image", "target", "outcome", "label", "predicted", "confidence", "energy_in_box", "error")
 """Columns that are printed, if any of the rows has a value."""
 
 
@@ -62,9 +62,9 @@ def query(
         The folder that `camlucida audit` wrote.
     expression
         A condition such as "wrong and confidence > .9 and energy_in_box < .2": columns, numbers and texts with <, <=,
-        >, >=, ==, !=, in, is none, and, or, not, + - * /. Besides the columns there are wrong, error and
-        metadata.NAME, a column of the data set's table. Names such as `hires_cam @ layer3.entropy` are written in
-        backticks. If not given: all images.
+        >, >=, ==, !=, in, is none, and, or, not, + - * /. Besides the columns there are wrong, error, size (box_area)
+        and metadata.NAME, a column of the data set's table; where rows are targets, missed, false and ignored. Names
+        such as `hires_cam @ layer3.entropy` are written in backticks. If not given: all images.
     top
         The number of images. If not given: 20 are printed, 24 drawn, and all are written to --csv and --json.
     sort_by
@@ -92,7 +92,7 @@ def query(
     rows = _sorted(opened, _matches(opened, expression), sort_by, ascending)
     chosen = rows if top is None else rows[:top]
     printed = chosen[:N_PRINTED] if top is None else chosen
-    console.print_line(f"{len(rows):,} of {opened.table.num_rows:,} images")
+    console.print_line(f"{len(rows):,} of {opened.table.num_rows:,} {'targets' if opened.has_targets else 'images'}")
     if printed:
         console.print(_table(opened, printed, sort_by))
     if len(chosen) > len(printed):
@@ -142,8 +142,9 @@ def _sorted(audit: Audit, rows: Sequence[int], column: str | None, ascending: bo
 
 def _table(audit: Audit, rows: Sequence[int], sort_by: str | None) -> Table:
     """Return the printed table: the usual columns that have values, and the one that is sorted by."""
-    names = [*PRINTED, *([sort_by] if sort_by and sort_by not in PRINTED else [])]
     selected = _rows(audit, rows)
+    usual = [name for name in PRINTED if name in selected.column_names]
+    names = [*usual, *([sort_by] if sort_by and sort_by not in usual else [])]
     cells = {name: selected[name].to_pylist() for name in names}
     names = [name for name in names if any(value is not None for value in cells[name])]
     table = Table(box=None, pad_edge=False)

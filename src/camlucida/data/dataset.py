@@ -34,11 +34,14 @@ class ObjectAnnotation:
         label: Its class, an index into the `classes` of the dataset; None if it is unknown.
         box: `(4,)` left, top, right, bottom in pixels of the image; None if it is unknown.
         mask: Returns its `(h, w)` mask; None if it is unknown.
+        is_ignored: Whether it is neither to be found nor a mistake to find, as crowds of COCO and difficult objects of
+            Pascal VOC.
     """
 
     label: int | None
     box: Boxes | None = None
     mask: Callable[[], Mask] | None = None
+    is_ignored: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +186,7 @@ class ToyboxDataset:
             objects=lambda: [
                 ObjectAnnotation(label, np.array(box, dtype=np.float64), partial(drawing.masks.__getitem__, i))
                 for i, (label, box) in enumerate(zip(sample.labels, drawing.boxes, strict=True))
+                if box[2] > box[0] and box[3] > box[1]  # some of it is visible
             ],
         )
 

@@ -154,10 +154,12 @@ def _objects_digest(item: Item) -> bytes:
         masks = [None if each.mask is None or item.files else np.asarray(each.mask(), dtype=bool) for each in objects]
     except CamlucidaError as error:
         return f"objects broken: {error}".encode(*_ENCODING)
-    if own == [(item.label, box) for box in (np.zeros((0, 4)) if item.boxes is None else item.boxes).tolist()]:
+    boxes = np.zeros((0, 4)) if item.boxes is None else item.boxes
+    if own == [(item.label, box) for box in boxes.tolist()] and not any(each.is_ignored for each in objects):
         return b""
+    ignored = [number for number, each in enumerate(objects) if each.is_ignored]
     packed = b"".join(b"" if mask is None else np.packbits(mask).tobytes() for mask in masks)
-    return repr(("objects", own)).encode(*_ENCODING) + packed
+    return repr(("objects", own, ignored)).encode(*_ENCODING) + packed
 
 
 def _digest(content: bytes | bytearray | memoryview) -> str:

@@ -97,6 +97,18 @@ def _kind(dataset_pass: DatasetPass, image: ReadImage) -> tuple[int, ...]:
     return *image.inputs.shape, id(image.model_of(dataset_pass).output)
 
 
+def run_each(dataset_pass: DatasetPass, image: LoadedImage, run: Callable[[LoadedImage], T]) -> T | str:
+    """Return what a function computes of one image, or the reason why the network failed on it.
+
+    Args:
+        dataset_pass: The model and the images.
+        image: The image.
+        run: Runs the network on the image.
+    """
+    (result,) = run_batch(dataset_pass.model, [image], lambda images: [run(image) for image in images])
+    return result
+
+
 def base_row(dataset_pass: DatasetPass, image: ReadImage) -> Row:
     """Return what is known of an image before the network runs: index, name, split and label."""
     if image.item is None:

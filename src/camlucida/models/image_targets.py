@@ -48,7 +48,9 @@ class ImageTargets(Protocol):
 
     Implementations are frozen values without a reference to the network, which is that of the model that is bound.
     Where the targets of one request belong together, such as prompts that compete, an implementation also has a method
-    `bind_all(model, inputs, specs)`, which returns what `bind` does for each of several targets.
+    `bind_all(model, inputs, specs)`, which returns what `bind` does for each of several targets. Where `bind` runs the
+    network on `inputs` only, and needs nothing of it but its output, an implementation has `reads_output_only = True`:
+    the network then runs once for all targets of an image.
     """
 
     @property

@@ -15,6 +15,7 @@ from camlucida._escaping import printable
 from camlucida.audits.audit_result import Audit
 from camlucida.evaluation.store import Row
 from camlucida.report.audit_blocks import array_block, rounded_bits, text_block
+from camlucida.report.audit_targets import class_names_of, target_content
 
 MAX_CATEGORIES = 60
 """Largest number of values of a text column by which the page can filter."""
@@ -71,10 +72,13 @@ def table_blocks(page: PageRows, extra: dict[str, Any]) -> dict[str, str]:
         page: The rows.
         extra: Further content of the block "table".
     """
-    classes, codes = _class_codes(page.rows)
+    classes, codes = _class_codes(page)
     metadata_numbers, texts = _metadata(page.rows)
     numbers = {**metadata_numbers, **_numbers(page)}
     texts = {"split": [row["split"] for row in page.rows], **texts}
+    if page.audit.has_targets:
+        texts["outcome"] = [row["outcome"] for row in page.rows]
+        extra = {**extra, **target_content(page.rows)}
     categories = {name: coded for name, values in texts.items() if (coded := _categories(values))}
     content = {
         "n": len(page.rows),
@@ -91,12 +95,17 @@ def table_blocks(page: PageRows, extra: dict[str, Any]) -> dict[str, str]:
     return {"table": text_block(content), "numbers": array_block(rounded_bits(matrix))}
 
 
-def _class_codes(rows: Sequence[Row]) -> tuple[list[str], dict[str, list[int]]]:
+def _class_codes(page: PageRows) -> tuple[list[str], dict[str, list[int]]]:
     """Return the class names that occur, and the label, predicted and competing class of each row; -1 for none."""
-    kinds = ("label", "predicted", "competing")
-    names = sorted({str(row[kind]) for row in rows for kind in kinds if row[kind] is not None})
+    values = {kind: [row[kind] for row in page.rows] for kind in ("label", "predicted", "competing")}
+    if page.audit.has_targets:
+        pairs = [class_names_of(row) for row in page.rows]
+        values |= {"label": [label for label, _ in pairs], "predicted": [predicted for _, predicted in pairs]}
+    names = sorted({str(name) for kind in values.values() for name in kind if name is not None})
     code = {name: i for i, name in enumerate(names)}
-    return names, {kind: [-1 if row[kind] is None else code[str(row[kind])] for row in rows] for kind in kinds}
+    return names, {
+        kind: [-1 if name is None else code[str(name)] for name in listed] for kind, listed in values.items()
+    }
 
 
 def _numbers(page: PageRows) -> dict[str, NDArray[np.float64]]:

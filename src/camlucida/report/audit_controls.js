@@ -78,8 +78,8 @@ function createControls(audit, state) {
       });
     }
     document.getElementById("count").textContent = state.isFiltered()
-      ? `${state.shown.length.toLocaleString("en")} of ${audit.n.toLocaleString("en")} images`
-      : `${audit.n.toLocaleString("en")} images`;
+      ? `${state.shown.length.toLocaleString("en")} of ${audit.n.toLocaleString("en")} ${audit.targets ? "targets" : "images"}`
+      : `${audit.n.toLocaleString("en")} ${audit.targets ? "targets" : "images"}`;
     for (const cell of document.querySelectorAll(".matrix [data-filter]")) {
       const wanted = new URLSearchParams(cell.dataset.filter);
       cell.setAttribute("aria-pressed", String(wanted.get("label") === state.values.label && wanted.get("predicted") === state.values.predicted));

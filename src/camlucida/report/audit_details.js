@@ -2,6 +2,11 @@
 
 const DETAIL_PX = 240;
 
+// What a row of an audit of targets is: "correct: dog (box 2)", "missed dog at 12,40".
+function targetTitle(audit, i) {
+  return audit.outcomes[i] === "missed" ? audit.targets[i] : `${audit.outcomes[i]}: ${audit.targets[i]}`;
+}
+
 function createDetails(audit, state, tiles) {
   const dialog = document.getElementById("details");
   let rows = [], at = 0;
@@ -22,18 +27,19 @@ function createDetails(audit, state, tiles) {
   function show() {
     const i = rows[at], { predicted, label, wrong, confidence } = tiles.describe(i);
     const competing = className(audit, audit.competing[i]);
-    const classes = { predicted, competing, true: label };
+    const isMissed = audit.outcomes?.[i] === "missed"; // the map without a further name is that of the missed class
+    const classes = { predicted: isMissed ? label : predicted, competing, true: label };
     const views = [view(i, -1, "image")];
     audit.maps.forEach((entry, index) => {
-      const known = entry.of !== "true" || audit.label[i] >= 0;
-      if (known && !(entry.of === "true" && label === predicted))
-        views.push(view(i, index, `${entry.method}, ${entry.of === "true" ? "label" : entry.of}: ${classes[entry.of]}`));
+      const known = entry.of !== "true" || (audit.label[i] >= 0 && audit.outcomes?.[i] !== "false");
+      if (known && !(entry.of === "true" && label === classes.predicted))
+        views.push(view(i, index, `${entry.method}, ${entry.of === "true" ? "label" : isMissed && entry.of === "predicted" ? "missed" : entry.of}: ${classes[entry.of]}`));
     });
     const lines = [];
     for (const [name, { values, codes }] of Object.entries(audit.categories)) if (codes[i] >= 0) lines.push([name, values[codes[i]]]);
     for (const [name, values] of audit.columns) if (Number.isFinite(values[i])) lines.push([name, formatted(values[i])]);
     const groups = Object.values(audit.groups).filter(group => group.rows.includes(i)).map(group => group.title);
-    const head = wrong ? `${label}, predicted as ${predicted}` : predicted;
+    const head = audit.targets ? targetTitle(audit, i) : wrong ? `${label}, predicted as ${predicted}` : predicted;
     const button = (text, step) => {
       const made = element("button", { type: "button", disabled: rows[at + step] === undefined, "data-step": step }, text);
       made.addEventListener("click", () => {

@@ -24,7 +24,9 @@ LIST_NAMES = ("errors", "groups")
 
 def doubtful_section(page: PageRows, groups: Groups) -> list[dict[str, Any]]:
     """Return the strips of the section: each with its title, the group of its images, and the first of them."""
+    missed = missed_objects(page.audit)
     strips = [
+        ("missed", "Missed objects", "Largest first, with the map of the missed class.", missed, []),
         ("confident-errors", "Wrong and confident", "Most confident first.", confident_errors(page.audit), []),
         (
             "outside-box",
@@ -42,7 +44,8 @@ def doubtful_section(page: PageRows, groups: Groups) -> list[dict[str, Any]]:
             groups.add(key, title, positions)
             shown = page.page_indices(positions[:N_STRIP])
             result.append(
-                {"group": key, "title": title, "note": note, "n": count_noun(len(positions), "image"), "strip": shown,
+                {"group": key, "title": title, "note": note,
+                 "n": count_noun(len(positions), "target" if page.audit.has_targets else "image"), "strip": shown,
                  "reasons": reasons[:MAX_REASONS]}
             )  # fmt: skip
     return result
@@ -54,7 +57,7 @@ def important_positions(audit: Audit) -> list[int]:
     for name, key in (("hypotheses", "members"), ("slices", "rows")):
         for entry in (audit.finding(name) or {}).get(name) or []:
             found += [int(position) for position in entry.get(key) or []]
-    lists = [confident_errors(audit), outside_box(audit)]
+    lists = [missed_objects(audit), confident_errors(audit), outside_box(audit)]
     lists += [positions_of(audit.finding(name) or {}, name) for name in ("label_errors", "duplicates")]
     return [*(position for each in lists for position in each), *found]
 
@@ -62,7 +65,17 @@ def important_positions(audit: Audit) -> list[int]:
 def confident_errors(audit: Audit) -> list[int]:
     """Return the positions of wrong predictions, the most confident first."""
     wrong = np.flatnonzero(audit.column("correct") == False)  # noqa: E712  (None is neither)
+    if audit.has_targets:  # missed objects are no predictions
+        wrong = wrong[audit.column("outcome")[wrong] == "false"]
     return _ordered(wrong, -audit.column("confidence")[wrong])
+
+
+def missed_objects(audit: Audit) -> list[int]:
+    """Return the positions of objects that were missed, the largest first; empty where rows are images."""
+    if not audit.has_targets:
+        return []
+    missed = np.flatnonzero(audit.column("outcome") == "missed")
+    return _ordered(missed, -np.nan_to_num(audit.column("box_area")[missed]))
 
 
 def outside_box(audit: Audit) -> list[int]:

@@ -24,6 +24,7 @@ MAX_ROWS, MAX_COLUMNS = 20, 8
 
 def slices_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
     """Return the variables of the section on slices; the images of each slice become a group."""
+    noun = "target" if (record.get("settings") or {}).get("clustered_by") else "image"
     rows = []
     for i, entry in enumerate(record["slices"][:MAX_SLICES], 1):
         group = groups.add(f"slice-{i}", f"Slice: {entry['name']}", list(entry["rows"]), int(entry["n"]))
@@ -34,7 +35,7 @@ def slices_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
                 number(entry["accuracy"]),
                 number(entry["low"]),
                 number(entry["high"]),
-                note=count_noun(int(entry["n"]), "image") + (f"; others {rest:.0%}" if math.isfinite(rest) else ""),
+                note=count_noun(int(entry["n"]), noun) + (f"; others {rest:.0%}" if math.isfinite(rest) else ""),
                 p=format_p_value(number(entry.get("p_corrected"))),
                 highlighted=bool(entry["differs"]),
                 filters={"group": group},
@@ -45,7 +46,7 @@ def slices_section(record: Mapping[str, Any], groups: Groups) -> dict[str, Any]:
         "Accuracy by slice, with 95 % intervals",
         rows,
         reference=accuracy if math.isfinite(accuracy) else None,
-        reference_name="all images",
+        reference_name=f"all {noun}s",
         limits=(0.0, 1.0),
         percent=True,
     )

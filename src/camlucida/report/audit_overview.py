@@ -16,6 +16,7 @@ from camlucida.analysis.confusion import Confusion, wilson_interval
 from camlucida.audits.audit_result import Audit
 from camlucida.evaluation.statistics import Interval
 from camlucida.render.colours import apply_colormap
+from camlucida.report.audit_targets import recalls, target_confusion, target_tiles
 from camlucida.report.class_plot import class_plot
 from camlucida.report.formatting import format_interval, format_number
 from camlucida.report.reliability import reliability_diagram
@@ -33,18 +34,24 @@ def overview(audit: Audit, counts: list[tuple[str, str, str]]) -> dict[str, Any]
         counts: Further tiles: value, name and note.
     """
     confusion, measured = confusion_of(audit), _judged_calibration(audit)
+    classes = class_plot(confusion, linked=True) if confusion else None
+    if audit.has_targets:
+        found, intervals = recalls(audit)
+        classes = class_plot(found, linked=True, intervals=intervals, names=("Recall", "object")) if found else None
     return {
         "tiles": [*_tiles(audit, measured), *counts],
         "reliability": reliability_diagram(measured.bins) if measured else "",
         "confidence": _histogram(audit, "confidence", "confidence of the predicted class"),
         "energy": _histogram(audit, "energy_in_box", "fraction of the map on the object"),
-        "classes": class_plot(confusion, linked=True) if confusion else None,
+        "classes": classes,
         "mean_maps": _mean_maps(audit),
     }
 
 
 def confusion_of(audit: Audit) -> Confusion | None:
     """Return the confusion matrix of the rows whose label is a class of the model; None if there are none."""
+    if audit.has_targets:
+        return target_confusion(audit)
     rows = [row for row in audit.rows if row["correct"] is not None]
     if not rows:
         return None
@@ -83,7 +90,9 @@ def _tiles(audit: Audit, measured: Calibration | None) -> list[tuple[str, str, s
     n_errors = int(summary["n_errors"])
     tiles = [(f"{summary['n_images']:,}", "images", f"{n_errors:,} could not be read" if n_errors else "all readable")]
     correct = [value for value in audit.column("correct").tolist() if value is not None]
-    if correct:
+    if audit.has_targets:
+        tiles += target_tiles(audit)
+    elif correct:
         accuracy = wilson_interval(sum(correct), len(correct))
         tiles.append((f"{accuracy.value:.1%}", "accuracy", _percent_interval(accuracy)))
         tiles.append((f"{len(correct) - sum(correct):,}", "wrong predictions", f"of {len(correct):,} labelled images"))
@@ -107,6 +116,8 @@ def _percent_interval(interval: Interval) -> str:
 def _judged_calibration(audit: Audit) -> Calibration | None:
     correct, confidence = audit.column("correct"), audit.column("confidence")
     judged = np.array([value is not None for value in correct]) & np.isfinite(confidence)
+    if audit.has_targets:  # a missed object is no prediction
+        judged &= audit.column("outcome") != "missed"
     if not judged.any():
         return None
     return calibration(confidence[judged], correct[judged].astype(np.bool_), seed=int(audit.plan["seed"]))

@@ -26,6 +26,7 @@ from camlucida.report.audit_groups import Groups
 from camlucida.report.audit_hypotheses import hypotheses_section
 from camlucida.report.audit_maps import colour_table, map_blocks, visible_parts
 from camlucida.report.audit_overview import confusion_of, confusion_section, overview
+from camlucida.report.audit_targets import target_boxes
 from camlucida.report.formatting import count_noun, join_names
 from camlucida.report.templates import STYLE, read_asset, write_page
 from camlucida.report.thumbnail_sheets import sprite_sheets
@@ -89,14 +90,17 @@ def page_content(audit: Audit, max_images: int, progress: ProgressCallback | Non
     data, why = _usable_data(audit)
     maps, map_entries = map_blocks(page)
     parts, part_numbers = visible_parts(audit, page.rows)
-    sheets = sprite_sheets(data, [row["index"] for row in page.rows], progress) if data and page.rows else None
+    indices = [row["index"] for row in page.rows]
+    if audit.has_targets:  # the targets of an image share its thumbnail
+        indices = list(dict.fromkeys(indices))
+    sheets = sprite_sheets(data, indices, progress) if data and page.rows else None
     extra: dict[str, Any] = {
         "groups": groups.entries,
         "points": positions,
         "maps": map_entries,
         "parts": parts,
         "part": part_numbers,
-        "boxes": _boxes(data, page) if data else {},
+        "boxes": target_boxes(page.rows) if audit.has_targets else _boxes(data, page) if data else {},
         "colours": colour_table(),
         "cell": sheets.cell_px if sheets else 0,
         "perRow": sheets.per_row if sheets else 0,
@@ -111,6 +115,7 @@ def page_content(audit: Audit, max_images: int, progress: ProgressCallback | Non
         "confusion": confusion_section(confusion) if confusion else None,
         "projection": projection,
         **sections,
+        "noun": "targets" if audit.has_targets else "images",
         "n": len(page.rows),
         "left_out": n_rows - n_broken - len(page.rows),
         "why": why,
@@ -120,7 +125,7 @@ def page_content(audit: Audit, max_images: int, progress: ProgressCallback | Non
         "cost": _cost_facts(audit),
         "facts": _small_print(audit),
         "blocks": blocks,
-        "contents": _contents(sections, n_broken),
+        "contents": _contents(sections, n_broken, audit.has_targets),
         "script": script(),
         "page_style": page_style(),
         "policy": content_policy(),
@@ -147,11 +152,11 @@ def content_policy() -> str:
     )
 
 
-def _contents(sections: Mapping[str, Any], n_broken: int) -> list[tuple[str, str]]:
+def _contents(sections: Mapping[str, Any], n_broken: int, has_targets: bool) -> list[tuple[str, str]]:
     """Return the sections that the page has, as id and title."""
     titles = {
         "hypotheses": "Suspected cues",
-        "images": "Images",
+        "images": "Targets" if has_targets else "Images",
         "slices": "Slices",
         "differences": "Correct and wrong",
         "doubtful": "Most doubtful",

@@ -116,8 +116,8 @@ function createScatter(audit, state, tiles, open) {
     card.hidden = i < 0;
     if (i < 0) return;
     const { predicted, label, wrong, confidence } = tiles.describe(i), image = element("canvas");
-    card.replaceChildren(image, element("b", {}, wrong ? `${label}, predicted as ${predicted}` : predicted), ` ${confidence}`, element("br"), audit.names[i]);
-    tiles.draw(image, i, 120, tiles.mapIndex(), {});
+    card.replaceChildren(image, element("b", {}, audit.targets ? targetTitle(audit, i) : wrong ? `${label}, predicted as ${predicted}` : predicted), ` ${confidence}`, element("br"), audit.names[i]);
+    tiles.draw(image, i, 120, tiles.mapIndex(), { boxes: Boolean(audit.targets) });
     card.style.left = Math.max(0, Math.min(width - 200, x(i) + 12)) + "px";
     card.style.top = (y(i) > height / 2 ? y(i) - card.offsetHeight - 12 : y(i) + 12) + "px";
   }

@@ -4,6 +4,7 @@ const MAX_SHEETS = 48; // decoded at once: about 45 MB
 const MAP_LEVELS = 254, OUTSIDE = [200, 201, 206];
 
 function createTiles(audit, state) {
+  const thumb = i => audit.thumb ? audit.thumb[i] : i; // the targets of an image share its thumbnail
   const sheets = new Map(), maps = new Map(), perSheet = audit.perRow ** 2;
 
   function sheet(number) {
@@ -82,7 +83,7 @@ function createTiles(audit, state) {
   }
 
   function size(i, boxPx) {
-    let w = audit.sizes[2 * i], h = audit.sizes[2 * i + 1];
+    let w = audit.sizes[2 * thumb(i)], h = audit.sizes[2 * thumb(i) + 1];
     if (!w) { w = audit.columns.get("width")?.[i] || 1; h = audit.columns.get("height")?.[i] || 1; }
     const scale = boxPx / Math.max(w, h);
     return [Math.max(1, Math.round(w * scale)), Math.max(1, Math.round(h * scale))];
@@ -98,7 +99,7 @@ function createTiles(audit, state) {
     canvas.style.width = width + "px";
     canvas.style.height = height + "px";
     const waiting = [];
-    const entry = audit.cell && audit.sizes[2 * i] ? sheet(Math.floor(i / perSheet)) : null;
+    const number = Math.floor(thumb(i) / perSheet), entry = audit.cell && audit.sizes[2 * thumb(i)] ? sheet(number) : null;
     if (entry && !entry.bitmap) waiting.push(entry.ready);
     const field = map >= 0 ? mapValues(map) : null;
     if (field && !field.values) waiting.push(field.ready);
@@ -106,7 +107,7 @@ function createTiles(audit, state) {
     if (!waiting.length) return paint(entry?.bitmap);
     Promise.all(waiting).then(() => { // the sheet may have been closed meanwhile
       if (!entry) return paint(null);
-      if (sheets.get(Math.floor(i / perSheet)) === entry) paint(entry.bitmap);
+      if (sheets.get(number) === entry) paint(entry.bitmap);
       else if (canvas.ticket === ticket) draw(canvas, i, boxPx, map, options);
     });
   }
@@ -116,9 +117,9 @@ function createTiles(audit, state) {
     context.fillStyle = "#808084";
     context.fillRect(0, 0, width, height);
     if (bitmap) {
-      const k = i % perSheet, x = (k % audit.perRow) * audit.cell, y = Math.floor(k / audit.perRow) * audit.cell;
+      const k = thumb(i) % perSheet, x = (k % audit.perRow) * audit.cell, y = Math.floor(k / audit.perRow) * audit.cell;
       context.imageSmoothingQuality = "high";
-      context.drawImage(bitmap, x, y, audit.sizes[2 * i], audit.sizes[2 * i + 1], 0, 0, width, height);
+      context.drawImage(bitmap, x, y, audit.sizes[2 * thumb(i)], audit.sizes[2 * thumb(i) + 1], 0, 0, width, height);
     }
     if (map >= 0) {
       const pixels = context.getImageData(0, 0, width, height);
@@ -156,13 +157,14 @@ function createTiles(audit, state) {
     const { predicted, label, wrong, confidence } = describe(i);
     let [canvas, first, second] = tile.children;
     if (!canvas) tile.append(canvas = element("canvas", { "aria-hidden": "true" }), first = element("span"), second = element("span"));
-    tile.setAttribute("aria-label", `${audit.names[i]}: ${wrong ? label + ", " : ""}predicted as ${predicted}, ${confidence}${wrong ? ", wrong" : ""}`);
-    first.textContent = `${wrong ? "✗ " : ""}${predicted} ${confidence}`;
+    const target = audit.targets ? `${audit.targets[i]} ${confidence}` : "", outcome = audit.outcomes?.[i];
+    tile.setAttribute("aria-label", target ? `${audit.names[i]}: ${target}, ${outcome}` : `${audit.names[i]}: ${wrong ? label + ", " : ""}predicted as ${predicted}, ${confidence}${wrong ? ", wrong" : ""}`);
+    first.textContent = `${wrong ? "✗ " : ""}${target || `${predicted} ${confidence}`}`;
     first.className = wrong ? "is-wrong" : "";
-    second.textContent = wrong ? `label: ${label}` : audit.names[i].split("/").pop();
+    second.textContent = target ? `${outcome} · ${audit.names[i].split("/").pop()}` : wrong ? `label: ${label}` : audit.names[i].split("/").pop();
     tile.image = i;
     const map = mapIndex(), usual = audit.maps.length ? options.map ?? -1 : -1; // a strip may have a map of its own
-    draw(canvas, i, boxPx, map >= 0 ? map : usual, options);
+    draw(canvas, i, boxPx, map >= 0 ? map : usual, target ? { ...options, boxes: true } : options);
   }
 
   return { draw, fill, mapIndex, describe };

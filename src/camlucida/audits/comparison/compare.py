@@ -15,13 +15,13 @@ from camlucida.audits.comparison.matching import ACCURACY, MatchedAudits, Paired
 from camlucida.audits.comparison.result import ALL, MIN_CHANGE, Comparison, ImageChange, Shift
 from camlucida.audits.map_agreement import map_correlations
 from camlucida.audits.rows import MAP_COLUMNS
+from camlucida.evaluation.clustered import row_resamples
 from camlucida.evaluation.statistics import (
     Floats,
     benjamini_hochberg,
     mcnemar_p,
     percentile_interval,
     resampled_means,
-    resamples,
     wilcoxon_p,
 )
 from camlucida.types import ProgressCallback
@@ -81,7 +81,9 @@ def compare_matched(matched: MatchedAudits, seed: int = 0) -> Comparison:
         matching=matched.record(),
         n_labelled=len(correct.rows),
         accuracy=(_mean(correct.old), _mean(correct.new)),
-        mcnemar_p=mcnemar_p(int(lost.sum()), int(gained.sum())),
+        mcnemar_p=mcnemar_p(int(lost.sum()), int(gained.sum()))
+        if correct.images is None
+        else wilcoxon_p(correct.independent_differences),
         n_regressions=int(lost.sum()),
         n_fixes=int(gained.sum()),
         n_flips=int((~same).sum()),
@@ -162,17 +164,26 @@ def _shift_order(shift: Shift) -> tuple[bool, bool, float]:
 
 def _shift(column: str, group: str, values: PairedValues, seed: int) -> Shift:
     differences = values.differences
-    resampled = np.concatenate(
-        [resampled_means(drawn, differences[:, None])[:, 0] for drawn in resamples(len(differences), seed=seed)]
-    )
-    p = difference_p(column, differences)
+    counts = row_resamples(len(differences), values.images, seed=seed)
+    resampled = np.concatenate([resampled_means(drawn, differences[:, None])[:, 0] for drawn in counts])
+    p = difference_p(column, values.independent_differences, is_clustered=values.images is not None)
     interval = percentile_interval(float(differences.mean()), resampled, len(differences))
     return Shift(column, group, len(differences), _mean(values.old), _mean(values.new), interval, p, p)
 
 
-def difference_p(column: str, differences: Floats, alternative: Any = "two-sided") -> float:
-    """Return the p-value of paired differences: McNemar's exact test for the accuracy, else the signed-rank test."""
-    if column == ACCURACY:
+def difference_p(
+    column: str, differences: Floats, alternative: Any = "two-sided", *, is_clustered: bool = False
+) -> float:
+    """Return the p-value of paired differences: McNemar's exact test for the accuracy, else the signed-rank test.
+
+    Args:
+        column: The column.
+        differences: New minus old, one for each image.
+        alternative: As of `wilcoxon_p`.
+        is_clustered: Whether they are means over the targets of an image, which are tested by the signed-rank test also
+            for the accuracy.
+    """
+    if column == ACCURACY and not is_clustered:
         return mcnemar_p(int((differences > 0).sum()), int((differences < 0).sum()), alternative)
     return wilcoxon_p(differences, alternative)
 

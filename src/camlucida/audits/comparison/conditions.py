@@ -41,8 +41,8 @@ class Condition:
     p: float = DEFAULT_P
     by: float = MIN_CHANGE
 
-    def test(self, differences: Floats) -> float:
-        """Return the p-value of new minus old `(n,)`, uncorrected.
+    def test(self, differences: Floats, *, is_clustered: bool = False) -> float:
+        """Return the p-value of new minus old `(n,)`, uncorrected; `is_clustered` as of `difference_p`.
 
         The hypothesis is that the column changes by at most `by` in the direction of the verb: a signed-rank test of
         the differences plus or minus `by`. For the accuracy it is McNemar's exact test of no change, and `by` limits
@@ -50,7 +50,9 @@ class Condition:
         """
         by = 0.0 if self.column == ACCURACY else self.by
         drops, rises = (
-            difference_p(self.column, shifted, alternative) if self.verb in (verb, "changes") else 1.0
+            difference_p(self.column, shifted, alternative, is_clustered=is_clustered)
+            if self.verb in (verb, "changes")
+            else 1.0
             for verb, shifted, alternative in (
                 ("drops", differences + by, "less"),
                 ("rises", differences - by, "greater"),
@@ -198,7 +200,9 @@ def _check(matched: MatchedAudits, condition: Condition) -> ConditionResult:
     groups = [(name, group) for name, group in groups if len(group.rows) >= MIN_IMAGES]
     if len(groups) == 2:  # a single class
         groups = groups[:1] if len(groups[0][1].rows) == len(groups[1][1].rows) else groups
-    corrected = holm_correction([condition.test(group.differences) for _, group in groups])
+    corrected = holm_correction(
+        [condition.test(group.independent_differences, is_clustered=group.images is not None) for _, group in groups]
+    )
     return ConditionResult(
         condition, tuple(_test(condition, name, group, p) for (name, group), p in zip(groups, corrected, strict=True))
     )

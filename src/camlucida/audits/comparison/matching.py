@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.comparison.target_pairs import paired_keys, target_keys
 from camlucida.audits.plan import EXPLAINED_CLASSES
 from camlucida.audits.rows import MAP_COLUMNS
 from camlucida.errors import DataError
+from camlucida.evaluation.clustered import Images, image_means
 from camlucida.evaluation.statistics import Floats, paired_differences
 
 OUTPUT_COLUMNS = ("confidence", "competing_confidence", "label_confidence", "label_rank", "prediction_entropy")
@@ -34,22 +36,30 @@ class PairedValues:
         new: `(n,)`, no NaN.
         groups: Class of each image `(n,)`: its label, or without one the class that both models predict; None without.
         rows: Position of each among the matched images `(n,)`.
+        images: The image of each value `(n,)`, where several targets share one; else None.
     """
 
     old: Floats
     new: Floats
     groups: NDArray[Any]
     rows: NDArray[np.int64]
+    images: Images | None = None
 
     @property
     def differences(self) -> Floats:
         """New minus old `(n,)`; differences within rounding are 0."""
         return paired_differences(self.new, self.old)
 
+    @property
+    def independent_differences(self) -> Floats:
+        """The differences of images, which tests compare with 0: of targets, their means within each image."""
+        return self.differences if self.images is None else image_means(self.differences, self.images)
+
     def of(self, group: str) -> PairedValues:
         """Return the values of one class."""
         chosen = self.groups == group
-        return PairedValues(self.old[chosen], self.new[chosen], self.groups[chosen], self.rows[chosen])
+        images = None if self.images is None else self.images[chosen]
+        return PairedValues(self.old[chosen], self.new[chosen], self.groups[chosen], self.rows[chosen], images)
 
     def group_names(self) -> list[str]:
         """Return the names of the classes, sorted."""
@@ -132,7 +142,9 @@ class MatchedAudits:
         if explained in ("predicted", "competing"):
             usable &= self.same(explained)
         rows = np.flatnonzero(usable)
-        return PairedValues(old[rows], new[rows], self.groups[rows], rows)
+        images = self.new.images()
+        of_rows = None if images is None else images[self.new_rows[rows]]
+        return PairedValues(old[rows], new[rows], self.groups[rows], rows, of_rows)
 
     def same(self, column: str) -> NDArray[np.bool_]:
         """Return for which images both audits have the same value `(n,)`: of "predicted", for example."""
@@ -177,19 +189,27 @@ def match_audits(old: Audit, new: Audit) -> MatchedAudits:
     """Match the rows of two audits by the names of the images, and check that the images are the same.
 
     Raises:
-        DataError: If an audit is not complete, the audits explain with different methods first, or they have no image
-            in common.
+        DataError: If an audit is not complete, the audits explain with different methods first, they have no image in
+            common, or the rows of only one are the targets of images.
     """
     for audit in (old, new):
         _ = audit.summary  # raises for an audit that is not complete
+    if old.has_targets != new.has_targets:
+        raise DataError(
+            f"the rows of one of {new.path} and {old.path} are images, and those of the other the targets of images "
+            "(--target all). Audit both in the same way."
+        )
     methods = [audit.store.method_names for audit in (old, new)]
     if methods[0][0] != methods[1][0]:
         raise DataError(
             f"{new.path} explains with {methods[1][0]} first and {old.path} with {methods[0][0]}. Maps of different "
             "methods cannot be compared: audit with the same first method."
         )
-    position = {name: row for row, name in reversed(list(enumerate(old.column("image")))) if name is not None}
-    names = new.column("image")
+    keys = [target_keys(audit) if audit.has_targets else audit.column("image") for audit in (old, new)]
+    if old.has_targets:
+        keys[1] = paired_keys(old, keys[0], new, keys[1])
+    position = {name: row for row, name in reversed(list(enumerate(keys[0]))) if name is not None}
+    names = keys[1]
     pairs = {row: position[name] for row, name in enumerate(names) if name in position}
     new_rows, old_rows = (np.array(list(side), dtype=np.int64) for side in (pairs.keys(), pairs.values()))
     comparable = old.plan["preprocessing"] == new.plan["preprocessing"]
@@ -214,12 +234,17 @@ def match_audits(old: Audit, new: Audit) -> MatchedAudits:
         new,
         old_rows[used],
         new_rows[used],
-        tuple(name for name in position if name not in common),
-        tuple(str(name) for name in names if name not in common),
-        tuple(names[new_rows[changed & ~failed]]),
-        tuple(names[new_rows[failed]]),
+        tuple(_text(name) for name in position if name not in common),
+        tuple(_text(name) for name in names if name not in common),
+        tuple(_text(names[row]) for row in new_rows[changed & ~failed]),
+        tuple(_text(names[row]) for row in new_rows[failed]),
         comparable,
     )
+
+
+def _text(key: Any) -> str:
+    """Return the name of an image, or that of a target with its image."""
+    return " ".join(str(part) for part in key[:3]) if isinstance(key, tuple) else str(key)
 
 
 def _changed(

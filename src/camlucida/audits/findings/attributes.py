@@ -51,7 +51,7 @@ def attributes(audit: Audit, seed: int = 0) -> list[Attribute]:
     """Return the divisions of the images of an audit by every attribute that takes more than one value.
 
     The attributes are those of the image, its label and its annotations, which do not depend on the model, and the
-    cluster of its features.
+    cluster of its features. Where rows are targets, false detections have no label, and "class" is the predicted one.
 
     Args:
         audit: The audit.
@@ -68,7 +68,10 @@ def attributes(audit: Audit, seed: int = 0) -> list[Attribute]:
             "aspect": width / height,
             "brightness": audit.column("brightness"),
         }
-    found: list[Attribute | None] = [by_category("label", audit.column("label")), by_category("split", _splits(audit))]
+    classes = (
+        by_category("class", _classes(audit)) if audit.has_targets else by_category("label", audit.column("label"))
+    )
+    found: list[Attribute | None] = [classes, by_category("split", _splits(audit))]
     found += [by_number(name, values) for name, values in numbers.items()]
     found += [by_value(f"metadata.{name}", values) for name, values in metadata_columns(audit).items()]
     found.append(by_cluster(audit, seed))
@@ -174,6 +177,12 @@ def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
     centered = features - features.mean(0)
     result: NDArray[np.float32] = np.divide(centered, deviation, out=np.zeros_like(centered), where=deviation > 1e-6)
     return result
+
+
+def _classes(audit: Audit) -> NDArray[Any]:
+    """Return the class of the object of each target, or of a false detection the predicted one."""
+    labels, predicted = audit.column("label"), audit.column("predicted")
+    return np.where(np.array([label is None for label in labels]), predicted, labels)
 
 
 def _splits(audit: Audit) -> NDArray[Any]:

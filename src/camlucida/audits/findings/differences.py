@@ -162,6 +162,8 @@ def find_differences(audit: Audit, *, seed: int = 0, progress: ProgressCallback 
     """
     correct = audit.column("correct")
     labelled = np.array([value is not None for value in correct])
+    if audit.has_targets:  # a missed object is no prediction, and only its label says where it is
+        labelled &= audit.column("outcome") != "missed"
     right = np.array([bool(value) for value in correct])
     names, values = statistics(audit)
     rows = np.flatnonzero(labelled)
@@ -169,10 +171,15 @@ def find_differences(audit: Audit, *, seed: int = 0, progress: ProgressCallback 
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:MAX_IMAGES])
     _report(progress, 1)
     both = bool(right[rows].any() and not right[rows].all())
-    overall = group_differences(names, values[rows], right[rows], seed) if both else []
+    images = audit.images()
+    of_rows = None if images is None else images[rows]
+    overall = group_differences(names, values[rows], right[rows], seed, of_rows) if both else []
     _report(progress, 2)
-    classes = np.nan_to_num(audit.column("label_index"), nan=-1).astype(np.int64)
-    within = [within_class_difference(values[rows, k], right[rows], classes[rows]) for k in range(len(overall))]
+    of_class = "predicted_index" if audit.has_targets else "label_index"  # false detections have no label
+    classes = np.nan_to_num(audit.column(of_class), nan=-1).astype(np.int64)
+    within = [
+        within_class_difference(values[rows, k], right[rows], classes[rows], of_rows) for k in range(len(overall))
+    ]
     corrected = holm_correction([each.p for each in within])
     differences = sorted(
         (Difference(*each) for each in zip(overall, within, corrected, strict=True)),

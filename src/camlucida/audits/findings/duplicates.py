@@ -160,6 +160,10 @@ def find_duplicates(audit: Audit, *, seed: int = 0, progress: ProgressCallback |
 def _candidates(audit: Audit, seed: int) -> tuple[NDArray[np.int64], str]:
     """Return the rows of the images to read, and how they were chosen: "all" or "features"."""
     readable = np.array([value is None for value in audit.column("error")])
+    if audit.has_targets:  # one row of each image stands for it
+        stands = np.zeros(len(readable), dtype=np.bool_)
+        stands[np.unique(audit.column("index"), return_index=True)[1]] = True
+        return np.flatnonzero(readable & stands), "all"
     everything = np.flatnonzero(readable)
     features, rows = unit_features(audit)
     if len(everything) <= MAX_READ_ALL or not len(rows):
@@ -197,6 +201,8 @@ def _merged(infos: Sequence[ImageInfo]) -> list[list[int]]:
 
 def _group(audit: Audit, rows: list[int], identical: bool) -> DuplicateGroup:
     splits, labels, images = (audit.column(name)[rows] for name in ("split", "label", "image"))
+    if audit.has_targets:  # the label of a row is that of one box
+        labels = labels[:0]
     return DuplicateGroup(
         tuple(rows), tuple(str(image) for image in images), identical, _different(splits), _different(labels)
     )
@@ -208,6 +214,8 @@ def _different(values: Iterable[Any]) -> tuple[str, ...]:
 
 def _leaked(audit: Audit, groups: Sequence[DuplicateGroup]) -> dict[str, float]:
     """Return the accuracy on images outside "train" with and without a duplicate in it; empty without any."""
+    if audit.has_targets:
+        return {}
     splits, correct = audit.column("split"), audit.column("correct")
     outside = np.array([s not in ("train", "", None) and c is not None for s, c in zip(splits, correct, strict=True)])
     has_duplicate = np.zeros(len(splits), dtype=np.bool_)

@@ -14,6 +14,7 @@ from camlucida.analysis.roc import roc_areas, roc_curve
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.json_values import number
 from camlucida.audits.map_agreement import class_agreement
+from camlucida.evaluation.clustered import Images
 from camlucida.evaluation.statistics import Floats
 from camlucida.seeds import short_seed
 
@@ -78,12 +79,12 @@ def guess_detectors(audit: Audit, wrong: NDArray[np.bool_], labelled: NDArray[np
         wrong: Whether each prediction is wrong `(n,)`.
         labelled: Which images have a label that is a class of the model `(n,)`.
     """
-    scores = guess_scores(audit)
+    scores, images = guess_scores(audit), audit.images()
     found = {}
     for name, values in scores.items():
         known = labelled & np.isfinite(values)
         if wrong[known].any() and not wrong[known].all():
-            found[name] = _detector(values[known], wrong[known])
+            found[name] = _detector(values[known], wrong[known], None if images is None else images[known])
     return found
 
 
@@ -106,28 +107,37 @@ def combined_detectors(
     y = wrong[known]
     if min(int(y.sum()), int((~y).sum())) < MIN_WRONG:
         return {}, float("nan")
+    images = audit.images()
+    of_rows = None if images is None else images[known]
     predicted = np.stack(
-        [_out_of_fold(table[known][:, :width], y, seed) for width in (len(outputs), len(outputs) + len(maps))]
+        [_out_of_fold(table[known][:, :width], y, seed, of_rows) for width in (len(outputs), len(outputs) + len(maps))]
     )
     detectors = {
-        name: _detector(values, y) for name, values in zip((OUTPUTS_ONLY, OUTPUTS_AND_MAPS), predicted, strict=True)
+        name: _detector(values, y, of_rows)
+        for name, values in zip((OUTPUTS_ONLY, OUTPUTS_AND_MAPS), predicted, strict=True)
     }
-    return detectors, roc_areas(predicted, y).difference_p(0, 1)
+    return detectors, roc_areas(predicted, y, of_rows).difference_p(0, 1)
 
 
-def _out_of_fold(table: Floats, wrong: NDArray[np.bool_], seed: int) -> Floats:
-    """Return the score of each row `(n,)` by a regression that was fitted on the other folds."""
+def _out_of_fold(table: Floats, wrong: NDArray[np.bool_], seed: int, images: Images | None) -> Floats:
+    """Return the score of each row `(n,)` by a regression that was fitted on the other folds.
+
+    Rows of one image are in the same fold.
+    """
     linear = need("sklearn.linear_model", extra="analysis", what="a combined guess detector")
     pipeline = need("sklearn.pipeline", extra="analysis", what="a combined guess detector")
     scaling = need("sklearn.preprocessing", extra="analysis", what="a combined guess detector")
     selection = need("sklearn.model_selection", extra="analysis", what="a combined guess detector")
-    folds = selection.StratifiedKFold(N_FOLDS, shuffle=True, random_state=short_seed(seed))
+    kind = selection.StratifiedKFold if images is None else selection.StratifiedGroupKFold
+    folds = kind(N_FOLDS, shuffle=True, random_state=short_seed(seed))
     model = pipeline.make_pipeline(scaling.StandardScaler(), linear.LogisticRegression())
-    scores: Floats = selection.cross_val_predict(model, table, wrong, cv=folds, method="decision_function")
+    scores: Floats = selection.cross_val_predict(
+        model, table, wrong, groups=images, cv=folds, method="decision_function"
+    )
     return scores
 
 
-def _detector(scores: Floats, wrong: NDArray[np.bool_]) -> GuessDetector:
-    area = roc_areas(scores[None], wrong).interval(0)
+def _detector(scores: Floats, wrong: NDArray[np.bool_], images: Images | None) -> GuessDetector:
+    area = roc_areas(scores[None], wrong, images).interval(0)
     points = tuple((float(x), float(y)) for x, y in roc_curve(scores, wrong))
     return GuessDetector(area.value, area.low, area.high, len(wrong), int(wrong.sum()), points)

@@ -32,12 +32,14 @@ class Finding:
         module: Module of its function, below `camlucida.audits`.
         needs_model: Whether it runs the model on images, and not only on the stored rows and maps.
         title: What is done, for progress.
+        not_for_targets: Why it is not computed where rows are the targets of images; empty if it is.
     """
 
     name: str
     module: str
     needs_model: bool
     title: str
+    not_for_targets: str = ""
 
     def __call__(self, audit: Audit, seed: int, progress: ProgressCallback | None) -> dict[str, Any]:
         """Compute the finding and return its record."""
@@ -53,7 +55,13 @@ FINDINGS = {
         Finding("hypotheses", "hypotheses.find", True, "searching spurious cues"),
         Finding("slices", "findings.slices", False, "comparing slices"),
         Finding("differences", "findings.differences", False, "comparing correct and wrong predictions"),
-        Finding("label_errors", "findings.label_errors", False, "searching label errors"),
+        Finding(
+            "label_errors",
+            "findings.label_errors",
+            False,
+            "searching label errors",
+            "a box that is missed, false or of another class is a row of its own; query them by outcome",
+        ),
         Finding("duplicates", "findings.duplicates", False, "searching duplicates"),
         Finding("record", "record.audit_record", True, "writing the record"),
     )
@@ -68,10 +76,12 @@ class FindingsRun:
     Attributes:
         records: The records by name, those of earlier runs included.
         failures: Pairs of a name and the reason why a finding could not be computed.
+        left_out: Pairs of a name and the reason why a finding makes no sense for these rows.
     """
 
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
 
 
 def choose_findings(names: Sequence[str] | None) -> list[str]:
@@ -122,6 +132,9 @@ def run_findings(
             run.records[name] = stored
             continue
         finding = FINDINGS[name]
+        if finding.not_for_targets and audit.has_targets:
+            run.left_out.append((name, finding.not_for_targets))
+            continue
         try:
             if finding.needs_model:
                 audit.require_model_and_data(finding.title)

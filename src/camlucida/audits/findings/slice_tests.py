@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from camlucida._optional import need
 from camlucida.audits.findings.attributes import Attribute
+from camlucida.evaluation.clustered import Images, clustered_difference_p
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Floats, benjamini_hochberg
 
 MIN_IMAGES = 20
@@ -122,12 +123,45 @@ class CountTable:
         return p
 
 
+def clustered_slices(
+    groups: Sequence[SliceGroup], p: Floats, hits: Floats, known: NDArray[np.bool_], images: Images
+) -> tuple[list[SliceGroup], Floats]:
+    """Return the groups with enough different images, and the larger p-value of two tests.
+
+    Args:
+        groups: The groups.
+        p: P-value of each by the test of independent rows.
+        hits: 1 or 0 for each row `(n,)`.
+        known: Which rows have a label `(n,)`.
+        images: The image of each row `(n,)`.
+    """
+    kept, values = [], []
+    for group, p_rows in zip(groups, p.tolist(), strict=True):
+        members = group.members()
+        if len(np.unique(images[members & known])) < MIN_IMAGES:
+            continue
+        usable = known & np.logical_and.reduce([column.groups >= 0 for column in group.columns])
+        within = [usable]
+        if len(group.columns) == 2:
+            within += [usable & (c.groups == i) for c, i in zip(group.columns, group.numbers, strict=True)]
+        robust = [clustered_difference_p(hits[rows], members[rows], images[rows]) for rows in within]
+        kept.append(group)
+        values.append(max([p_rows, *(each for each in robust if each == each)]))
+    return kept, np.array(values, dtype=np.float64)
+
+
 def compare_statistics(
-    groups: Sequence[SliceGroup], values: Floats, names: Sequence[str]
+    groups: Sequence[SliceGroup], values: Floats, names: Sequence[str], images: Images | None = None
 ) -> list[dict[str, SliceStatistic]]:
     """Return the statistics of each group, corrected over all groups and statistics.
 
     Groups by the same columns are compared with the same images, whose ranks are computed once.
+
+    Args:
+        groups: The groups.
+        values: The k statistics `(n, k)`; NaN where undefined.
+        names: Their names.
+        images: The image of each row `(n,)`, where several rows share one.
     """
     shape = (len(groups), len(names))
     mean, rest, p = np.full((3, *shape), np.nan)
@@ -142,6 +176,9 @@ def compare_statistics(
             present = usable & ~np.isnan(values[:, k])
             tests = _rank_tests(flat[present], values[present, k], chosen)
             mean[same, k], rest[same, k], n[same, k], p[same, k] = tests
+            if images is not None:
+                robust = _clustered_rank_tests(flat[present], values[present, k], chosen, images[present])
+                p[same, k] = np.where(np.isnan(robust), np.nan, np.maximum(p[same, k], robust))
     corrected = np.asarray(benjamini_hochberg(p.ravel())).reshape(shape)
     return [
         {
@@ -151,6 +188,16 @@ def compare_statistics(
         }
         for i in range(len(groups))
     ]
+
+
+def _clustered_rank_tests(
+    groups: NDArray[np.int64], values: Floats, chosen: NDArray[np.int64], images: Images
+) -> Floats:
+    """Return the p-value of the difference of the mean ranks of each chosen group, by the variance over images."""
+    if not len(values):
+        return np.full(len(chosen), np.nan)
+    ranks = need("scipy.stats", extra="analysis", what="slices of an audit").rankdata(values)
+    return np.array([clustered_difference_p(ranks, groups == number, images) for number in chosen])
 
 
 def _rank_tests(

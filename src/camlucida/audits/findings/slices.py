@@ -12,9 +12,17 @@ import numpy as np
 from camlucida.analysis.confusion import wilson_interval
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.findings.attributes import IMAGES_PER_CLUSTER, MAX_CATEGORIES, N_BINS, Attribute, attributes
-from camlucida.audits.findings.slice_tests import MIN_IMAGES, CountTable, SliceGroup, SliceStatistic, compare_statistics
+from camlucida.audits.findings.slice_tests import (
+    MIN_IMAGES,
+    CountTable,
+    SliceGroup,
+    SliceStatistic,
+    clustered_slices,
+    compare_statistics,
+)
 from camlucida.audits.json_values import json_values, number
 from camlucida.audits.rows import MAP_COLUMNS
+from camlucida.evaluation.clustered import Images, effective_size
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Floats, benjamini_hochberg
 from camlucida.types import ProgressCallback
 
@@ -98,13 +106,20 @@ class Slices:
         if not self.n_labelled:
             return ["No image has a label that is a class of the model, so that no accuracy is known."]
         n_tests = self.settings["n_tests"]
+        clustered = self.settings.get("clustered_by") is not None
+        noun = "targets" if clustered else "images"
         if not self.worse:
-            return [f"None of {n_tests:,} slices is significantly less accurate than the other images."]
+            return [f"None of {n_tests:,} slices is significantly less accurate than the other {noun}."]
         sentences = [
-            f"On {found.n:,} images with {found.name} the accuracy is {found.accuracy:.1%}, against "
+            f"On {found.n:,} {noun} with {found.name} the accuracy is {found.accuracy:.1%}, against "
             f"{found.rest_accuracy:.1%} on the others (corrected p = {found.p_corrected:.2g})."
             for found in self.worse[:5]
         ]
+        if clustered:
+            sentences.append(
+                "Accuracy is the fraction of correct ones among correct, false and missed targets; intervals and tests "
+                "take into account that targets share images."
+            )
         return [*sentences, f"{len(self.worse):,} of {n_tests:,} slices are significantly less accurate."]
 
     def record(self) -> dict[str, Any]:
@@ -162,7 +177,7 @@ def find_slices(audit: Audit, *, seed: int = 0, progress: ProgressCallback | Non
     columns = attributes(audit, seed)
     correct = np.array([np.nan if value is None else float(value) for value in audit.column("correct")])
     values = np.stack([audit.column(name) for name in STATISTICS], axis=1)
-    result = slices_of(columns, correct, values, STATISTICS, progress=progress)
+    result = slices_of(columns, correct, values, STATISTICS, images=audit.images(), progress=progress)
     return replace(result, settings={**result.settings, "seed": seed})
 
 
@@ -172,6 +187,7 @@ def slices_of(
     values: Floats,
     statistics: Sequence[str],
     *,
+    images: Images | None = None,
     progress: ProgressCallback | None = None,
 ) -> Slices:
     """Find slices in arrays.
@@ -181,6 +197,8 @@ def slices_of(
         correct: 1 or 0 for each image `(n,)`; NaN without a label.
         values: The k statistics `(n, k)`; NaN where undefined.
         statistics: Their names.
+        images: The image of each row `(n,)`, where several rows share one: a slice then needs `MIN_IMAGES` different
+            images, and its p-values are the larger ones of the tests of rows and of tests of sums over images.
         progress: Called with the number of finished steps and their total.
     """
     known = ~np.isnan(correct)
@@ -193,6 +211,8 @@ def slices_of(
         if progress:
             progress(step + 1, len(columns) + len(pairs))
     p = counts.p_values(groups)
+    if images is not None:
+        groups, p = clustered_slices(groups, p, hits, known, images)
     corrected = benjamini_hochberg(p)
     order = sorted(range(len(groups)), key=lambda i: _order(groups[i], float(p[i]), float(corrected[i])))
     reported, n_pairs = [], 0
@@ -200,9 +220,9 @@ def slices_of(
         n_pairs += len(groups[i].columns) == 2
         if len(groups[i].columns) == 1 or n_pairs <= MAX_PAIRS_REPORTED:
             reported.append(i)
-    compared = compare_statistics([groups[i] for i in reported], values, statistics)
+    compared = compare_statistics([groups[i] for i in reported], values, statistics, images)
     found = tuple(
-        _as_slice(groups[i], p[i], corrected[i], correct, statistic)
+        _as_slice(groups[i], p[i], corrected[i], correct, statistic, images)
         for i, statistic in zip(reported, compared, strict=True)
     )
     settings = {
@@ -211,6 +231,7 @@ def slices_of(
         "max_categories": MAX_CATEGORIES,
         "images_per_cluster": IMAGES_PER_CLUSTER,
         "correction": "Benjamini-Hochberg",
+        "clustered_by": None if images is None else "image",
         "n_tests": len(groups),
         "columns": {column.column: {"n_groups": len(column.names), **column.settings} for column in columns},
     }
@@ -230,9 +251,13 @@ def _as_slice(
     corrected: float,
     correct: Floats,
     statistics: Mapping[str, SliceStatistic],
+    images: Images | None,
 ) -> Slice:
-    interval = wilson_interval(*group.inside)
     rows = np.flatnonzero(group.members() & ~np.isnan(correct))
+    interval = wilson_interval(*group.inside)
+    if images is not None:
+        n = effective_size(correct[rows], images[rows])
+        interval = wilson_interval(interval.value * n, n)
     rows = rows[np.argsort(correct[rows], kind="stable")][:MAX_ROWS]
     chosen = list(zip(group.columns, group.numbers, strict=True))
     return Slice(

@@ -19,8 +19,11 @@ from camlucida.audits.hypotheses.sentences import description, sentence
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.audits.hypotheses.spray import MIN_ITEMS
 from camlucida.audits.hypotheses.suspicion import suspicion_of
-from camlucida.audits.hypotheses.verification import MIN_DROP, MIN_GAIN, MIN_OUTSIDE, Verification, Verifier
+from camlucida.audits.hypotheses.target_verification import TargetScorer, TargetVerifier
+from camlucida.audits.hypotheses.verification import MIN_OUTSIDE, Verification, Verifier
+from camlucida.data.datasets import Dataset
 from camlucida.evaluation.statistics import SIGNIFICANCE_LEVEL, Interval, benjamini_hochberg
+from camlucida.models.model import Model
 from camlucida.targets import class_label
 from camlucida.types import ProgressCallback
 
@@ -58,21 +61,25 @@ def find_hypotheses(
     settings = settings or Settings(seed=seed)
     arrays = AuditArrays(audit)
     candidates = suspicious_candidates(arrays, settings)
-    verifier = Verifier(Scorer(model, data), arrays, settings)
+    verifier = verifier_of(model, data, arrays, settings)
     outcomes = _test(verifier, candidates, progress or (lambda done, total: None))
     p_values = [outcome.p if outcome.covered is not None else 1.0 for outcome in outcomes]
     corrected = benjamini_hochberg(p_values).tolist()
-    verified = [_is_verified(outcome, p) for outcome, p in zip(outcomes, corrected, strict=True)]
+    verified = [_is_verified(verifier, outcome, p) for outcome, p in zip(outcomes, corrected, strict=True)]
     suspicions = [suspicion_of(arrays, candidate) for candidate in candidates]
     order = sorted(
         range(len(candidates)),
-        key=lambda i: (not verified[i], -outcomes[i].gain.value if verified[i] else 0.0, -suspicions[i].value),
+        key=lambda i: (
+            not verified[i],
+            -verifier.strength(outcomes[i]) if verified[i] else 0.0,
+            -suspicions[i].value,
+        ),
     )
     same_as = repetitions([candidates[i] for i in order if verified[i]])
     hypotheses = []
     for rank, i in enumerate(order, start=1):
         candidate, outcome = candidates[i], outcomes[i]
-        name = "" if candidate.class_index is None else class_label(candidate.class_index, model.labels)
+        name = "" if candidate.class_index is None else _class_name(model, candidate.class_index)
         region = _region(verifier.scorer, arrays, candidate, outcome)
         is_tested = outcome.covered is not None
         images = write_evidence(audit, verifier, candidate, outcome, rank) if is_tested and with_images else ()
@@ -87,23 +94,10 @@ def find_hypotheses(
                 tuple(candidate.members.tolist()),
                 candidate.medoid,
                 region,
-                description(candidate),
+                description(candidate, "targets" if arrays.audit.has_targets else "images"),
                 suspicions[i].value,
                 vars(suspicions[i]),
-                _effect(
-                    "fraction of other images that are predicted as the class when the cue is pasted into them",
-                    outcome.gain,
-                    int(outcome.pasted.n_recipients.sum()),
-                    "the strongest evidence in other images of the class, in a patch of the same size",
-                ),
-                None
-                if outcome.drop is None
-                else _effect(
-                    "drop of the log-odds of the class when the cue is covered",
-                    outcome.drop,
-                    len(outcome.rows),
-                    "regions of the same size at other positions of the same images",
-                ),
+                *_effects(outcome, arrays.audit.has_targets),
                 _counts(outcome),
                 outcome.p if is_tested else None,
                 corrected[i] if is_tested else None,
@@ -172,8 +166,8 @@ def _test(verifier: Verifier, candidates: list[Candidate], progress: ProgressCal
     for done, candidate in enumerate(candidates, start=1):
         outcomes.append(partial.kept("pilot", candidate, verifier.pilot))
         progress(done, total)
-    passed = [i for i, outcome in enumerate(outcomes) if outcome.gain.value >= MIN_GAIN]
-    passed = sorted(passed, key=lambda i: -outcomes[i].gain.value)[: settings.max_verified]
+    passed = [i for i, outcome in enumerate(outcomes) if verifier.passes(outcome)]
+    passed = sorted(passed, key=lambda i: -verifier.strength(outcomes[i]))[: settings.max_verified]
     for done, i in enumerate(passed, start=len(candidates) + 1):
         outcomes[i] = partial.kept("verify", candidates[i], verifier.verify)
         progress(done, total)
@@ -182,12 +176,24 @@ def _test(verifier: Verifier, candidates: list[Candidate], progress: ProgressCal
     return outcomes
 
 
-def _is_verified(outcome: Verification, p_corrected: float) -> bool:
-    """Return whether both interventions have an effect, and the cue does not lie on the object where that is known."""
+def _class_name(model: Model, index: int) -> str:
+    """Return the name of a class; of a network that writes texts, the word."""
+    decode = getattr(model.image_targets, "decode", None)
+    return class_label(index, model.labels) if decode is None else str(decode([index])).strip()
+
+
+def verifier_of(model: Model, data: Dataset, arrays: AuditArrays, settings: Settings) -> Verifier:
+    """Return what tests the hypotheses of an audit: on whole images, or on the targets of images."""
+    if arrays.audit.has_targets:
+        return TargetVerifier(TargetScorer(model, data, arrays=arrays), arrays, settings)
+    return Verifier(Scorer(model, data), arrays, settings)
+
+
+def _is_verified(verifier: Verifier, outcome: Verification, p_corrected: float) -> bool:
+    """Return whether all interventions have an effect, and the cue does not lie on the object where that is known."""
     if outcome.drop is None or (outcome.objects is not None and outcome.objects.outside < MIN_OUTSIDE):
         return False
-    effects = outcome.gain.value >= MIN_GAIN and outcome.drop.value >= MIN_DROP
-    return bool(p_corrected <= SIGNIFICANCE_LEVEL and effects)
+    return bool(p_corrected <= SIGNIFICANCE_LEVEL and verifier.has_effects(outcome))
 
 
 def _region(scorer: Scorer, arrays: AuditArrays, candidate: Candidate, outcome: Verification) -> Any:
@@ -198,6 +204,27 @@ def _region(scorer: Scorer, arrays: AuditArrays, candidate: Candidate, outcome: 
     i = rows.index(candidate.medoid) if candidate.medoid in rows else 0
     geometry = scorer.load(int(arrays.column("index")[rows[i]])).geometry
     return tuple(box_in_image(outcome.regions.boxes[i], geometry))
+
+
+def _effects(outcome: Verification, of_targets: bool) -> tuple[Effect, Effect | None]:
+    """Return the effect of pasting and that of covering; of targets, which are only covered, the latter alone."""
+    covered = None
+    if outcome.drop is not None:
+        covered = _effect(
+            f"drop of the log-odds of the {'same target' if of_targets else 'class'} when the cue is covered",
+            outcome.drop,
+            len(outcome.rows),
+            "regions of the same size at other positions of the same images",
+        )
+    if of_targets and covered is not None:
+        return covered, None
+    pasted = _effect(
+        "fraction of other images that are predicted as the class when the cue is pasted into them",
+        outcome.gain,
+        int(outcome.pasted.n_recipients.sum()),
+        "the strongest evidence in other images of the class, in a patch of the same size",
+    )
+    return pasted, covered
 
 
 def _effect(name: str, interval: Interval, n: int, control: str) -> Effect:

@@ -47,19 +47,24 @@ def write_evidence(
 
 
 def evidence_sheet(verifier: Verifier, candidate: Candidate, outcome: Verification) -> Image.Image:
-    """Return the sheet: one row per member, the columns of `COLUMNS`, all as the network receives them."""
+    """Return the sheet: one row per member, the columns of `COLUMNS`, all as the network receives them.
+
+    The last column is left out if nothing was pasted.
+    """
     rows = outcome.rows.tolist()
     chosen = sorted(range(len(rows)), key=lambda i: rows[i] != candidate.medoid)[:N_MEMBERS]
     indices = verifier.arrays.column("index")[[rows[i] for i in chosen]].astype(int).tolist()
     inputs, masks = verifier.scorer.inputs(indices), outcome.regions.masks()[chosen]
-    recipients = verifier.recipients_for(candidate, len(chosen))
+    has_pasted = bool(outcome.pasted.n_recipients.any())
+    columns = COLUMNS if has_pasted else COLUMNS[:3]
+    recipients = verifier.recipients_for(candidate, len(chosen)) if has_pasted else inputs
     maps = verifier.arrays.maps(candidate.explained)[[rows[i] for i in chosen]]
     grids = torch.from_numpy(np.nan_to_num(maps.astype(np.float32)))
     saliency = max_scale(upsample(grids, inputs.shape[-2:])).numpy()
     tall = np.array(inputs.shape[-2:]) * CELL_PX // max(inputs.shape[-2:])
     size = int(tall[1]), int(tall[0])
-    sheet = Sheet(len(COLUMNS) * (size[0] + GAP_PT) - GAP_PT + 2 * GUTTER_PT, 1.0)
-    for column, title in enumerate(COLUMNS):
+    sheet = Sheet(len(columns) * (size[0] + GAP_PT) - GAP_PT + 2 * GUTTER_PT, 1.0)
+    for column, title in enumerate(columns):
         sheet.text(GUTTER_PT + column * (size[0] + GAP_PT), GUTTER_PT / 2, title, SMALL_PT, MUTED_COLOUR)
     y = GUTTER_PT / 2 + line_height(SMALL_PT) + 2
     edited, pasted = remove(inputs, masks), paste(recipients, inputs, masks)
@@ -74,7 +79,7 @@ def evidence_sheet(verifier: Verifier, candidate: Candidate, outcome: Verificati
             draw_boxes(_drawn(verifier, edited[i], size), (), scaled),
             draw_boxes(onto, (), scaled),
         )
-        for column, cell in enumerate(cells):
+        for column, cell in enumerate(cells[: len(columns)]):
             sheet.draw_image(GUTTER_PT + column * (size[0] + GAP_PT), y, cell)
         y += size[1] + GAP_PT
     return sheet.trimmed(y + GUTTER_PT / 2)

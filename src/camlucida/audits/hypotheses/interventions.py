@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -53,7 +54,13 @@ class Pasted:
 
 
 def cover(
-    scorer: Scorer, rows: Indices, targets: Tensor, regions: Regions, n_positions: int, rng: np.random.Generator
+    scorer: Scorer,
+    rows: Indices,
+    targets: Tensor,
+    regions: Regions,
+    n_positions: int,
+    rng: np.random.Generator,
+    scores: Callable[[Tensor], Tensor] | None = None,
 ) -> Covered:
     """Cover the region in each image, and regions of the same size at other positions.
 
@@ -64,14 +71,16 @@ def cover(
         regions: Region of each image.
         n_positions: Number of other positions per image.
         rng: Generator of the other positions.
+        scores: Returns the class scores `(n, k)` of the n images or of edits of them, in this order; None for those of
+            the whole image.
     """
-    inputs = scorer.inputs(rows.tolist())
-    before = scorer.scores(inputs)
-    after = scorer.scores(remove(inputs, regions.masks()))
+    inputs, scores_of = scorer.inputs(rows.tolist()), scores or scorer.scores
+    before = scores_of(inputs)
+    after = scores_of(remove(inputs, regions.masks()))
     odds, predicted = scorer.log_odds(before, targets), scorer.is_predicted(before, targets)
     control_drops, control_lost = [], []
     for _ in range(1 if regions.is_border else n_positions):
-        elsewhere = scorer.scores(remove(inputs, regions.masks_elsewhere(rng)))
+        elsewhere = scores_of(remove(inputs, regions.masks_elsewhere(rng)))
         control_drops.append(odds - scorer.log_odds(elsewhere, targets))
         control_lost.append(predicted & ~scorer.is_predicted(elsewhere, targets))
     return Covered(

@@ -33,14 +33,14 @@ def cue_name(candidate: Candidate, region: tuple[float, ...] | None) -> str:
     return "a mark of changing position"
 
 
-def description(candidate: Candidate) -> str:
-    """Return how a group was found."""
+def description(candidate: Candidate, noun: str = "images") -> str:
+    """Return how a group of rows was found, which are images or targets."""
     if candidate.kind == "border":
-        return f"{len(candidate.members)} images of all classes with at least half of the map in the outer tenth"
+        return f"{len(candidate.members)} {noun} of all classes with at least half of the map in the outer tenth"
     grouped = {
-        "predicted": "images predicted as this class",
-        "label": "images labelled as this class",
-        "all": "images of all classes, which are too few each",
+        "predicted": f"{noun} predicted as this class",
+        "label": f"{noun} labelled as this class",
+        "all": f"{noun} of all classes, which are too few each",
     }[candidate.grouping]
     if candidate.channel is not None:
         return f"those of {candidate.n_class} {grouped} in which channel {candidate.channel} stands out"
@@ -55,6 +55,8 @@ def sentence(
     candidate: Candidate, class_name: str, region: tuple[float, ...] | None, result: Verification, verified: bool
 ) -> str:
     """Return the result of the interventions as one sentence, or two."""
+    if not result.pasted.n_recipients.any() and result.p_paste == 0:
+        return _target_sentence(candidate, class_name, region, result, verified)
     images = f"{class_name!r} images" if class_name else "images"
     cue, n = cue_name(candidate, region), len(candidate.members)
     became = f"become {class_name!r}" if class_name else "take the class of the image it comes from"
@@ -80,6 +82,29 @@ def sentence(
             f" {objects.outside:.0%} of the mark lies outside the object, and {objects.n_survived} of "
             f"{objects.n_predicted} images keep the class when the object is hidden."
         )
+    return text if verified else f"Not verified: {text}"
+
+
+def _target_sentence(
+    candidate: Candidate, class_name: str, region: tuple[float, ...] | None, result: Verification, verified: bool
+) -> str:
+    """Return the result of covering the cue of targets, one of each image."""
+    targets = f"{class_name!r} targets" if class_name else "targets"
+    cue, covered = cue_name(candidate, region), result.covered
+    if covered is None or result.drop is None:
+        return (
+            f"{len(candidate.members)} {targets} share {cue}, but it does not decide their score, or it lies on the "
+            "targets themselves."
+        )
+    n_lost, n_predicted = int(covered.lost.sum()), int(covered.predicted.sum())
+    elsewhere = round(float(covered.control_lost[covered.predicted].sum()), 1)
+    text = (
+        f"The log-odds of {len(result.rows)} {targets} fall by {result.drop.value:.2f} more when {cue} is covered than "
+        f"when regions of the same size elsewhere are; {n_lost} of {n_predicted} are lost then ({elsewhere:g} "
+        "elsewhere)."
+    )
+    if result.objects is not None:
+        text += f" {result.objects.outside:.0%} of the mark lies outside the target's own box."
     return text if verified else f"Not verified: {text}"
 
 

@@ -103,6 +103,18 @@ class Verifier:
             objects=object_evidence(self.scorer, images, targets, result.regions),
         )
 
+    def strength(self, outcome: Verification) -> float:
+        """Return the effect by which hypotheses are ranked."""
+        return outcome.gain.value
+
+    def passes(self, outcome: Verification) -> bool:
+        """Return whether the effect in the pilot is large enough for further tests."""
+        return bool(outcome.gain.value >= MIN_GAIN)
+
+    def has_effects(self, outcome: Verification) -> bool:
+        """Return whether the effects of all interventions are large enough."""
+        return self.passes(outcome) and outcome.drop is not None and outcome.drop.value >= MIN_DROP
+
     def recipients_for(self, candidate: Candidate, n: int) -> Tensor:
         """Return n network inputs `(n, c, H, W)` of other classes, into which patches are pasted for illustration."""
         indices, scores = self._recipients

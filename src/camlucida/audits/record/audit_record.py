@@ -143,7 +143,8 @@ def _performance_sentences(performance: Mapping[str, Any]) -> list[str]:
         return [f"Accuracy and calibration were not measured: {performance['reason']}."]
     overall = performance["overall"]
     sentences = [
-        f"Accuracy {interval_text(overall['accuracy'])} of {overall['n']} labelled images (95 % interval).",
+        f"Accuracy {interval_text(overall['accuracy'])} of {overall['n']} "
+        f"{performance.get('of', 'labelled images')} (95 % interval).",
         f"Expected calibration error {interval_text(overall['ece'])}; that of a perfectly calibrated model with the "
         f"same confidences stays below {overall['ece_by_chance']:.3f} in 95 % of samples.",
     ]

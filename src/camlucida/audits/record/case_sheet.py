@@ -129,7 +129,7 @@ def _draw_images(
 
 def _stored_map(audit: Audit, row: int, explained: ExplainedClass) -> Tensor:
     """Return the first method's map `(h, w)` of one image, without reading those of the others."""
-    number, position = divmod(row, audit.plan["chunk_images"])
+    number, position = audit.part_of(row)
     file = audit.store.array_file(number, audit.store.method_names[0])
     maps = np.load(file, mmap_mode="r", allow_pickle=False)
     return torch.from_numpy(maps[position, EXPLAINED_CLASSES.index(explained)].astype(np.float32))

@@ -67,6 +67,11 @@ def controls(
         "status", and for each control its mean energy and the paired difference of the method to it, with intervals
         and p-values of Wilcoxon's test, corrected by Holm's method. "qualified": whether the method is better than all.
     """
+    if audit.has_targets:
+        return _not_measured(
+            "the rows are the boxes, regions or words of images; evaluate with target='all' compares their maps with "
+            "uninformative ones"
+        )
     method, layer = explained_method(audit)
     candidates = [int(i) for i in np.flatnonzero(np.isfinite(audit.column("energy_in_box").astype(np.float64)))]
     if min(n_images, len(candidates)) < MIN_IMAGES:

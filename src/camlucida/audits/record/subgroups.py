@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from camlucida.analysis.calibration import N_BINS, calibration
 from camlucida.analysis.confusion import wilson_interval
 from camlucida.audits.audit_result import Audit
-from camlucida.evaluation.statistics import Floats, percentile_interval, resamples
+from camlucida.evaluation.clustered import Images, effective_size, row_resamples
+from camlucida.evaluation.statistics import Floats, percentile_interval
 from camlucida.reliability.confidence import MAX_RELATIVE_ENTROPY
 
 MIN_SUBGROUP = 10
@@ -41,7 +42,10 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
     """
     correct = np.array([value is not None and bool(value) for value in audit.column("correct")])
     labelled = np.array([value is not None for value in audit.column("correct")])
+    if audit.has_targets:  # of detections: a missed object is no prediction
+        labelled &= audit.column("outcome") != "missed"
     confidence = audit.column("confidence").astype(np.float64)
+    images = audit.images()
     if not labelled.any():
         return {"status": "not measured", "reason": "the images have no labels", "overall": None, "subgroups": []}
     subgroups, small = [], 0
@@ -50,10 +54,17 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
         if len(chosen) < MIN_SUBGROUP:
             small += 1
             continue
-        subgroups.append({"column": column, "value": value, **_numbers(correct[chosen], confidence[chosen], seed)})
+        subgroups.append(
+            {
+                "column": column,
+                "value": value,
+                **_numbers(correct[chosen], confidence[chosen], seed, _of(images, chosen)),
+            }
+        )
     return {
         "status": "measured",
-        "overall": _numbers(correct[labelled], confidence[labelled], seed),
+        "of": "judged detections" if audit.has_targets else "labelled images",
+        "overall": _numbers(correct[labelled], confidence[labelled], seed, _of(images, labelled)),
         "subgroups": subgroups,
         "n_subgroups_too_small": small,
     }
@@ -85,7 +96,7 @@ def abstentions(audit: Audit) -> dict[str, Any]:
     empty = np.isnan(audit.column("entropy").astype(np.float64)) & predicted
     result: dict[str, Any] = {
         "maps_without_positive_evidence": _proportion(int(empty.sum()), int(predicted.sum())),
-        "errors": _proportion(len(audit.rows) - int(predicted.sum()), len(audit.rows)),
+        "errors": _proportion(len(audit.error_rows()), len(audit.rows)),
     }
     if n_classes and n_classes > 1:
         guesses = entropy[predicted] / math.log(n_classes) >= MAX_RELATIVE_ENTROPY
@@ -95,12 +106,21 @@ def abstentions(audit: Audit) -> dict[str, Any]:
     return result
 
 
-def _numbers(correct: NDArray[np.bool_], confidence: Floats, seed: int) -> dict[str, Any]:
+def _of(images: Images | None, rows: NDArray[Any]) -> Images | None:
+    return None if images is None else images[rows]
+
+
+def _numbers(correct: NDArray[np.bool_], confidence: Floats, seed: int, images: Images | None = None) -> dict[str, Any]:
     known = np.isfinite(confidence)
+    images = _of(images, known)
     correct, confidence = correct[known], confidence[known]
     accuracy = wilson_interval(int(correct.sum()), len(correct))
+    if images is not None:
+        n = effective_size(correct.astype(np.float64), images)
+        accuracy = wilson_interval(accuracy.value * n, n)
     error = calibration(confidence, correct, seed=seed)
-    drawn = np.concatenate([_errors(draws, correct, confidence) for draws in resamples(len(correct), N_DRAWS, seed)])
+    every = row_resamples(len(correct), images, N_DRAWS, seed)
+    drawn = np.concatenate([_errors(draws, correct, confidence) for draws in every])
     drawn = np.clip(drawn - drawn.mean() + error.ece, 0, 1)  # resamples have a larger error than the sample, on average
     ece = percentile_interval(error.ece, drawn, len(correct))
     return {
@@ -117,7 +137,7 @@ def _errors(draws: Floats, correct: NDArray[np.bool_], confidence: Floats) -> Fl
     bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
     gaps = np.zeros((len(correct), N_BINS))
     gaps[np.arange(len(correct)), bins] = correct.astype(np.float64) - confidence
-    errors: Floats = np.abs(draws @ gaps).sum(1) / len(correct)
+    errors: Floats = np.abs(draws @ gaps).sum(1) / draws.sum(1).clip(1)
     return errors
 
 

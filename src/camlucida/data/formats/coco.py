@@ -155,7 +155,8 @@ def _objects(
         x, y, width, height = annotation["bbox"]
         box = np.array([x, y, x + width, y + height], dtype=np.float64)
         mask = partial(_mask, [annotation], size, name) if all(size) and annotation.get("segmentation") else None
-        annotated.append(ObjectAnnotation(category_ids.index(annotation["category_id"]), box, mask))
+        label, is_crowd = category_ids.index(annotation["category_id"]), bool(annotation.get("iscrowd"))
+        annotated.append(ObjectAnnotation(label, box, mask, is_crowd))
     return annotated
 
 

@@ -146,7 +146,7 @@ def _annotated(
     for each in objects:
         label, box = classes.index(each.name), np.array(each.box, dtype=np.float64) - [1, 1, 0, 0]
         mask = None if segments is None else partial(_mask_in_box, segments, label, box)
-        annotated.append(ObjectAnnotation(label, box, mask))
+        annotated.append(ObjectAnnotation(label, box, mask, each.difficult))
     return annotated
 
 

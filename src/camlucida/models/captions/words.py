@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from camlucida.errors import TargetError, nearest
+from camlucida.errors import NothingFound, TargetError, nearest
 
 _NUMBERED = re.compile(r"word\s+([0-9]{1,6})\s*(?:token\s+([0-9]{1,6})\s*)?(?::\s*(.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -87,7 +87,7 @@ def choose_words(spec: object, words: Sequence[Word]) -> list[WordChoice]:
     """
     if spec is None or (isinstance(spec, str) and spec.strip().lower() == "words"):
         if not words:
-            raise TargetError("the network generated no word for this image, so there is nothing to explain.")
+            raise NothingFound("the network generated no word for this image, so there is nothing to explain.")
         return [WordChoice(number) for number in range(1, len(words) + 1)]
     if not isinstance(spec, str):
         raise TargetError(

@@ -6,13 +6,13 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from camlucida.class_lookup import class_index
-from camlucida.errors import TargetError
+from camlucida.errors import NothingFound, TargetError
 from camlucida.models.detection.candidates import Candidates, Detection, box_iou, detection_at, detections
 from camlucida.models.detection.readers import EDGES, BoxEdge, ImageScores, reader_of
 from camlucida.models.image_targets import BoundTarget
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_DETECTIONS = 20
 """Detections of one image that are explained at most; boxes are numbered up to here."""
+MAX_COMPARED = 300
+"""Detections of one image that are compared with its objects at most."""
 SPECS = '"box 3", "box 3: cat rather than dog", "edge left of box 3", "dog at 120,80", or a class of the whole image'
 _BOX = re.compile(r"box\s*#?(\d+)\s*(?::\s*(.+))?", re.IGNORECASE | re.DOTALL)
 _EDGE = re.compile(r"(?:edge\s+(\w+)|(\w+)\s+edge)\s+of\s+box\s*#?(\d+)", re.IGNORECASE)
@@ -45,6 +47,7 @@ class DetectionTargets:
     threshold: float = 0.3
     iou: float = 0.5
     n_before: int = 1000
+    reads_output_only: ClassVar[bool] = True
 
     @property
     def kind(self) -> str:
@@ -87,6 +90,13 @@ class DetectionTargets:
         if point:
             return (bound.at(point[1], (_number(point[2], text), _number(point[3], text))),)
         return bound.all()
+
+    def further(self, model: Model, inputs: Tensor) -> list[tuple[int, Region]]:
+        """Return the classes and boxes of the detections beyond the `MAX_DETECTIONS` that `bind` returns."""
+        with torch.no_grad():
+            candidates = Candidates.of(_evaluated(model.network)(inputs))
+        found = detections(candidates, self.threshold, self.iou, MAX_COMPARED, n_before=self.n_before)
+        return [(each.index, Region(each.box)) for each in found[MAX_DETECTIONS:]]
 
 
 def detector_model(
@@ -139,7 +149,7 @@ class _Binding:
 
     def all(self) -> tuple[BoundTarget, ...]:
         if not self.found:
-            raise TargetError(
+            raise NothingFound(
                 f"nothing was detected with a probability of at least {self.targets.threshold:.0%}."
                 f"{self._most_probable()} Ask why an object was missed, as class at x,y (in pixels), or explain a "
                 "class of the whole image."

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from camlucida.class_lookup import class_index, class_label
-from camlucida.errors import TargetError
+from camlucida.errors import NothingFound, TargetError
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.models.segmentation.check import check_dense
@@ -158,7 +158,7 @@ class _Segmented:
         if objects := {k: n for k, n in counts.items() if k != background}:
             counts = objects
         if not counts:
-            raise TargetError(
+            raise NothingFound(
                 f"no pixel is predicted as {self._name(0)}. Name a point: 'class:{self._name(0)} at x,y'."
             )
         least = MIN_FRACTION * self._n_cells

@@ -1,0 +1,1 @@
+"""Audits of all targets of an image: one row for each box, region or word, and for each object that was missed."""
