@@ -102,7 +102,7 @@ def test_words_are_compared_with_the_classes_of_the_image() -> None:
         ("missed", "key"),
     ]
     assert rows[1].region is not None
-    assert rows[1].region.box == box
+    assert rows[1].region.box == tuple(box)
     assert rows[-1].bound is None
     unknown = bind_words(CLASSES, Item("x.png", "x"), caption)
     assert {row.outcome for row in unknown} == {None}
