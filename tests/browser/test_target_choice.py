@@ -187,6 +187,7 @@ def test_word_rather_than_another(open_tab: Open, site: tuple[str, Page], screen
 def test_question_and_its_answers(open_tab: Open, site: tuple[str, Page], screenshot: Any) -> None:
     page = open_tab("explain", "model=answers", ready="")
     assert page.get_by_text("Enter a question first.").is_visible()
+    assert page.get_by_role("heading", name="Answer").count() == 0
     assert not page.locator(".trouble, [role=alert]").filter(has_text=re.compile(".")).count()
     page.wait_for_function("() => document.querySelector('.view.overlay canvas').width > 1")  # the image is there
     screenshot(page, "target-choice-no-question")

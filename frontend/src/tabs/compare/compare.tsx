@@ -14,8 +14,9 @@ import { app, className, modelOf, say, sayError } from "../../state/app";
 import { tabValue } from "../../state/view";
 import { neededText } from "../explain/question_field";
 import { neededFirst, type Targets, useTargetsOf } from "../explain/targets";
-import { gridCanvas } from "./grid_file";
-import { captionOf, commonOf, fullLabelOf, headingOf, missingOf } from "./headings";
+import { gridCanvas, type GridFile } from "./grid_file";
+import { gridHtml } from "./grid_html";
+import { captionOf, commonOf, fullLabelOf, headingOf, labelOf, missingOf } from "./headings";
 import { MapGrid } from "./map_grid";
 import { PairCard, pairOf, selectInGrid, setPair } from "./pair";
 import { Results } from "./results";
@@ -32,6 +33,8 @@ export function Compare() {
   const found = useTargetsOf(model);
   const selection = selectionOfView(found.targets);
   const key = JSON.stringify(selection);
+  const { image_targets } = modelOf(model);
+  const pending = image_targets !== null && image_targets !== "image-text" && !found.targets && !found.error;
   const needed = selection.models.map((name) => neededFirst(modelOf(name), selection.targets)).find(Boolean) ?? null;
   const n = countMaps(selection);
   const refused = n > MAX_MAPS;
@@ -43,7 +46,7 @@ export function Compare() {
   const changed = (): void => setVersion((now) => now + 1);
 
   const request = useRequest<Results>(
-    selection.image && !refused && !needed && selection.targets.length > 0 ? key : null,
+    selection.image && !refused && !needed && !pending && selection.targets.length > 0 ? key : null,
     async (signal, listener) => {
       const known = current.current;
       if (known?.key === key && known.results.whole) return known.results;
@@ -100,9 +103,19 @@ export function Compare() {
               </button>
             )}
           </p>
-          <button class="save" disabled={!results?.withMap.length} onClick={() => results && void saveGrid(results, canvases, shared)}>
-            Grid as PNG
-          </button>
+          <div class="row saves">
+            <button class="save" disabled={!results?.withMap.length} onClick={() => results && void saveGrid(results, canvases, shared)}>
+              Grid as PNG
+            </button>
+            <button
+              class="save"
+              title="One file with the image, all maps and their similarity; it opens without a server or a network"
+              disabled={!results?.withMap.length}
+              onClick={() => results && saveGridPage(results, canvases, shared)}
+            >
+              Grid as HTML
+            </button>
+          </div>
         </div>
         <div class="task">
           {busy && <ProgressBar what="Explaining" progress={request.progress} stop={request.stop} />}
@@ -205,11 +218,26 @@ function addClass(model: ModelResult, index: number, selection: Selection, found
   else if (!targets.includes(String(here))) setSelection("targets", [...targets, String(here)], found);
 }
 
-async function saveGrid(results: Results, canvases: ReadonlyMap<string, HTMLCanvasElement>, shared: boolean): Promise<void> {
+type Canvases = ReadonlyMap<string, HTMLCanvasElement>;
+
+async function saveGrid(results: Results, canvases: Canvases, shared: boolean): Promise<void> {
+  const content = pngOf(gridCanvas(gridFile(results, canvases, shared)));
+  await content.then((png) => saveFile(png, `compare-${results.selection.image}.png`), sayError);
+}
+
+function saveGridPage(results: Results, canvases: Canvases, shared: boolean): void {
+  const { image, withMap, whole, selection } = results;
+  const table = whole?.correlation;
+  const similarity = table ? { names: withMap.map((cell) => labelOf(results, cell)), table } : null;
+  const content = gridHtml({ ...gridFile(results, canvases, shared), image, similarity, label: fullLabelOf });
+  saveFile(new Blob([content], { type: "text/html" }), `compare-${selection.image}.html`);
+}
+
+function gridFile(results: Results, canvases: Canvases, shared: boolean): GridFile {
   const { selection, whole } = results;
   const scale = shared ? "maps of one method at one layer share a scale" : "each map has its own scale";
   const source = [selection.models.join(", "), whole?.name ?? selection.image, `camlucida ${app.start.version}`];
-  const canvas = gridCanvas({
+  return {
     layout: tableLayout(results.cells, tabValue("compare.across")),
     title: commonOf(results).join(" · "),
     footer: [scale, ...source].join(" · "),
@@ -218,6 +246,5 @@ async function saveGrid(results: Results, canvases: ReadonlyMap<string, HTMLCanv
       canvas: again ? undefined : canvases.get(keyOf(cell)),
       text: again ? "as above" : (cell.error ?? (cell.map ? captionOf(results, cell, shared) : "")),
     }),
-  });
-  await pngOf(canvas).then((content) => saveFile(content, `compare-${selection.image}.png`), sayError);
+  };
 }

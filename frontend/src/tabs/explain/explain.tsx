@@ -80,7 +80,7 @@ export function Explain() {
   const spec = view.target.value || (targets?.targets[0]?.spec ?? "");
   const ofTarget = map?.spec ?? "";
   const changeClass = ofTarget
-    ? classInTarget(ofTarget, model.labels)
+    ? classInTarget(ofTarget, model.labels, shown!.answer.predictions)
     : (index: number): void => setTarget({ index, other: null });
   // The same elements are not rendered again; what they read of the view renders them by itself.
   const picker = useMemo(() => <ImagePicker />, []);
@@ -88,7 +88,8 @@ export function Explain() {
   // Only these have classes of the whole image besides.
   const whole = kind === "detection" || kind === "segmentation";
   const noun = model.image_targets === "question" ? "answer" : "class";
-  const hasClasses = whole ? model.labels.length > 0 : !kind && !needed;
+  const answered = model.image_targets === "question" && targets !== null && !kind;
+  const hasClasses = whole ? model.labels.length > 0 : answered || !model.image_targets;
   const classChoice = useMemo(
     () => <ClassChoice predicted={whole ? null : predicted} whole={whole} noun={noun} />,
     [predicted, whole, noun],

@@ -2,10 +2,11 @@
 
 import { useMemo } from "preact/hooks";
 import { post } from "../../api/http";
-import type { Schemas } from "../../api/types";
+import type { Prediction, Schemas } from "../../api/types";
 import { useRequest } from "../../shared/use_request";
 import { modelOf, questionOf } from "../../state/app";
 import { setView, view } from "../../state/view";
+import { isPrompt, promptOf, promptText } from "./target_text";
 
 export type ImageTarget = Schemas["ImageTargetOut"];
 export type Targets = Schemas["TargetsResponse"];
@@ -30,7 +31,7 @@ export function useTargetsOf(model: string): { targets: Targets | null; error: E
   const image = view.image.value;
   const { image_targets } = modelOf(model);
   const question = questionOf(model);
-  const asked = image_targets && image_targets !== "image-text" && (image_targets !== "question" || question);
+  const asked = image_targets && image_targets !== "image-text" && (image_targets !== "question" || question.question);
   const key = image && asked ? JSON.stringify({ image, model, ...question }) : null;
   const { data, key: of, error, retry } = useRequest<Targets>(key, (signal) => post<Targets>("/api/targets", JSON.parse(key!), signal));
   return { targets: key !== null && of === key ? data : null, error: key === null ? null : error, retry };
@@ -46,8 +47,17 @@ export function targetName({ name, spec }: Pick<ImageTarget, "name" | "spec">): 
   return number ? `${name} ${number}` : name;
 }
 
-/** Explains another class at the target of a map: "box 3: cat"; null where targets cannot be named so. */
-export function classInTarget(spec: string, labels: readonly string[]): ((index: number) => void) | null {
+/** Explains another class at the target of a map, "box 3: cat", or another text; null where targets cannot be named so. */
+export function classInTarget(spec: string, labels: readonly string[], predictions: readonly Prediction[]): ((index: number) => void) | null {
+  if (isPrompt(spec)) {
+    const { text, other, among } = promptOf(spec);
+    const texts = [text, other, ...among.split(",").map((one) => one.trim())].filter(Boolean);
+    const named = (index: number): string => predictions.find((one) => one.index === index)?.name ?? text;
+    return (index) => {
+      const others = texts.filter((one) => one !== named(index));
+      explainTarget(promptText({ text: named(index), other: "", among: others.join(", ") }));
+    };
+  }
   const place = /^(box|word) \d+/.exec(spec)?.[0];
   return place ? (index) => explainTarget(`${place}: ${labels[index] ?? index}`) : null;
 }

@@ -114,7 +114,7 @@ function SubjectClass({ subject }: { subject: Subject }) {
       <Predictions
         predictions={answer.predictions}
         selected={map.index}
-        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels) : (index) => setView({ target: String(index) }, true)}
+        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels, answer.predictions) : (index) => setView({ target: String(index) }, true)}
       />
       {map.index === null && (
         <p class="note">This map does not explain a single class. Select a class above to test its map.</p>
