@@ -74,7 +74,7 @@ def test_answer_equals_library(client: TestClient, page: Page, question: str) ->
 
 def test_questions_have_their_own_maps(client: TestClient) -> None:
     """The maps of a comparison and those of a test are cached by model, and the question is part of it."""
-    for path, fields in (("compare", {"methods": ["hires_cam"]}), ("trust", {"target": "cat"})):
+    for path, fields in (("compare", {"methods": ["hires_cam"], "targets": ["cat"]}), ("trust", {"target": "cat"})):
         first, second, again = (
             {**post(client, path, question=one, **fields).raise_for_status().json(), "seconds": 0}
             for one in (FIRST, SECOND, FIRST)

@@ -65,7 +65,7 @@ export function gridHtml(page: GridPage): string {
 <body>
 <main>
 <h1>${escaped(page.title)}</h1>
-<label>Maps <input id="opacity" type="range" min="0" max="1" step="0.01" value="1"></label>
+<label>Opacity of the maps <input id="opacity" type="range" min="0" max="1" step="0.01" value="1"></label>
 <div class="scroll" tabindex="0" role="region" aria-label="Maps">
 <table>
 <thead><tr>${corner}${columns.join("")}</tr></thead>
