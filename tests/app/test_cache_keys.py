@@ -11,7 +11,9 @@ import base64
 import dataclasses
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +31,9 @@ from camlucida.app.routes.dataset import runs, subsets
 from camlucida.app.routes.trust import common, occlude, stability
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
+
+sys.path.append(str(Path(__file__).parent))
+from asking_models import question_model, written_answers
 
 
 class RequestCase(NamedTuple):
@@ -57,6 +62,7 @@ OTHER = {
     "image": "s2", "model": "toybox:vgg", "methods": ["smooth_grad_cam_plusplus"], "layers": ["layer2"],
     "targets": [1], "score": "probability", "options": {"n": 3},
 }  # fmt: skip
+ASKED = {"image": "s1", "model": "answers", "question": "what?"}
 REQUESTS: dict[str, RequestCase] = {
     "explain": RequestCase(
         "/api/explain",
@@ -97,6 +103,30 @@ REQUESTS: dict[str, RequestCase] = {
         targets.TargetsRequest,
         {"image": "s1", "model": "toybox:detector"},
         {"image": "s2", "model": "toybox"},
+    ),
+    "targets of a question": RequestCase(
+        "/api/targets",
+        targets.TargetsRequest,
+        {"image": "s1", "model": "words", "question": "what?"},
+        {"question": "who?"},
+    ),
+    "explain a question": RequestCase("/api/explain", explain.ExplainRequest, ASKED, {"question": "who?"}),
+    "panel of a question": RequestCase("/api/explain/panel.png", explain.PanelRequest, ASKED, {"question": "who?"}),
+    "compare a question": RequestCase(
+        "/api/compare",
+        compare.CompareRequest,
+        {"image": "s1", "models": ["answers"], "question": "what?", "methods": ["grad_cam"]},
+        {"question": "who?"},
+    ),
+    "test a question": RequestCase("/api/curves", common.MapRequest, ASKED, {"question": "who?"}),
+    "occlude a question": RequestCase(
+        "/api/occlude",
+        occlude.OccludeRequest,
+        ASKED | {"mask": mask(1, 1, 0, 0, 0, 0, 0, 0)},
+        {"question": "who?"},
+    ),
+    "perturb a question": RequestCase(
+        "/api/perturb", stability.PerturbRequest, ASKED | {"angle": 5}, {"question": "who?"}
     ),
     "curves": RequestCase("/api/curves", common.MapRequest, {"image": "s1"}, TRUST),
     "trust": RequestCase(
@@ -159,7 +189,8 @@ def short_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[TestClient]:
-    page = Page([load("toybox"), load("toybox:vgg"), load("toybox:detector")], open_dataset("toybox", count=8))
+    models = [load("toybox"), load("toybox:vgg"), load("toybox:detector"), question_model(), written_answers()]
+    page = Page(models, open_dataset("toybox", count=8))
     with TestClient(create_app(page), base_url="http://localhost") as client:
         yield client
 

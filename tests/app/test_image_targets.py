@@ -123,7 +123,8 @@ def test_last_layer_of_the_list_is_the_default(client: TestClient) -> None:
 
 def test_boxes_equal_library(client: TestClient, page: Page) -> None:
     answer = post(client, "targets").json()
-    truth = explain(page.models[0], page.images.find("s3").image, method="grad_cam")
+    truth = explain(page.models[0], page.images.find("s3").image)
+    assert truth[0].method == "hires_cam"
     assert answer["kind"] == "detection"
     assert answer["size"] == list(page.images.find("s3").image.size)
     assert len(answer["targets"]) >= 2
@@ -147,7 +148,7 @@ def test_first_box_is_explained_without_a_target(client: TestClient) -> None:
 
 def test_class_of_the_whole_image(client: TestClient, page: Page) -> None:
     made = post(client, "explain", targets=[2]).json()["maps"][0]
-    truth = explain(page.models[0], page.images.find("s3").image, target=2, method="grad_cam")
+    truth = explain(page.models[0], page.images.find("s3").image, target=2)
     assert (made["target"], made["spec"]) == (truth.target, "")
     assert made["score"] == pytest.approx(truth.score, rel=1e-5)
 
@@ -203,7 +204,7 @@ def test_models_without_image_targets(client: TestClient) -> None:
 
 
 def test_trust_of_a_box(client: TestClient, page: Page) -> None:
-    truth = trust(page.models[0], page.images.find("s3").image, target="box 2", method="grad_cam")
+    truth = trust(page.models[0], page.images.find("s3").image, target="box 2")
     answer = post(client, "trust", target="box 2").json()
     assert answer["target"] == truth.target
     assert "(box 2)" in truth.target
@@ -257,6 +258,20 @@ def test_compare_boxes_and_class_free_methods(client: TestClient, page: Page) ->
         found = unpacked(EncodedMap(**cells[method, None]["map"]["map"]))[0]
         np.testing.assert_allclose(found, truth.raw.numpy(), atol=1e-3 * float(truth.raw.abs().max()))
     assert len(answer["cells"]) == 5
+
+
+def test_compare_two_boxes_by_two_methods(client: TestClient, page: Page) -> None:
+    """Every map is that of its own method and box."""
+    methods, targets = ["hires_cam", "grad_cam"], ["box 2", "box 1"]
+    answer = post(client, "compare", methods=methods, layers=["layer3", "layer4"], targets=targets).json()
+    assert len(answer["cells"]) == 8
+    image = page.images.find("s3").image
+    for cell in answer["cells"]:
+        truth = explain(page.models[0], image, target=cell["target"], method=cell["method"], layer=cell["layer"])
+        assert cell["map"]["spec"] == cell["target"]
+        assert (cell["map"]["method"], cell["map"]["layer"]) == (cell["method"], cell["layer"])
+        found = unpacked(EncodedMap(**cell["map"]["map"]))[0]
+        np.testing.assert_allclose(found, truth.raw.numpy(), atol=1e-3 * float(truth.raw.abs().max()))
 
 
 def test_layers_of_many_boxes_are_limited(client: TestClient, page: Page) -> None:

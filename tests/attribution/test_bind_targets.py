@@ -166,3 +166,12 @@ def test_without_image_targets_nothing_is_bound():
     assert bound.model is plain
     assert bound.target == 2
     assert bound.region is None
+
+
+def test_maps_of_several_methods_are_in_the_order_of_sets(model, image):
+    points = ["b at 4,4", "b at 20,20"]
+    found = cl.explain(model, image, target=points, method=["hires_cam", "grad_cam"])
+    alone = [cl.explain(model, image, target=p, method=m) for m in ("hires_cam", "grad_cam") for p in points]
+    assert [(e.method, e.target) for e in found] == [(e.method, e.target) for e in alone]
+    for one, other in zip(found, alone, strict=True):
+        torch.testing.assert_close(one.raw, other.raw)

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -333,6 +334,43 @@ def test_grid_can_be_saved_as_an_image(tab: Callable[..., Any]) -> None:
     assert colours is not None
     assert len(colours) > 5000  # photographs and maps, not only background
     assert made.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_grid_as_html(tab: Callable[..., Any], chromium: Any, tmp_path: Path, screenshot: Callable[..., None]) -> None:
+    """The file opens from the disk without a network, and has all maps with what they are."""
+    page = tab("#compare?image=s3&compare.methods=grad_cam,layer_cam,cam,attention_rollout")
+    settled(page)
+    labels = page.locator(".compare button.cell").evaluate_all("all => all.map((one) => one.ariaLabel)")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Grid as HTML").click()
+    assert coming.value.suggested_filename == "compare-s3.html"
+    file = tmp_path / "grid.html"
+    coming.value.save_as(file)
+    assert "http:" not in file.read_text(encoding="utf-8")
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, offline=True)
+    opened, wrong = context.new_page(), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text))
+    opened.goto(file.as_uri())
+    images = opened.locator("figure img")
+    assert [text.removeprefix("A: ").removeprefix("B: ") for text in labels] == images.evaluate_all(
+        "all => all.map((one) => one.alt)"
+    )
+    assert images.evaluate_all("all => all.every((one) => one.naturalWidth > 200)")
+    assert opened.locator("thead").first.locator("th").all_inner_texts()[:2] == ["Grad-CAM", "LayerCAM"]
+    assert "it has no attention at all" in opened.locator("td .soft").first.inner_text()  # why there is no map
+    n_maps = images.count()
+    assert opened.locator(".similarity tbody td").count() == n_maps**2
+    opened.locator("#opacity").focus()
+    opened.keyboard.press("Home")
+    assert images.first.evaluate("one => getComputedStyle(one).opacity") == "0"
+    screenshot(opened, "compare-grid-html")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+    assert not wrong
+    opened.reload()
+    violations = axe.Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in violations] == []
+    context.close()
 
 
 def test_only_the_grid_scrolls_on_a_phone(tab: Callable[..., Any], screenshot: Callable[..., None]) -> None:

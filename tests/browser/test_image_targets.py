@@ -74,14 +74,18 @@ def test_click_on_a_box_explains_it(open_image: Open, detectors: tuple[str, Page
     page = open_image()
     image = detectors[1].images.find("s3").image
     first, second, *_ = explain(detectors[1].models[0], image)
-    assert caption(page).startswith(f"Map: {first.target} · Grad-CAM · ")
+    assert caption(page).startswith(f"Map: {first.target} · HiResCAM · ")  # the default method of detectors
+    assert "method=" not in page.url
     before = pixels(page)
     left, top, right, bottom = second.region.box
     click_image(page, (left + right) / 2 / image.width, (top + bottom) / 2 / image.height)
     waits_for(page, f"Map: {second.target} · ")
     assert pixels(page) != before
     pressed = page.locator('[aria-pressed="true"].target')
-    assert pressed.inner_text().startswith(second.target.split(" (")[0])
+    assert pressed.inner_text().split() == [
+        *(second.target.split(" (")[0], "2", "·"),
+        *f"{second.region.probability:.0%}".replace("%", " %").split(),
+    ]
     assert page.locator(".predictions h3").first.inner_text() == "Prediction at box 2"
     assert "true class" not in page.locator(".headline").inner_text()
     assert "target=box" in page.url

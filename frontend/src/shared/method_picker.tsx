@@ -2,7 +2,7 @@
 
 import type { MethodChoice } from "../api/types";
 import { duration } from "../numbers";
-import { app, methodCostsOf, methodNamed } from "../state/app";
+import { app, methodCostsOf, methodNamed, methodOfView } from "../state/app";
 import { setView, view } from "../state/view";
 import { type Option, Select } from "./controls";
 import { methodName } from "./method_names";
@@ -23,7 +23,7 @@ const groupOf = (method: MethodChoice): string =>
   `${method.layered ? "Maps of a layer" : "Maps of the input"}, ${method.quick ? "fast" : "slow"}`;
 
 export function MethodPicker(props: { change: (name: string) => void }) {
-  const { value } = view.method;
+  const value = methodOfView();
   const options = methodOptions();
   const known = methodNamed(value);
   if (!options.some((option) => option.value === value))

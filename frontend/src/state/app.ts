@@ -33,6 +33,16 @@ export function sayError(error: unknown): void {
 export const modelOf = (name = view.model.value): ModelChoice =>
   app.start.models.find((model) => model.name === name) ?? app.start.models[0]!;
 
+/** The method of the view: that of the link, else the default method of the model. */
+export const methodOfView = (): string => view.method.value || modelOf().method;
+
+/** What the view has of a method: nothing for the default one, so that another model has its own default. */
+export const methodInView = (method: string): string => (method === modelOf().method ? "" : method);
+
+/** The question of the view as a field of a request, for a model that answers one. */
+export const questionOf = (name?: string): { question?: string } =>
+  modelOf(name).image_targets === "question" && view.question.value ? { question: view.question.value } : {};
+
 export const className = (index: number, model?: string): string => modelOf(model).labels[index] ?? `class ${index}`;
 
 /** Methods that occur in a name, which may have combinators: "refine(layer_cam)". */

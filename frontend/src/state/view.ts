@@ -8,6 +8,9 @@ export interface View extends Look {
   tab: string;
   image: string;
   model: string;
+  /** The question to a model that answers questions. */
+  question: string;
+  /** Empty: the default method of the model. */
   method: string;
   /** Empty: the default layer of the model. */
   layer: string;
@@ -25,7 +28,8 @@ const DEFAULTS: View = {
   tab: "explain",
   image: "",
   model: "",
-  method: "grad_cam",
+  question: "",
+  method: "",
   layer: "",
   target: "",
   pin: 0,
@@ -70,9 +74,9 @@ export function setView(patch: Partial<View>, push = false): void {
   }
 }
 
-/** Explain another image: its predicted class, unless the target is pinned. */
+/** Explain another image: its predicted class, unless the target is pinned, or a text, which belongs to no image. */
 export function selectImage(id: string, push = true): void {
-  setView(view.pin.peek() || id === view.image.peek() ? { image: id } : { image: id, target: "" }, push);
+  setView(view.pin.peek() || /^(not )?text:/.test(view.target.peek()) || id === view.image.peek() ? { image: id } : { image: id, target: "" }, push);
 }
 
 /** A value of a tab in the address; subscribes to it. */

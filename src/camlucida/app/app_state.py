@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +18,9 @@ from camlucida.app.subsets import AuditSlices, Subsets
 from camlucida.data.datasets import Dataset
 from camlucida.errors import DataError, ModelError, nearest
 from camlucida.models.model import Model
+
+MAX_QUESTIONS = 32
+"""Maximum number of questions of which a model is kept; an older question is asked again."""
 
 
 @dataclass(eq=False)
@@ -53,6 +58,8 @@ class Page:
             raise DataError(f"{self.data.name} contains no images.")
         self.served = {model.name: Served(model, self.data) for model in with_unique_names(self.models)}
         self.images = ImageStore(self.data)
+        self._asked: OrderedDict[tuple[str, str], Served] = OrderedDict()
+        self._asking = threading.Lock()
         self.analysis_runs = Runs(self.runs, self.served, self.data)
         self.subsets = Subsets()
         self.audits = AuditPages(self.audit_folders, self.data)
@@ -63,19 +70,34 @@ class Page:
         for served in self.served.values():
             _ = served.layers
 
-    def model(self, name: str | None) -> Served:
+    def model(self, name: str | None, question: str | None = None) -> Served:
         """Return the model with this name, or the first one if None.
 
+        Args:
+            name: The name of a model.
+            question: A question about the image, which is then held, for a model that answers questions.
+
         Raises:
-            ModelError: If there is no model of this name.
+            ModelError: If there is no model of this name, or it takes no question.
         """
         if name is None:
-            return next(iter(self.served.values()))
+            name = next(iter(self.served))
         if name not in self.served:
             raise ModelError(
                 f"the app has no model {name[:80]!r}.{nearest(name, self.served)} Models: {', '.join(self.served)}."
             )
-        return self.served[name]
+        return self.served[name] if question is None else self._with_question(self.served[name], question)
+
+    def _with_question(self, served: Served, question: str) -> Served:
+        """Return a model with a question held; it is kept, so that its predictions and copies are reused."""
+        key = served.name, question.strip()
+        with self._asking:
+            if key not in self._asked:
+                self._asked[key] = Served(served.model.with_question(question), self.data, question=key[1])
+            self._asked.move_to_end(key)
+            while len(self._asked) > MAX_QUESTIONS:
+                self._asked.popitem(last=False)
+            return self._asked[key]
 
 
 def with_unique_names(models: Sequence[Model]) -> list[Model]:

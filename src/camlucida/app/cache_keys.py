@@ -22,8 +22,9 @@ def model_key(served: Served) -> CacheKey:
     """Return the key of a model of the app.
 
     The name counts as well as the weights: two models with the same weights may differ in class names or preprocessing.
+    The question that is held counts as well.
     """
-    return served.model.weights_hash, served.name
+    return served.model.weights_hash, served.name, served.question
 
 
 def image_key(image: StoredImage) -> CacheKey:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from camlucida.app.app_state import Page
 from camlucida.app.images import StoredImage
 from camlucida.attribution.bind_targets import bind_one, bind_targets
 from camlucida.attribution.error_context import error_context
@@ -16,6 +15,9 @@ from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.targets import TargetSpec
 from camlucida.types import Geometry
+
+ASKS_FIRST = frozenset({"image-text", "question"})
+"""Kinds of models that have no targets of their own: a text is compared with the image, or a question is asked."""
 
 
 def bound_on(model: Model, image: Image.Image, specs: Sequence[TargetSpec]) -> tuple[list[BoundTarget], Geometry]:
@@ -45,9 +47,8 @@ def one_bound_on(model: Model, image: Image.Image, spec: TargetSpec) -> BoundTar
         return bind_one(model, loaded.inputs, spec, loaded.geometry, "trust tests")
 
 
-def first_spec(page: Page, name: str | None, image: StoredImage) -> str | None:
+def first_spec(model: Model, image: StoredImage) -> str | None:
     """Return the first target of an image of a model with image targets, such as "box 1"; None for other models."""
-    model = page.model(name).model
     if model.image_targets is None:
         return None
     bound, _ = bound_on(model, image.image, [None])

@@ -1,17 +1,11 @@
-"""Methods in the app where a model has no accessible layers: which are offered, and which is the default.
-
-The front end starts with grad_cam. For a model that cannot run it, that name stands for the model's own default; the
-response names the method that was used.
-"""
+"""Methods in the app: which are offered, and which one explains a model if a request names none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from camlucida.app.app_state import Page
 from camlucida.app.model_entry import Served
-from camlucida.attribution.method_choice import DEFAULT_METHOD, applicable, default_method
-from camlucida.opaque_networks import has_layers
+from camlucida.attribution.method_choice import applicable, default_method
 
 
 def offered(served: Iterable[Served]) -> frozenset[str]:
@@ -19,15 +13,11 @@ def offered(served: Iterable[Served]) -> frozenset[str]:
     return frozenset(name for one in served for name in applicable(one.model.network))
 
 
-def method_for(served: Served, name: str) -> str:
-    """Return the method that a name stands for."""
-    network = served.model.network
-    return default_method(network) if name == DEFAULT_METHOD and not has_layers(network) else name
+def method_for(served: Served, name: str | None) -> str:
+    """Return a requested method, or the default method of a model for None."""
+    return default_method(served.model.network) if name is None else name
 
 
-def methods_for(page: Page, model: str | None, names: Sequence[str]) -> list[str]:
-    """Return the methods that names stand for, without duplicates; unmodified for an unknown model."""
-    if model is not None and model not in page.served:
-        return list(names)
-    served = page.model(model)
-    return list(dict.fromkeys(method_for(served, name) for name in names))
+def methods_for(served: Served, names: Sequence[str]) -> list[str]:
+    """Return requested methods without duplicates, or the default method of a model if there are none."""
+    return list(dict.fromkeys(names)) or [method_for(served, None)]

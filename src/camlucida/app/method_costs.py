@@ -96,7 +96,7 @@ def _of_inputs(method: Method, side: int, channels: int, positions: int) -> Iter
 def _reason(served: Served, name: str) -> str:
     """Return why a method does not run on the example image; "" if it does."""
     try:
-        attribute(served.model, served.example, method=name, target=0)
+        attribute(served.probed, served.example, method=name, target=0)
     except CamlucidaError as error:
         return str(error)
     return ""
@@ -110,7 +110,7 @@ def _forward_seconds(served: Served) -> float:
     durations = []
     for _ in range(3):
         start = time.perf_counter()
-        predict(served.model, batch)
+        predict(served.probed, batch)
         durations.append(time.perf_counter() - start)
     return min(durations) / n
 
@@ -121,7 +121,7 @@ def _layer_size(served: Served) -> tuple[int, int]:
         return 1, 1
     layer = served.layers[-1]
     positions = math.prod(layer.grid or (1,))
-    for call in profile_calls(copy_of(served.model.network), served.example).module_calls:
+    for call in profile_calls(copy_of(served.probed.network), served.example).module_calls:
         if call.module is layer.module and call.call == layer.call and call.shape is not None:
             return max(1, math.prod(call.shape[1:]) // positions), positions
     return 1, positions

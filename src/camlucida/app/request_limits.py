@@ -184,8 +184,8 @@ def _layers(served: Served, layers: Sequence[str | int]) -> int:
     for layer in layers or [""]:
         if isinstance(layer, str) and (layer == "all" or re.search(r"[*?\[]", layer)):
             try:
-                copy = copy_of(served.model.network)
-                read = output_reader(served.model, copy, served.example)
+                copy = copy_of(served.probed.network)
+                read = output_reader(served.probed, copy, served.example)
                 count += len(resolve(copy, served.example, [layer], read))
             except CamlucidaError:
                 count += 1

@@ -58,7 +58,7 @@ def layers_of(model: Model, inputs: Tensor, names: Sequence[str]) -> tuple[list[
 
 def resolve_targets(
     model: Model,
-    scores: Tensor,
+    scores: Tensor | None,
     specs: Sequence[str | int],
     labels: Sequence[str],
     bind: Callable[[str], Sequence[BoundTarget]] | None = None,
@@ -67,7 +67,7 @@ def resolve_targets(
 
     Args:
         model: The model.
-        scores: The class scores of the image, `(k,)`.
+        scores: The class scores of the image, `(k,)`; None for a model that has them only for its targets.
         specs: The targets as requested.
         labels: The class names that indices refer to; in a model with other labels, the class is found by its name.
         bind: Returns the boxes, regions or words of the image that a target means, for models that have such targets.
@@ -109,12 +109,14 @@ def _resolve_in_image(
     return None if bound[0].model is model else ResolvedTarget(key, bound[0].label or key)
 
 
-def _resolve(model: Model, scores: Tensor, key: str, labels: Sequence[str]) -> ResolvedTarget:
+def _resolve(model: Model, scores: Tensor | None, key: str, labels: Sequence[str]) -> ResolvedTarget:
     """Resolve one target.
 
     Raises:
-        TargetError: If the model does not layers it.
+        TargetError: If the model does not have it.
     """
+    if scores is None:
+        raise TargetError(f"the model has no classes of the whole image, so {key[:80]!r} has no meaning for it.")
     if key in RANKS:
         rank = RANKS[key]
         if rank >= len(scores):

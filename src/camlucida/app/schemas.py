@@ -44,6 +44,8 @@ class Failure(Schema):
 
 ImageId = Annotated[str, Field(min_length=2, max_length=40, pattern=r"^[su][0-9a-f]+$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Question = Annotated[str, Field(min_length=1, max_length=200)]
+"""A question about the image, for models that answer questions."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 """A number that JSON can represent; Python's parser would also accept NaN and Infinity."""
 Option = bool | int | Finite | Annotated[str, Field(max_length=200)] | None

@@ -32,6 +32,8 @@ def explain_image_targets(
     with input_context(loaded):
         targets = bind_targets(model, loaded.inputs, request.targets, loaded.geometry)
     items = [item for bound in targets for item in _each_bound(model, bound, weights, source, request, loaded)]
+    methods = list(dict.fromkeys(item.method for item in items))
+    items.sort(key=lambda item: methods.index(item.method))  # by method, then target and layer, as of all sets
     return ExplanationSet(tuple(items)) if request.several or len(items) > 1 else items[0]
 
 

@@ -12,13 +12,16 @@ import { ProgressBar } from "../../shared/progress_bar";
 import { useRequest } from "../../shared/use_request";
 import { app, className, modelOf, say, sayError } from "../../state/app";
 import { tabValue } from "../../state/view";
-import { gridCanvas } from "./grid_file";
-import { captionOf, commonOf, fullLabelOf, headingOf, missingOf } from "./headings";
+import { neededText } from "../explain/question_field";
+import { neededFirst, type Targets, useTargetsOf } from "../explain/targets";
+import { gridCanvas, type GridFile } from "./grid_file";
+import { gridHtml } from "./grid_html";
+import { captionOf, commonOf, fullLabelOf, headingOf, labelOf, missingOf } from "./headings";
 import { MapGrid } from "./map_grid";
 import { PairCard, pairOf, selectInGrid, setPair } from "./pair";
 import { Results } from "./results";
 import type { Cell, Comparison, Expected, ModelResult } from "./schemas";
-import { countMaps, MAX_MAPS, selectionOfView, setSelection } from "./selection";
+import { countMaps, MAX_MAPS, modelsOfView, type Selection, selectionOfView, setSelection } from "./selection";
 import { isSharedScale, SelectionPanel } from "./selection_panel";
 import { Similarity } from "./similarity";
 import { keyOf, tableLayout } from "./table_layout";
@@ -26,8 +29,13 @@ import { keyOf, tableLayout } from "./table_layout";
 const STOPPED = "Stopped.";
 
 export function Compare() {
-  const selection = selectionOfView();
+  const [model] = modelsOfView() as [string];
+  const found = useTargetsOf(model);
+  const selection = selectionOfView(found.targets);
   const key = JSON.stringify(selection);
+  const { image_targets } = modelOf(model);
+  const pending = image_targets !== null && image_targets !== "image-text" && !found.targets && !found.error;
+  const needed = selection.models.map((name) => neededFirst(modelOf(name), selection.targets)).find(Boolean) ?? null;
   const n = countMaps(selection);
   const refused = n > MAX_MAPS;
   const current = useRef<{ key: string; results: Results } | null>(null);
@@ -38,7 +46,7 @@ export function Compare() {
   const changed = (): void => setVersion((now) => now + 1);
 
   const request = useRequest<Results>(
-    selection.image && !refused ? key : null,
+    selection.image && !refused && !needed && !pending && selection.targets.length > 0 ? key : null,
     async (signal, listener) => {
       const known = current.current;
       if (known?.key === key && known.results.whole) return known.results;
@@ -57,11 +65,12 @@ export function Compare() {
       changed();
     },
   );
-  const { busy, error } = request;
+  const { busy } = request;
+  const error = needed ? null : request.error;
   const stopped = error?.message === STOPPED;
   const now = current.current;
   // Results of another selection are there only until the first of this one arrive.
-  const results = now && (now.key === key || busy || refused) ? now.results : null;
+  const results = now && !needed && (now.key === key || busy || refused) ? now.results : null;
   const shared = isSharedScale() && (results?.comparable.length ?? 0) > 0;
   const shownVersion = `${version} ${results?.whole ? "whole" : ""}`;
   const fields = useMemo(() => results?.fieldsFor(shared) ?? new Map(), [results, shownVersion, shared]);
@@ -81,7 +90,7 @@ export function Compare() {
       <div class="pictures">
         <ImagePicker />
       </div>
-      <SelectionPanel selection={selection} results={results} />
+      <SelectionPanel selection={selection} results={results} targets={found.targets} />
       <div class="found">
         <div class="row status">
           <p class="summary">
@@ -94,18 +103,32 @@ export function Compare() {
               </button>
             )}
           </p>
-          <button class="save" disabled={!results?.withMap.length} onClick={() => results && void saveGrid(results, canvases, shared)}>
-            Grid as PNG
-          </button>
+          <div class="row saves">
+            <button class="save" disabled={!results?.withMap.length} onClick={() => results && void saveGrid(results, canvases, shared)}>
+              Grid as PNG
+            </button>
+            <button
+              class="save"
+              title="One file with the image, all maps and their similarity; it opens without a server or a network"
+              disabled={!results?.withMap.length}
+              onClick={() => results && saveGridPage(results, canvases, shared)}
+            >
+              Grid as HTML
+            </button>
+          </div>
         </div>
         <div class="task">
           {busy && <ProgressBar what="Explaining" progress={request.progress} stop={request.stop} />}
         </div>
+        {needed && <p class="lead">{neededText(needed)}</p>}
+        {!selection.targets.length && <ErrorMessage error={found.error} retry={found.retry} />}
         {!stopped && <ErrorMessage error={error} retry={request.retry} />}
         {results && (
           <>
             <Faults results={results} />
-            {results.models.length > 1 && <ModelPredictions models={results.models} />}
+            {results.models.length > 1 && (
+              <ModelPredictions models={results.models} add={(one, index) => addClass(one, index, selection, found.targets)} />
+            )}
             {layout.placed.length > 0 && (
               <MapGrid
                 image={results.image}
@@ -160,7 +183,10 @@ function Faults({ results }: { results: Results }) {
 }
 
 /** What several models predict; a class adds its maps to the grid. */
-function ModelPredictions({ models }: { models: readonly ModelResult[] }) {
+function ModelPredictions(props: { models: readonly ModelResult[]; add: (model: ModelResult, index: number) => void }) {
+  // Networks that write a text, or compare the image with one, predict no class of the image.
+  const models = props.models.filter((one) => one.predictions.length > 0);
+  if (!models.length) return null;
   const best = models.map((one) => one.predictions[0]!);
   const agree = new Set(best.map((prediction) => prediction.name)).size === 1;
   const each = models.map((one, i) => (agree ? `${one.model} ${chance(best[i]!)}` : `${one.model} predicts ${best[i]!.name} (${chance(best[i]!)})`));
@@ -174,7 +200,7 @@ function ModelPredictions({ models }: { models: readonly ModelResult[] }) {
         {models.map((one) => (
           <div key={one.model}>
             <h3>{one.model}</h3>
-            <Predictions predictions={one.predictions} selected={null} change={(index) => addClass(one, index)} />
+            <Predictions predictions={one.predictions} selected={null} change={(index) => props.add(one, index)} />
           </div>
         ))}
       </div>
@@ -183,20 +209,35 @@ function ModelPredictions({ models }: { models: readonly ModelResult[] }) {
 }
 
 /** Add a class of a model; targets are indices of the first model. */
-function addClass(model: ModelResult, index: number): void {
-  const { models, targets } = selectionOfView();
+function addClass(model: ModelResult, index: number, selection: Selection, found: Targets | null): void {
+  const { models, targets } = selection;
   const first = modelOf(models[0]);
   const name = className(index, model.model);
   const here = model.model === first.name ? index : first.labels.indexOf(name);
   if (here < 0) say(`${first.name} has no class ${name}.`, "error");
-  else if (!targets.includes(String(here))) setSelection("targets", [...targets, String(here)]);
+  else if (!targets.includes(String(here))) setSelection("targets", [...targets, String(here)], found);
 }
 
-async function saveGrid(results: Results, canvases: ReadonlyMap<string, HTMLCanvasElement>, shared: boolean): Promise<void> {
+type Canvases = ReadonlyMap<string, HTMLCanvasElement>;
+
+async function saveGrid(results: Results, canvases: Canvases, shared: boolean): Promise<void> {
+  const content = pngOf(gridCanvas(gridFile(results, canvases, shared)));
+  await content.then((png) => saveFile(png, `compare-${results.selection.image}.png`), sayError);
+}
+
+function saveGridPage(results: Results, canvases: Canvases, shared: boolean): void {
+  const { image, withMap, whole, selection } = results;
+  const table = whole?.correlation;
+  const similarity = table ? { names: withMap.map((cell) => labelOf(results, cell)), table } : null;
+  const content = gridHtml({ ...gridFile(results, canvases, shared), image, similarity, label: fullLabelOf });
+  saveFile(new Blob([content], { type: "text/html" }), `compare-${selection.image}.html`);
+}
+
+function gridFile(results: Results, canvases: Canvases, shared: boolean): GridFile {
   const { selection, whole } = results;
   const scale = shared ? "maps of one method at one layer share a scale" : "each map has its own scale";
   const source = [selection.models.join(", "), whole?.name ?? selection.image, `camlucida ${app.start.version}`];
-  const canvas = gridCanvas({
+  return {
     layout: tableLayout(results.cells, tabValue("compare.across")),
     title: commonOf(results).join(" · "),
     footer: [scale, ...source].join(" · "),
@@ -205,6 +246,5 @@ async function saveGrid(results: Results, canvases: ReadonlyMap<string, HTMLCanv
       canvas: again ? undefined : canvases.get(keyOf(cell)),
       text: again ? "as above" : (cell.error ?? (cell.map ? captionOf(results, cell, shared) : "")),
     }),
-  });
-  await pngOf(canvas).then((content) => saveFile(content, `compare-${selection.image}.png`), sayError);
+  };
 }

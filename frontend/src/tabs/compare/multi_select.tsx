@@ -24,7 +24,7 @@ export function MultiSelect({ label, selected, options, change, none, search }: 
   useLayoutEffect(() => {
     if (removed.current < 0) return; // the focus stays where a button was
     const chips = box.current!.querySelectorAll<HTMLElement>(".chip");
-    (chips[Math.min(removed.current, chips.length - 1)] ?? box.current!.querySelector("select"))?.focus();
+    (chips[Math.min(removed.current, chips.length - 1)] ?? box.current!.querySelector<HTMLElement>("select, input"))?.focus();
     removed.current = -1;
   }, [selected.length]);
   const left = options.filter((option) => !selected.some((one) => one.value === option.value));
@@ -60,10 +60,12 @@ export function MultiSelect({ label, selected, options, change, none, search }: 
         {!selected.length && none && <span class="note">{none}</span>}
       </div>
       <div class="adding">
-        <select aria-label={`${label}: add`} value="" disabled={!left.length} onChange={(event) => add(event.currentTarget.value)}>
-          <option value="">{left.length ? "Add …" : "all are selected"}</option>
-          <OptionList options={left} />
-        </select>
+        {options.length > 0 && (
+          <select aria-label={`${label}: add`} value="" disabled={!left.length} onChange={(event) => add(event.currentTarget.value)}>
+            <option value="">{left.length ? "Add …" : "all are selected"}</option>
+            <OptionList options={left} />
+          </select>
+        )}
         {search && (
           <input
             type="search"

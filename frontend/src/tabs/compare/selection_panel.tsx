@@ -2,30 +2,32 @@
 
 import { sized } from "../../numbers";
 import { CheckBox, type Option, Select } from "../../shared/controls";
-import { matchingClasses } from "../../shared/matching_classes";
 import { methodName } from "../../shared/method_names";
 import { methodOptions } from "../../shared/method_picker";
 import { OpacitySlider } from "../../shared/opacity_slider";
-import { app, className, modelOf } from "../../state/app";
+import { app, modelOf } from "../../state/app";
 import { setTabValues, tabValue } from "../../state/view";
+import { QuestionField } from "../explain/question_field";
+import { kindOf, type Targets } from "../explain/targets";
 import { MultiSelect } from "./multi_select";
 import type { Results } from "./results";
-import { RANKS, type Selection, setSelection } from "./selection";
+import { type Selection, setSelection } from "./selection";
 import { type Axis, differing } from "./table_layout";
+import { TargetSelect } from "./target_select";
 
 const AXES: Record<Axis, string> = { model: "models", method: "methods", layer: "layers", target: "classes" };
 /** Up to this width, in pixels, the selection is folded at first: as in compare.css. */
 const NARROW_PX = 1000;
-/** Up to this number of classes they are listed; more are searched. */
-const MAX_LISTED = 30;
 
 export const isSharedScale = (): boolean => tabValue("compare.scale") === "one";
 
-export function SelectionPanel({ selection, results }: { selection: Selection; results: Results | null }) {
+export function SelectionPanel(props: { selection: Selection; results: Results | null; targets: Targets | null }) {
+  const { selection, results, targets } = props;
   const first = modelOf(selection.models[0]);
-  const named = (index: number): Option => ({ value: String(index), text: className(index, first.name) });
+  const kind = kindOf(targets, first);
+  const asked = selection.models.some((name) => modelOf(name).image_targets === "question");
+  const set = (name: Parameters<typeof setSelection>[0], values: readonly string[]): void => setSelection(name, values, targets);
   const method = (name: string): Option => ({ value: name, text: methodName(name) });
-  const listed = first.labels.length <= MAX_LISTED ? first.labels : [];
   const axes = results ? differing(results.cells.filter((cell) => cell.method)) : [];
   const across = tabValue("compare.across");
   return (
@@ -36,14 +38,14 @@ export function SelectionPanel({ selection, results }: { selection: Selection; r
           label="Models"
           selected={selection.models.map(plain)}
           options={app.start.models.map((one) => plain(one.name))}
-          change={(values) => setSelection("models", values)}
+          change={(values) => set("models", values)}
         />
       )}
       <MultiSelect
         label="Methods"
         selected={selection.methods.map(method)}
         options={methodOptions(first.name)}
-        change={(values) => setSelection("methods", values)}
+        change={(values) => set("methods", values)}
         search={{
           placeholder: "or type one: refine(layer_cam)",
           find: (text) => [
@@ -52,14 +54,9 @@ export function SelectionPanel({ selection, results }: { selection: Selection; r
           ],
         }}
       />
-      <LayerSelect selection={selection} />
-      <MultiSelect
-        label="Classes"
-        selected={selection.targets.map((key) => (/^\d+$/.test(key) ? named(Number(key)) : { value: key, text: rankText(key, results) }))}
-        options={[...RANKS, ...listed.map((text, index) => ({ value: String(index), text, group: "by name" }))]}
-        change={(values) => setSelection("targets", values)}
-        search={{ placeholder: "or search for a class", find: (text) => matchingClasses(first.labels, text).map(named) }}
-      />
+      <LayerSelect selection={selection} change={(values) => set("layers", values)} />
+      {asked && <QuestionField />}
+      <TargetSelect kind={kind} model={first} targets={targets} selection={selection} results={results} change={(values) => set("targets", values)} />
       <Select
         label="Columns"
         value={axes.some((axis) => axis === across) ? across : ""}
@@ -81,7 +78,7 @@ const plain = (name: string): Option => ({ value: name, text: name });
 const matches = ({ value, text }: Option, words: string): boolean =>
   [value, text].some((name) => name.toLowerCase().includes(words.toLowerCase()));
 
-function LayerSelect({ selection }: { selection: Selection }) {
+function LayerSelect({ selection, change }: { selection: Selection; change: (values: string[]) => void }) {
   const models = selection.models.map((name) => modelOf(name));
   const all = new Map(models.flatMap((model) => model.layers.map((layer) => [layer.name, layer] as const)));
   const owners = (name: string): string =>
@@ -97,14 +94,8 @@ function LayerSelect({ selection }: { selection: Selection }) {
       selected={selection.layers.map(plain)}
       options={options}
       none={none}
-      change={(values) => setSelection("layers", values)}
+      change={change}
     />
   );
 }
 
-/** "predicted: mug", as soon as that is known. */
-function rankText(key: string, results: Results | null): string {
-  const only = results?.models.length === 1 ? results.models[0]! : null;
-  const name = only?.targets.find((target) => target.key === key)?.name;
-  return name && name !== key ? `${key}: ${name}` : key;
-}

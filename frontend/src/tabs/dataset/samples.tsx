@@ -2,14 +2,14 @@
 
 import { explain } from "../../api/explain";
 import type { ExplainResponse, MethodChoice } from "../../api/types";
-import { app } from "../../state/app";
+import { app, methodOfView as viewMethod } from "../../state/app";
 import { setView, view } from "../../state/view";
 import type { RunInfo } from "./schemas";
 
 /** The method of the maps in this tab: that of the view if it is quick and depends on the class, else Grad-CAM. */
 export function methodOfView(): string {
   const fits = (one: MethodChoice): boolean => one.quick && !one.class_free;
-  const chosen = app.start.methods.find((one) => one.name === view.method.value);
+  const chosen = app.start.methods.find((one) => one.name === viewMethod());
   return chosen && fits(chosen) ? chosen.name : "grad_cam";
 }
 

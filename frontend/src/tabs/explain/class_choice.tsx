@@ -15,25 +15,26 @@ export function setTarget(patch: Partial<Target>): void {
   setView({ target: targetText(next) }, true);
 }
 
-/** `whole`: the classes of the whole image, of a model that has other targets as well. */
-export function ClassChoice({ predicted, whole = false }: { predicted: number | null; whole?: boolean }) {
+/** `whole`: the classes of the whole image, of a model that has other targets as well. `noun`: "answer" to a question. */
+export function ClassChoice(props: { predicted: number | null; whole?: boolean; noun?: string }) {
+  const { predicted, whole = false, noun = "class" } = props;
   const { labels } = modelOf();
   const { index, other, negative } = targetOfView();
   return (
     <section class="decision classes">
-      <h3>{whole ? "Class of the whole image" : "Class"}</h3>
+      <h3>{whole ? "Class of the whole image" : noun === "class" ? "Class" : "Answer"}</h3>
       <ClassSearch
-        label="Explained class"
+        label={`Explained ${noun}`}
         names={labels}
         value={index}
-        placeholder={whole ? "no class" : predicted === null ? "the predicted class" : `predicted: ${labels[predicted] ?? predicted}`}
+        placeholder={whole ? "no class" : predicted === null ? `the predicted ${noun}` : `predicted: ${labels[predicted] ?? predicted}`}
         change={(next) => setTarget({ index: next })}
       />
       <ClassSearch
         label="Rather than"
         names={labels}
         value={other}
-        placeholder="no other class"
+        placeholder={`no other ${noun}`}
         // The other class stays when the prediction changes, so the explained class is named as well.
         change={(next) => setTarget({ other: next, index: next === null ? index : (index ?? predicted) })}
       />
@@ -45,12 +46,12 @@ export function ClassChoice({ predicted, whole = false }: { predicted: number | 
       {view.target.value && !whole && (
         <>
           <CheckBox
-            label="Keep this class for other images"
+            label={`Keep this ${noun} for other images`}
             checked={view.pin.value === 1}
             change={(checked) => setView({ pin: checked ? 1 : 0 })}
           />
           <button class="quiet" onClick={() => setView({ target: "", pin: 0 }, true)}>
-            Back to the predicted class
+            {`Back to the predicted ${noun}`}
           </button>
         </>
       )}

@@ -5,7 +5,7 @@ import { decodeImage, imageUrl } from "../../api/images";
 import type { ExplainResponse } from "../../api/types";
 import { copyText, pngOf, saveFile } from "../../shared/files";
 import { overlayCanvas } from "../../shared/map_canvas";
-import { app, say, sayError } from "../../state/app";
+import { app, questionOf, say, sayError } from "../../state/app";
 import { mapStyle, view, writeAddress } from "../../state/view";
 import { fieldOf } from "./field_of";
 import { optionsOfView, requestOfView } from "./request";
@@ -119,7 +119,7 @@ function Reproduce({ answer }: { answer: ExplainResponse }) {
 function argumentsOf(answer: ExplainResponse): [string, string | number | boolean][] {
   const map = answer.maps[0]!;
   const scored = view.score.value === "logit" ? "" : `${view.score.value.replace("_", " ")} of `; // part of the text
-  const target = view.target.value ? map.target.slice(map.target.startsWith(scored) ? scored.length : 0) : "";
+  const target = map.spec || (view.target.value ? map.target.slice(map.target.startsWith(scored) ? scored.length : 0) : "");
   const made: [string, string | number | boolean][] = [["method", map.method]];
   if (map.layer !== "input" && view.layer.value) made.push(["layer", map.layer]);
   if (target) made.push(["target", target]);
@@ -128,9 +128,11 @@ function argumentsOf(answer: ExplainResponse): [string, string | number | boolea
 }
 
 function pythonLine(answer: ExplainResponse): string {
-  const model = answer.maps[0]!.model;
+  const name = pythonValue(answer.maps[0]!.model);
+  const { question } = questionOf();
+  const model = question ? `cl.load(${name}).with_question(${pythonValue(question)})` : name;
   const options = argumentsOf(answer).map(([name, value]) => `${name}=${pythonValue(value)}`);
-  return `import camlucida as cl\n\ncl.explain(${[pythonValue(model), pythonValue(answer.name), ...options].join(", ")}).save("map.png")`;
+  return `import camlucida as cl\n\ncl.explain(${[model, pythonValue(answer.name), ...options].join(", ")}).save("map.png")`;
 }
 
 const pythonValue = (value: string | number | boolean): string =>
@@ -143,7 +145,9 @@ function commandLine(answer: ExplainResponse): string {
   );
   const model = answer.maps[0]!.model;
   const chosen = model === app.start.models[0]?.name && app.start.models.length === 1 ? "" : ` --model ${quoted(model)}`;
-  return `camlucida explain ${quoted(answer.name)}${chosen} ${options.join(" ")}`;
+  const { question } = questionOf();
+  const asked = question ? ` --question ${quoted(question)}` : "";
+  return `camlucida explain ${quoted(answer.name)}${chosen}${asked} ${options.join(" ")}`;
 }
 
 const quoted = (text: string): string => (/^[\w.:/@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);

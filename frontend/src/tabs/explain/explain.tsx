@@ -13,7 +13,7 @@ import { ProgressBar } from "../../shared/progress_bar";
 import { Predictions } from "../../shared/predictions";
 import { infoOf } from "../../shared/sample_store";
 import { useRequest } from "../../shared/use_request";
-import { isQuick, mapsOneLayer, modelOf } from "../../state/app";
+import { isQuick, mapsOneLayer, methodOfView, modelOf } from "../../state/app";
 import { currentView, setView, type View, view } from "../../state/view";
 import { ClassChoice, setTarget, targetOfView } from "./class_choice";
 import { Downloads } from "./downloads";
@@ -24,8 +24,10 @@ import { Headline, Notes } from "./notes";
 import { requestOfView } from "./request";
 import { Result } from "./result";
 import { referenceTarget, useStrength } from "./strength";
+import { neededText } from "./question_field";
 import { TargetChoice } from "./target_choice";
-import { classInTarget, explainTarget, useShapes, useTargets } from "./targets";
+import { isAt, isPrompt } from "./target_text";
+import { classInTarget, explainTarget, kindOf, neededFirst, useShapes, useTargets } from "./targets";
 
 /** Milliseconds without a change after which the other layers are fetched. */
 const QUIET_MS = 150;
@@ -42,19 +44,21 @@ export function Explain() {
   const root = useRef<HTMLDivElement>(null);
   const body = requestOfView();
   const image = view.image.value;
-  const method = view.method.value;
-  const request = useRequest<Explained>(image ? JSON.stringify(body) : null, async (signal, listener) => {
+  const method = methodOfView();
+  const needed = neededFirst();
+  const request = useRequest<Explained>(image && !needed ? JSON.stringify(body) : null, async (signal, listener) => {
     const began = performance.now();
     const now = currentView();
     const asked = isQuick(method) ? explainCached(body) : explainCached(body, listener, signal);
     const [photo, answer] = await Promise.all([loadImage(image), asked]);
     return { answer, image: photo, view: now, began };
   });
-  const { data, error, busy } = request;
-  const photo = useRequest<HTMLImageElement>(error ? image : null, () => loadImage(image)); // without a map, the image alone
+  const { data, busy } = request;
+  const error = needed ? null : request.error;
+  const photo = useRequest<HTMLImageElement>(error || needed ? image : null, () => loadImage(image)); // without a map, the image alone
   useLayoutEffect(() => effect(requestAtOnce), []);
   // A map of another image stands there only while the next one is on its way.
-  const shown = data && (busy || data.answer.image === image) ? data : null;
+  const shown = data && !needed && (busy || data.answer.image === image) ? data : null;
   const strength = useStrength(body, shown && !error ? shown.answer : null);
   const allLayers = useAllLayers(body, shown?.answer ?? null);
 
@@ -76,12 +80,20 @@ export function Explain() {
   const spec = view.target.value || (targets?.targets[0]?.spec ?? "");
   const ofTarget = map?.spec ?? "";
   const changeClass = ofTarget
-    ? classInTarget(ofTarget, model.labels)
+    ? classInTarget(ofTarget, model.labels, shown!.answer.predictions)
     : (index: number): void => setTarget({ index, other: null });
   // The same elements are not rendered again; what they read of the view renders them by itself.
   const picker = useMemo(() => <ImagePicker />, []);
-  const whole = model.image_targets !== null;
-  const classChoice = useMemo(() => <ClassChoice predicted={whole ? null : predicted} whole={whole} />, [predicted, whole]);
+  const kind = kindOf(targets);
+  // Only these have classes of the whole image besides.
+  const whole = kind === "detection" || kind === "segmentation";
+  const noun = model.image_targets === "question" ? "answer" : "class";
+  const answered = model.image_targets === "question" && targets !== null && !kind;
+  const hasClasses = whole ? model.labels.length > 0 : answered || !model.image_targets;
+  const classChoice = useMemo(
+    () => <ClassChoice predicted={whole ? null : predicted} whole={whole} noun={noun} />,
+    [predicted, whole, noun],
+  );
   const methodChoice = useMemo(() => <MethodChoice />, []);
   const layerChoice = useMemo(() => <LayerChoice />, []);
   return (
@@ -96,8 +108,8 @@ export function Explain() {
         <section class="decision pictures">
           {picker}
         </section>
-        {whole && <TargetChoice targets={targets} selected={spec} />}
-        {(!whole || model.labels.length > 0) && classChoice}
+        {model.image_targets && <TargetChoice targets={targets} selected={spec} />}
+        {hasClasses && classChoice}
         {methodChoice}
         {layerChoice}
       </aside>
@@ -111,11 +123,18 @@ export function Explain() {
           photo={photo.key === image ? photo.data : null}
           name={name}
           strength={strength}
-          targets={targets && { shapes, size: targets.size as [number, number], selected: spec, change: explainTarget }}
+          targets={
+            targets && {
+              shapes,
+              size: targets.size as [number, number],
+              isSelected: (one) => isAt(spec, one),
+              choose: explainTarget,
+            }
+          }
         />
       </div>
       <aside class="predictions" aria-label="Result">
-        <h3>{ofTarget ? `Prediction at ${ofTarget}` : "Prediction"}</h3>
+        <h3>{ofTarget ? placeText(ofTarget) : "Prediction"}</h3>
         {shown ? (
           <>
             <Headline answer={shown.answer} />
@@ -130,17 +149,23 @@ export function Explain() {
             <Downloads answer={{ ...shown.answer, name }} />
           </>
         ) : (
-          <p class="note">{error ? "No prediction." : "The five most probable classes appear here."}</p>
+          <p class="note">{needed ? neededText(needed) : error ? "No prediction." : "The five most probable classes appear here."}</p>
         )}
       </aside>
     </div>
   );
 }
 
+/** "Prediction at box 2". */
+function placeText(spec: string): string {
+  if (isPrompt(spec)) return "Prediction among the texts";
+  return /^class:/.test(spec) ? "Prediction in the region" : `Prediction at ${spec}`;
+}
+
 /** Send the requests of a view as soon as it changes, before anything is rendered; rendering then finds them on their way. */
 function requestAtOnce(): void {
-  const { image, method } = view;
-  if (!image.value || !isQuick(method.value)) return;
+  const { image } = view;
+  if (!image.value || neededFirst() || !isQuick(methodOfView())) return;
   // The pixels are read while the map is waited for. A failure is reported by the request that needs the image.
   loadImage(image.value).then((photo) => keptPixels(photo, ...photoSize(photo, SIDE_PX)), () => {});
   explainCached(requestOfView()).catch(() => {});

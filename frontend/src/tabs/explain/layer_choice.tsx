@@ -6,7 +6,7 @@ import { Slider } from "../../shared/controls";
 import { LayerList } from "../../shared/layer_list";
 import { useRovingFocus } from "../../shared/roving_focus";
 import { stagesOf } from "../../shared/stages_of";
-import { fusesLayers, isLayered, layersOf, mapsOneLayer, modelOf } from "../../state/app";
+import { fusesLayers, isLayered, layersOf, mapsOneLayer, methodOfView, modelOf } from "../../state/app";
 import { setView, view } from "../../state/view";
 
 const select = (layer: string, push = true): void => setView({ layer }, push);
@@ -24,7 +24,7 @@ function layerText(name: string): string {
 }
 
 export function LayerChoice() {
-  const method = view.method.value;
+  const method = methodOfView();
   const name = selectedLayer();
   const [open, setOpen] = useState(false);
   const list = useRef<HTMLDetailsElement>(null);
@@ -55,7 +55,7 @@ export function LayerChoice() {
 export function NetworkStrip() {
   const { layers } = modelOf();
   const all = layersOf().value ?? [];
-  const method = view.method.value;
+  const method = methodOfView();
   const box = useRovingFocus<HTMLDivElement>("button");
   const name = selectedLayer();
   if (!layers.length) return null;

@@ -2,7 +2,7 @@
 
 import { CheckBox, Select, TextField } from "../../shared/controls";
 import { MethodPicker, ModelPicker } from "../../shared/method_picker";
-import { app, methodNamed } from "../../state/app";
+import { app, methodInView, methodNamed, methodOfView } from "../../state/app";
 import { setTabValues, setView, view } from "../../state/view";
 import { optionsOfView } from "./request";
 
@@ -14,7 +14,8 @@ const SCORES = [
 ];
 
 /** Another method has other options. */
-const selectMethod = (method: string): void => setTabValues({ "explain.options": null }, true, { method });
+const selectMethod = (method: string): void => 
+  setTabValues({ "explain.options": null }, true, { method: methodInView(method) });
 
 export function MethodChoice() {
   return (
@@ -25,7 +26,7 @@ export function MethodChoice() {
       <Options />
       <details>
         <summary>Combine methods</summary>
-        <TextField label="Expression" value={view.method.value} change={(text) => text && selectMethod(text)} />
+        <TextField label="Expression" value={methodOfView()} change={(text) => text && selectMethod(text)} />
         <div class="presets">
           {PRESETS.map((text) => (
             <button class="preset" key={text} onClick={() => selectMethod(text)}>
@@ -43,7 +44,7 @@ export function MethodChoice() {
 type Value = string | number | boolean;
 
 function Options() {
-  const defaults = methodNamed(view.method.value)?.options ?? {};
+  const defaults = methodNamed(methodOfView())?.options ?? {};
   const now = optionsOfView();
   const entries = Object.entries(defaults).filter(
     ([, usual]) => ["boolean", "number"].includes(typeof usual) || (typeof usual === "string" && !usual.startsWith("(")),

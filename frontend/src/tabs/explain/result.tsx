@@ -27,8 +27,8 @@ const PORTRAIT = 0.8;
 export interface PlacedTargets {
   shapes: readonly Shape[];
   size: readonly [number, number];
-  selected: string;
-  change: (spec: string) => void;
+  isSelected: (spec: string) => boolean;
+  choose: (spec: string) => void;
 }
 
 export function Result(props: {
@@ -56,7 +56,7 @@ export function Result(props: {
       ? (x: number, y: number, perPixel: number): void => {
           const [width, height] = targets.size;
           const spec = shapeAt(targets.shapes, targets.size, x * width, y * height, REACH_PX * perPixel * width)?.target.spec;
-          if (spec && spec !== targets.selected) targets.change(spec);
+          if (spec && !targets.isSelected(spec)) targets.choose(spec);
         }
       : undefined;
   const below = useMemo(
@@ -73,7 +73,7 @@ export function Result(props: {
     <>
       <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
         <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>} pick={pick}>
-          {image && targets && targets.shapes.length > 0 && <TargetMarks {...targets} zoom={zoom} />}
+          {image && targets && targets.shapes.length > 0 && <TargetMarks {...targets} window={zoom.window.value} />}
           {!image && <p class="empty">Drop an image here</p>}
         </MapView>
         <div class="beside">

@@ -2,74 +2,117 @@
 
 import { useEffect, useId, useState } from "preact/hooks";
 import { percent } from "../../numbers";
-import { CheckBox } from "../../shared/controls";
+import { ClassSearch } from "../../shared/class_search";
+import { CheckBox, TextField } from "../../shared/controls";
 import { modelOf } from "../../state/app";
 import { setView, view } from "../../state/view";
-import { explainTarget, type ImageTarget, type Targets } from "./targets";
+import { NeededField } from "./question_field";
+import { isAt, partsOf, withOther } from "./target_text";
+import { explainTarget, type ImageTarget, kindOf, targetName, type Targets } from "./targets";
 
-const HEADINGS: Record<string, string> = { detection: "Detections", segmentation: "Regions", caption: "Caption" };
+export const HEADINGS: Record<string, string> = { detection: "Detections", segmentation: "Regions", caption: "Caption" };
 const EXAMPLES: Record<string, string> = {
   detection: "dog at 120,80",
-  segmentation: "dog at 120,80",
+  segmentation: "class:dog at 120,80",
   caption: "word 2",
-  "image-text": "a dog",
 };
-/** Targets of models that compare an image with a text begin with it; the field takes the text alone. */
-const PREFIX = "text:";
 
 export function TargetChoice({ targets, selected }: { targets: Targets | null; selected: string }) {
-  const kind = modelOf().image_targets ?? "";
+  const kind = kindOf(targets);
+  const answered = modelOf().image_targets === "question";
   const found = targets?.targets ?? [];
+  if (!kind || kind === "image-text") return <NeededField />;
+  const heading = answered ? "Answer" : (HEADINGS[kind] ?? "Target");
   return (
-    <section class="decision image-targets">
-      <h3>{HEADINGS[kind] ?? "Target"}</h3>
-      {found.length > 0 && (
-        <div class={`target-list ${kind === "caption" ? "sentence" : ""}`} role="group" aria-label={HEADINGS[kind] ?? "Targets"}>
-          {found.map((target, i) => (
-            <TargetButton key={`${target.spec} ${i}`} target={target} selected={target.spec === selected} />
-          ))}
-        </div>
-      )}
-      <TargetField kind={kind} />
-      {view.target.value && (
-        <>
-          <CheckBox
-            label="Keep this target for other images"
-            checked={view.pin.value === 1}
-            change={(checked) => setView({ pin: checked ? 1 : 0 })}
-          />
-          {kind !== "image-text" && (
+    <>
+      <NeededField />
+      <section class="decision image-targets">
+        <h3>{heading}</h3>
+        <TargetList heading={heading} kind={kind} targets={found} isSelected={(spec) => isAt(selected, spec)} choose={explainTarget} />
+        {found.length > 0 && <OtherField kind={kind} targets={found} selected={selected} />}
+        <TargetField kind={kind} />
+        {view.target.value && (
+          <>
+            <CheckBox
+              label="Keep this target for other images"
+              checked={view.pin.value === 1}
+              change={(checked) => setView({ pin: checked ? 1 : 0 })}
+            />
             <button class="quiet" onClick={() => setView({ target: "", pin: 0 }, true)}>
               Back to the first target
             </button>
-          )}
-        </>
-      )}
-    </section>
+          </>
+        )}
+      </section>
+    </>
   );
 }
 
-function TargetButton({ target, selected }: { target: ImageTarget; selected: boolean }) {
-  const { spec, name, label, probability } = target;
+/** The targets as buttons; of a caption, as its sentence. */
+export function TargetList(props: {
+  heading: string;
+  kind: string;
+  targets: readonly ImageTarget[];
+  isSelected: (spec: string) => boolean;
+  choose: (spec: string) => void;
+}) {
+  const { heading, kind, targets, isSelected, choose } = props;
+  if (!targets.length) return null;
   return (
-    <button class="target" aria-pressed={selected} disabled={!spec} title={label} onClick={() => explainTarget(spec)}>
-      <span>{name}</span>
-      {probability !== null && <span class="number">{percent(probability)}</span>}
-    </button>
+    <div class={`target-list ${kind === "caption" ? "sentence" : ""}`} role="group" aria-label={heading}>
+      {targets.map((target, i) => {
+        const { spec, label, probability } = target;
+        return (
+          <button
+            key={`${spec} ${i}`}
+            class="target"
+            aria-pressed={isSelected(spec)}
+            disabled={!spec}
+            title={label}
+            onClick={() => choose(spec)}
+          >
+            <span>{targetName(target)}</span>
+            {probability !== null && <span class="number">{`· ${percent(probability)}`}</span>}
+          </button>
+        );
+      })}
+    </div>
+  );
+}
+
+/** Why this and not that, at the same box, region or word. */
+function OtherField({ kind, targets, selected }: { kind: string; targets: readonly ImageTarget[]; selected: string }) {
+  const parts = partsOf(selected);
+  if (!parts) return null;
+  const usual = targets.find((one) => one.spec === parts.base)?.name ?? "";
+  const { labels } = modelOf();
+  const set = (other: string): void => explainTarget(withOther(selected, usual, other));
+  if (kind !== "caption") {
+    const at = labels.indexOf(parts.other);
+    return (
+      <ClassSearch
+        label="Rather than"
+        names={labels}
+        value={at < 0 ? null : at}
+        placeholder="no other class"
+        change={(index) => set(index === null ? "" : (labels[index] ?? ""))}
+      />
+    );
+  }
+  return (
+    <TextField label={`“${parts.name || usual}” rather than`} value={parts.other} placeholder="another word" change={set} />
   );
 }
 
 /** The target as text, such as a point at which an object was missed. */
 function TargetField({ kind }: { kind: string }) {
   const id = useId();
-  const takesText = kind === "image-text";
-  const written = takesText && view.target.value.startsWith(PREFIX) ? view.target.value.slice(PREFIX.length) : view.target.value;
+  const written = view.target.value;
   const [text, setText] = useState(written);
   useEffect(() => setText(written), [written]);
   const send = (event: Event): void => {
     event.preventDefault();
-    const target = text.trim();
-    explainTarget(takesText && target && !target.startsWith(PREFIX) ? `${PREFIX}${target}` : target);
+    explainTarget(text.trim());
   };
   return (
     <form class="field" onSubmit={send}>

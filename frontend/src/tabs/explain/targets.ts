@@ -1,11 +1,12 @@
-// The targets of one image: boxes, regions, words, for models that have them.
+// The targets of one image: boxes, regions, words, for models that have them; and what a model needs before it has any.
 
 import { useMemo } from "preact/hooks";
 import { post } from "../../api/http";
-import type { Schemas } from "../../api/types";
+import type { Prediction, Schemas } from "../../api/types";
 import { useRequest } from "../../shared/use_request";
-import { modelOf } from "../../state/app";
+import { modelOf, questionOf } from "../../state/app";
 import { setView, view } from "../../state/view";
+import { isPrompt, promptOf, promptText } from "./target_text";
 
 export type ImageTarget = Schemas["ImageTargetOut"];
 export type Targets = Schemas["TargetsResponse"];
@@ -14,16 +15,49 @@ type Rect = [number, number, number, number];
 /** What is requested by default is the first target, so its map is that of the target without a name. */
 export const explainTarget = (spec: string): void => setView({ target: spec }, true);
 
-/** The targets of the image of the view; null while they are unknown, and for models whose targets are their classes. */
-export function useTargets(): Targets | null {
-  const [image, model] = [view.image.value, view.model.value];
-  const key = image && modelOf(model).image_targets ? JSON.stringify({ image, model }) : null;
-  const { data, key: of } = useRequest<Targets>(key, (signal) => post<Targets>("/api/targets", { image, model }, signal));
-  return key !== null && of === key ? data : null; // why there are none is said by the map
+/** What a model needs before there is anything to explain: a question, a text; null for nothing. */
+export type Needed = "question" | "text" | null;
+
+export function neededFirst(model = modelOf(), targets: readonly string[] = view.target.value ? [view.target.value] : []): Needed {
+  if (model.image_targets === "question") return view.question.value ? null : "question";
+  return model.image_targets === "image-text" && !targets.length ? "text" : null;
 }
 
-/** Explains another class at the target of a map: "box 3: cat"; null where targets cannot be named so. */
-export function classInTarget(spec: string, labels: readonly string[]): ((index: number) => void) | null {
+/** The targets of the image of the view; null while they are unknown, and for models whose targets are their classes. */
+export const useTargets = (): Targets | null => useTargetsOf(view.model.value).targets; // why there are none is said by the map
+
+/** The targets of a model in the image of the view, or why there are none. */
+export function useTargetsOf(model: string): { targets: Targets | null; error: Error | null; retry: () => void } {
+  const image = view.image.value;
+  const { image_targets } = modelOf(model);
+  const question = questionOf(model);
+  const asked = image_targets && image_targets !== "image-text" && (image_targets !== "question" || question.question);
+  const key = image && asked ? JSON.stringify({ image, model, ...question }) : null;
+  const { data, key: of, error, retry } = useRequest<Targets>(key, (signal) => post<Targets>("/api/targets", JSON.parse(key!), signal));
+  return { targets: key !== null && of === key ? data : null, error: key === null ? null : error, retry };
+}
+
+/** The kind of the targets of the view: of an answer that is written, its words. */
+export const kindOf = (targets: Targets | null, model = modelOf()): string | null =>
+  model.image_targets === "question" ? (targets?.kind ?? null) : model.image_targets;
+
+/** The visible name of a target: detections have the number of their box, so that two of one class differ. */
+export function targetName({ name, spec }: Pick<ImageTarget, "name" | "spec">): string {
+  const number = /^box (\d+)$/.exec(spec)?.[1];
+  return number ? `${name} ${number}` : name;
+}
+
+/** Explains another class at the target of a map, "box 3: cat", or another text; null where targets cannot be named so. */
+export function classInTarget(spec: string, labels: readonly string[], predictions: readonly Prediction[]): ((index: number) => void) | null {
+  if (isPrompt(spec)) {
+    const { text, other, among } = promptOf(spec);
+    const texts = [text, other, ...among.split(",").map((one) => one.trim())].filter(Boolean);
+    const named = (index: number): string => predictions.find((one) => one.index === index)?.name ?? text;
+    return (index) => {
+      const others = texts.filter((one) => one !== named(index));
+      explainTarget(promptText({ text: named(index), other: "", among: others.join(", ") }));
+    };
+  }
   const place = /^(box|word) \d+/.exec(spec)?.[0];
   return place ? (index) => explainTarget(`${place}: ${labels[index] ?? index}`) : null;
 }

@@ -14,9 +14,14 @@ import { MethodPicker, ModelPicker } from "../../shared/method_picker";
 import { Predictions } from "../../shared/predictions";
 import { SegmentedControl } from "../../shared/segmented_control";
 import { useRequest } from "../../shared/use_request";
-import { isLayered, mapsOneLayer, methodNamed, modelOf } from "../../state/app";
+import { WHOLE } from "../../shared/zoom";
+import { isLayered, mapsOneLayer, methodInView, methodNamed, methodOfView, modelOf, questionOf } from "../../state/app";
 import { setTabValues, setView, tabValue, view } from "../../state/view";
-import { classInTarget } from "../explain/targets";
+import { neededText } from "../explain/question_field";
+import { TargetChoice } from "../explain/target_choice";
+import { TargetMarks, REACH_PX } from "../explain/target_marks";
+import { isAt } from "../explain/target_text";
+import { classInTarget, explainTarget, neededFirst, shapeAt, useShapes, useTargets } from "../explain/targets";
 import { Curves } from "./curves";
 import { Occlude } from "./occlude";
 import type { MapRequest, Subject } from "./schemas";
@@ -31,8 +36,22 @@ const PARTS: readonly { name: string; title: string; Component: ComponentType<{ 
 ];
 
 export function Trust() {
-  const request = useRequest(view.image.value ? requestKey() : null, fetchSubject);
-  const { data: subject, error, busy } = request;
+  const needed = neededFirst();
+  const image = view.image.value;
+  const request = useRequest(image && !needed ? requestKey() : null, fetchSubject);
+  const { busy } = request;
+  const subject = needed ? null : request.data;
+  const error = needed ? null : request.error;
+  const photo = useRequest<HTMLImageElement>(needed && image ? image : null, () => loadImage(image));
+  const targets = useTargets();
+  const shapes = useShapes(targets);
+  const spec = view.target.value || (targets?.targets[0]?.spec ?? "");
+  const size = (targets?.size ?? [1, 1]) as [number, number];
+  const isSelected = (one: string): boolean => isAt(spec, one);
+  const pick = (x: number, y: number, perPixel: number): void => {
+    const hit = shapeAt(shapes, size, x * size[0], y * size[1], REACH_PX * perPixel * size[0])?.target.spec;
+    if (hit && !isSelected(hit)) explainTarget(hit);
+  };
   const part = PARTS.find((one) => one.name === tabValue("trust.part")) ?? PARTS[0]!;
   const { Component } = part;
   const map = subject?.map;
@@ -47,13 +66,19 @@ export function Trust() {
           <MapView
             kind="overlay"
             side={320}
-            image={subject?.image ?? null}
+            image={subject?.image ?? photo.data}
             field={subject?.field ?? null}
             label={map ? `The map for ${map.target}` : "No map"}
             caption={map && <b>{`Map: ${map.target} · ${methodName(map.method)} · ${map.layer}`}</b>}
-          />
+            pick={subject && shapes.length > 0 ? pick : undefined}
+          >
+            {subject && shapes.length > 0 && (
+              <TargetMarks shapes={shapes} size={size} isSelected={isSelected} choose={explainTarget} window={WHOLE} />
+            )}
+          </MapView>
           {subject && <SubjectClass subject={subject} />}
         </div>
+        {modelOf().image_targets && <TargetChoice targets={targets} selected={spec} />}
         <details class="card">
           <summary>Another image</summary>
           <ImagePicker />
@@ -61,8 +86,8 @@ export function Trust() {
         <details class="card">
           <summary>Another model, method, layer</summary>
           <ModelPicker />
-          <MethodPicker change={(method) => setView({ method }, true)} />
-          {mapsOneLayer(view.method.value) && <LayerList selected={selectedLayer()} change={(layer) => setView({ layer }, true)} />}
+          <MethodPicker change={(method) => setView({ method: methodInView(method) }, true)} />
+          {mapsOneLayer(methodOfView()) && <LayerList selected={selectedLayer()} change={(layer) => setView({ layer }, true)} />}
         </details>
       </aside>
       <div class="tests">
@@ -72,6 +97,7 @@ export function Trust() {
           value={part.name}
           change={(name) => setTabValues({ "trust.part": name === PARTS[0]!.name ? null : name })}
         />
+        {needed && <p class="lead">{neededText(needed)}</p>}
         <ErrorMessage error={error} retry={request.retry} />
         {subject && !error && <Component subject={subject} key={part.name} />}
       </div>
@@ -88,7 +114,7 @@ function SubjectClass({ subject }: { subject: Subject }) {
       <Predictions
         predictions={answer.predictions}
         selected={map.index}
-        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels) : (index) => setView({ target: String(index) }, true)}
+        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels, answer.predictions) : (index) => setView({ target: String(index) }, true)}
       />
       {map.index === null && (
         <p class="note">This map does not explain a single class. Select a class above to test its map.</p>
@@ -100,9 +126,10 @@ function SubjectClass({ subject }: { subject: Subject }) {
 
 /** The tested map as the API takes it, as text; subscribes to the view. */
 function requestKey(): string {
-  const { image, model, method, layer, target } = view;
-  const made: MapRequest = { image: image.value, model: model.value, method: method.value };
-  if (layer.value && isLayered(method.value)) made.layer = layer.value;
+  const { image, model, layer, target } = view;
+  const method = methodOfView();
+  const made: MapRequest = { image: image.value, model: model.value, ...questionOf(), method };
+  if (layer.value && isLayered(method)) made.layer = layer.value;
   if (target.value) made.target = target.value;
   return JSON.stringify(made);
 }
@@ -114,6 +141,7 @@ async function fetchSubject(): Promise<Subject> {
   const body: ExplainRequest = {
     image: request.image,
     model: request.model,
+    ...(request.question ? { question: request.question } : {}),
     methods: [method],
     layers: mapsOneLayer(method) && request.layer ? [request.layer] : [],
     targets: request.target ? [request.target] : [],

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 import camlucida
 from camlucida.app.app_state import Page
-from camlucida.app.method_choice import offered
+from camlucida.app.method_choice import method_for, offered
 from camlucida.app.model_entry import Served
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.schemas import Option, Schema
@@ -29,13 +29,15 @@ class LayerChoice(Schema):
 class ModelChoice(Schema):
     """A model of the app; its layers are ordered from edges to objects, and the last one is the default.
 
-    `image_targets`: the kind of the targets that belong to one image, such as "detection"; null if there are none.
+    `method`: the default method. `image_targets`: the kind of the targets that belong to one image, such as
+    "detection"; null if there are none.
     """
 
     name: str
     labels: list[str]
     layers: list[LayerChoice]
     input: tuple[int, int]
+    method: str
     image_targets: str | None
 
 
@@ -141,6 +143,7 @@ def _model(served: Served) -> ModelChoice:
             LayerChoice(name=layer.name, label=layer.label, grid=_image_grid(layer.grid)) for layer in served.layers
         ],
         input=(width, height),
+        method=method_for(served, None),
         image_targets=None if served.model.image_targets is None else served.model.image_targets.kind,
     )
 

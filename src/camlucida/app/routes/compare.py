@@ -19,8 +19,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from camlucida.app.app_state import Page
+from camlucida.app.image_targets import ASKS_FIRST
 from camlucida.app.images import StoredImage
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
@@ -29,14 +31,26 @@ from camlucida.app.model_entry import Served
 from camlucida.app.request_limits import MAX_MAPS
 from camlucida.app.resolve_targets import layers_of, resolve_targets
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, MapOut, Name, PredictionOut, Schema, Score, packed
+from camlucida.app.schemas import (
+    EncodedMap,
+    GeometryOut,
+    ImageId,
+    MapOut,
+    Name,
+    PredictionOut,
+    Question,
+    Schema,
+    Score,
+    packed,
+)
 from camlucida.attribution import map_comparison
 from camlucida.attribution.bind_targets import bind_targets
 from camlucida.attribution.method_choice import is_quick
 from camlucida.attribution.predictions import predict_scores, top_predictions
-from camlucida.errors import MethodError
+from camlucida.errors import MethodError, TargetError
 from camlucida.features.common import shrink_geometry, shrink_image
 from camlucida.maps import to_image_grid
+from camlucida.models.model import Model
 from camlucida.opaque_networks import has_layers
 
 router = APIRouter(tags=["compare"])
@@ -55,15 +69,18 @@ class CompareRequest(Schema):
     Attributes:
         image: The id of a sample or of an uploaded image.
         models: Models of the app; the first one if not given.
+        question: The question about the image, for those models that answer questions.
         methods: Methods by name, optionally with combinators.
         layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
         targets: "predicted", "runner-up", "third", "top3" for all three; class indices or names of the first model (in
-            another model the class is found by its name), "A rather than B", "not A".
+            another model the class is found by its name), "A rather than B", "not A"; boxes, regions, texts and words
+            as for POST /api/explain.
         score: The score of a class.
     """
 
     image: ImageId
     models: Annotated[list[Name], Field(max_length=8)] = []
+    question: Question | None = None
     methods: Annotated[list[Name], Field(min_length=1, max_length=48)]
     layers: Annotated[list[Name], Field(max_length=64)] = []
     targets: Annotated[list[Name | int], Field(max_length=16)] = []
@@ -161,7 +178,7 @@ def _compare(page: Page, params: CompareRequest, job: Job) -> Comparison:
     start = time.perf_counter()
     image = image_of(page, params.image)
     methods, unknown = find_methods(params.methods)
-    models = [page.model(name) for name in dict.fromkeys(params.models)] or [page.model(None)]
+    models = [_asked(page, name, params) for name in dict.fromkeys(params.models)] or [_asked(page, None, params)]
     parts = [_model_part(page, served, image, params, unknown) for served in models]
     count = sum(len(part.batch.layers_and_targets(method)) for part in parts for method in methods)
     if count > MAX_MAPS:
@@ -226,13 +243,13 @@ def _model_part(
     page: Page, served: Served, image: StoredImage, params: CompareRequest, unknown: list[MapResult]
 ) -> _ModelPart:
     """Return the prediction of a model, and the layers and targets of the request that it has."""
-    model, first = served.model, page.model(params.models[0] if params.models else None).model
-    scores, activation = predict_scores(model, image.image)
+    model, first = served.model, _asked(page, params.models[0] if params.models else None, params).model
+    scores, predictions = _predicted(model, image)
     inputs, geometry = model.preprocessing(image.image)
-    layers, layer_errors = layers_of(model, inputs, params.layers)
+    layers, layer_errors = layers_of(served.probed, inputs, params.layers)
     named = bool(params.layers and layers)
     if len(params.models) > 1:  # names that this model does not have may belong to another one
-        layers, layer_errors = (layers, {}) if layers else layers_of(model, inputs, [])
+        layers, layer_errors = (layers, {}) if layers else layers_of(served.probed, inputs, [])
     if not has_layers(model.network) and not any(m.needs_layer for m in find_methods(params.methods)[0]):
         layer_errors = {name: error for name, error in layer_errors.items() if name}  # no default layer is needed
     has_own = model.image_targets is not None
@@ -246,7 +263,7 @@ def _model_part(
     result = ModelResult(
         model=served.name,
         geometry=GeometryOut.of(geometry),
-        predictions=[PredictionOut.of(p) for p in top_predictions(scores, model.labels, activation)],
+        predictions=predictions,
         layers=layers,
         targets=[TargetOut(key=t.key, name=t.name, index=t.index, same=t.same) for t in resolved],
     )
@@ -257,6 +274,30 @@ def _model_part(
         *(MapResult(None, None, key, error=error) for key, error in target_errors.items()),
     ]
     return _ModelPart(result, MapBatch(page, served, image, layers, named, distinct, params.score), errors)
+
+
+def _asked(page: Page, name: str | None, params: CompareRequest) -> Served:
+    """Return a model of the request, with the question if it answers one."""
+    served = page.model(name)
+    targets = served.model.image_targets
+    return page.model(name, params.question) if targets is not None and targets.kind == "question" else served
+
+
+def _predicted(model: Model, image: StoredImage) -> tuple[Tensor | None, list[PredictionOut]]:
+    """Return the class scores of the whole image `(k,)` and the most probable classes.
+
+    Networks that compare an image with a text, or write one, have class scores for a text or a word only: None.
+    """
+    targets = model.image_targets
+    if targets is not None and targets.kind in ASKS_FIRST:
+        return None, []
+    try:
+        scores, activation = predict_scores(model, image.image)
+    except TargetError:
+        if targets is None:
+            raise
+        return None, []
+    return scores, [PredictionOut.of(p) for p in top_predictions(scores, model.labels, activation)]
 
 
 def _correlation(maps: Sequence[MapResult], image: StoredImage) -> list[list[float | None]] | None:

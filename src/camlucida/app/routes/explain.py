@@ -25,7 +25,7 @@ from camlucida.app.jobs import Job, QueueName, Task
 from camlucida.app.method_choice import methods_for
 from camlucida.app.request_limits import MAX_MAPS, check
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.schemas import GeometryOut, ImageId, MapOut, Name, Option, PredictionOut, Schema, Score
+from camlucida.app.schemas import GeometryOut, ImageId, MapOut, Name, Option, PredictionOut, Question, Schema, Score
 from camlucida.attribution.explain_request import explained as explanation_of
 from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
@@ -46,7 +46,8 @@ class ExplainRequest(Schema):
         image: The id of a sample or of an uploaded image; or else
         image_base64: The bytes of an image file in base64.
         model: A model of the app; the first one if not given.
-        methods: Methods by name, optionally with combinators.
+        question: The question about the image, for models that answer questions.
+        methods: Methods by name, optionally with combinators; empty for the default method of the model.
         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
             pytorch-grad-cam).
         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class. For detectors,
@@ -60,7 +61,8 @@ class ExplainRequest(Schema):
     image: ImageId | None = None
     image_base64: Annotated[str, Field(max_length=34_000_000)] | None = None
     model: Name | None = None
-    methods: Annotated[list[Name], Field(min_length=1, max_length=16)] = ["grad_cam"]
+    question: Question | None = None
+    methods: Annotated[list[Name], Field(max_length=16)] = []
     layers: Annotated[list[Name | int], Field(max_length=64)] = []
     targets: Annotated[list[Name | int], Field(max_length=16)] = []
     score: Score = "logit"
@@ -164,7 +166,9 @@ async def record(request: Request, page: AppDep, params: ExplainRequest) -> Resp
 
 def _with_methods(page: Page, params: _Params) -> _Params:
     """Return the request with the methods that the names stand for with this model."""
-    return params.model_copy(update={"methods": methods_for(page, params.model, params.methods)})
+    if params.model is not None and params.model not in page.served:
+        return params  # the job reports it
+    return params.model_copy(update={"methods": methods_for(page.model(params.model), params.methods)})
 
 
 async def _figure(
@@ -213,7 +217,7 @@ def queue_of(methods: Sequence[str]) -> QueueName:
 def _cached_or_computed(page: Page, params: ExplainRequest, job: Job) -> ExplainResponse | bytes:
     """Return the response from the cache, or compute it."""
     image = _image(page, params)
-    key = request_key("answer", page.model(params.model), image, params)
+    key = request_key("answer", page.model(params.model, params.question), image, params)
     if (cached := page.caches.responses.get(key)) is not None:
         return cached
     start = time.perf_counter()
@@ -227,19 +231,19 @@ def _cached_or_computed(page: Page, params: ExplainRequest, job: Job) -> Explain
 def _maps_key(page: Page, params: ExplainRequest, image: StoredImage) -> CacheKey:
     """Return the cache key of the maps, which depend neither on the comparison nor on the drawing options."""
     drawing = set(PanelRequest.model_fields) - set(ExplainRequest.model_fields)
-    return request_key("maps", page.model(params.model), image, params, without={"compare", *drawing})
+    return request_key("maps", page.model(params.model, params.question), image, params, without={"compare", *drawing})
 
 
 def explanations_of(page: Page, params: ExplainRequest, image: StoredImage, job: Job) -> ExplanationSet:
     """Return the result of `camlucida.explain` as a set, from the cache if possible."""
-    served = page.model(params.model)
+    served = page.model(params.model, params.question)
     check(served, params.methods, options=params.options, layers=params.layers, targets=params.targets)
     key = _maps_key(page, params, image)
     if (cached := page.caches.explanations.get(key)) is not None:
         return cached
     targets: list[str | int] = list(params.targets)
     if served.model.image_targets is not None:
-        first = first_spec(page, params.model, image) if not targets else None
+        first = first_spec(served.model, image) if not targets else None
         targets = targets if first is None else [first]
         bound, _ = bound_on(served.model, image.image, targets or [None])  # one target may mean several boxes
         check(served, params.methods, options=params.options, layers=params.layers, targets=range(len(bound)))
@@ -287,12 +291,12 @@ def _response(
     correlation = None
     if params.compare and len(explanations) > 1:
         correlation = [[None if v != v else float(v) for v in row] for row in explanations.rank_correlation()]
-    label = image.label
+    label = image.label if params.question is None else None  # it answers no question
     return ExplainResponse(
         image=image.id,
         name=image.name,
         label=None if label is None else class_label(label, page.data.classes),
-        label_index=None if label is None else page.model(params.model).outputs[label],
+        label_index=None if label is None else page.model(params.model, params.question).outputs[label],
         geometry=GeometryOut.of(explanations[0].geometry),
         predictions=[PredictionOut.of(p) for p in explanations[0].predictions],
         maps=[MapOut.of(e) for e in explanations],

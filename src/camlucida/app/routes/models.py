@@ -91,7 +91,7 @@ def _layers(page: Page, served: Served) -> bytes:
     key = ("layers", *model_key(served))
     if (cached := page.caches.responses.get(key)) is not None:
         return cached
-    rows = summarise(served.model) if has_layers(served.model.network) else ()
+    rows = summarise(served.probed) if has_layers(served.model.network) else ()
     result = Layers(
         model=served.name,
         layers=[

@@ -10,10 +10,10 @@ from fastapi.responses import Response
 
 from camlucida.app.app_state import Page
 from camlucida.app.cache_keys import request_key
-from camlucida.app.image_targets import bound_on, packed_mask
+from camlucida.app.image_targets import ASKS_FIRST, bound_on, packed_mask
 from camlucida.app.job_responses import answer
 from camlucida.app.routes.dependencies import AppDep, image_of
-from camlucida.app.schemas import ImageId, Name, Schema
+from camlucida.app.schemas import ImageId, Name, Question, Schema
 from camlucida.attribution.bind_targets import region_on_image, spec_on_image
 from camlucida.models.image_targets import BoundTarget
 from camlucida.targets import class_label
@@ -26,10 +26,11 @@ MASK_CELLS = 160
 
 
 class TargetsRequest(Schema):
-    """The image, by id, and a model of the app; the first one if not given."""
+    """The image, by id, a model of the app (the first one if not given), and the question to it, if it answers one."""
 
     image: ImageId
     model: Name | None = None
+    question: Question | None = None
 
 
 class MaskOut(Schema):
@@ -70,7 +71,7 @@ class TargetsResponse(Schema):
             targets are its classes.
         size: (width, height) of the image, in pixels.
         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
-            targets are its classes.
+            targets are its classes, or which needs a text or a question first.
     """
 
     kind: str | None
@@ -86,13 +87,13 @@ async def targets(request: Request, page: AppDep, params: TargetsRequest) -> Res
 
 def _cached_or_computed(page: Page, params: TargetsRequest) -> TargetsResponse | bytes:
     """Return the response from the cache, or compute it."""
-    image, served = image_of(page, params.image), page.model(params.model)
+    image, served = image_of(page, params.image), page.model(params.model, params.question)
     key = request_key("targets", served, image, params)
     if (cached := page.caches.responses.get(key)) is not None:
         return cached
     found: list[ImageTargetOut] = []
     kind = None if served.model.image_targets is None else served.model.image_targets.kind
-    if kind is not None:
+    if kind is not None and kind not in ASKS_FIRST:
         bound, geometry = bound_on(served.model, image.image, [None])
         found = [target_out(one, geometry) for one in bound]
     body = TargetsResponse(kind=kind, size=image.image.size, targets=found).model_dump_json().encode()

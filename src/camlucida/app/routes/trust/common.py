@@ -19,7 +19,7 @@ from camlucida.app.jobs import Job
 from camlucida.app.method_choice import method_for
 from camlucida.app.request_limits import check_method
 from camlucida.app.routes.dependencies import image_of
-from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, Schema, packed
+from camlucida.app.schemas import EncodedMap, GeometryOut, ImageId, Name, Question, Schema, packed
 from camlucida.attribution.error_context import error_context
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
 from camlucida.models.model import Model
@@ -41,7 +41,8 @@ class MapRequest(Schema):
     Attributes:
         image: The id of an image.
         model: A model of the app; the first one if not given.
-        method: A method by name, optionally with combinators.
+        question: The question about the image, for models that answer questions.
+        method: A method by name, optionally with combinators; the default method of the model if not given.
         layer: One layer; the default layer if not given.
         target: A class; the predicted class if not given. For detectors, segmentation networks and captions also one
             box, region or word, such as "box 3"; the first if not given.
@@ -49,7 +50,8 @@ class MapRequest(Schema):
 
     image: ImageId
     model: Name | None = None
-    method: Name = "grad_cam"
+    question: Question | None = None
+    method: Name | None = None
     layer: Name | int | None = None
     target: Name | int | None = None
 
@@ -75,7 +77,7 @@ class ClassChange(Schema):
 
 def key(page: Page, params: MapRequest, image: StoredImage, purpose: str) -> CacheKey:
     """Return the cache key of a response."""
-    return request_key(purpose, page.model(params.model), image, params)
+    return request_key(purpose, page.model(params.model, params.question), image, params)
 
 
 def metric_inputs_for(page: Page, params: MapRequest, image: StoredImage, job: Job) -> MetricInputs:
@@ -83,7 +85,7 @@ def metric_inputs_for(page: Page, params: MapRequest, image: StoredImage, job: J
 
     They are cached, since occlusion and perturbation request the same map repeatedly.
     """
-    model = page.model(params.model).model
+    model = page.model(params.model, params.question).model
     map_request = MapRequest(**{name: getattr(params, name) for name in MapRequest.model_fields})
     cache_key = key(page, map_request, image, "metric_inputs")
     metric_inputs = page.caches.metric_inputs.get(cache_key)
@@ -110,12 +112,12 @@ def map_of(
     """
     target: Any = params.target
     if model is None:
-        model = page.model(params.model).model
+        model = page.model(params.model, params.question).model
         if model.image_targets is not None:
             # Points are in pixels of the requested image, of which `image` may be a reduced copy.
             bound = one_bound_on(model, image_of(page, params.image).image, target)
             model, target = bound.model, bound.target
-    method_name = method_for(page.model(params.model), params.method)
+    method_name = method_for(page.model(params.model, params.question), params.method)
     check_method(method_name)
     with error_context(model, image):
         return metric_inputs_of(

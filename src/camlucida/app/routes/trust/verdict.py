@@ -141,7 +141,7 @@ def _cached_or_computed(page: Page, params: MapRequest, job: Job) -> Verdict | b
     cached = page.caches.responses.get(cache_key)
     if cached is not None:
         return cached
-    served = page.model(params.model)
+    served = page.model(params.model, params.question)
     method = method_for(served, params.method)
     check_method(method)
     verdict_result = trust(
