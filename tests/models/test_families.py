@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -54,6 +55,7 @@ def _transformers_detector() -> Any:
 def _ultralytics() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLO_OFFLINE", "true")
+        patch.setenv("YOLO_CONFIG_DIR", tempfile.mkdtemp())
         tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs ultralytics (extra ultralytics)")
         return tasks.DetectionModel("yolov8n.yaml", nc=3, verbose=False)
 
