@@ -67,7 +67,7 @@ class UltralyticsDetector(Detector):
         decoded = head.decode_bboxes(head.dfl(raw["boxes"]), head.anchors.unsqueeze(0)) * head.strides
         boxes: Tensor = decoded.transpose(1, 2)
         if not (head.xyxy or head.end2end):
-            centre, size = boxes.split(2, -1)
+            centre, size = boxes.chunk(2, -1)
             boxes = torch.cat([centre - size / 2, centre + size / 2], -1)
         return {"boxes": boxes, "scores": logits}
 
