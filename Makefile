@@ -9,7 +9,7 @@ WORKERS := -n 2 --dist worksteal
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo app test test-tensorflow test-ray test-app test-front planted-bugs check front front-current bench docs clean
+.PHONY: demo app test test-optional-models test-tensorflow test-ray test-app test-front planted-bugs check front front-current bench docs clean
 
 demo: .venv/.core  ## explain built-in pictures with the built-in networks
 	$(BIN)/camlucida demo
@@ -19,6 +19,9 @@ app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resne
 
 test: .venv/.dev  ## run the tests, all but those in a browser and on Ray
 	$(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/ray
+
+test-optional-models: .venv/.optional-models  ## run the tests of detectors and segmentation networks again, with ultralytics and MONAI
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs tests/models/detection tests/models/segmentation tests/models/test_families.py
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
 	KERAS_BACKEND=tensorflow $(PYTEST) $(WORKERS) tests/models/keras
@@ -72,6 +75,12 @@ clean:
 
 .venv/.web: .venv/.core
 	$(PIP) -e '.[web]'
+	touch $@
+
+# ultralytics requires opencv-python, which needs libGL; opencv-python-headless of .venv/.dev has what it imports
+.venv/.optional-models: .venv/.dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps ultralytics monai
+	YOLO_OFFLINE=true YOLO_CONFIG_DIR=$$(mktemp -d) $(BIN)/python -c 'import monai.networks.nets, ultralytics.nn.tasks'
 	touch $@
 
 .venv/.tensorflow: .venv/.dev

@@ -69,7 +69,7 @@ ssdlite320_mobilenet_v3_large
 """
 """Detectors of torchvision."""
 
-YOLO = "yolov8n yolo11n"
+YOLO = "yolov8n yolov10n yolo11n yolo26n"
 SEGMENTATION = "deeplabv3_resnet50 deeplabv3_mobilenet_v3_large fcn_resnet50 lraspp_mobilenet_v3_large"
 SMP = "Unet FPN DeepLabV3Plus"
 """Segmentation networks of torchvision, and of segmentation_models_pytorch."""

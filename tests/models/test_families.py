@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import tempfile
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -54,6 +55,7 @@ def _transformers_detector() -> Any:
 def _ultralytics() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLO_OFFLINE", "true")
+        patch.setenv("YOLO_CONFIG_DIR", tempfile.mkdtemp())
         tasks = pytest.importorskip("ultralytics.nn.tasks", reason="needs ultralytics (extra ultralytics)")
         return tasks.DetectionModel("yolov8n.yaml", nc=3, verbose=False)
 
@@ -196,7 +198,11 @@ def test_a_value_is_of_one_family(networks: dict[str, Any], family: str) -> None
 
 
 def test_a_fresh_llava_is_explained_as_one_that_ran() -> None:
-    """Its library installs hooks in the first run, which is one of a network copy."""
+    """Its library installs hooks in the first run, which is one of a network copy.
+
+    Of 19 tokens, 16 are those of the image and 2 follow them. Only the last one is read after the last attention: the
+    default layer is before it, although the last 16 would be taken for the image before the layout is checked.
+    """
     ids = torch.tensor([[2, *[IMAGE_TOKEN] * 16, 5, 6]])
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     maps = []
@@ -208,7 +214,8 @@ def test_a_fresh_llava_is_explained_as_one_that_ran() -> None:
                 network(pixel_values=torch.zeros(1, 3, 32, 32), input_ids=ids)
         hooks = sum(len(module._forward_hooks) for module in network.modules())
         model = cl.wrap(network, image="pixel_values", size=32, output=lambda output: output.logits[:, -1])
-        explanation = cl.explain(model.hold(input_ids=ids), image, target=3, layer="model.multi_modal_projector")
+        explanation = cl.explain(model.hold(input_ids=ids), image, target=3, method="grad_cam")
+        assert str(explanation.layer).startswith("model.language_model.layers.1.")
         assert sum(len(module._forward_hooks) for module in network.modules()) == hooks
         maps.append(explanation.raw)
     torch.testing.assert_close(maps[0], maps[1], rtol=1e-5, atol=1e-8)

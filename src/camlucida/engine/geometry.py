@@ -192,6 +192,9 @@ def _same_reading(check: LayoutCheck, layout: Layout) -> bool:
 
 def _store(profile: CallProfile, module_call: ModuleCall, check: LayoutCheck) -> None:
     profile.checks[module_call.position] = check
+    if check.layout != module_call.layout:  # the influence was tested at other positions
+        for influences in profile.influences.values():
+            influences.pop(module_call.position, None)
     profile.module_calls[module_call.position] = replace(module_call, layout=check.layout)
 
 

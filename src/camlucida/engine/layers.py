@@ -219,6 +219,9 @@ def _last_eligible_call(
                 others = [p for p in reversed(unchecked) if p not in needed]
                 geometry.check_layouts(copy, inputs, profile, geometry.add_within_memory(profile, needed, others))
                 possible = _possible_calls(profile)
+                changed = [p for p in sorted(with_influence - influences.keys()) if p in possible]
+                influence.find_influence(copy, inputs, profile, changed, read)
+                with_influence = {p for p in with_influence if influences.get(p) is wanted}
             eligible = {p: possible[p] for p in with_influence if p in possible}
             for module_call in group:
                 if module_call.position in eligible and _is_explainable(module_call, eligible, profile):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import camlucida as cl
 from camlucida.errors import LayerError, ModelError
+from camlucida.models.detection.candidates import Candidates, detections
 from camlucida.models.detection.targets import DetectionTargets
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8).repeat(40, 0).repeat(50, 1)
@@ -42,7 +43,8 @@ def random_yolo(yolo: Any, name: str) -> Any:
     made = yolo(f"{name}.yaml", verbose=False)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for branch in made.model.model[-1].cv3:
+        head = made.model.model[-1]
+        for branch in (*head.cv3, *(getattr(head, "one2one_cv3", None) or ())):
             last = branch[-1]
             last.weight.copy_(torch.randn(last.weight.shape, generator=generator) * 3)
             last.bias.zero_()
@@ -61,7 +63,9 @@ def explained_model(made: Any) -> Any:
     return replace(model, image_targets=DetectionTargets(0.3, 0.7))
 
 
-NETWORKS = ["yolo11n", "yolov8n"]
+NETWORKS = ["yolo11n", "yolo11n-pose", "yolo26n-seg", "yolov10n", "yolov8n", "yolov8n-seg"]
+ONE_TO_ONE = ["yolo26n", "yolo26n-pose", "yolov10n"]
+"""Networks with a branch that was trained to return one candidate per object."""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -72,8 +76,9 @@ def test_candidates_are_those_before_the_sigmoid(yolo: Any, name: str) -> None:
     with torch.no_grad():
         output = cl.wrap(network).network(inputs)
         decoded = network(inputs)[0]
+    decoded = decoded[0] if isinstance(decoded, tuple) else decoded  # with the prototypes of masks
     assert output["scores"].shape == (2, 12 * 16 + 6 * 8 + 3 * 4, 80)
-    probabilities = decoded[:, 4:].mT
+    probabilities = decoded[:, 4:84].mT
     is_finite = (probabilities > 1e-4) & (probabilities < 1 - 1e-4)
     torch.testing.assert_close(output["scores"][is_finite], probabilities[is_finite].logit(), atol=2e-2, rtol=1e-3)
     centre, size = decoded[:, :2].mT, decoded[:, 2:4].mT
@@ -81,21 +86,55 @@ def test_candidates_are_those_before_the_sigmoid(yolo: Any, name: str) -> None:
     assert bool((output["boxes"][..., 2:] >= output["boxes"][..., :2]).all())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_grad_cam_of_a_box_is_autograd_by_hand(yolo: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ONE_TO_ONE)
+def test_one_candidate_per_object_is_what_the_network_returns(yolo: Any, name: str) -> None:
     made = random_yolo(yolo, name)
+    made.model.end2end = True
+    inputs = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        spread = eager(made)(inputs)[1]["one2one"]["scores"].std()
+        for branch in made.model.model[-1].one2one_cv3:
+            branch[-1].weight.mul_(1 / spread)  # those of random weights are of the order of 1e-6
+    model = explained_model(made)
+    assert cl.wrap(made).image_targets.iou == 1
+    with torch.no_grad():
+        returned = eager(made)(inputs)[0]
+        candidates = Candidates.of(model.network.eval()(inputs))
+    returned = (returned[0] if isinstance(returned, tuple) else returned)[0]
+    found = detections(candidates, 0.0, iou=1.0, n=50, min_px=-1e9)
+    torch.testing.assert_close(torch.tensor([d.probability for d in found]), returned[:50, 4], atol=1e-5, rtol=0)
+    torch.testing.assert_close(candidates.boxes[0, [d.row for d in found]], torch.tensor([d.box for d in found]))
+    is_unique = (returned[:50, 4].diff().abs() > 1e-4).nonzero()[:, 0] + 1  # equal probabilities have no order
+    assert len(is_unique) > 5
+    for i in is_unique.tolist():
+        if i + 1 in is_unique.tolist():
+            torch.testing.assert_close(torch.tensor(found[i].box), returned[i, :4])
+            assert found[i].index == int(returned[i, 5])
+
+
+@pytest.mark.parametrize(
+    ("name", "end2end"),
+    [("yolo11n", False), ("yolo11n-pose", False), ("yolo26n", False), ("yolo26n", True), ("yolov10n", True),
+     ("yolov8n", False), ("yolov8n-seg", False)],
+)  # fmt: skip
+def test_grad_cam_of_a_box_is_autograd_by_hand(yolo: Any, name: str, end2end: bool) -> None:
+    made = random_yolo(yolo, name)
+    made.model.end2end = end2end
     model = explained_model(made)
     before = {key: tensor.clone() for key, tensor in made.model.state_dict().items()}
     explanation = cl.explain(model, IMAGE, target="box 1", method="grad_cam")
     assert made.model.training
     assert made.model.model[-1].shape is None  # what the head keeps of a forward pass
     assert all(torch.equal(before[key], tensor) for key, tensor in made.model.state_dict().items())
-    assert explanation.layer == {"yolo11n": "network.model.10", "yolov8n": "network.model.9"}[name]
+    assert explanation.layer == f"network.model.{9 if name.startswith('yolov8') else 10}"
     inputs = model.preprocessing(explanation.image)[0][None]
     network, kept = eager(made), []
     module = network.get_submodule(str(explanation.layer).removeprefix("network."))
     module.register_forward_hook(lambda _m, _i, output: kept.append(output))
-    score = network(inputs)[1]["scores"].max()
+    raw = network(inputs)[1]
+    if "one2one" in raw:
+        raw = raw["one2one" if end2end else "one2many"]
+    score = raw["scores"].max()
     activations: Tensor = kept[0]
     (gradient,) = torch.autograd.grad(score, activations)
     expected = (activations * gradient.mean((2, 3), keepdim=True)).sum(1)[0].detach()
@@ -136,8 +175,7 @@ def test_a_checkpoint_is_code_and_needs_trust(yolo: Any, tmp_path: Path) -> None
     assert model.labels[0] == "kind 0"
 
 
-def test_heads_without_suppression_are_refused(yolo: Any) -> None:
-    with pytest.raises(ModelError, match=r"end2end = False|has the head v10Detect"):
-        cl.wrap(yolo("yolov10n.yaml", verbose=False))
-    with pytest.raises(ModelError, match="has the head OBB"):
-        cl.wrap(yolo("yolov8n-obb.yaml", verbose=False))
+@pytest.mark.parametrize("name", ["yolo26n-obb", "yolov8n-obb"])
+def test_rotated_boxes_are_refused(yolo: Any, name: str) -> None:
+    with pytest.raises(ModelError, match=r"has the head OBB\d*, which is not supported: .* upright boxes"):
+        cl.wrap(yolo(f"{name}.yaml", verbose=False))

@@ -1,4 +1,4 @@
-"""Detectors of ultralytics (YOLO v8, 11 and variants) as networks that return their candidates.
+"""Detectors of ultralytics (YOLO v5 to 12, 26 and variants) as networks that return their candidates.
 
 The package ultralytics is optional, and only imported to read a checkpoint that the user trusts. A network or a `YOLO`
 object is recognised by the names of its classes. It is neither fused nor modified.
@@ -24,8 +24,8 @@ from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing
 from camlucida.models.quoting import printable
 
-HEADS = frozenset({"Detect", "Segment", "Pose"})
-"""Heads whose boxes are upright and whose classes are fixed; of Segment and Pose, only these are read."""
+HEADS = frozenset({"Detect", "v10Detect", "Segment", "Segment26", "Pose", "Pose26"})
+"""Heads whose boxes are upright and whose classes are fixed; of those of masks and keypoints, only boxes are read."""
 SIZE_PX = 640
 """Input size of a network that does not store the one it was trained at."""
 FILL = 114 / 255
@@ -47,20 +47,27 @@ class UltralyticsDetector(Detector):
         self.training = network.training
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Return the boxes `(b, n, 4)` in pixels of the input and the logits `(b, n, C)` before the sigmoid."""
+        """Return the boxes `(b, n, 4)` in pixels of the input and the logits `(b, n, C)` before the sigmoid.
+
+        A head with two branches has trained one of them, "one2one", to return one candidate per object. The network
+        itself returns the most probable candidates of that branch, which are selected from these.
+        """
         output = self.network(images)
         head: Any = detection_head(self.network)
-        if not isinstance(output, tuple) or len(output) != 2 or not isinstance(output[1], dict):
+        raw = output[1] if isinstance(output, tuple) and len(output) == 2 else None
+        if isinstance(raw, dict) and "one2one" in raw:
+            raw = raw["one2one" if head.end2end else "one2many"]
+        if not isinstance(raw, dict) or not {"boxes", "scores"} <= raw.keys():
             raise ModelError(
                 f"{type(self.network).__name__} returned {type(output).__name__} instead of decoded boxes and the "
                 "scores that they were made of. Needed is ultralytics 8.4 or later, a network in eval mode, and a head "
                 "that is not set to export."
             )
-        decoded, raw = output
         logits: Tensor = raw["scores"].transpose(1, 2)
-        boxes = decoded[:, :4].transpose(1, 2)
-        if not head.xyxy:
-            centre, size = boxes.split(2, -1)
+        decoded = head.decode_bboxes(head.dfl(raw["boxes"]), head.anchors.unsqueeze(0)) * head.strides
+        boxes: Tensor = decoded.transpose(1, 2)
+        if not (head.xyxy or head.end2end):
+            centre, size = boxes.chunk(2, -1)
             boxes = torch.cat([centre - size / 2, centre + size / 2], -1)
         return {"boxes": boxes, "scores": logits}
 
@@ -98,17 +105,15 @@ def wrap_detector(value: Any, preprocess: Any, numbers: dict[str, Any]) -> Model
         numbers: Parameters of `make_preprocessing`.
 
     Raises:
-        ModelError: The head has rotated boxes, classes from texts, or one candidate per object (YOLO26, YOLOv10).
+        ModelError: The head has rotated boxes or classes from texts.
     """
     network = inner_network(value)
     head: Any = detection_head(network)
     kind = type(head).__name__
-    if kind not in HEADS or head.end2end:
-        why = "returns boxes without suppression (end-to-end)" if kind in HEADS else f"has the head {kind}"
+    if kind not in HEADS:
         raise ModelError(
-            f"this {type(network).__name__} {why}, which is not supported: boxes of YOLO are explained for "
-            "upright boxes with non-maximum suppression (YOLOv5, v8, v9, 11, 12). Of a network with both heads, set "
-            "network.end2end = False before wrap."
+            f"this {type(network).__name__} has the head {kind}, which is not supported: boxes of YOLO are explained "
+            "for upright boxes of fixed classes (YOLOv5, v8 to v12, 26, also with masks or keypoints)."
         )
     if preprocess is None:
         side = _stored_size(value, network)
@@ -117,7 +122,7 @@ def wrap_detector(value: Any, preprocess: Any, numbers: dict[str, Any]) -> Model
         UltralyticsDetector(network),
         make_preprocessing(preprocess, **numbers),
         class_labels(network),
-        DetectionTargets(THRESHOLD, IOU),
+        DetectionTargets(THRESHOLD, 1.0 if head.end2end else IOU),  # one candidate per object needs no suppression
         layer=last_backbone_layer(network),
     )
 
