@@ -112,6 +112,7 @@ class Region:
         name: What the region is, as text: "box 3", "bus", "missed dog".
         probability: Probability with which the network detected it; None where it has none.
         classes: The predicted classes of all pixels, for a region of a segmentation network; None for others.
+        threshold: Smallest probability with which the network detects a class; None for networks that detect nothing.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -120,6 +121,7 @@ class Region:
     name: str = ""
     probability: float | None = None
     classes: PredictedClasses | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,7 +123,7 @@ def region_on_image(region: Region | None, geometry: Geometry) -> Region | None:
     classes = region.classes
     if classes is not None:
         classes = replace(classes, indices=_indices_on_image(classes.indices, geometry))
-    return Region(box, mask, point, region.name, region.probability, classes)
+    return replace(region, box=box, mask=mask, point=point, classes=classes)
 
 
 def _indices_on_image(indices: Tensor, geometry: Geometry) -> Tensor:

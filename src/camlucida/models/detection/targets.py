@@ -220,7 +220,7 @@ class _Binding:
         return BoundTarget(model, target, label, spec, self._region(detection, name))
 
     def _region(self, detection: Detection, name: str) -> Region:
-        return Region(detection.box, name=name, probability=detection.probability)
+        return Region(detection.box, name=name, probability=detection.probability, threshold=self.targets.threshold)
 
     def _name(self, detection: Detection) -> str:
         labels = self.model.labels
