@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import camlucida as cl
-from camlucida.attribution.detection_margin import cells_in_box
+from camlucida.attribution.detection_margin import cell_fractions
 from camlucida.data import toybox
 from camlucida.errors import MethodError, TargetError
 from camlucida.types import Geometry
@@ -31,11 +31,13 @@ def test_the_sum_is_the_log_odds_minus_those_of_the_threshold(scene, target):
     assert explanation.region.threshold == 0.3
     assert margin.score == pytest.approx(explanation.score - math.log(0.3 / 0.7), rel=1e-6)
     assert float(margin.raw.sum()) == pytest.approx(margin.score, rel=1e-4)
+    left, top, right, bottom = (v / 8 for v in explanation.region.box)  # in cells of 8 pixels
     changed = (margin.raw - explanation.raw).abs() > 1e-9
-    inside = cells_in_box(explanation.region.box, (12, 12), explanation.geometry)
-    torch.testing.assert_close(changed, inside)
-    spread = (margin.raw - explanation.raw)[inside]
-    torch.testing.assert_close(spread, spread[:1].expand_as(spread), atol=1e-6, rtol=1e-5)
+    rows, columns = changed.any(1).nonzero()[:, 0].tolist(), changed.any(0).nonzero()[:, 0].tolist()
+    assert (rows[0], rows[-1]) == (max(0, int(top)), min(11, int(bottom)))
+    assert (columns[0], columns[-1]) == (max(0, int(left)), min(11, int(right)))
+    spread = (margin.raw - explanation.raw)[rows[1] : rows[-1], columns[1] : columns[-1]]  # whole cells
+    torch.testing.assert_close(spread, spread[:1, :1].expand_as(spread), atol=1e-6, rtol=1e-5)
     assert margin.notes["sum_of_map"] == pytest.approx(float(explanation.raw.sum()), rel=1e-4)
 
 
@@ -59,10 +61,14 @@ def test_a_removed_object_flips_the_sign(scene, target):
 
 def test_cells_by_hand():
     geometry = Geometry((40, 20), (20, 20), (0.5, 0.5), (0.0, 5.0))  # a letterbox
-    cells = cells_in_box((10.0, 0.0, 20.0, 20.0), (4, 4), geometry)
-    # cells of 5 pixels of the network input: centres at x = 5, 15, 25, 35 and y = -5, 5, 15, 25 of the image
-    assert cells.tolist() == [[False] * 4, [False, True, False, False], [False, True, False, False], [False] * 4]
-    assert int(cells_in_box((11.0, 9.0, 12.0, 9.5), (4, 4), geometry).sum()) == 1  # smaller than a cell
+    # cells of 10 pixels of the image, whose edges are at x = 0, 10, 20, 30, 40 and y = -10, 0, 10, 20, 30
+    cells = cell_fractions((10.0, 0.0, 25.0, 20.0), (4, 4), geometry)
+    row = [0, 1 / 3, 1 / 6, 0]
+    torch.testing.assert_close(cells, torch.tensor([[0] * 4, row, row, [0] * 4], dtype=torch.float64))
+    inside_one = cell_fractions((11.0, 9.0, 12.0, 9.5), (4, 4), geometry)
+    assert inside_one[1, 1] == inside_one.sum() == 1
+    outside = cell_fractions((50.0, 5.0, 60.0, 8.0), (4, 4), geometry)
+    assert outside[1, 3] == outside.sum() == 1
 
 
 def test_other_maps_are_refused(scene, target):

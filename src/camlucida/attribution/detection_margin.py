@@ -31,7 +31,7 @@ def detection_margin(explanation: Explanation) -> Explanation:
 
     With the map m, the score s (log-odds) and the smallest probability t of a detection, the map is
 
-        m(x) + (s - log(t / (1 - t)) - sum m) / n   at the n cells x whose centre is in the box, and m(x) elsewhere.
+        m(x) + f(x) (s - log(t / (1 - t)) - sum m),   where f(x) is the fraction of the box that lies in the cell x.
 
     It adds up to s - log(t / (1 - t)): its sum is positive for what the network detects, before suppression, and
     negative for what it misses.
@@ -56,11 +56,11 @@ def detection_margin(explanation: Explanation) -> Explanation:
         )
     raw = explanation.raw
     margin = explanation.score - math.log(region.threshold / (1 - region.threshold))
-    inside = cells_in_box(region.box, (raw.shape[0], raw.shape[1]), explanation.geometry).to(raw.device)
+    fractions = cell_fractions(region.box, (raw.shape[0], raw.shape[1]), explanation.geometry)
     rest = margin - float(raw.double().sum())
     return replace(
         explanation,
-        raw=raw + inside.to(raw) * (rest / int(inside.sum())),
+        raw=raw + rest * fractions.to(raw),
         relu=False,
         display=replace(explanation.display, signed=True),
         target=f"{explanation.target}, margin to a detection",
@@ -72,14 +72,19 @@ def detection_margin(explanation: Explanation) -> Explanation:
     )
 
 
-def cells_in_box(box: Box, grid: tuple[int, int], geometry: Geometry) -> Tensor:
-    """Return the cells `(h, w)` of a grid on the network input whose centre is in a box of the image; at least one."""
-    inside = []
+def cell_fractions(box: Box, grid: tuple[int, int], geometry: Geometry) -> Tensor:
+    """Return the fraction of a box of the image that lies in each cell of a grid on the network input, `(h, w)`.
+
+    The part of the box that the network input does not contain is left out; a box outside is in the nearest cell.
+    """
+    fractions = []
     for axis, n in ((1, grid[0]), (0, grid[1])):
-        centres = (torch.arange(n, dtype=torch.float64) + 0.5) * geometry.input[axis] / n
-        on_image = (centres - geometry.offset[axis]) / geometry.scale[axis]
-        within = (on_image >= box[axis]) & (on_image < box[axis + 2])
-        if not bool(within.any()):
-            within[(on_image - (box[axis] + box[axis + 2]) / 2).abs().argmin()] = True
-        inside.append(within)
-    return inside[0][:, None] & inside[1][None]
+        scale, offset = geometry.scale[axis], geometry.offset[axis]
+        low, high = ((box[axis + i] * scale + offset) * n / geometry.input[axis] for i in (0, 2))
+        starts = torch.arange(n, dtype=torch.float64)
+        overlap = (starts + 1).clamp_max(high) - starts.clamp_min(low)
+        overlap = overlap.clamp_min(0)
+        if not bool(overlap.any()):
+            overlap[min(max(int((low + high) / 2), 0), n - 1)] = 1
+        fractions.append(overlap / overlap.sum())
+    return fractions[0][:, None] * fractions[1][None]
