@@ -21,7 +21,7 @@ test: .venv/.dev  ## run the tests, all but those in a browser and on Ray
 	$(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/ray
 
 test-optional-models: .venv/.optional-models  ## run the tests of detectors and segmentation networks again, with ultralytics and MONAI
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs tests/models/detection tests/models/segmentation tests/models/test_families.py
+	$(PYTEST) $(WORKERS) tests/models/detection tests/models/segmentation tests/models/test_families.py
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
 	KERAS_BACKEND=tensorflow $(PYTEST) $(WORKERS) tests/models/keras
@@ -79,7 +79,7 @@ clean:
 
 # ultralytics requires opencv-python, which needs libGL; opencv-python-headless of .venv/.dev has what it imports
 .venv/.optional-models: .venv/.dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps ultralytics monai
+	$(PIP) --no-deps ultralytics monai
 	YOLO_OFFLINE=true YOLO_CONFIG_DIR=$$(mktemp -d) $(BIN)/python -c 'import monai.networks.nets, ultralytics.nn.tasks'
 	touch $@
 

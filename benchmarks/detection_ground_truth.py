@@ -54,7 +54,8 @@ def main() -> None:
         row = {"scenes": arguments.n, "seed": arguments.seed, **row, "seconds": round(time.perf_counter() - start)}
         print(f"{name}: {json.dumps(row, indent=2)}", flush=True)
         rows = json.loads(path.read_text())["rows"] if path.exists() else {}
-        path.write_text(json.dumps({"machine": machine(), "rows": {**rows, name: row}}, indent=2) + "\n")
+        key = name if arguments.seed == SEED else f"{name}, seed {arguments.seed}"
+        path.write_text(json.dumps({"machine": machine(), "rows": {**rows, key: row}}, indent=2) + "\n")
 
 
 def scenes(n: int, seed: int, same: bool = False) -> Iterator[tuple[toybox.Scene, toybox.Drawing]]:
@@ -148,28 +149,42 @@ def edges(n: int, seed: int) -> dict[str, Any]:
 def missed(n: int, seed: int) -> dict[str, Any]:
     """A scene with and without its first object: "class at x,y" is a detection, and then a missed object."""
     model = cl.load("toybox:detector")
-    is_missed, before, after, in_place, correlations = [], [], [], [], []
+    is_missed, probabilities, scores, correlations = [], [], [], []
+    on_object: dict[str, list[list[float]]] = {"map": [], "contrast": [], "margin": [], "sum of the map": []}
     for scene, drawing in scenes(n, seed):
         target = f"{scene.objects[0].kind} at {middle(drawing.boxes[0])}"
-        with_object = cl.explain(model, drawing.image, target=target)
-        without = cl.explain(model, scene.without(0).picture(), target=target)
-        if "missed" in with_object.target:
+        pair = [cl.explain(model, image, target=target) for image in (drawing.image, scene.without(0).picture())]
+        if "missed" in pair[0].target:
             continue
-        is_missed.append("missed" in without.target)
-        before.append(with_object.region.probability)
-        after.append(without.region.probability)
+        is_missed.append("missed" in pair[1].target)
+        probabilities.append([explanation.region.probability for explanation in pair])
+        scores.append([explanation.detection_margin().score for explanation in pair])
         mask = drawing.masks[0]
-        maps = [on_image(explanation) for explanation in (with_object, without)]
-        in_place.append((float(maps[0][mask].mean()), float(maps[1][mask].mean())))
-        pair = np.stack([map_.ravel() for map_ in maps])
-        correlations.append(float(np.corrcoef(pair)[0, 1]) if pair.std(1).min() > 0 else 0.0)
+        maps = [on_image(explanation) for explanation in pair]
+        on_object["map"].append([float(m[mask].mean()) for m in maps])
+        on_object["contrast"].append([float(m[mask].mean() - m[~mask].mean()) for m in maps])
+        on_object["margin"].append([float(on_image(e.detection_margin())[mask].mean()) for e in pair])
+        on_object["sum of the map"].append([float(e.raw.sum()) for e in pair])
+        both = np.stack([m.ravel() for m in maps])
+        correlations.append(float(np.corrcoef(both)[0, 1]) if both.std(1).min() > 0 else 0.0)
+    before, after = np.mean(probabilities, axis=0)
     return {
         "missed after the removal": rate(is_missed),
-        "probability before, mean": round(float(np.mean(before)), 3),
-        "probability after, mean": round(float(np.mean(after)), 4),
-        "map on the object falls": rate([a > b for a, b in in_place]),
-        "map on the object is negative after": rate([b < 0 for _, b in in_place]),
+        "probability before, mean": round(float(before), 3),
+        "probability after, mean": round(float(after), 4),
+        "log-odds minus those of the threshold, means": [round(float(v), 2) for v in np.mean(scores, axis=0)],
         "correlation of the two maps, mean": round(float(np.mean(correlations)), 3),
+        "map on the object falls": rate([a > b for a, b in on_object["map"]]),
+        "flips (positive before, negative after)": {
+            "log-odds minus those of the threshold": rate([a > 0 > b for a, b in scores]),
+            "sum of the map": rate([a > 0 > b for a, b in on_object["sum of the map"]]),
+            "map, mean on the object": rate([a > 0 > b for a, b in on_object["map"]]),
+            "map, mean on the object minus elsewhere": rate([a > 0 > b for a, b in on_object["contrast"]]),
+            "detection_margin, mean on the object": rate([a > 0 > b for a, b in on_object["margin"]]),
+        },
+        "means before and after": {
+            key: [round(float(v), 4) for v in np.mean(values, axis=0)] for key, values in on_object.items()
+        },
     }
 
 

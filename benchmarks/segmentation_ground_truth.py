@@ -113,7 +113,8 @@ def summary(results: list[cl.Trust]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=60, help="scenes for the energy; 0 keeps the stored numbers")
-    parser.add_argument("--trust", type=int, default=50)
+    parser.add_argument("--trust", type=int, default=40, help="scenes for trust")
+    parser.add_argument("--blind", action="store_true", help="of trust, only the blind maps")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     start = time.time()
@@ -124,13 +125,11 @@ def main() -> None:
         content |= {"seed": SEED, "scenes": asked.scenes, "energy": energies(model, asked.scenes)}
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content, indent=1), f"{time.time() - start:.0f} s", flush=True)
-    content["trust"] = {
-        "seed": SEED + 1,
-        "scenes": asked.trust,
-        "blind": blind_verdicts(region_inputs(model, asked.trust), 3),
-    }
+    content["trust"] = {**content.get("trust", {}), "seed": SEED + 1, "scenes": asked.trust}
+    content["trust"]["blind"] = blind_verdicts(region_inputs(model, asked.trust), 3)
     print(json.dumps(content["trust"], indent=1), f"{time.time() - start:.0f} s", flush=True)
-    content["trust"] |= {"maps": trusted(model, asked.trust)}
+    if not asked.blind:
+        content["trust"]["maps"] = trusted(model, asked.trust)
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(json.dumps(content["trust"], indent=1), f"{time.time() - start:.0f} s", flush=True)
 

@@ -1,4 +1,4 @@
-"""Write docs/images/detection.jpg, detections of a scene and an edge, and detection-missed.jpg, a missed object.
+"""Write docs/images/detection.jpg, detections of a scene and an edge, and the maps of a missed object.
 
 python docs/detection_images.py
 """
@@ -26,6 +26,7 @@ def main() -> None:
     )
     missed = cl.explain(model, scene.without(0).picture(), target=removed)
     missed.panel().save(PATH.with_name("detection-missed.jpg"), quality=QUALITY)
+    missed.detection_margin().panel().save(PATH.with_name("detection-margin.jpg"), quality=QUALITY)
 
 
 if __name__ == "__main__":

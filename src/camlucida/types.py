@@ -148,6 +148,7 @@ class Region:
         probability: Probability with which the network detected it; None where it has none.
         classes: The predicted classes of all pixels, for a region of a segmentation network; None for others.
         index: Class that the network finds there, as an index of its outputs; None where it has none.
+        threshold: Smallest probability with which the network detects a class; None for networks that detect nothing.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -157,6 +158,7 @@ class Region:
     probability: float | None = None
     classes: PredictedClasses | None = None
     index: int | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

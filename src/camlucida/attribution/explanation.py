@@ -18,6 +18,7 @@ from torch import Tensor
 
 from camlucida._ambient import plain_arithmetic
 from camlucida._files import atomic_write, png
+from camlucida.attribution.detection_margin import detection_margin
 from camlucida.attribution.explanation_record import arrays_of, record_of
 from camlucida.attribution.figure_files import FigureFiles
 from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, map_box, map_mask
@@ -259,6 +260,18 @@ class Explanation(FigureFiles):
             MethodError: As of `mask`.
         """
         return map_box(self.landed, threshold)
+
+    def detection_margin(self) -> Explanation:
+        """Return the map of a box of a detector minus the evidence that a detection needs, see `detection_margin`.
+
+        It adds up to the log-odds minus those of the smallest probability of a detection, so that the sum is positive
+        for what is detected and negative for what is missed.
+
+        Raises:
+            TargetError: The explanation is not of the class of one box.
+            MethodError: The map is not in units of the log-odds, as those of hires_cam are.
+        """
+        return detection_margin(self)
 
     def npz(self) -> bytes:
         """Return the arrays `raw`, `map`, `heatmap` (float16) and, where requested, `colour` as an .npz file."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.models.segmentation.segmentation_networks import build
 from torch import Tensor, nn
 
 import camlucida as cl
@@ -18,6 +19,7 @@ from camlucida.evaluation.model_input import prepare_input
 from camlucida.evaluation.prediction_rows import batch_rows, prediction_row
 from camlucida.evaluation.read_images import read_batches, stacked
 from camlucida.models.segmentation.pixel_scores import RegionScores, WholeImageScores, image_box, image_cells
+from camlucida.targets import RegionTarget
 from camlucida.types import Geometry
 
 SIZE = 32
@@ -136,6 +138,20 @@ def test_a_network_input_without_a_border_is_read_whole():
     assert of.on_image(geometry) is of
     assert image_box(Geometry((40, 30), (32, 32), (1.0, 1.0), (-4.0, 1.0))) == (0.0, 1 / 32, 1.0, 31 / 32)
     assert image_box(Geometry((40, 40), (32, 32), (1.0, 1.0), (-4.0, -4.0))) is None  # a crop
+
+
+def test_the_border_of_a_network_of_torchvision_is_left_out():
+    of = cl.wrap(build("lraspp_mobilenet_v3_large"), size=64, fit="letterbox", labels=["a", "b", "c", "d"])
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8))
+    inputs, geometry = of.preprocessing(picture)
+    everything = RegionTarget(np.ones((32, 64), bool))
+    (whole,) = bind_targets(of, inputs, [everything], geometry)
+    indices = whole.region.classes.indices
+    assert (indices[:16] == -1).all()
+    assert (indices[48:] == -1).all()
+    assert (indices[16:48] >= 0).all()
+    logits = of.network(inputs[None])["out"][0].detach()[:, 16:48]
+    torch.testing.assert_close(predict_scores(of, picture)[0], logits.flatten(1).logsumexp(1) - np.log(32 * 64))
 
 
 def test_cells_are_those_whose_centre_is_in_the_image():

@@ -230,7 +230,8 @@ class _Binding:
         return BoundTarget(model, target, label, spec, self._region(detection, name))
 
     def _region(self, detection: Detection, name: str) -> Region:
-        return Region(detection.box, name=name, probability=detection.probability, index=detection.index)
+        probability, threshold = detection.probability, self.targets.threshold
+        return Region(detection.box, name=name, probability=probability, index=detection.index, threshold=threshold)
 
     def _name(self, detection: Detection) -> str:
         labels = self.model.labels
