@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 import camlucida as cl
-from camlucida.data.datasets import folder, items_without_files
+from camlucida.data.datasets import Item, annotated_objects, folder, items_without_files
 from camlucida.data.images import load_image
 from camlucida.data.location import RemotePath
 from camlucida.data.open import open_dataset
@@ -62,6 +62,29 @@ def test_boxes_name_images_that_are_not_there(tmp_path: Path, write_image: Write
     result = folder(tmp_path / "data", boxes)
     assert result[0].boxes.tolist() == [[1, 2, 3, 4]]
     assert result.problems == ("cat/9.jpg is in boxes.csv, but there is no such image.",)
+
+
+def test_boxes_of_several_classes(tmp_path: Path, write_image: Write) -> None:
+    """The box of each class is an object of its own; boxes without a label have that of the image."""
+    for name in ("cat/1.jpg", "cat/2.jpg"):
+        write_image(tmp_path / "data" / name)
+    boxes = tmp_path / "boxes.csv"
+    lines = ["1.jpg,1,2,3,4,cat", "1.jpg,5,6,7,8,dog", "2.jpg,1,2,3,4,cat"]
+    boxes.write_text("file,x0,y0,x1,y1,label\n" + "".join(f"cat/{line}\n" for line in lines))
+    table = tmp_path / "data/table.csv"
+    table.write_text(boxes.read_text())
+    for result in (folder(tmp_path / "data", boxes), open_dataset(table)):
+        assert result.classes == ("cat", "dog")
+        objects = annotated_objects(result[0])
+        assert objects is not None
+        assert [(each.label, each.box.tolist()) for each in objects if each.box is not None] == [
+            (0, [1, 2, 3, 4]),
+            (1, [5, 6, 7, 8]),
+        ]
+        assert result[1].objects is None
+        (only,) = annotated_objects(result[1]) or ()
+        assert only.label == 0
+    assert annotated_objects(Item(tmp_path, "a")) is None
 
 
 def test_folders_without_images_and_our_own_output(tmp_path: Path, write_image: Write) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import OxfordIIITPet, VOCDetection
 
 from camlucida.cli import main
-from camlucida.data.datasets import Item, dataset_hash, items_without_files
+from camlucida.data.datasets import Item, annotated_objects, dataset_hash, items_without_files
 from camlucida.data.images import load_image
 from camlucida.data.open import open_dataset
 from camlucida.errors import DataError, MissingExtra
@@ -358,6 +358,23 @@ def test_coco(coco: Path) -> None:
     assert "annotation 3: the category 99 is not in the list" in whole.problems[0]
     assert "annotations of image 777, which is not listed" in whole.problems[1]
     assert load_image(result[0].image).size == (40, 30)
+
+
+def test_objects_of_coco(coco: Path) -> None:
+    result = open_dataset(f"coco:{coco}", split="val")
+    dog, person = annotated_objects(result[0])
+    assert (result.classes[dog.label], dog.box.tolist(), dog.mask().sum()) == ("dog", [2, 3, 12, 11], 80)
+    assert (result.classes[person.label], person.box.tolist(), person.mask().sum()) == ("person", [20, 5, 21, 15], 10)
+    assert annotated_objects(result[1]) == (), "nothing is annotated there, which is not the same as unknown"
+
+
+def test_objects_of_voc(voc: Path) -> None:
+    result = open_dataset(f"voc:{voc}", split="train")
+    objects = annotated_objects(result[0])
+    assert [result.classes[each.label] for each in objects] == ["person", "dog", "person", "sofa"]
+    assert [each.box.tolist() for each in objects[:2]] == [[0, 0, 10, 10], [10, 5, 40, 30]]
+    assert [int(each.mask().sum()) for each in objects] == [100, 25 * 30, 0, 0], "the mask of the class inside the box"
+    assert annotated_objects(result[1]) is None, "its file is missing"
 
 
 def test_coco_in_one_file_and_a_folder_a_split(coco: Path, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def _item(
         also_correct=tuple(sorted(set(area) - {label})),
         other_objects_mask=partial(_mask, of_others, size, name) if has_masks and of_others else None,
         metadata=_metadata(image),
-        objects=partial(_objects, objects, category_ids, size, name) if objects else None,
+        objects=partial(_objects, objects, category_ids, size, name),  # an image without any has no objects
     )
 
 
