@@ -511,7 +511,8 @@ LINES: dict[str, list[OptionCase]] = {
         OptionCase("sanity pets.png", MODEL, model(), stop=LOAD),
         OptionCase(
             "sanity toybox",
-            "--method grad_cam,cam --checks smooth,independent --layer layer3 --target dog --seeds 2 --limit 3 --seed 5",
+            "--method grad_cam,cam --checks smooth,independent --layer layer3 --target dog --seeds 2 --limit 3 "
+            "--seed 5",
             {
                 "images": (SANITY, "images", lambda images: all(isinstance(image, Image.Image) for image in images)),
                 "method": (SANITY, "methods", ["grad_cam", "cam"]),

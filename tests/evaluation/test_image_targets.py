@@ -110,6 +110,7 @@ def test_false_positives_and_images_without_annotations(detector: Model) -> None
         Item(sample.image, "dog only", objects=lambda: dog),
         Item(sample.image, "elsewhere", objects=lambda: [moved]),
         Item(sample.image, "a cat there", objects=lambda: [other_class]),
+        Item(sample.image, "two dogs", objects=lambda: [moved, *dog]),
         Item(sample.image, "nothing", objects=lambda: []),
         Item(sample.image, "unknown"),
         Item(sample.image, "one box of a class", CLASSES.index("car"), np.array([[2.0, 26, 45, 52]])),
@@ -126,6 +127,8 @@ def test_false_positives_and_images_without_annotations(detector: Model) -> None
     assert found["one box of a class", car] == ("matched", "annotated box", "car")
     assert found["one box of a class", dog_box] == ("not matched", predicted, None)
     explanation = cl.explain(detector, sample.image, target="box 1")
+    row = next(row for row in table if (row["image"], row["target"]) == ("two dogs", dog_box))
+    assert row["region_box"] == dog[0].box.tolist(), "the one that overlaps most, not the first one"  # type: ignore[union-attr]
     row = next(row for row in table if (row["image"], row["target"]) == ("dog only", car))
     assert explanation.region is not None
     assert explanation.region.box is not None
