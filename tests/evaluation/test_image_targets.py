@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,12 @@ from camlucida.engine.weight_randomization import randomize_weights, stages
 from camlucida.errors import TargetError
 from camlucida.evaluation import Evaluation, evaluate
 from camlucida.evaluation.baselines import RandomWeights, standard_controls
+from camlucida.evaluation.dataset_pass import outputs_of
+from camlucida.evaluation.plan import Plan, explainers_of
+from camlucida.evaluation.ray_engine import EvaluationWork
+from camlucida.evaluation.store import TARGET_COLUMNS, Store, read_table
 from camlucida.evaluation.target_regions import named_classes
+from camlucida.metrics import find
 from camlucida.models.model import Model
 
 SCENES = ToyboxDataset(Toybox(3, seed=3, objects=2))
@@ -110,6 +116,7 @@ def test_false_positives_and_images_without_annotations(detector: Model) -> None
         Item(sample.image, "dog only", objects=lambda: dog),
         Item(sample.image, "elsewhere", objects=lambda: [moved]),
         Item(sample.image, "a cat there", objects=lambda: [other_class]),
+        Item(sample.image, "two dogs", objects=lambda: [moved, *dog]),
         Item(sample.image, "nothing", objects=lambda: []),
         Item(sample.image, "unknown"),
         Item(sample.image, "one box of a class", CLASSES.index("car"), np.array([[2.0, 26, 45, 52]])),
@@ -126,6 +133,8 @@ def test_false_positives_and_images_without_annotations(detector: Model) -> None
     assert found["one box of a class", car] == ("matched", "annotated box", "car")
     assert found["one box of a class", dog_box] == ("not matched", predicted, None)
     explanation = cl.explain(detector, sample.image, target="box 1")
+    row = next(row for row in table if (row["image"], row["target"]) == ("two dogs", dog_box))
+    assert row["region_box"] == dog[0].box.tolist(), "the one that overlaps most, not the first one"  # type: ignore[union-attr]
     row = next(row for row in table if (row["image"], row["target"]) == ("dog only", car))
     assert explanation.region is not None
     assert explanation.region.box is not None
@@ -282,6 +291,19 @@ def test_an_interrupted_run_and_a_broken_image(tmp_path: Path, detector: Model) 
     assert resumed.summary("energy", "hires_cam").n_images == 7
     with pytest.raises(cl.errors.DataError, match="holds another run: target is 'all', not 'box 1'"):
         evaluate(detector, data, metrics=["energy"], target="box 1", out=tmp_path / "part")
+
+
+def test_the_parts_of_a_ray_worker_have_the_same_rows(of_boxes: Evaluation, detector: Model, tmp_path: Path) -> None:
+    """Without Ray: the work of a pool, part by part."""
+    evaluate(detector, SCENES, metrics=["energy", "class_discrimination"], target="all", out=tmp_path, limit=3)
+    plan = Plan(
+        *(detector, SCENES, (0, 1, 2), outputs_of(SCENES.classes, detector)),
+        *(explainers_of(["hires_cam"]), tuple(map(find, ("energy", "class_discrimination"))), "all", 0),
+    )
+    work = EvaluationWork(plan, Store(tmp_path, TARGET_COLUMNS))
+    shutil.rmtree(tmp_path / "parts")
+    work.run(0)
+    assert numbers(read_table(tmp_path / "parts" / "part-00000.parquet").to_pylist()) == numbers(rows(of_boxes, ""))
 
 
 def test_targets_that_there_are_not(detector: Model) -> None:

@@ -199,3 +199,23 @@ if __name__ == "__main__":  # the driver that tests kill; what is defined here i
         Path(sys.argv[2]),
         progress=lambda done, total: print(done, flush=True),  # noqa: T201
     )
+
+
+def test_boxes_are_measured_as_in_this_process(two_nodes: Any, tmp_path: Path) -> None:
+    def rows(engine: str, **options: Any) -> list[dict[str, Any]]:
+        out = tmp_path / engine
+        evaluate(
+            "toybox:detector",
+            scenes(9),
+            metrics=["energy"],
+            target="all",
+            out=out,
+            engine=engine,
+            **options,  # type: ignore[arg-type]
+        )
+        table = read_table(out / "results.parquet").to_pylist()
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in table]
+
+    local = rows("local")
+    assert rows("ray", workers=2) == local
+    assert {row["target_spec"] for row in local} >= {"box 1"}

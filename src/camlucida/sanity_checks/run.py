@@ -94,9 +94,9 @@ def sanity(
             raise MethodError(f"no check {check!r}.{nearest(str(check), CHECKS)} Known: {', '.join(CHECKS)}.")
     chosen_methods = [find(method) for method in methods]
     explained = "predicted" if target is None else target
+    check_run_target(wrapped, explained)
     if explained == "true":
         raise TargetError("sanity explains images without labels: the target is not 'true', but a class, or 'all'.")
-    check_run_target(wrapped, explained)
     names, loaded, failures = _load_images(wrapped, images)
     if explained == "predicted":
         inputs = to_network(wrapped.network, torch.stack([image.inputs for image in loaded]))

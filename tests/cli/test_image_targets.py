@@ -1,0 +1,82 @@
+"""`evaluate` and `sanity` with boxes, regions and words as targets."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from camlucida.data import toybox
+from camlucida.data.toybox import CLASSES
+
+
+@pytest.fixture
+def photos() -> list[toybox.Scene]:
+    """Two scenes in a folder, and boxes of the objects of the first; of the dog there, the box is elsewhere."""
+    scenes = [toybox.Toybox(2, seed=3, objects=2).scene(i) for i in range(2)]
+    Path("photos").mkdir()
+    lines = ["file,x0,y0,x1,y1,label"]
+    for i, scene in enumerate(scenes):
+        drawing = scene.draw()
+        drawing.image.save(f"photos/{i}.png")
+        for label, box in zip(scene.labels, drawing.boxes, strict=True) if i == 0 else ():
+            name = CLASSES[label]
+            corners = (0, 60, 20, 90) if name == "dog" else box
+            lines.append(",".join(map(str, (f"{i}.png", *corners, name))))
+    Path("boxes.csv").write_text("\n".join(lines))
+    return scenes
+
+
+def test_evaluate_each_box_of_a_folder(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    options = ("--boxes", "boxes.csv", "--model", "toybox:detector", "--target", "all", "--metrics", "energy,gini")
+    code, out, _ = run("evaluate", "photos", *options, "--no-controls", "--report", "page.html")
+    assert code == 0
+    table = pyarrow.parquet.read_table("camlucida-out/evaluation/results.parquet").to_pylist()
+    found = {(row["image"], row["target"]): (row["match"], row["region"]) for row in table if row["metric"] == "energy"}
+    assert found == {
+        ("0.png", "car (box 1)"): ("matched", "annotated box"),
+        ("0.png", "dog (box 2)"): ("not matched", "predicted box"),
+        ("1.png", "house (box 1)"): (None, "predicted box"),
+        ("1.png", "car (box 2)"): (None, "predicted box"),
+    }
+    assert "4 targets in 2 images; 1 of 2 with an annotation to compare agree with it." in out
+    assert "target: all" in out
+    assert "not matched" in Path("page.html").read_text()
+
+
+def test_evaluate_says_what_there_is(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    code, out, _ = run("evaluate", "photos", "--model", "toybox:detector", "--target", "box 3", "--metrics", "gini")
+    assert code == 2
+    assert "there is no box 3: the detector found box 1 (car 91%), box 2 (dog 84%)" in " ".join(out.split())
+    code, _, err = run("evaluate", "photos", "--model", "toybox:captioner", "--metrics", "gini")
+    assert code == 2
+    assert "--target all" in err
+
+
+def test_evaluate_as_json(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    options = ("--model", "toybox:detector", "--target", "all", "--metrics", "gini", "--no-controls", "--json")
+    (score,) = json.loads(run("evaluate", "photos", *options).out)["scores"]
+    assert (score["n"], score["n_images"]) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "labels"),
+    [
+        ("toybox:detector", "box 1", ["car (box 1)"]),
+        ("toybox:detector", "all", ["car (box 1)", "dog (box 2)"]),
+        ("toybox:captioner", "word 2", ["car (word 2)"]),
+    ],
+)
+def test_sanity_of_targets(
+    model: str, target: str, labels: list[str], run: Callable[..., Any], photos: list[toybox.Scene]
+) -> None:
+    options = ("--model", model, "--target", target, "--checks", "random_logit", "--seeds", "1")
+    assert run("sanity", "photos/0.png", *options)[0] == 0
+    with Path("camlucida-out/sanity/sanity.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert list(dict.fromkeys(row["target"] for row in rows)) == labels
