@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 import camlucida as cl
-from camlucida.attribution.batches import READ_AHEAD_BATCHES, read_ahead, run_batch
+from camlucida.attribution.batches import READ_AHEAD_BATCHES, read_ahead, run_batch, write_behind
 from camlucida.errors import ImageError
 
 MODEL = cl.wrap(nn.Linear(3, 2))
@@ -103,3 +103,53 @@ def test_errors_of_the_caller_pass() -> None:
 
     with pytest.raises(KeyError):
         run_batch(MODEL, ["a", "b"], run)
+
+
+def test_results_are_written_behind_in_order() -> None:
+    written: list[int] = []
+    is_second_computed = threading.Event()
+
+    def results() -> Iterator[int]:
+        yield 0
+        is_second_computed.set()
+        yield from range(1, 7)
+
+    def write(number: int) -> str:
+        assert is_second_computed.wait(10)  # the first one is written while the next one is computed
+        written.append(number)
+        return f"{number}.png"
+
+    assert list(write_behind(results(), write)) == [(i, f"{i}.png") for i in range(7)]
+    assert written == list(range(7))
+
+
+def test_ctrl_c_keeps_the_results_before() -> None:
+    def results() -> Iterator[int]:
+        yield from range(2)
+        raise KeyboardInterrupt
+
+    kept: list[tuple[int, str]] = []
+    with pytest.raises(KeyboardInterrupt):
+        kept.extend(write_behind(results(), str))
+    assert kept == [(0, "0"), (1, "1")]
+
+
+def test_an_error_of_writing_is_raised_at_its_result() -> None:
+    def write(number: int) -> int:
+        if number == 2:
+            raise OSError("the disk is full")
+        return number
+
+    kept: list[tuple[int, int]] = []
+    with pytest.raises(OSError, match="full"):
+        kept.extend(write_behind(range(9), write))
+    assert kept == [(0, 0), (1, 1)]
+
+
+def test_writing_ends_with_its_reader() -> None:
+    written: list[int] = []
+    behind = write_behind(iter(range(1000)), written.append)
+    assert next(behind) == (0, None)
+    behind.close()
+    assert written == list(range(len(written)))
+    assert len(written) < 5

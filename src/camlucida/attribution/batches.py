@@ -1,10 +1,11 @@
-"""Batches of images: read by threads while the network runs on earlier ones, and run so that one image fails alone."""
+"""Batches of images: read and written by threads while the network runs, and run so that one image fails alone."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from camlucida.attribution.error_context import describe_network_error, raised_by_network
@@ -13,6 +14,9 @@ from camlucida.models.model import Model
 
 READ_AHEAD_BATCHES = 2
 """Batches that are read before the network needs them. More would only hold memory."""
+
+WRITTEN_BEHIND = 2
+"""Results that wait to be written."""
 
 READERS = 2
 """Threads that read images. Decoding releases the interpreter's lock, so that the network runs meanwhile."""
@@ -42,6 +46,45 @@ def read_ahead(read: Callable[[K], T], batches: Iterable[Sequence[K]]) -> Genera
             for futures in waiting:
                 for future in futures:
                     future.cancel()
+
+
+def write_behind(results: Iterable[K], write: Callable[[K], T]) -> Generator[tuple[K, T], None, None]:
+    """Yield each result with what `write` returns for it, while the next ones are computed.
+
+    If the computation stops, also by Ctrl-C, the results before are yielded first.
+
+    Args:
+        results: The results.
+        write: Writes the files of one result, in a thread. What it raises is raised where the result would be yielded.
+    """
+    source, stopped = iter(results), None
+    waiting: deque[tuple[K, Future[T]]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="camlucida-write") as writer:
+        try:
+            while True:
+                try:
+                    result = next(source)
+                except StopIteration:
+                    break
+                except BaseException as error:
+                    stopped = error
+                    break
+                waiting.append((result, writer.submit(copy_context().run, write, result)))
+                del result
+                if len(waiting) > WRITTEN_BEHIND:
+                    yield _first_written(waiting)
+            while waiting:
+                yield _first_written(waiting)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+    if stopped is not None:
+        raise stopped
+
+
+def _first_written(waiting: deque[tuple[K, Future[T]]]) -> tuple[K, T]:
+    result, future = waiting.popleft()
+    return result, future.result()
 
 
 def run_batch(model: Model, images: Sequence[X | None], run: Callable[[Sequence[X]], Sequence[T]]) -> list[T | str]:

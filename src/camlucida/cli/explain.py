@@ -162,6 +162,7 @@ def explain(
         The folder to write to; for one image also a file, such as cat.png: .pdf and .svg have text as text and images
         with 300 dpi, .html has controls and needs no server.
     """
+    from camlucida.attribution.batches import write_behind
     from camlucida.attribution.explain_image_targets import explained_both_ways
     from camlucida.attribution.explain_many import explain_requests
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
@@ -249,19 +250,24 @@ def explain(
     table = ResultsTable(output, COLUMNS, {"command": "explain", **settings}, files, overwrite=overwrite)
     stems = table.stems(endings, overwrite=overwrite)
     done: list[dict[str, Any]] = []
+
+    def save_one(of_image: tuple[Any, Explanation | ExplanationSet | CamlucidaError]) -> list[Path]:
+        file, result = of_image
+        return [] if isinstance(result, CamlucidaError) else save(Path(str(file)), result, stems[Path(str(file))])
+
     if table.done:
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
     with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(methods))
         bars.resume(len(table.done))
         attribution_request = AttributionRequest.of(**request, progress=bars.runs)
-        for file, result in explain_requests(loaded, table.open_images, attribution_request, others):
+        explained = explain_requests(loaded, table.open_images, attribution_request, others)
+        for (file, result), written in write_behind(explained, save_one):
             path = Path(str(file))
             if isinstance(result, CamlucidaError):
                 table.add(path, [_failure_row(path, result)])
                 console.print_failure(path.name, result)
             else:
-                written = save(path, result, stems[path])
                 table.add(path, _rows(path, result, written))
                 done.append(_as_json(path, result))
                 _print_explanation(console, result, written, brief=True)
