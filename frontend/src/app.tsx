@@ -57,7 +57,8 @@ export function followTabs(): void {
 export function Header() {
   const bar = useRef<HTMLElement>(null);
   const selected = view.tab.value;
-  useLayoutEffect(() => {
+  // After the frame: before it, the layout of the page would be computed twice.
+  useEffect(() => {
     document.getElementById(`tab-${selected}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [selected]);
   const keydown = (event: KeyboardEvent): void => {

@@ -1,5 +1,6 @@
 // Activations: the channels of a layer on an image, the largest contributions first; one of them large, with its top images.
 
+import "../../styles/activations.css";
 import { useState } from "preact/hooks";
 import { sized } from "../../numbers";
 import { Select, Slider } from "../../shared/controls";

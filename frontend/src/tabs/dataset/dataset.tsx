@@ -1,5 +1,6 @@
 // Data set: an embedding of the images, the confusion matrix, the most confident errors, evaluations.
 
+import "../../styles/dataset.css";
 import type { ComponentType } from "preact";
 import { useState } from "preact/hooks";
 import { get } from "../../api/http";

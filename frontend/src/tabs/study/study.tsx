@@ -1,5 +1,6 @@
 // Study: which of two maps do people prefer, without knowing the methods?
 
+import "../../styles/study.css";
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { get } from "../../api/http";
