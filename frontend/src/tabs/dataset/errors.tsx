@@ -8,6 +8,7 @@ import { ErrorMessage } from "../../shared/error_message";
 import { useRequest } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
 import { MapPairs } from "./map_pairs";
+import { useOverall } from "./overall";
 import { SampleLinks } from "./samples";
 import { type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo, type Subset } from "./schemas";
 import { selectionOfView } from "./selection";
@@ -34,7 +35,7 @@ export function Errors({ run, subset }: PartProps) {
   useLayoutEffect(() => setOrder((now) => ({ ...now, offset: 0 })), [subset?.id]);
   const path = query("errors", { run: run.id, ...order, n: SIZE, ...(subset && { subset: subset.id, correct: all }) });
   const request = useRequest<RowPredictionList>(path, (signal) => get<RowPredictionList>(path, signal));
-  const overall = useRequest<Overall>(run.id, (signal) => get<Overall>(query("overall", { run: run.id }), signal));
+  const overall = useOverall(run, subset);
   const top = useRef<HTMLDivElement>(null);
   const found = request.data;
   const turn = (offset: number): void => {
