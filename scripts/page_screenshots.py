@@ -29,8 +29,8 @@ from camlucida.models.load import load
 TABS = {
     "explain": ("explain?image=s3", ".explain-tab[data-drawn]", "**/api/explain"),
     "compare": ("compare?image=s3", ".compare-tab[data-drawn]", "**/api/compare*"),
-    "trust": ("trust?image=s3", ".trust-tab [data-drawn]", "**/api/trust/**"),
-    "activations": ("activations?image=s3", ".activations-tab[data-drawn]", "**/api/activations*"),
+    "trust": ("trust?image=s3", ".verdict[data-level]", "**/api/trust"),
+    "activations": ("activations?image=s3", ".activations-tab[data-drawn]", "**/api/channels*"),
     "dataset": ("dataset", ".scatter[data-drawn]", "**/api/dataset/**"),
     "confusion": ("dataset?dataset.part=confusion", ".confusion[data-drawn][data-told]", "**/api/dataset/confusion*"),
     "errors": ("dataset?dataset.part=errors", ".errors[data-drawn]", "**/api/dataset/errors*"),
@@ -80,6 +80,8 @@ def _take(browser: Any, address: str, name: str, state: str, width: int, out: Pa
         where = where.partition("?")[0] if "dataset." not in where else where
     page.goto(f"{address}/#{where}")
     page.wait_for_selector("html[data-ready]")
+    if name == "trust" and state != "empty":
+        page.get_by_role("button", name="Run tests").click()
     with contextlib.suppress(Error):  # a screenshot of what is there is more useful than none
         if state == "finished":
             page.wait_for_selector(finished)
@@ -97,11 +99,11 @@ def _take(browser: Any, address: str, name: str, state: str, width: int, out: Pa
 @contextlib.contextmanager
 def _app(n_scenes: int) -> Iterator[str]:
     """Serve the app with two networks, scenes, an analysis of them, and a folder for a study."""
-    models = [load(name) for name in ("toybox", "toybox:vgg")]
+    models = [load(name) for name in ("toybox", "toybox:vgg", "toybox:permuted")]  # the last one makes errors
     with tempfile.TemporaryDirectory() as folder:
         page = Page(models, open_dataset("toybox", count=n_scenes), (), Path(folder) / "study")
         page.warm()
-        page.analysis_runs.analyse(page.model(None), n_scenes, 0, True, lambda done, total: None)
+        page.analysis_runs.analyse(page.model(models[-1].name), n_scenes, 0, True, lambda done, total: None)
         listening = listen("127.0.0.1", 0)
         running = server(page)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)

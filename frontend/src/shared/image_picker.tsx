@@ -7,7 +7,7 @@ import { percent } from "../numbers";
 import { app, opened, say } from "../state/app";
 import { selectImage, setView, view } from "../state/view";
 import { openCamera } from "./camera";
-import { Field, Select, TextField } from "./controls";
+import { NumberField, Select, TextField } from "./controls";
 import { debounce } from "./debounce";
 import { ProgressBar } from "./progress_bar";
 import { useRovingFocus } from "./roving_focus";
@@ -91,20 +91,7 @@ function Filters() {
     }),
   ).current;
   const confidence = (name: "low" | "high", label: string, placeholder: string) => (
-    <Field label={label}>
-      {(id) => (
-        <input
-          id={id}
-          type="number"
-          min={0}
-          max={100}
-          step={1}
-          placeholder={placeholder}
-          value={now[name]}
-          onInput={(event) => between(name, event.currentTarget)}
-        />
-      )}
-    </Field>
+    <NumberField label={label} min={0} max={100} placeholder={placeholder} value={now[name]} change={(input) => between(name, input)} />
   );
   return (
     <details class="filters" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>

@@ -1,9 +1,9 @@
 // The confusion matrix, what follows from it in numbers, and the images behind each number.
 
 import { useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { useGet } from "../../shared/use_request";
+import { Waiting } from "../../shared/progress_bar";
 import { CellImages } from "./cell_images";
 import { ConfusionMatrix } from "./confusion_matrix";
 import { OverallNumbers, useOverall } from "./overall";
@@ -28,7 +28,7 @@ export function Confusion({ run, subset }: PartProps) {
   const counted = cell ? found.data : subset;
   const overall = useOverall(run, subset);
   const path = found.active && !found.current ? null : query("confusion", { run: run.id, ...paging, subset: counted?.id ?? null });
-  const request = useRequest<Matrix>(path, (signal) => get<Matrix>(path!, signal));
+  const request = useGet<Matrix>(path);
   const matrix = request.data;
   const nameOf = (output: number): string =>
     [...(matrix?.rows ?? []), ...(matrix?.columns ?? [])].find((one) => one.output === output)?.name ?? "";
@@ -40,6 +40,7 @@ export function Confusion({ run, subset }: PartProps) {
     <div class="confusion" data-drawn={matrix ? run.id : undefined} data-told={overall.data ? overall.data.run : undefined}>
       <div class="numbers">{overall.data && <OverallNumbers found={overall.data} selected={overall.selected} />}</div>
       <ErrorMessage error={request.error ?? overall.error} retry={request.error ? request.retry : overall.retry} />
+      {!matrix && !request.error && <Waiting what="Counting the confusions" />}
       {matrix && (
         <>
           <div class="row paging">

@@ -1,16 +1,15 @@
 // A run, or what is selected of it, in numbers: its accuracy, and how far its confidence can be trusted.
 
-import { get } from "../../api/http";
 import { counted, digits, tenths } from "../../numbers";
 import { LinePlot } from "../../shared/line_plot";
-import { type RequestState, useRequest } from "../../shared/use_request";
+import { type RequestState, useGet } from "../../shared/use_request";
 import { type Overall, query, type Range, type RunInfo, type Subset } from "./schemas";
 
 /** The numbers of a run, or of a subset of its images; `selected`: whether those that are there are of a subset. */
 export function useOverall(run: RunInfo, subset: Subset | null): RequestState<Overall> & { selected: boolean } {
   const whole = query("overall", { run: run.id });
   const path = subset ? query("overall", { run: run.id, subset: subset.id }) : whole;
-  const request = useRequest<Overall>(path, (signal) => get<Overall>(path, signal));
+  const request = useGet<Overall>(path);
   return { ...request, selected: request.data !== null && request.key !== whole };
 }
 
