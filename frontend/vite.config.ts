@@ -8,15 +8,15 @@ export default defineConfig({
     emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },
-    cssCodeSplit: false,
     assetsInlineLimit: 0,
     rolldownOptions: {
       output: {
-        entryFileNames: "app.js",
+        entryFileNames: "[name].js",
         chunkFileNames: "[name].js",
-        assetFileNames: "app[extname]",
-        // What several tabs use is one file; each tab but the first is another, fetched when nothing else happens.
-        codeSplitting: { groups: [{ name: "shared", test: /node_modules|src\/(api|maps|shared|state|numbers)/ }] },
+        assetFileNames: "[name][extname]",
+        // The first view is one file; each of the other tabs is another, with its style sheet, fetched when nothing else
+        // happens.
+        codeSplitting: { groups: [{ name: "app", test: /node_modules|src\/(?!(tabs|styles)\/(compare|trust|activations|dataset|study)\b)/ }] },
       },
     },
   },

@@ -57,7 +57,8 @@ export function followTabs(): void {
 export function Header() {
   const bar = useRef<HTMLElement>(null);
   const selected = view.tab.value;
-  useLayoutEffect(() => {
+  // After the frame: before it, the layout of the page would be computed twice.
+  useEffect(() => {
     document.getElementById(`tab-${selected}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [selected]);
   const keydown = (event: KeyboardEvent): void => {
@@ -72,7 +73,7 @@ export function Header() {
   return (
     <>
       <h1 class="brand">
-        <img src="/icon.svg" alt="" width={22} height={22} />
+        <Icon />
         Camlucida
       </h1>
       <nav class="tabs" role="tablist" aria-label="Views" onKeyDown={keydown} ref={bar}>
@@ -92,6 +93,21 @@ export function Header() {
       </nav>
       <ThemeButton />
     </>
+  );
+}
+
+/** public/icon.svg, as part of the page: an image would be another request, and a document of its own. */
+function Icon() {
+  return (
+    <svg viewBox="0 0 32 32" width={22} height={22} aria-hidden="true">
+      <radialGradient id="icon">
+        <stop offset="0" stop-color="#fdeb61" />
+        <stop offset=".45" stop-color="#fb5432" />
+        <stop offset="1" stop-color="#2c176f" />
+      </radialGradient>
+      <rect width="32" height="32" rx="7" fill="#2c176f" />
+      <circle cx="17" cy="15" r="11" fill="url(#icon)" />
+    </svg>
   );
 }
 

@@ -1,13 +1,8 @@
-// Fetch what the server offers, then render.
+// Read what the server offers, then render.
 
 import "./styles/base.css";
 import "./styles/parts.css";
 import "./styles/explain.css";
-import "./styles/compare.css";
-import "./styles/trust.css";
-import "./styles/activations.css";
-import "./styles/dataset.css";
-import "./styles/study.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { get, online } from "./api/http";
@@ -20,10 +15,17 @@ import { followAddress } from "./state/view";
 /** Milliseconds after which the first view is there, usually. */
 const PREFETCH_MS = 1500;
 
+/** The response of /api/start, which the server writes into the page; null in a page of the development server. */
+function startInPage(): Start | null {
+  const element = document.getElementById("start");
+  element?.remove(); // a participant of a study may look at the page, which is not to name the methods
+  return element && (JSON.parse(element.textContent!) as Start);
+}
+
 async function begin(): Promise<void> {
   const main = document.getElementById("main")!;
   try {
-    const start = await get<Start>("/api/start");
+    const start = startInPage() ?? (await get<Start>("/api/start"));
     setStart(start);
     followAddress(start);
   } catch (error) {
@@ -31,10 +33,10 @@ async function begin(): Promise<void> {
     return render(failure, main);
   }
   followTabs();
+  startSamples(); // its request is on its way while the page is rendered
   render(<Header />, document.getElementById("top")!);
   render(<Message />, document.getElementById("said")!);
   render(<Panels />, main);
-  startSamples();
   let wasOnline = true;
   effect(() => {
     if (online.value && !wasOnline && message.peek()?.kind === "error") say(""); // it responds again

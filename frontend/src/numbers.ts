@@ -51,3 +51,12 @@ export const sized = (sides: readonly number[]): string => sides.join(" × ");
 /** A duration as people say it: "0.4 s", "12 s", "3 min". */
 export const duration = (seconds: number): string =>
   seconds < 0.95 ? `${Math.max(0.1, seconds).toFixed(1)} s` : seconds < 100 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`;
+
+/** Seconds that most people need for one question of a study. */
+const QUESTION_S = 6;
+
+/** How long so many questions of a study take, in words. */
+export function minutes(questions: number): string {
+  const found = Math.max(1, Math.round((questions * QUESTION_S) / 60));
+  return found === 1 ? "about a minute" : `about ${found} minutes`;
+}

@@ -4,7 +4,7 @@ import { Field } from "../src/maps/field";
 import { plainGeometry, toImageGrid, validRegion, valueAt } from "../src/maps/landing";
 import { bytes, unpack } from "../src/maps/packed";
 import { Painter } from "../src/maps/painter";
-import { STEPS, table } from "../src/maps/palettes";
+import { gradient, STEPS, table } from "../src/maps/palettes";
 
 const grid = (height: number, width: number, of: (row: number, column: number) => number) => ({
   height,
@@ -142,4 +142,14 @@ describe("colours", () => {
     const { data } = painter.heat(field, 4, 1, look);
     expect([...data.slice(12, 15)]).toEqual([9, 8, 7]);
   });
+});
+
+it("shows a palette as a gradient of the same colours", () => {
+  const palette = { colours: ["000000", "ff8000", "ffffff"], positions: [0, 0.25, 1], diverging: false };
+  const colours = table(palette);
+  for (const [, colour, percent] of gradient(palette).matchAll(/#(\w{6}) ([\d.]+)%/g)) {
+    const at = 3 * Math.round((Number(percent) / 100) * (STEPS - 1));
+    const [r, g, b] = [0, 2, 4].map((i) => parseInt(colour!.slice(i, i + 2), 16));
+    expect([...colours.slice(at, at + 3)]).toEqual([r, g, b]);
+  }
 });

@@ -43,3 +43,12 @@ def test_no_lock_file_records_addresses() -> None:
     lock = json.loads((ROOT / "frontend" / "package-lock.json").read_text(encoding="utf-8"))
     assert all("resolved" not in entry for entry in lock["packages"].values())
     assert sum("integrity" in entry for entry in lock["packages"].values()) > 20
+
+
+def test_icon_of_the_page_is_that_of_the_file() -> None:
+    """The header contains the icon, which saves a request; its colours and numbers are those of the file."""
+    file = (ROOT / "frontend" / "public" / "icon.svg").read_text(encoding="utf-8").partition("<defs>")[2]
+    source = (ROOT / "frontend" / "src" / "app.tsx").read_text(encoding="utf-8")
+    element = source.partition("<radialGradient")[2].partition("</svg>")[0]
+    pattern = r'(?:offset|stop-color|width|height|rx|cx|cy|r)="([^"]+)"'
+    assert re.findall(pattern, element) == re.findall(pattern, file)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.testclient import TestClient
 
 from camlucida.analysis import embed, mistakes
+from camlucida.analysis.calibration import fit_temperature
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
+from camlucida.app.thumbnail_store import clear_sheets, load_sheet, sheet_key, store_sheet, stored_sheets
 from camlucida.app.thumbnails import TILE_PX, thumbnail_sheet
 from camlucida.audits.run import audit
 from camlucida.data.datasets import Item, ListDataset
@@ -102,6 +107,32 @@ def test_conditions_are_combined(client: TestClient, page: Page) -> None:
     assert chosen(client, slice=[0, 0], indices=[3, 4])["indices"] == [3]
 
 
+def test_numbers_of_a_subset(client: TestClient, page: Page) -> None:
+    """Accuracy and calibration are those of the selected images only, as an analysis of these images alone has them."""
+    subset = chosen(client, search="camera:rear")
+    selected = [row for row in rows(page) if row["index"] % 3 == 0]
+    hits = [row["correct"] for row in selected]
+    found = asked(client, "overall", run="r0", subset=subset["id"])
+    assert (found["rows"], found["judged"], found["wrong"]) == (len(selected), len(hits), hits.count(False))
+    assert found["accuracy"]["value"] == pytest.approx(sum(hits) / len(hits))
+    assert sum(one["count"] for one in found["calibration"]["bins"]) == len(hits)
+    stored = pq.read_table(page.runs[0] / "predictions.parquet").to_pylist()
+    logits = np.array([row["logits"] for row in stored if row["index"] % 3 == 0])
+    labels = [row["label_index"] for row in selected]
+    expected = fit_temperature(lambda: [(logits, np.array(labels))])
+    assert found["calibration"]["temperature"] == (None if expected.unbounded else pytest.approx(expected.temperature))
+    everything = asked(client, "overall", run="r0")
+    assert everything["rows"] == SCENES
+    assert everything["accuracy"]["value"] == pytest.approx(np.mean([row["correct"] for row in rows(page)]))
+
+
+def test_numbers_of_a_selection_without_images(client: TestClient) -> None:
+    subset = chosen(client, search="nowhere")
+    found = asked(client, "overall", run="r0", subset=subset["id"])
+    assert (found["rows"], found["judged"], found["calibration"]) == (0, 0, None)
+    assert found["accuracy"] == {"value": None, "low": None, "high": None}
+
+
 def test_slices_of_an_audit_are_listed(client: TestClient) -> None:
     found = asked(client, "slices", audit=0)["slices"]
     assert [(one["name"], one["n"], one["n_listed"], one["is_worse"]) for one in found] == [
@@ -134,6 +165,55 @@ def test_thumbnails_are_the_images_in_order(client: TestClient, page: Page) -> N
         small = np.asarray(DATA[row["index"]].image.convert("RGB").resize((TILE_PX, TILE_PX)), float)  # type: ignore[union-attr]
         assert np.abs(tile - small).mean() < 12
     assert client.get("/api/dataset/thumbnails", params={"run": "r0"}).status_code == 404
+
+
+def test_thumbnails_are_kept_on_disk(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restarted app does not read the images again, unless they are others or the file is damaged."""
+    monkeypatch.setenv("CAMLUCIDA_CACHE", str(tmp_path))
+    drawn: list[int] = []
+
+    def count(*args: Any) -> bytes:
+        drawn.append(1)
+        return thumbnail_sheet(*args)
+
+    monkeypatch.setattr("camlucida.app.routes.dataset.scatter.thumbnail_sheet", count)
+
+    def after_restart(data: ListDataset = DATA, run: Path = page.runs[1]) -> bytes:
+        again = Page([MODEL], data, (run,))
+        with TestClient(create_app(again), base_url="http://localhost") as client:
+            answer = client.get("/api/dataset/thumbnails", params={"run": "r0"})
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    first = after_restart()
+    assert after_restart() == first
+    assert len(drawn) == 1
+    (file,) = stored_sheets()
+    file.write_bytes(first[:-1])
+    assert after_restart() == first
+    assert len(drawn) == 2
+    items = [replace(DATA[i], image=ImageOps.mirror(DATA[i].image)) for i in range(4)]  # type: ignore[arg-type]
+    mirrored = ListDataset("scenes", items, DATA.classes)
+    embed(MODEL, mirrored, out=tmp_path / "mirrored")
+    assert after_restart(mirrored, tmp_path / "mirrored") != first
+    assert len(drawn) == 3
+    assert clear_sheets() == 2
+
+
+def test_oldest_thumbnails_are_deleted_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMLUCIDA_CACHE", str(tmp_path))
+    monkeypatch.setattr("camlucida.app.thumbnail_store.MAX_BYTES", 50)
+    sheet = b"RIFF" + (12).to_bytes(4, "little") + b"WEBPVP8 1234"
+    keys = [sheet_key("hash", [i]) for i in range(3)]
+    for age, key in enumerate(keys[:2]):
+        store_sheet(key, sheet)
+        os.utime(tmp_path / "thumbnails" / f"{key}.webp", (1000 + age, 1000 + age))
+    assert load_sheet(keys[0]) == sheet  # used last
+    store_sheet(keys[2], sheet)
+    assert [load_sheet(key) for key in keys] == [sheet, None, sheet]
+    monkeypatch.setenv("CAMLUCIDA_CACHE", str(tmp_path / "thumbnails" / f"{keys[0]}.webp"))  # a file
+    store_sheet(keys[0], sheet)
+    assert load_sheet(keys[0]) is None
 
 
 def test_thumbnails_keep_proportions_and_skip_damaged_images(tmp_path: Path) -> None:

@@ -101,10 +101,10 @@ CROSS = """(positions) => {
 
 
 def on_canvas(positions: Any, box: dict[str, float], zoom: float) -> list[tuple[float, float]]:
-    """Where points are drawn: one scale for both axes, y upwards, 22 pixels of margin, zoomed about the middle."""
+    """Where points are drawn: one scale for both axes, y upwards, 28 pixels of margin, zoomed about the middle."""
     size = np.array([box["width"] - 2, box["height"] - 2])  # without its border
     low, high = positions.min(0), positions.max(0)
-    scale = ((size - 44) / (high - low)).min() * zoom
+    scale = ((size - 56) / (high - low)).min() * zoom
     found = size / 2 + (positions - (low + high) / 2) * scale * np.array([1, -1])
     return [(float(x), float(y)) for x, y in found + 1]
 
@@ -194,8 +194,8 @@ def test_evaluation_can_be_sorted_by_metric(
     page.locator("[data-metric=max_box_acc]").click()
     page.wait_for_selector(".evaluation .curves")
     assert page.locator(".curves .line").count() == 2
-    assert page.locator(".dots .dot").count() == 4
-    assert page.locator(".dots .dot.control").count() == 2
+    assert page.locator(".intervals .dot").count() == 4
+    assert page.locator(".intervals .control .dot").count() == 2
     assert "dataset.metric=max_box_acc" in page.url
     screenshot(page, "dataset-evaluation")
 

@@ -4,7 +4,7 @@
 import type { Start } from "../api/types";
 import { outlined } from "./contour";
 import type { Field } from "./field";
-import { ramp, STEPS, table } from "./palettes";
+import { gradient, STEPS, table } from "./palettes";
 
 /** How maps are painted. `threshold`: nothing below this share of the full colour; `contour`: a line round it. */
 export interface Look {
@@ -62,9 +62,9 @@ export class Painter {
     return `rgb(${this.unseen.join(" ")})`;
   }
 
-  /** A palette from low to high as a canvas, to be shown at any size. */
-  ramp(name: string): HTMLCanvasElement {
-    return ramp(this.table(name));
+  /** A palette from low to high, as the value of `background`. */
+  gradient(name: string): string {
+    return gradient(this.palettes[name]!);
   }
 
   /** The heat alone: rgba for a canvas. */

@@ -26,16 +26,8 @@ export function table({ colours, positions }: Palette): Uint8ClampedArray {
 
 const hex = (colour: string, channel: number): number => parseInt(colour.slice(2 * channel, 2 * channel + 2), 16);
 
-/** From low to high as a canvas, to be shown at any size. */
-export function ramp(colours: Uint8ClampedArray): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  canvas.width = 256;
-  canvas.height = 1;
-  const strip = new ImageData(canvas.width, 1);
-  for (let i = 0; i < canvas.width; i++) {
-    const at = Math.round((i / (canvas.width - 1)) * (STEPS - 1)) * 3;
-    strip.data.set([colours[at]!, colours[at + 1]!, colours[at + 2]!, 255], 4 * i);
-  }
-  canvas.getContext("2d")!.putImageData(strip, 0, 0);
-  return canvas;
+/** From low to high as an image of a style sheet, which interpolates as `table` does. */
+export function gradient({ colours, positions }: Palette): string {
+  const stops = colours.map((colour, i) => `#${colour} ${(100 * positions[i]!).toFixed(2)}%`);
+  return `linear-gradient(to right, ${stops.join(", ")})`;
 }

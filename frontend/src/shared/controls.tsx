@@ -2,6 +2,8 @@
 
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import type { LayerChoice } from "../api/types";
+import { sized } from "../numbers";
 
 /** A labelled field; the control takes the id that it is given. */
 export function Field(props: { label: string; class?: string; children: (id: string) => ComponentChildren }) {
@@ -135,3 +137,56 @@ export function TextField(props: {
     </Field>
   );
 }
+
+/** An integer that counts at every key, also while it is not valid; `value` is a text where it may be missing. */
+export function NumberField(props: {
+  label: string;
+  value: number | string;
+  min: number;
+  max: number;
+  change: (input: HTMLInputElement) => void;
+  note?: string;
+  placeholder?: string;
+}) {
+  const { label, value, min, max, change, note, placeholder } = props;
+  return (
+    <Field label={label}>
+      {(id) => (
+        <>
+          <input
+            id={id}
+            type="number"
+            inputMode="numeric"
+            min={min}
+            max={max}
+            step={1}
+            required={typeof value === "number"}
+            value={value}
+            placeholder={placeholder}
+            onInput={(event) => change(event.currentTarget)}
+          />
+          {note && <p class="note">{note}</p>}
+        </>
+      )}
+    </Field>
+  );
+}
+
+/** The head of a table whose columns are not sorted. */
+export function TableHead({ columns }: { columns: readonly string[] }) {
+  return (
+    <thead>
+      <tr>
+        {columns.map((text) => (
+          <th scope="col" key={text}>
+            {text}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  );
+}
+
+/** The recommended layers of a model as options, with the size of their grids. */
+export const layerOptions = (layers: readonly LayerChoice[]): Option[] =>
+  layers.map(({ name, label, grid }) => ({ value: name, text: grid ? `${label} · ${sized(grid)}` : label }));

@@ -1,13 +1,13 @@
 // Selecting an image: one's own, or random samples by seed and filter. All tabs display the same images.
 
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { imageUrl } from "../api/images";
 import type { ImageInfo } from "../api/types";
 import { percent } from "../numbers";
-import { app, say } from "../state/app";
+import { app, opened, say } from "../state/app";
 import { selectImage, setView, view } from "../state/view";
 import { openCamera } from "./camera";
-import { Field, Select, TextField } from "./controls";
+import { NumberField, Select, TextField } from "./controls";
 import { debounce } from "./debounce";
 import { ProgressBar } from "./progress_bar";
 import { useRovingFocus } from "./roving_focus";
@@ -83,8 +83,7 @@ function Filters() {
   const { classes } = app.start.data;
   const now = filter.value;
   const any = Object.values(now).some(Boolean);
-  const opened = useRef(false);
-  opened.current ||= any;
+  const [open, setOpen] = useState(any);
   const between = useRef(
     debounce(350, (name: "low" | "high", input: HTMLInputElement) => {
       if (input.checkValidity()) setFilter({ [name]: input.value });
@@ -92,25 +91,12 @@ function Filters() {
     }),
   ).current;
   const confidence = (name: "low" | "high", label: string, placeholder: string) => (
-    <Field label={label}>
-      {(id) => (
-        <input
-          id={id}
-          type="number"
-          min={0}
-          max={100}
-          step={1}
-          placeholder={placeholder}
-          value={now[name]}
-          onInput={(event) => between(name, event.currentTarget)}
-        />
-      )}
-    </Field>
+    <NumberField label={label} min={0} max={100} placeholder={placeholder} value={now[name]} change={(input) => between(name, input)} />
   );
   return (
-    <details class="filters" open={opened.current || undefined}>
+    <details class="filters" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Filter</summary>
-      {classes.length > 0 && (
+      {open && classes.length > 0 && (
         <>
           <Select
             label="Class"
@@ -187,7 +173,7 @@ function Tile({ image, selected }: { image: ImageInfo; selected: boolean }) {
       {image.error ? (
         <span class="broken">✕</span>
       ) : (
-        <img src={imageUrl(image.id, 160)} alt="" loading="lazy" onError={() => isUpload && !selected && forgetUpload(image.id)} />
+        <img src={opened.value ? imageUrl(image.id, 160) : undefined} alt="" loading="lazy" onError={() => isUpload && !selected && forgetUpload(image.id)} />
       )}
       <span>{image.error ? "broken" : (image.label ?? image.name)}</span>
       {guess && <span class="guessed">{sign + guess}</span>}

@@ -1,7 +1,7 @@
-// One request of a component: of several, only the last counts. Progress, failure, retry and stop are part of its state.
+// Requests of a component: of several, only the last counts. Progress, failure, retry and stop are part of their state.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { isOffline, online } from "../api/http";
+import { get, isOffline, online, post } from "../api/http";
 import type { Listener } from "../api/stream";
 
 export interface Progress {
@@ -26,6 +26,8 @@ export interface RequestState<T> extends State<T> {
 
 type Run<T> = (signal: AbortSignal, listener: Listener) => Promise<T>;
 
+/** The message of a request that was stopped. */
+export const STOPPED = "Stopped.";
 const IDLE = { data: null, key: null, error: null, busy: false, progress: null };
 
 /**
@@ -77,7 +79,38 @@ export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener[
     stop: () => {
       current.current?.abort();
       current.current = null;
-      setState((s) => ({ ...s, error: new Error("Stopped."), busy: false, progress: null }));
+      setState((s) => ({ ...s, error: new Error(STOPPED), busy: false, progress: null }));
     },
   };
+}
+
+/** What is at a URL; null for nothing. */
+export const useGet = <T>(path: string | null): RequestState<T> => useRequest<T>(path, (signal) => get<T>(path!, signal));
+
+/** Milliseconds without a change after which a slow request is sent. */
+const QUIET_MS = 300;
+
+/**
+ * Post a body that follows something that is dragged: one request at a time, and of the bodies that wait only the last;
+ * null for nothing. A slow request waits until nothing moves any more, and aborts the running one. `asked` is the body that
+ * the data belongs to.
+ */
+export function useCoalescedRequest<Q, T>(path: string, body: Q | null, slow: boolean) {
+  const key = body === null ? null : JSON.stringify(body);
+  const [sent, setSent] = useState<string | null>(null);
+  const { data, error, busy, retry } = useRequest(sent, async (signal) => {
+    const asked = JSON.parse(sent!) as Q;
+    return { data: await post<T>(path, asked, signal), asked };
+  });
+  useLayoutEffect(() => {
+    if (key === null || key === sent) return;
+    if (!slow) {
+      if (!busy) setSent(key);
+      return;
+    }
+    setSent(null);
+    const timer = setTimeout(() => setSent(key), QUIET_MS);
+    return () => clearTimeout(timer);
+  }, [key, slow, !slow && busy]);
+  return { result: data, error, busy, retry };
 }

@@ -1,4 +1,5 @@
-// Which part of an image is displayed, and the gestures that change it: keys, wheel, double click, two fingers, dragging.
+// Which part of an image or a plane is displayed, and the gestures that change it: keys, wheel, double click, two fingers,
+// dragging.
 
 import { type Signal, signal } from "@preact/signals";
 import { type RefObject } from "preact";
@@ -12,7 +13,6 @@ export interface Window {
 }
 
 export const WHOLE: Window = { k: 1, x: 0, y: 0 };
-const MOST = 16;
 export const STEP = 1.5;
 const HINT_MS = 1600;
 
@@ -22,10 +22,20 @@ export class Zoom {
   readonly hint = signal(false);
   private timer = 0;
 
+  /** `places` behind the point of what stands in the address, so that a link restores exactly the same part. */
+  constructor(
+    private readonly most = 16,
+    private readonly places = 4,
+  ) {}
+
+  private rounded(number: number): number {
+    return Number(number.toFixed(this.places));
+  }
+
   /** Display this part of the image, as far as it exists. */
   set({ k, x, y }: Window): void {
-    const size = rounded(Math.min(Math.max(k, 1), MOST));
-    const inside = (at: number): number => rounded(Math.min(Math.max(at, 0), 1 - 1 / size));
+    const size = this.rounded(Math.min(Math.max(k, 1), this.most));
+    const inside = (at: number): number => this.rounded(Math.min(Math.max(at, 0), 1 - 1 / size));
     const next = { k: size, x: inside(x), y: inside(y) };
     const now = this.window.peek();
     if (next.k !== now.k || next.x !== now.x || next.y !== now.y) this.window.value = next;
@@ -38,7 +48,7 @@ export class Zoom {
   /** Zoom in or out; what is at these fractions of the frame stays there. */
   by(factor: number, atX = 0.5, atY = 0.5): void {
     const { k, x, y } = this.window.peek();
-    const next = Math.min(Math.max(k * factor, 1), MOST);
+    const next = Math.min(Math.max(k * factor, 1), this.most);
     this.set({ k: next, x: x + atX / k - atX / next, y: y + atY / k - atY / next });
   }
 
@@ -59,65 +69,93 @@ export function useZoomGestures(zoom: Zoom | undefined, canvas: RefObject<HTMLCa
   useLayoutEffect(() => (zoom ? followGestures(zoom, canvas.current!) : undefined), [zoom]);
 }
 
+type At = readonly [x: number, y: number];
+
+/** What pointers do on an element, at fractions of its sides. */
+interface PointerActions {
+  down?(at: At, event: PointerEvent, fingers: number): void;
+  /** Without a button. */
+  hover?(at: At): void;
+  drag(from: At, to: At): void;
+  pinch(factor: number, middle: At): void;
+  up?(at: At, event: PointerEvent): void;
+}
+
+/** Where an event is, in fractions of the sides of an element. */
+export function fractionsOf(element: Element, event: MouseEvent): [number, number] {
+  const box = element.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+}
+
+/** Follow the pointers on a canvas: one drags, two pinch. */
+export function followPointers(canvas: HTMLCanvasElement, frame: Element, signal: AbortSignal, on: PointerActions): void {
+  const fingers = new Map<number, At>();
+  const down = (event: PointerEvent): void => {
+    fingers.set(event.pointerId, fractionsOf(frame, event));
+    on.down?.(fingers.get(event.pointerId)!, event, fingers.size);
+  };
+  const move = (event: PointerEvent): void => {
+    const before = fingers.get(event.pointerId);
+    const now = fractionsOf(frame, event);
+    if (!before) return on.hover?.(now);
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    if (other && fingers.size === 2) {
+      const distance = (p: At): number => Math.hypot(p[0] - other[0], p[1] - other[1]);
+      on.pinch(distance(now) / Math.max(distance(before), 0.01), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+    } else on.drag(before, now);
+    fingers.set(event.pointerId, now);
+  };
+  const up = (event: PointerEvent): void => {
+    if (fingers.delete(event.pointerId)) on.up?.(fractionsOf(frame, event), event);
+  };
+  canvas.addEventListener("pointerdown", down, { signal });
+  canvas.addEventListener("pointermove", move, { signal });
+  canvas.addEventListener("pointerup", up, { signal });
+  canvas.addEventListener("pointercancel", up, { signal });
+}
+
+/** Zoom by + and −, pan by Shift + arrow keys, 0 for the whole; returns whether the key means something. */
+export function zoomByKey(zoom: Zoom, event: KeyboardEvent): boolean {
+  const pans = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+  const pan = event.shiftKey ? pans[event.key as keyof typeof pans] : undefined;
+  if (event.key === "+" || event.key === "=") zoom.by(STEP);
+  else if (event.key === "-") zoom.by(1 / STEP);
+  else if (event.key === "0") zoom.reset();
+  else if (pan) zoom.pan(pan[0]!, pan[1]!);
+  else return false;
+  return true;
+}
+
 /** Returns how to stop. */
 export function followGestures(zoom: Zoom, canvas: HTMLCanvasElement): () => void {
   const frame = canvas.parentElement!;
   const stop = new AbortController();
   const { signal } = stop;
-  const at = (event: MouseEvent): [number, number] => {
-    const box = frame.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  };
-  const fingers = new Map<number, [number, number]>();
   const wheel = (event: WheelEvent): void => {
     if (!event.ctrlKey && !event.metaKey) return zoom.showHint(); // the page scrolls
     event.preventDefault();
-    zoom.by(Math.exp(-Math.min(Math.max(event.deltaY, -60), 60) / 100), ...at(event));
+    zoom.by(Math.exp(-Math.min(Math.max(event.deltaY, -60), 60) / 100), ...fractionsOf(frame, event));
   };
-  const down = (event: PointerEvent): void => {
-    fingers.set(event.pointerId, at(event));
-    if (zoom.window.peek().k > 1 || fingers.size > 1) canvas.setPointerCapture(event.pointerId);
-  };
-  const move = (event: PointerEvent): void => {
-    const before = fingers.get(event.pointerId);
-    if (!before) return;
-    const now = at(event);
-    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
-    if (other && fingers.size === 2) {
-      const distance = (p: [number, number]): number => Math.hypot(p[0] - other[0], p[1] - other[1]);
-      zoom.by(distance(now) / Math.max(distance(before), 0.01), (now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-    } else if (zoom.window.peek().k > 1) zoom.pan(before[0] - now[0], before[1] - now[1]);
-    fingers.set(event.pointerId, now);
-  };
-  const up = (event: PointerEvent): void => void fingers.delete(event.pointerId);
   const doubleClick = (event: MouseEvent): void => {
     event.preventDefault();
     if (zoom.window.peek().k > 1) zoom.reset();
-    else zoom.by(STEP * STEP, ...at(event));
+    else zoom.by(STEP * STEP, ...fractionsOf(frame, event));
   };
   const keydown = (event: KeyboardEvent): void => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const pans = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-    const pan = event.shiftKey ? pans[event.key as keyof typeof pans] : undefined;
-    if (event.key === "+" || event.key === "=") zoom.by(STEP);
-    else if (event.key === "-") zoom.by(1 / STEP);
-    else if (event.key === "0") zoom.reset();
-    else if (pan) zoom.pan(pan[0]!, pan[1]!);
-    else return;
-    event.preventDefault();
+    if (!event.ctrlKey && !event.altKey && !event.metaKey && zoomByKey(zoom, event)) event.preventDefault();
   };
+  followPointers(canvas, frame, signal, {
+    down: (_, { pointerId }, fingers) => {
+      if (zoom.window.peek().k > 1 || fingers > 1) canvas.setPointerCapture(pointerId);
+    },
+    drag: (from, to) => zoom.pan(from[0] - to[0], from[1] - to[1]),
+    pinch: (factor, middle) => zoom.by(factor, ...middle),
+  });
   frame.addEventListener("wheel", wheel, { passive: false, signal });
-  canvas.addEventListener("pointerdown", down, { signal });
-  canvas.addEventListener("pointermove", move, { signal });
-  canvas.addEventListener("pointerup", up, { signal });
-  canvas.addEventListener("pointercancel", up, { signal });
   canvas.addEventListener("dblclick", doubleClick, { signal });
   canvas.addEventListener("keydown", keydown, { signal });
   return () => stop.abort();
 }
-
-/** As in the address, so that a link restores exactly the same part. */
-const rounded = (number: number): number => Number(number.toFixed(4));
 
 /** A part of the image as text, and back; the whole image is "". */
 export const windowText = ({ k, x, y }: Window): string => (k === 1 ? "" : [k, x, y].join(","));

@@ -63,6 +63,17 @@ export const methodNamed = (name: string): MethodChoice | undefined => app.start
 /** Whether a map takes only a few runs of the network; combined methods may take many. */
 export const isQuick = (name: string): boolean => methodNamed(name)?.quick ?? false;
 
+/** Whether a first map is displayed. What it does not need is requested afterwards: every request delays it. */
+export const opened = signal(false);
+const FIRST_MAP_MS = 800;
+setTimeout(() => (opened.value = true), FIRST_MAP_MS); // not every view has a map
+
+function afterOpening(run: () => unknown): void {
+  const stop = opened.subscribe((now) => {
+    if (now) queueMicrotask(() => (stop(), run()));
+  });
+}
+
 /** A signal per model, fetched when it is first read; null until then. */
 function perModel<T>(path: string, read: (answer: never) => T): (model?: string) => Signal<T | null> {
   const known = new Map<string, Signal<T | null>>();
@@ -71,9 +82,11 @@ function perModel<T>(path: string, read: (answer: never) => T): (model?: string)
     if (had) return had;
     const made = signal<T | null>(null);
     known.set(model, made);
-    get<never>(`${path}?model=${encodeURIComponent(model)}`).then(
-      (answer) => (made.value = read(answer)),
-      () => known.delete(model), // asked again when it is needed again
+    afterOpening(() =>
+      get<never>(`${path}?model=${encodeURIComponent(model)}`).then(
+        (answer) => (made.value = read(answer)),
+        () => known.delete(model), // asked again when it is needed again
+      ),
     );
     return made;
   };

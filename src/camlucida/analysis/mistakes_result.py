@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,11 +42,13 @@ class Mistakes:
         path: The folder.
         model: The model, needed with `data` to explain images again; None where only the numbers are used.
         data: The data set.
+        selected: The rows to which the analysis is restricted; None for all.
     """
 
     path: Path
     model: Model | None = None
     data: Dataset | None = None
+    selected: Sequence[Row] | None = None
 
     @cached_property
     def plan(self) -> dict[str, Any]:
@@ -56,6 +58,8 @@ class Mistakes:
     @cached_property
     def rows(self) -> list[Row]:
         """Return one row per image, without its scores."""
+        if self.selected is not None:
+            return list(self.selected)
         names = [name for name in STORED_COLUMNS if name != "logits"]
         return [row for table in self._store.tables(names) for row in table.to_pylist()]
 
@@ -207,8 +211,15 @@ class Mistakes:
 
     def _score_chunks(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
         """Yield scores and labels part by part, for the fit of the temperature."""
-        for table in self._store.tables(["logits", "label_index"]):
-            rows = [row for row in table.to_pylist() if row["logits"] is not None and row["label_index"] is not None]
+        selected = None if self.selected is None else {row["index"] for row in self.selected}
+        for table in self._store.tables(["index", "logits", "label_index"]):
+            rows = [
+                row
+                for row in table.to_pylist()
+                if row["logits"] is not None
+                and row["label_index"] is not None
+                and (selected is None or row["index"] in selected)
+            ]
             if rows:
                 scores = np.array([row["logits"] for row in rows], dtype=np.float64)
                 yield scores, np.array([row["label_index"] for row in rows], dtype=np.int64)

@@ -11,15 +11,15 @@ from typing import Any
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.staticfiles import StaticFiles
 
 import camlucida
 from camlucida.app.api_description import DescribedApp
 from camlucida.app.app_state import Page
 from camlucida.app.failures import Cancelled, NotFound, QueueFull, failed
+from camlucida.app.front_end import FrontEnd
 from camlucida.app.request_body import MAX_ENCODED, MAX_UPLOAD
 from camlucida.app.routes import (
     activations,
@@ -112,12 +112,7 @@ def create_app(page: Page, *, hosts: frozenset[str] = LOOPBACK, token: str = "")
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     static = Path(str(files("camlucida.app") / "static"))
-
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def index() -> Response:
-        return FileResponse(static / "index.html", headers={"cache-control": "no-cache"})
-
-    app.mount("/", StaticFiles(directory=static, check_dir=False))
+    app.mount("/", FrontEnd(static, lambda: bootstrap.start_of(page).model_dump_json()))
     return SecurityMiddleware(app, hosts, token, larger=MAX_BODY_BY_PATH)
 
 

@@ -42,6 +42,7 @@ class Caches:
         maps: Maps of single methods, which several comparisons may need.
         metric_inputs: Metric inputs of the map being tested, which every occlusion or perturbation requests again.
         channels: Activations of layers, so that paging through them does not run the network again.
+        displayed: Images encoded for display.
         thumbnails: The thumbnails of all points of an embedding in one image file.
         scans: The top images of all channels, so that another channel needs no further pass over the data set.
     """
@@ -51,6 +52,7 @@ class Caches:
     maps: Cache[list[MapResult]] = field(default_factory=lambda: Cache(64 * MB, _size_of_maps))
     metric_inputs: Cache[MetricInputs] = field(default_factory=lambda: Cache(32 * MB, _size_of_metric_inputs))
     channels: Cache[Activations] = field(default_factory=lambda: Cache(64 * MB, _size_of_activations))
+    displayed: Cache[bytes] = field(default_factory=lambda: Cache(32 * MB))
     thumbnails: Cache[bytes] = field(default_factory=lambda: Cache(48 * MB))
     scans: Cache[Scan] = field(default_factory=lambda: Cache(192 * MB, _size_of_scan))
 

@@ -42,12 +42,11 @@ class ConfusionView:
     """The confusion matrix of a run, and the images of its cells.
 
     Args:
-        mistakes: The error analysis.
-        judged: The rows that are counted, each with a label that is a class of the model; all of them if None.
+        mistakes: The error analysis; its judged rows are counted.
     """
 
-    def __init__(self, mistakes: Mistakes, judged: Sequence[Row] | None = None) -> None:
-        self.judged = mistakes.judged if judged is None else judged
+    def __init__(self, mistakes: Mistakes) -> None:
+        self.judged = mistakes.judged
         predicted = np.array([row["predicted_index"] for row in self.judged], dtype=np.int64)
         labels = np.array([matrix_row(row) for row in self.judged], dtype=np.int64)
         self.labels: tuple[str, ...] = tuple(mistakes.plan["labels"])

@@ -107,24 +107,30 @@ class ImageStore:
             return upload
         raise KeyError(id_)
 
+    def known(self, id_: str) -> StoredImage | None:
+        """Return the image with this id if it is in memory."""
+        return self._uploads.get(id_) if id_.startswith("u") else self._samples.get(id_)
 
-def encoded(image: Image.Image, longest: int) -> tuple[bytes, str]:
-    """Encode an image for display.
+
+def encoded(image: Image.Image, longest: int) -> bytes:
+    """Encode an image for display: as PNG up to 256 pixels, which JPEG would blur, else as JPEG.
 
     Args:
         image: The image.
         longest: The maximum length of the longer side, in pixels.
-
-    Returns:
-        The bytes and the media type: PNG up to 256 pixels, which JPEG would blur, else JPEG.
     """
     displayed = shrink_image(image, longest)
     sink = io.BytesIO()
     if max(displayed.size) <= 256:
         displayed.save(sink, "PNG", compress_level=3)
-        return sink.getvalue(), "image/png"
+        return sink.getvalue()
     displayed.convert("RGB").save(sink, "JPEG", quality=90)
-    return sink.getvalue(), "image/jpeg"
+    return sink.getvalue()
+
+
+def media_type(content: bytes) -> str:
+    """Return the media type of an encoded image."""
+    return "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
 
 
 def _named(image: Image.Image, name: str) -> Image.Image:

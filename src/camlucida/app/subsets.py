@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from camlucida.analysis import Mistakes
 from camlucida.app.analysis_run import Run
 from camlucida.app.audit_pages import AuditPages
 from camlucida.app.cache import Cache
@@ -42,13 +43,14 @@ class Subset:
     rows: Sequence[Row]
 
     @cached_property
+    def mistakes(self) -> Mistakes:
+        """The error analysis of these images."""
+        return replace(self.run.mistakes, selected=self.rows)
+
+    @cached_property
     def confusion_view(self) -> ConfusionView:
         """The confusion matrix of these images."""
-        return ConfusionView(self.run.mistakes, [row for row in self.rows if row["correct"] is not None])
-
-    def errors(self) -> list[Row]:
-        """Return the rows that are predicted wrongly, the most confident first."""
-        return most_confident_first([row for row in self.rows if row["correct"] is False])
+        return ConfusionView(self.mistakes)
 
 
 class Subsets:
@@ -74,11 +76,6 @@ class Subsets:
         if subset is None or subset.run is not run:
             raise NotFound("The selected images are no longer kept by the app. Select them again.")
         return subset
-
-
-def most_confident_first(rows: Sequence[Row]) -> list[Row]:
-    """Return rows by falling confidence."""
-    return sorted(rows, key=lambda row: (-row["confidence"], row["index"]))
 
 
 def rows_of_cell(rows: Sequence[Row], label: int, predicted: int) -> list[Row]:

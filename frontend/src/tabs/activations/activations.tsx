@@ -1,14 +1,15 @@
 // Activations: the channels of a layer on an image, the largest contributions first; one of them large, with its top images.
 
+import "../../styles/activations.css";
 import { useState } from "preact/hooks";
-import { sized } from "../../numbers";
-import { Select, Slider } from "../../shared/controls";
+import { layerOptions, Select, Slider } from "../../shared/controls";
 import { debounce } from "../../shared/debounce";
 import { ErrorMessage } from "../../shared/error_message";
 import { ImagePicker } from "../../shared/image_picker";
 import { ModelPicker } from "../../shared/method_picker";
 import { OpacitySlider } from "../../shared/opacity_slider";
 import { Predictions } from "../../shared/predictions";
+import { Waiting } from "../../shared/progress_bar";
 import { SegmentedControl } from "../../shared/segmented_control";
 import { modelOf } from "../../state/app";
 import { mapStyle, setTabValues, setView, tabValue, view } from "../../state/view";
@@ -38,6 +39,7 @@ export function Activations() {
         <ImagePicker />
       </aside>
       <div class="middle">
+        {!sheet && !first.error && (subject.image ? <Waiting what="Computing the activations" /> : <p class="note">Select an image to see its activations.</p>)}
         {sheet && <Summary sheet={sheet} shared={shared} />}
         {sheet && (
           <ChannelSheet
@@ -110,7 +112,7 @@ const selectSoon = debounce(120, (layer: string) => setView({ layer }, true));
 function LayerControls() {
   const { layers } = modelOf();
   const name = view.layer.value || (layers.at(-1)?.name ?? "");
-  const options = layers.map((layer) => ({ value: layer.name, text: layer.grid ? `${layer.label} · ${sized(layer.grid)}` : layer.label }));
+  const options = layerOptions(layers);
   if (!options.some((option) => option.value === name)) options.unshift({ value: name, text: name });
   const at = layers.findIndex((layer) => layer.name === name);
   const [moving, setMoving] = useState<number | null>(null);

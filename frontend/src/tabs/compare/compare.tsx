@@ -1,5 +1,6 @@
 // Compare: a grid of maps of one image, two of them over each other, and how similar all of them are.
 
+import "../../styles/compare.css";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { loadImage } from "../../api/images";
 import { stream } from "../../api/stream";

@@ -3,9 +3,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { stream } from "../../api/stream";
 import { CheckBox, Select, TextField } from "../../shared/controls";
-import { ErrorMessage } from "../../shared/error_message";
 import { ModelPicker } from "../../shared/method_picker";
-import { ProgressBar } from "../../shared/progress_bar";
+import { TaskState } from "../../shared/progress_bar";
 import { useRequest } from "../../shared/use_request";
 import { app, modelOf } from "../../state/app";
 import { setTabValues, tabValue } from "../../state/view";
@@ -51,7 +50,6 @@ export function AnalyseForm({ empty, done }: { empty: boolean; done: () => void 
     setN(String(counts.at(-1)));
     analyse({ maps: false, n_images: counts.at(-1) });
   }, [empty]);
-  const stopped = request.error?.message === "Stopped.";
   return (
     <details class="card looking" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Analyse images</summary>
@@ -74,10 +72,7 @@ export function AnalyseForm({ empty, done }: { empty: boolean; done: () => void 
           Analyse
         </button>
       </div>
-      <div class="task">
-        {request.busy && <ProgressBar what="Analysing the images" progress={request.progress} stop={request.stop} />}
-        {request.error && !stopped && <ErrorMessage error={request.error} retry={request.retry} />}
-      </div>
+      <TaskState what="Analysing the images" request={request} />
     </details>
   );
 }

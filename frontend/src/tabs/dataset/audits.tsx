@@ -1,10 +1,9 @@
 // The audits of the command line: links to their reports, and their slices, which can be selected.
 
 import { useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { counted, tenths } from "../../numbers";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { useGet } from "../../shared/use_request";
 import { query, type RunList, type SliceList } from "./schemas";
 import { select, selectionOfView } from "./selection";
 
@@ -26,7 +25,7 @@ export function Audits({ audits }: { audits: NonNullable<RunList["audits"]> }) {
 /** The slices of an audit, fetched when they are opened. */
 function Slices({ audit }: { audit: number }) {
   const [open, setOpen] = useState(false);
-  const request = useRequest<SliceList>(open ? String(audit) : null, (signal) => get<SliceList>(query("slices", { audit }), signal));
+  const request = useGet<SliceList>(open ? query("slices", { audit }) : null);
   const slices = request.data?.slices;
   const selection = selectionOfView();
   const selected = selection?.kind === "slice" ? selection.key : "";

@@ -1,14 +1,14 @@
 // The confusion matrix, what follows from it in numbers, and the images behind each number.
 
 import { useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { useGet } from "../../shared/use_request";
+import { Waiting } from "../../shared/progress_bar";
 import { CellImages } from "./cell_images";
 import { ConfusionMatrix } from "./confusion_matrix";
-import { OverallNumbers } from "./overall";
+import { OverallNumbers, useOverall } from "./overall";
 import type { PartProps } from "./dataset";
-import { type Matrix, type Overall, query } from "./schemas";
+import { type Matrix, query } from "./schemas";
 import { searchOfView, select, selectionOfView, useSubset } from "./selection";
 
 const SIZE = 20;
@@ -26,9 +26,9 @@ export function Confusion({ run, subset }: PartProps) {
   // A selected cell is marked in the matrix; the other selections, and the search, restrict it.
   const found = useSubset(cell ? run : null, searchOfView(), null);
   const counted = cell ? found.data : subset;
-  const overall = useRequest<Overall>(run.id, (signal) => get<Overall>(query("overall", { run: run.id }), signal));
+  const overall = useOverall(run, subset);
   const path = found.active && !found.current ? null : query("confusion", { run: run.id, ...paging, subset: counted?.id ?? null });
-  const request = useRequest<Matrix>(path, (signal) => get<Matrix>(path!, signal));
+  const request = useGet<Matrix>(path);
   const matrix = request.data;
   const nameOf = (output: number): string =>
     [...(matrix?.rows ?? []), ...(matrix?.columns ?? [])].find((one) => one.output === output)?.name ?? "";
@@ -38,8 +38,9 @@ export function Confusion({ run, subset }: PartProps) {
   };
   return (
     <div class="confusion" data-drawn={matrix ? run.id : undefined} data-told={overall.data ? overall.data.run : undefined}>
-      <div class="numbers">{overall.data && <OverallNumbers found={overall.data} />}</div>
+      <div class="numbers">{overall.data && <OverallNumbers found={overall.data} selected={overall.selected} />}</div>
       <ErrorMessage error={request.error ?? overall.error} retry={request.error ? request.retry : overall.retry} />
+      {!matrix && !request.error && <Waiting what="Counting the confusions" />}
       {matrix && (
         <>
           <div class="row paging">

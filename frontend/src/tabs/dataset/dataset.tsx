@@ -1,13 +1,13 @@
 // Data set: an embedding of the images, the confusion matrix, the most confident errors, evaluations.
 
+import "../../styles/dataset.css";
 import type { ComponentType } from "preact";
-import { useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { counted } from "../../numbers";
 import { Select } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
+import { Waiting } from "../../shared/progress_bar";
 import { SegmentedControl } from "../../shared/segmented_control";
-import { useRequest } from "../../shared/use_request";
+import { useGet } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
 import { AnalyseForm } from "./analyse_form";
 import { Audits } from "./audits";
@@ -43,8 +43,7 @@ const PARTS: readonly Part[] = [
 ];
 
 export function Dataset() {
-  const [version, setVersion] = useState(0);
-  const request = useRequest<RunList>(`runs ${version}`, (signal) => get<RunList>("/api/dataset/runs", signal));
+  const request = useGet<RunList>("/api/dataset/runs");
   const runs = request.data?.runs ?? (request.error ? [] : null);
   const usable = (runs ?? []).filter((run) => !run.error);
   const fits = (part: Part): boolean => usable.some((run) => run.kinds.includes(part.kind));
@@ -71,8 +70,9 @@ export function Dataset() {
           />
         )}
       </div>
-      {part.kind !== "evaluation" && runs && <AnalyseForm empty={!run} done={() => setVersion((now) => now + 1)} />}
+      {part.kind !== "evaluation" && runs && <AnalyseForm empty={!run} done={request.retry} />}
       <ErrorMessage error={request.error} retry={request.retry} />
+      {!runs && <Waiting what="Reading the runs" />}
       {runs && (
         <div class="notes">
           {notesOf(part, run, runs).map((text) => (

@@ -1,11 +1,12 @@
 // The embedding: every image is a point, near the images whose features are similar.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { get, request as fetchResponse } from "../../api/http";
+import { request as fetchResponse } from "../../api/http";
 import { counted, tenths } from "../../numbers";
-import { CheckBox, Select } from "../../shared/controls";
+import { CheckBox, Select, TableHead } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { Waiting } from "../../shared/progress_bar";
+import { useGet, useRequest } from "../../shared/use_request";
 import { sayError } from "../../state/app";
 import { setTabValues, tabValue } from "../../state/view";
 import type { PartProps } from "./dataset";
@@ -23,7 +24,7 @@ const MAX_LISTED = 200;
 export function Embedding({ run, subset, current }: PartProps) {
   const way = tabValue("dataset.way") || null;
   const path = query("points", { run: run.id, projection: way });
-  const request = useRequest<Points>(path, (signal) => get<Points>(path, signal));
+  const request = useGet<Points>(path);
   const points = request.data;
   const by = COLOUR_BY.find((one) => one.value === tabValue("dataset.colour"))?.value ?? (points ? defaultColouring(points) : "truth");
   const groups = useMemo(() => (points ? groupsOf(points, by) : []), [points, by]);
@@ -100,6 +101,7 @@ export function Embedding({ run, subset, current }: PartProps) {
         )}
       </div>
       <ErrorMessage error={request.error} retry={request.retry} />
+      {!points && !request.error && <Waiting what="Computing the projection" />}
       <div class="stage">
         <div class="left">
           <ScatterCanvas label="Images as points" plotRef={plot} />
@@ -191,15 +193,7 @@ function EmbeddingNotes({ points }: { points: Points }) {
           <summary>The classes as a table</summary>
           <table>
             <caption class="note">The number of images of a class with a nearest neighbour of the same class.</caption>
-            <thead>
-              <tr>
-                {["class", "images", "neighbour of the same class", "fraction"].map((text) => (
-                  <th scope="col" key={text}>
-                    {text}
-                  </th>
-                ))}
-              </tr>
-            </thead>
+            <TableHead columns={["class", "images", "neighbour of the same class", "fraction"]} />
             <tbody>
               {rows.map((one) => (
                 <tr key={one.name}>

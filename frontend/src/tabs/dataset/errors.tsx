@@ -1,13 +1,14 @@
 // The wrong predictions as a table, the most confident first, each with its maps; maps of correct and of wrong predictions.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { imageUrl } from "../../api/images";
 import { counted, digits, percent } from "../../numbers";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { Waiting } from "../../shared/progress_bar";
+import { useGet } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
 import { MapPairs } from "./map_pairs";
+import { useOverall } from "./overall";
 import { SampleLinks } from "./samples";
 import { type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo, type Subset } from "./schemas";
 import { selectionOfView } from "./selection";
@@ -33,8 +34,8 @@ export function Errors({ run, subset }: PartProps) {
   const all = subset !== null && selectionOfView() !== null;
   useLayoutEffect(() => setOrder((now) => ({ ...now, offset: 0 })), [subset?.id]);
   const path = query("errors", { run: run.id, ...order, n: SIZE, ...(subset && { subset: subset.id, correct: all }) });
-  const request = useRequest<RowPredictionList>(path, (signal) => get<RowPredictionList>(path, signal));
-  const overall = useRequest<Overall>(run.id, (signal) => get<Overall>(query("overall", { run: run.id }), signal));
+  const request = useGet<RowPredictionList>(path);
+  const overall = useOverall(run, subset);
   const top = useRef<HTMLDivElement>(null);
   const found = request.data;
   const turn = (offset: number): void => {
@@ -57,6 +58,7 @@ export function Errors({ run, subset }: PartProps) {
         </a>
       </div>
       <ErrorMessage error={request.error} retry={request.retry} />
+      {!found && !request.error && <Waiting what="Reading the predictions" />}
       {found && (
         <ErrorTable
           run={run}

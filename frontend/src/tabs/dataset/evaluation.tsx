@@ -1,32 +1,31 @@
 // Evaluations: methods by metrics with their intervals. The selected metric sorts the table and is plotted.
 
-import { get } from "../../api/http";
 import { digits } from "../../numbers";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
+import { IntervalPlot } from "../../shared/interval_plot";
+import { useGet } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
+import { MeanCurves } from "./mean_curves";
 import { type Curves, type Evaluation, query, type RunInfo } from "./schemas";
-import { MeanCurves, ScorePlot } from "./score_plots";
 
-export type Metric = Evaluation["metrics"][number];
-export type Method = Evaluation["methods"][number];
-export type Score = Evaluation["scores"][number];
-export type ScoreOf = (metric: Metric, method: Method) => Score | undefined;
+type Metric = Evaluation["metrics"][number];
+type Method = Evaluation["methods"][number];
+type Score = Evaluation["scores"][number];
+type ScoreOf = (metric: Metric, method: Method) => Score | undefined;
 
 const DIRECTIONS = { high: "↑ higher is better", low: "↓ lower is better", neither: "describes" };
 
 export function Evaluations({ run }: { run: RunInfo }) {
-  const request = useRequest<Evaluation>(run.id, (signal) => get<Evaluation>(query("evaluation", { run: run.id }), signal));
+  const request = useGet<Evaluation>(query("evaluation", { run: run.id }));
   const found = request.data;
   const metric = found && selectedMetric(found);
-  const curves = useRequest<Curves>(metric?.curves ? `${run.id} ${metric.name}` : null, (signal) =>
-    get<Curves>(query("curves", { run: run.id, metric: metric!.name }), signal),
-  );
+  const curvesPath = metric?.curves ? query("curves", { run: run.id, metric: metric.name }) : null;
+  const curves = useGet<Curves>(curvesPath);
   const reversed = tabValue("dataset.up") === "1";
   const scores = new Map(found?.scores.map((one) => [`${one.metric} ${one.method}`, one]));
   const scoreOf: ScoreOf = (of, method) => scores.get(`${of.name} ${method.name}`);
   const methods = found && metric ? sortMethods(found.methods, metric, scoreOf, reversed) : [];
-  const drawnCurves = metric?.curves && curves.key === `${run.id} ${metric.name}` ? curves.data : null;
+  const drawnCurves = curvesPath !== null && curves.key === curvesPath ? curves.data : null;
   return (
     <div class="evaluation" aria-busy={request.busy || undefined} data-drawn={found && metric ? `${found.run} ${metric.name}` : undefined}>
       <ul class="said">
@@ -43,15 +42,16 @@ export function Evaluations({ run }: { run: RunInfo }) {
             <ScoreTable found={found} methods={methods} metric={metric} reversed={reversed} scoreOf={scoreOf} />
           </div>
           <div class="drawing">
-            <figure class="card">
-              <h3>
-                {metric.name}
-                <span class="note">{` ${DIRECTIONS[metric.better]}`}</span>
-              </h3>
-              <p class="note">{metric.summary + (metric.distrust ? ` Not trusted here: ${metric.distrust}.` : "")}</p>
-              <ScorePlot methods={methods} metric={metric} scoreOf={scoreOf} />
-              <figcaption class="note">The score of each method with its 95 % bootstrap interval over images. Hollow: controls.</figcaption>
-            </figure>
+            <div class="card">
+              <IntervalPlot label={metric.name} rows={methods.map((method) => rowOf(method, scoreOf(metric, method)))} text={digits}>
+                <h3>
+                  {metric.name}
+                  <span class="note">{` ${DIRECTIONS[metric.better]}`}</span>
+                </h3>
+                <p class="note">{metric.summary + (metric.distrust ? ` Not trusted here: ${metric.distrust}.` : "")}</p>
+                <p class="note">The score of each method with its 95 % bootstrap interval over images. Hollow: controls.</p>
+              </IntervalPlot>
+            </div>
             {drawnCurves && drawnCurves.lines.length > 0 && <MeanCurves found={drawnCurves} />}
           </div>
           {found.failed > 0 && (
@@ -75,6 +75,14 @@ const selectedMetric = ({ metrics }: Evaluation): Metric | null =>
   metrics.find((one) => one.better !== "neither") ??
   metrics[0] ??
   null;
+
+const rowOf = ({ name, control }: Method, score: Score | undefined) => ({
+  name,
+  control,
+  value: score?.value ?? null,
+  low: score?.low ?? null,
+  high: score?.high ?? null,
+});
 
 /** The best first, methods without a score last. */
 function sortMethods(methods: readonly Method[], metric: Metric, scoreOf: ScoreOf, reversed: boolean): Method[] {

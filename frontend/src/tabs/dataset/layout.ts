@@ -6,7 +6,7 @@ export interface Coordinates {
 }
 
 /** Pixels that are left free around them. */
-export const EDGE = 22;
+export const EDGE = 28;
 const CELL = 24;
 
 /** Before any zoom, in CSS pixels: one scale for both axes, y upwards. */

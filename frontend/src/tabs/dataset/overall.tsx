@@ -1,11 +1,22 @@
-// A run in numbers: its accuracy, and how far its confidence can be trusted.
+// A run, or what is selected of it, in numbers: its accuracy, and how far its confidence can be trusted.
 
 import { counted, digits, tenths } from "../../numbers";
 import { LinePlot } from "../../shared/line_plot";
-import type { Overall, Range } from "./schemas";
+import { type RequestState, useGet } from "../../shared/use_request";
+import { type Overall, query, type Range, type RunInfo, type Subset } from "./schemas";
 
-export function OverallNumbers({ found }: { found: Overall }) {
-  const { calibration } = found;
+/** The numbers of a run, or of a subset of its images; `selected`: whether those that are there are of a subset. */
+export function useOverall(run: RunInfo, subset: Subset | null): RequestState<Overall> & { selected: boolean } {
+  const whole = query("overall", { run: run.id });
+  const path = subset ? query("overall", { run: run.id, subset: subset.id }) : whole;
+  const request = useGet<Overall>(path);
+  return { ...request, selected: request.data !== null && request.key !== whole };
+}
+
+export function OverallNumbers({ found, selected }: { found: Overall; selected: boolean }) {
+  const { calibration, judged, rows } = found;
+  const labelled = judged < rows ? `${judged.toLocaleString("en")} labelled of the ` : "";
+  const among = selected ? `of ${labelled || "the "}${rows.toLocaleString("en")} selected` : `of ${counted(judged, "image")}`;
   return (
     <>
       <div class="figures">
@@ -14,7 +25,7 @@ export function OverallNumbers({ found }: { found: Overall }) {
         {calibration && (
           <Figure value={tenths(calibration.ece)} name="calibration error" below={`up to ${tenths(calibration.chance[1])} by chance`} />
         )}
-        <Figure value={found.wrong.toLocaleString("en")} name="wrong" below={`of ${counted(found.judged, "image")}`} />
+        <Figure value={found.wrong.toLocaleString("en")} name="wrong" below={among} />
       </div>
       <details class="card">
         <summary>Summary</summary>

@@ -1,14 +1,13 @@
 // One point: the image with its map, its class and prediction, its neighbours.
 
 import { useEffect, useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { imageUrl, loadImage } from "../../api/images";
 import { Field } from "../../maps/field";
 import { percent } from "../../numbers";
 import { ErrorMessage } from "../../shared/error_message";
 import { MapView } from "../../shared/map_view";
 import { methodName } from "../../shared/method_names";
-import { useRequest } from "../../shared/use_request";
+import { useGet, useRequest } from "../../shared/use_request";
 import { mapsOf, SampleLinks } from "./samples";
 import { type Neighbours, type Points, query, type RunInfo } from "./schemas";
 
@@ -41,10 +40,9 @@ export function PointCard({ run, points, point, select, found }: Props) {
     const made = answer?.maps[0];
     return { image, field: made ? Field.of(made, answer!.geometry) : null, map: made ?? null };
   });
-  const neighbours = useRequest<Neighbours>(key, (signal) =>
-    get<Neighbours>(query("neighbours", { run: run.id, point: settled, n: N_NEIGHBOURS }), signal),
-  );
-  const nearest = key !== null && neighbours.key === key ? neighbours.data!.nearest : [];
+  const path = key && query("neighbours", { run: run.id, point: settled, n: N_NEIGHBOURS });
+  const neighbours = useGet<Neighbours>(path);
+  const nearest = path !== null && neighbours.key === path ? neighbours.data!.nearest : [];
   useEffect(() => found(nearest.map((one) => one.point)), [neighbours.data, key]);
   if (point === null)
     return (
@@ -53,7 +51,7 @@ export function PointCard({ run, points, point, select, found }: Props) {
       </aside>
     );
   const shown = map.key === key ? map.data : null;
-  const complete = key !== null && neighbours.key === key && (!run.has_images || map.key === key);
+  const complete = key !== null && neighbours.key === path && (!run.has_images || map.key === key);
   const label = points.classes[points.label_index[point]!];
   const predicted = points.classes[points.predicted_index[point]!]!;
   const confidence = percent(points.confidence[point]!);

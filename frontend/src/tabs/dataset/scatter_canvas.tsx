@@ -3,11 +3,14 @@
 import { type Ref } from "preact";
 import { useId, useImperativeHandle, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { inNextFrame } from "../../shared/debounce";
+import { followPointers, fractionsOf, STEP, Zoom, zoomByKey } from "../../shared/zoom";
 import { type Coordinates, EDGE, insidePolygon, Layout } from "./layout";
 import { drawingOrder, drawPoints, type PointStyle, type ThumbnailSheet } from "./points";
 
-const MOST = 60;
-const REACH = 12;
+const MAX_ZOOM = 60;
+const REACH_PX = 12;
+/** A pointer that moved less than this has clicked. */
+const CLICK_PX = 5;
 /** Points that are drawn as thumbnails at most; more would cover each other. */
 export const MAX_THUMBNAILS = 500;
 /** The sides of the smallest and of the largest thumbnail, in CSS pixels, and the part of the canvas that they cover. */
@@ -25,12 +28,10 @@ export class ScatterPlot {
   /** Whether dragging draws a lasso instead of moving the points; with Shift it always does. */
   lassoOn = false;
   private layout = new Layout({ x: [], y: [] }, 1, 1);
-  private zoom = 1;
-  private shift: [number, number] = [0, 0];
+  private readonly zoom = new Zoom(MAX_ZOOM, 6);
   private size: [number, number] = [1, 1];
   private marked: number | null = null;
   private near: readonly number[] = [];
-  private readonly fingers = new Map<number, [number, number]>();
   private moved = 0;
   private readonly stop = new AbortController();
   /** The point that the pointer or the keyboard has come to. */
@@ -52,7 +53,13 @@ export class ScatterPlot {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, { signal });
     const themes = new MutationObserver(again);
     themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    const unzoom = this.zoom.window.subscribe(({ k }) => {
+      canvas.classList.toggle("zoomed", k > 1);
+      this.onZoom?.(k > 1);
+      this.draw();
+    });
     signal.addEventListener("abort", () => {
+      unzoom();
       resizes.disconnect();
       themes.disconnect();
     });
@@ -91,8 +98,9 @@ export class ScatterPlot {
 
   /** Where a point is on the canvas, in CSS pixels. */
   positionOf(point: number): [number, number] {
-    const [x, y] = this.layout.of(point);
-    return [x * this.zoom + this.shift[0], y * this.zoom + this.shift[1]];
+    const [u, v] = this.layout.of(point);
+    const { k, x, y } = this.zoom.window.peek();
+    return [k * (u - x * this.size[0]), k * (v - y * this.size[1])];
   }
 
   /** Bring a point into sight. */
@@ -100,40 +108,17 @@ export class ScatterPlot {
     const [x, y] = this.positionOf(point);
     const [width, height] = this.size;
     if (x >= EDGE && y >= EDGE && x <= width - EDGE && y <= height - EDGE) return;
-    this.shift = [this.shift[0] + width / 2 - x, this.shift[1] + height / 2 - y];
-    this.hold();
-    this.draw();
+    this.zoom.pan(x / width - 0.5, y / height - 0.5);
   }
 
   reset(): void {
-    this.zoom = 1;
-    this.shift = [0, 0];
-    this.canvas.classList.remove("zoomed");
-    this.onZoom?.(false);
+    this.zoom.reset();
     this.draw();
   }
 
-  /** Zoom about a point of the canvas, its middle if none is said. */
-  scale(factor: number, x = this.size[0] / 2, y = this.size[1] / 2): void {
-    const zoom = Math.min(MOST, Math.max(1, this.zoom * factor));
-    const by = zoom / this.zoom;
-    this.shift = [x - (x - this.shift[0]) * by, y - (y - this.shift[1]) * by];
-    this.zoom = zoom;
-    this.canvas.classList.toggle("zoomed", zoom > 1);
-    this.onZoom?.(zoom > 1);
-    this.hold();
-    this.draw();
-  }
-
-  private pan(x: number, y: number): void {
-    this.shift = [this.shift[0] + x, this.shift[1] + y];
-    this.hold();
-    this.draw();
-  }
-
-  /** The points stay on the canvas. */
-  private hold(): void {
-    this.shift = this.shift.map((at, i) => Math.min(0, Math.max(this.size[i]! * (1 - this.zoom), at))) as [number, number];
+  /** Zoom about the middle. */
+  scale(factor: number): void {
+    this.zoom.by(factor);
   }
 
   /** To the canvas's size: one scale for both axes, y upwards. */
@@ -145,19 +130,19 @@ export class ScatterPlot {
     this.canvas.width = Math.round(width * by);
     this.canvas.height = Math.round(height * by);
     this.layout = new Layout(this.points, width, height);
-    this.hold();
     this.draw();
   }
 
-  /** The point under a place of the canvas, if one is near enough; muted ones are not there. */
-  private under(x: number, y: number): number | null {
-    const [u, v] = [(x - this.shift[0]) / this.zoom, (y - this.shift[1]) / this.zoom];
-    return this.layout.nearest(u, v, (REACH + this.radius) / this.zoom, this.style.muted);
+  /** The point at fractions of the canvas, if one is near enough; muted ones are not there. */
+  private under([atX, atY]: readonly [number, number]): number | null {
+    const { k, x, y } = this.zoom.window.peek();
+    const [u, v] = [(x + atX / k) * this.size[0], (y + atY / k) * this.size[1]];
+    return this.layout.nearest(u, v, (REACH_PX + this.radius) / k, this.style.muted);
   }
 
   private get radius(): number {
     const usual = this.points.x.length > 2000 ? 2.4 : this.points.x.length > 400 ? 3.4 : 4.6;
-    return Math.min(8, usual * this.zoom ** 0.35);
+    return Math.min(8, usual * this.zoom.window.peek().k ** 0.35);
   }
 
   readonly draw = inNextFrame(() => this.drawNow());
@@ -192,59 +177,45 @@ export class ScatterPlot {
   }
 
   private listen(): void {
-    const canvas = this.canvas;
-    const where = (event: MouseEvent): [number, number] => {
-      const box = canvas.getBoundingClientRect();
-      return [event.clientX - box.left, event.clientY - box.top];
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      if (!this.fingers.size) this.moved = 0;
-      this.fingers.set(event.pointerId, where(event));
-      canvas.setPointerCapture(event.pointerId);
-      this.lasso = (this.lassoOn || event.shiftKey) && this.fingers.size === 1 ? [where(event)] : [];
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const to = where(event);
-      const from = this.fingers.get(event.pointerId);
-      if (!from) {
-        const point = this.under(...to);
+    const { canvas, zoom } = this;
+    const { signal } = this.stop;
+    const pixels = ([x, y]: readonly [number, number]): [number, number] => [x * this.size[0], y * this.size[1]];
+    followPointers(canvas, canvas, signal, {
+      down: (at, event, fingers) => {
+        if (fingers === 1) this.moved = 0;
+        canvas.setPointerCapture(event.pointerId);
+        this.lasso = (this.lassoOn || event.shiftKey) && fingers === 1 ? [pixels(at)] : [];
+      },
+      hover: (at) => {
+        const point = this.under(at);
         canvas.classList.toggle("over", point !== null);
         if (point !== null && point !== this.marked) this.onMark?.(point);
-        return;
-      }
-      this.moved += Math.hypot(to[0] - from[0], to[1] - from[1]);
-      const other = [...this.fingers].find(([id]) => id !== event.pointerId)?.[1];
-      this.fingers.set(event.pointerId, to);
-      if (other) {
-        const [before, after] = [from, to].map((at) => Math.hypot(at[0] - other[0], at[1] - other[1])) as [number, number];
-        this.scale(after / (before || 1), (to[0] + other[0]) / 2, (to[1] + other[1]) / 2);
-      } else if (this.lasso.length) {
-        this.lasso.push(to);
-        this.draw();
-      } else this.pan(to[0] - from[0], to[1] - from[1]);
-    });
-    const lift = (event: PointerEvent): void => {
-      const known = this.fingers.delete(event.pointerId);
-      if (!known || event.type !== "pointerup" || this.moved > 5) {
-        if (known && event.type === "pointerup" && this.lasso.length > 2) this.closeLasso();
-        else this.lasso = [];
-        return;
-      }
-      this.lasso = [];
-      const point = this.under(...where(event));
-      if (point !== null) this.onPick?.(point, event.pointerType !== "mouse");
-    };
-    canvas.addEventListener("pointerup", lift);
-    canvas.addEventListener("pointercancel", lift);
-    canvas.addEventListener(
-      "wheel",
-      (event) => {
-        event.preventDefault();
-        this.scale(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0016)), ...where(event));
       },
-      { passive: false },
-    );
-    canvas.addEventListener("keydown", (event) => this.key(event));
+      drag: (from, to) => {
+        this.moved += Math.hypot(...pixels([to[0] - from[0], to[1] - from[1]]));
+        if (this.lasso.length) {
+          this.lasso.push(pixels(to));
+          this.draw();
+        } else zoom.pan(from[0] - to[0], from[1] - to[1]);
+      },
+      pinch: (factor, middle) => {
+        this.moved = Infinity;
+        zoom.by(factor, ...middle);
+      },
+      up: (at, event) => {
+        const lifted = event.type === "pointerup";
+        const point = lifted && this.moved <= CLICK_PX ? this.under(at) : null;
+        if (lifted && this.moved > CLICK_PX && this.lasso.length > 2) this.closeLasso();
+        this.lasso = [];
+        if (point !== null) this.onPick?.(point, event.pointerType !== "mouse");
+      },
+    });
+    const wheel = (event: WheelEvent): void => {
+      event.preventDefault();
+      zoom.by(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0016)), ...fractionsOf(canvas, event));
+    };
+    canvas.addEventListener("wheel", wheel, { passive: false, signal });
+    canvas.addEventListener("keydown", (event) => this.key(event), { signal });
   }
 
   private key(event: KeyboardEvent): void {
@@ -254,21 +225,17 @@ export class ScatterPlot {
       ArrowUp: [0, -1],
       ArrowDown: [0, 1],
     };
-    const way = arrows[event.key];
+    const way = event.shiftKey ? undefined : arrows[event.key];
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (way && event.shiftKey) this.pan(-60 * way[0], -60 * way[1]);
-    else if (way) {
+    if (way) {
       const point = this.layout.towards(this.marked, way, this.style.muted);
       if (point !== null) {
         this.onMark?.(point);
         this.reveal(point);
       }
-    } else if (event.key === "+" || event.key === "=") this.scale(1.5);
-    else if (event.key === "-") this.scale(1 / 1.5);
-    else if (event.key === "0") this.reset();
-    else if (event.key === " " && this.marked !== null) this.onToggle?.(this.marked);
+    } else if (event.key === " " && this.marked !== null) this.onToggle?.(this.marked);
     else if (event.key === "Enter" && this.marked !== null) this.onPick?.(this.marked, false);
-    else return;
+    else if (!zoomByKey(this.zoom, event)) return;
     event.preventDefault();
   }
 }
@@ -298,8 +265,8 @@ export function ScatterCanvas({ label, plotRef }: Props) {
     <div class="plane">
       <canvas ref={canvas} data-lasso={lasso || undefined} tabIndex={0} role="application" aria-label={label} aria-describedby={id} />
       <div class="zooms">
-        {button("+", "Zoom in", () => plot.current!.scale(1.5))}
-        {button("−", "Zoom out", () => plot.current!.scale(1 / 1.5))}
+        {button("+", "Zoom in", () => plot.current!.scale(STEP))}
+        {button("−", "Zoom out", () => plot.current!.scale(1 / STEP))}
         {button("⤢", "Show all points", () => plot.current!.reset())}
         <button aria-label="Select with a lasso" title="Select with a lasso (or drag with Shift)" aria-pressed={lasso} onClick={() => setLasso(!lasso)}>
           <svg viewBox="0 0 20 20" width={18} height={18} aria-hidden="true">

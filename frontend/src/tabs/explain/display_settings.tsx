@@ -1,6 +1,6 @@
 // How the map is drawn: nothing here needs a request.
 
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useId } from "preact/hooks";
 import { Select, Slider } from "../../shared/controls";
 import { OpacitySlider } from "../../shared/opacity_slider";
 import { app } from "../../state/app";
@@ -65,12 +65,6 @@ function Palettes() {
 
 /** The colours of a palette from low to high. */
 export function Ramp({ name, label }: { name: string; label?: string }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
-  useLayoutEffect(() => {
-    const ramp = app.painter.ramp(name);
-    canvas.current!.width = ramp.width;
-    canvas.current!.height = 1;
-    canvas.current!.getContext("2d")!.drawImage(ramp, 0, 0);
-  }, [name]);
-  return <canvas ref={canvas} class="ramp" role={label ? "img" : undefined} aria-label={label} aria-hidden={label ? undefined : "true"} />;
+  const background = app.painter.gradient(name);
+  return <span class="ramp" style={{ background }} role={label ? "img" : undefined} aria-label={label} aria-hidden={label ? undefined : "true"} />;
 }

@@ -13,7 +13,7 @@ import { ProgressBar } from "../../shared/progress_bar";
 import { Predictions } from "../../shared/predictions";
 import { infoOf } from "../../shared/sample_store";
 import { useRequest } from "../../shared/use_request";
-import { isQuick, mapsOneLayer, methodOfView, modelOf } from "../../state/app";
+import { isQuick, mapsOneLayer, methodOfView, modelOf, opened } from "../../state/app";
 import { currentView, setView, type View, view } from "../../state/view";
 import { ClassChoice, setTarget, targetOfView } from "./class_choice";
 import { Downloads } from "./downloads";
@@ -64,6 +64,7 @@ export function Explain() {
 
   useLayoutEffect(() => {
     if (!shown) return;
+    opened.value = true;
     root.current!.dataset.waited = String(Math.round(performance.now() - shown.began));
     root.current!.dataset.seconds = String(shown.answer.seconds);
   }, [shown]);

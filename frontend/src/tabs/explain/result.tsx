@@ -74,7 +74,7 @@ export function Result(props: {
       <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
         <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>} pick={pick}>
           {image && targets && targets.shapes.length > 0 && <TargetMarks {...targets} window={zoom.window.value} />}
-          {!image && <p class="empty">Drop an image here</p>}
+          {!image && !view.image.value && <p class="empty">Drop an image here</p>}
         </MapView>
         <div class="beside">
           <MapView kind="photo" {...common} label={props.name} caption={props.name} />

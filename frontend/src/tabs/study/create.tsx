@@ -2,16 +2,14 @@
 
 import { useState } from "preact/hooks";
 import { stream } from "../../api/stream";
-import { counted, sized } from "../../numbers";
-import { Field, Select } from "../../shared/controls";
-import { ErrorMessage } from "../../shared/error_message";
+import { counted, minutes } from "../../numbers";
+import { layerOptions, NumberField, Select } from "../../shared/controls";
 import { methodName } from "../../shared/method_names";
 import { methodOptions, ModelPicker } from "../../shared/method_picker";
-import { ProgressBar } from "../../shared/progress_bar";
+import { TaskState } from "../../shared/progress_bar";
 import { useRequest } from "../../shared/use_request";
 import { app, methodNamed, modelOf, say } from "../../state/app";
 import { view } from "../../state/view";
-import { minutes } from "./minutes";
 import type { StudyState } from "./schemas";
 
 const USUAL = ["grad_cam", "layer_cam", "eigen_cam", "random_cam"];
@@ -37,7 +35,6 @@ export function CreateStudy({ created }: { created: () => void }) {
     created();
     return made;
   });
-  const stopped = request.error?.message === "Stopped.";
   const n = methods.size;
   const pairs = Math.min(numbers.pairs, (n * (n - 1)) / 2);
   const ratings = Math.min(numbers.ratings, n);
@@ -65,7 +62,7 @@ export function CreateStudy({ created }: { created: () => void }) {
     setMethods(next);
   };
   const number = (label: string, key: keyof Numbers, max: number, note: string, min = 0) => (
-    <NumberField label={label} value={numbers[key]} min={min} max={max} note={note} change={(value) => setNumbers({ ...numbers, [key]: value })} />
+    <NumberField label={label} value={numbers[key]} min={min} max={max} note={note} change={(input) => setNumbers({ ...numbers, [key]: Number(input.value) })} />
   );
   const { layers } = modelOf();
   return (
@@ -96,7 +93,7 @@ export function CreateStudy({ created }: { created: () => void }) {
             value={layer}
             options={[
               { value: "", text: `the default${layers.length ? `, ${layers.at(-1)!.label}` : ""}` },
-              ...layers.map((one) => ({ value: one.name, text: one.grid ? `${one.label} · ${sized(one.grid)}` : one.label })),
+              ...layerOptions(layers),
             ]}
             change={setLayer}
           />
@@ -114,10 +111,7 @@ export function CreateStudy({ created }: { created: () => void }) {
           <button class="main large" type="submit" disabled={request.busy || wrong !== ""}>
             Create the study
           </button>
-          <div class="task">
-            {request.busy && <ProgressBar what="Computing the maps" progress={request.progress} stop={request.stop} />}
-            {request.error && !stopped && <ErrorMessage error={request.error} retry={request.retry} />}
-          </div>
+          <TaskState what="Computing the maps" request={request} />
         </div>
       </form>
     </div>
@@ -151,37 +145,5 @@ function MethodBoxes({ quick, selected, toggle }: BoxesProps) {
           </label>
         ))}
     </>
-  );
-}
-
-interface NumberProps {
-  label: string;
-  value: number;
-  min: number;
-  max: number;
-  note: string;
-  change: (value: number) => void;
-}
-
-function NumberField({ label, value, min, max, note, change }: NumberProps) {
-  return (
-    <Field label={label}>
-      {(id) => (
-        <>
-          <input
-            id={id}
-            type="number"
-            min={min}
-            max={max}
-            step={1}
-            required
-            inputMode="numeric"
-            value={value}
-            onInput={(event) => change(Number(event.currentTarget.value))}
-          />
-          <p class="note">{note}</p>
-        </>
-      )}
-    </Field>
   );
 }

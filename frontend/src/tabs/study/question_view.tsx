@@ -1,42 +1,31 @@
 // One question after the other; each answer is saved at once. By keys, pointer or thumb.
 
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { QuestionStage } from "./question_stage";
 import type { Session } from "./session";
 import { forgetPerson } from "./welcome";
 
-interface Props {
-  session: Session;
-  leave: () => void;
-  /** What is on the screen: "trial 3", "end", or "" while it changes. */
-  drawn: (what: string) => void;
-  /** The question that is ready to be displayed next. */
-  prepared: (position: string) => void;
-}
-
-export function QuestionView({ session: now, leave, drawn, prepared }: Props) {
-  const [, render] = useState(0);
+export function QuestionView({ session: now, leave }: { session: Session; leave: () => void }) {
   useEffect(() => {
-    const detach = now.attach({ changed: () => render((n) => n + 1), leave, prepared });
+    void now.start(leave);
     const press = (event: KeyboardEvent): void => now.press(event);
     document.addEventListener("keydown", press);
     return () => {
       document.removeEventListener("keydown", press);
-      detach();
+      now.clock.pause();
     };
   }, [now]);
-  const { shown, ended, progress } = now;
+  const [shown, ended, progress] = [now.shown.value, now.ended.value, now.progress.value];
   // The clock starts when the images are on the screen.
   useLayoutEffect(() => {
-    if (ended) return drawn("end");
-    drawn("");
+    now.drawn.value = ended ? "end" : "";
     if (!shown) return;
     let wanted = true;
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
         if (!wanted) return;
         now.clock.begin(shown);
-        drawn(`trial ${shown.trial.position}`);
+        now.drawn.value = `trial ${shown.trial.position}`;
       }),
     );
     return () => {
@@ -50,7 +39,7 @@ export function QuestionView({ session: now, leave, drawn, prepared }: Props) {
     <QuestionStage
       loaded={shown}
       progress={progress}
-      answer={now.pending ?? shown.trial.answer}
+      answer={now.pending.value ?? shown.trial.answer}
       choose={(answer) => void now.answer(answer)}
       back={() => void now.back()}
       onward={() => void now.go(progress.open)}

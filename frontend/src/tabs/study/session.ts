@@ -1,5 +1,6 @@
 // The session of a participant: which question is displayed, and the answers, which are saved one by one.
 
+import { batch, signal } from "@preact/signals";
 import { post } from "../../api/http";
 import { say, sayError } from "../../state/app";
 import { Clock } from "./clock";
@@ -17,51 +18,34 @@ export interface Progress {
   open: number;
 }
 
-/** What displays a session. */
-interface Display {
-  changed: () => void;
-  leave: () => void;
-  /** The question that is ready to be displayed next. */
-  prepared: (position: string) => void;
-}
-
-const nothing = (): void => {};
-const NO_DISPLAY: Display = { changed: nothing, leave: nothing, prepared: nothing };
-
 /** The answers of one participant; it stays while another tab is displayed. */
 export class Session {
   readonly clock = new Clock();
   private readonly questions: Questions;
-  progress: Progress = { answered: 0, total: 0, open: 0 };
-  shown: Loaded | null = null;
-  ended = false;
+  readonly progress = signal<Progress>({ answered: 0, total: 0, open: 0 });
+  readonly shown = signal<Loaded | null>(null);
+  readonly ended = signal(false);
   /** An answer that is being saved. */
-  pending: number | null = null;
+  readonly pending = signal<number | null>(null);
+  /** What is on the screen: "trial 3", "end", or "" while it changes. */
+  readonly drawn = signal("");
+  /** The position of the question that is ready to be displayed next. */
+  readonly prepared = signal("");
   private busy = false;
   private started = false;
-  /** What displays it, if anything does. */
-  private display: Display = NO_DISPLAY;
 
   constructor(readonly person: string) {
     this.questions = new Questions(person);
   }
 
-  /** Display the session; returns how to stop that. */
-  attach(display: Display): () => void {
-    this.display = display;
-    if (!this.started) void this.start();
-    return () => {
-      this.display = NO_DISPLAY;
-      this.clock.pause();
-    };
-  }
-
   close(): void {
-    this.shown = null;
+    this.shown.value = null;
     this.clock.close();
   }
 
-  private async start(): Promise<void> {
+  /** Display the first open question, unless one is displayed already; `leave` if there is none because of an error. */
+  async start(leave: () => void): Promise<void> {
+    if (this.started) return;
     this.started = true;
     try {
       const position = await this.findOpen();
@@ -69,35 +53,37 @@ export class Session {
       else await this.go(position);
     } catch (error) {
       sayError(error);
-      this.started = false;
-      this.display.leave();
+      leave();
     }
   }
 
   /** Ask the server for the first open question, and how far the participant is. */
   private async findOpen(): Promise<number | null> {
     const next = await this.questions.ask();
-    this.progress = { answered: next.answered, total: next.total, open: next.trial?.position ?? next.total };
+    this.progress.value = { answered: next.answered, total: next.total, open: next.trial?.position ?? next.total };
     return next.trial?.position ?? null;
   }
 
   private end(): void {
-    this.shown = null;
-    this.ended = true;
+    batch(() => {
+      this.shown.value = null;
+      this.ended.value = true;
+    });
     this.clock.forget();
-    this.display.changed();
   }
 
   /** Display the question at a position once all its images are there; then fetch the one after it. */
   async go(position: number): Promise<void> {
+    const { total, open } = this.progress.peek();
     this.busy = true;
     try {
-      if (position >= this.progress.total) return this.end();
+      if (position >= total) return this.end();
       const loaded = await this.questions.load(position);
-      this.shown = loaded;
-      this.ended = false;
-      this.display.changed();
-      this.questions.keepNear(position, this.progress.open);
+      batch(() => {
+        this.shown.value = loaded;
+        this.ended.value = false;
+      });
+      this.questions.keepNear(position, open);
       this.prepare(position + 1);
     } catch (error) {
       this.questions.forget(position);
@@ -108,47 +94,46 @@ export class Session {
   }
 
   private prepare(position: number): void {
-    if (position >= this.progress.total) return;
+    if (position >= this.progress.peek().total) return;
     this.questions.load(position).then(
-      () => this.display.prepared(String(position)),
+      () => (this.prepared.value = String(position)),
       () => {}, // requested again when it is needed
     );
   }
 
   async back(): Promise<void> {
-    const position = this.shown ? this.shown.trial.position : this.progress.total;
+    const position = this.shown.peek()?.trial.position ?? this.progress.peek().total;
     if (!this.busy && position > 0) await this.go(position - 1);
   }
 
   /** Save an answer; the question stays until the server has it. */
   async answer(answer: number): Promise<void> {
-    const { shown, person } = this;
+    const { person } = this;
+    const shown = this.shown.peek();
     const seconds = Math.min(MAX_SECONDS, this.clock.seconds);
     if (!shown || this.busy || !this.clock.begun) return;
     const { position, maps } = shown.trial;
     this.busy = true;
-    this.pending = answer;
-    this.display.changed();
+    this.pending.value = answer;
     try {
       const saved = await post<StudyProgress>("/api/study/answer", { person, position, maps, answer, seconds });
       shown.trial = { ...shown.trial, answer };
-      this.progress.answered = saved.answered;
-      if (position === this.progress.open) this.progress.open += 1;
+      const { open, total } = this.progress.peek();
+      this.progress.value = { answered: saved.answered, total, open: position === open ? open + 1 : open };
     } catch (error) {
       say(`Not saved. ${(error as Error).message}`, "error");
       return;
     } finally {
-      this.pending = null;
+      this.pending.value = null;
       this.busy = false;
-      this.display.changed();
     }
     say("");
-    if (await this.isOpen()) await this.go(this.progress.open);
+    if (await this.isOpen()) await this.go(this.progress.peek().open);
   }
 
   /** Whether the next question is really open; some may have been answered in another window. */
   private async isOpen(): Promise<boolean> {
-    const { answered, total, open } = this.progress;
+    const { answered, total, open } = this.progress.peek();
     try {
       const next = open < total ? await this.questions.load(open) : null;
       if (next ? next.trial.answer !== null : answered < total) await this.findOpen();
@@ -160,7 +145,8 @@ export class Session {
   }
 
   press(event: KeyboardEvent): void {
-    if (!this.shown) return;
+    const trial = this.shown.peek()?.trial;
+    if (!trial) return;
     const target = event.target as Element;
     if (event.repeat && target.closest?.(".pick")) event.preventDefault(); // a key that is held is one answer
     if (event.repeat || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -171,7 +157,7 @@ export class Session {
       void this.back();
       return;
     }
-    const answer = this.shown.trial.kind === "pair" ? PAIR_KEYS[name] : /^[1-5]$/.test(name) ? Number(name) : undefined;
+    const answer = trial.kind === "pair" ? PAIR_KEYS[name] : /^[1-5]$/.test(name) ? Number(name) : undefined;
     if (answer === undefined) return;
     event.preventDefault();
     void this.answer(answer);

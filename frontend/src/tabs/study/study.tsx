@@ -1,9 +1,11 @@
 // Study: which of two maps do people prefer, without knowing the methods?
 
+import "../../styles/study.css";
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { get } from "../../api/http";
 import { ErrorMessage } from "../../shared/error_message";
+import { Waiting } from "../../shared/progress_bar";
 import { useRequest } from "../../shared/use_request";
 import { CreateStudy } from "./create";
 import { QuestionView } from "./question_view";
@@ -19,8 +21,6 @@ export function Study() {
   const [version, setVersion] = useState(0);
   const session = running.value;
   const request = useRequest<StudyState>(`study ${version}`, (signal) => get<StudyState>("/api/study", signal));
-  const [drawn, setDrawn] = useState("");
-  const [next, setNext] = useState("");
   const again = (): void => {
     session?.close();
     running.value = null;
@@ -29,7 +29,7 @@ export function Study() {
   const state = request.data;
   const study = state?.study;
   const screen = session
-    ? drawn
+    ? session.drawn.value
     : request.error
       ? "failed"
       : !state
@@ -40,12 +40,13 @@ export function Study() {
             ? "making"
             : "none";
   return (
-    <div class="study-tab" data-drawn={screen || undefined} data-next={next || undefined}>
+    <div class="study-tab" data-drawn={screen || undefined} data-next={session?.prepared.value || undefined}>
       {session && study ? (
-        <QuestionView session={session} leave={again} drawn={setDrawn} prepared={setNext} />
+        <QuestionView session={session} leave={again} />
       ) : (
         <>
           <ErrorMessage error={request.error} retry={request.retry} />
+          {!state && !request.error && <Waiting what="Opening the study" />}
           {study && (
             <div class="entry">
               <Welcome info={study} focus={version > 0} start={(person) => void (running.value = new Session(person))} />

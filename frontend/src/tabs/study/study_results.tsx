@@ -1,17 +1,17 @@
 // What participants answered: hidden until it is requested, since it names the methods.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { get } from "../../api/http";
 import { counted, fixed } from "../../numbers";
+import { TableHead } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
-import { useRequest } from "../../shared/use_request";
-import { IntervalPlot } from "./interval_plot";
+import { IntervalPlot } from "../../shared/interval_plot";
+import { useGet } from "../../shared/use_request";
 import type { StudyInfo, StudyMetrics, StudyNumber, StudyResults, StudyStanding } from "./schemas";
 
 export function StudyResultsCard({ info }: { info: StudyInfo }) {
   const [open, setOpen] = useState(false);
-  const request = useRequest<StudyResults>(open ? "results" : null, (signal) => get<StudyResults>("/api/study/results", signal));
-  const found = open && request.key === "results" ? request.data : null;
+  const request = useGet<StudyResults>(open ? "/api/study/results" : null);
+  const found = open && request.key !== null ? request.data : null;
   const people = found?.people ?? info.people;
   const answers = info.people.reduce((sum, one) => sum + one.answered, 0);
   return (
@@ -67,19 +67,16 @@ function OpenResults({ found, hide, warning }: { found: StudyResults; hide: () =
       {warning}
       <div class="plots">
         {ranking.some((one) => one.n_compared > 0) && (
-          <IntervalPlot
-            title="Strength, from pairs"
-            rows={ranking.map((one) => ({ name: one.method, ...one.strength }))}
-            help={"Bradley-Terry, on the logit scale; 0 is the mean. Lines are 95\u00a0% intervals."}
-          />
+          <IntervalPlot label="Strength, from pairs" rows={ranking.map((one) => ({ name: one.method, ...one.strength }))}>
+            <b>Strength, from pairs</b>
+            <span class="note">{"Bradley-Terry, on the logit scale; 0 is the mean. Lines are 95\u00a0% intervals."}</span>
+          </IntervalPlot>
         )}
         {ranking.some((one) => one.n_rated > 0) && (
-          <IntervalPlot
-            title="Rating, 1 to 5"
-            rows={ranking.map((one) => ({ name: one.method, ...one.rating }))}
-            range={[1, 5]}
-            help={"The mean over all ratings of the maps of a method. Lines are 95\u00a0% intervals."}
-          />
+          <IntervalPlot label="Rating, 1 to 5" rows={ranking.map((one) => ({ name: one.method, ...one.rating }))} range={[1, 5]}>
+            <b>Rating, 1 to 5</b>
+            <span class="note">{"The mean over all ratings of the maps of a method. Lines are 95\u00a0% intervals."}</span>
+          </IntervalPlot>
         )}
       </div>
       <div class="scroll" tabIndex={0} role="region" aria-label="Ranking as a table">
@@ -128,15 +125,7 @@ function summaryOf(found: StudyResults): string {
 function Ranking({ ranking }: { ranking: readonly StudyStanding[] }) {
   return (
     <table class="standings">
-      <thead>
-        <tr>
-          {["Method", "Strength", "Rating", "Pairs won", "Times rated"].map((text) => (
-            <th scope="col" key={text}>
-              {text}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <TableHead columns={["Method", "Strength", "Rating", "Pairs won", "Times rated"]} />
       <tbody>
         {ranking.map((one) => (
           <tr key={one.method}>
@@ -174,15 +163,7 @@ function MetricAgreement({ metrics }: { metrics: StudyMetrics }) {
       </p>
       {taus.length > 0 && !metrics.problem && (
         <table>
-          <thead>
-            <tr>
-              {["Metric", "Tau", "As text"].map((text) => (
-                <th scope="col" key={text}>
-                  {text}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead columns={["Metric", "Tau", "As text"]} />
           <tbody>
             {taus.map(([name, tau]) => (
               <tr key={name}>

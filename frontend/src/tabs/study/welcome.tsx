@@ -1,8 +1,7 @@
 // The entry into a study: a name by which answers are kept, remembered for the next visit.
 
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { counted } from "../../numbers";
-import { minutes } from "./minutes";
+import { counted, minutes } from "../../numbers";
 import type { StudyInfo } from "./schemas";
 
 const STORED = "study.person";

@@ -11,7 +11,7 @@ import { ErrorMessage } from "../../shared/error_message";
 import { MapView } from "../../shared/map_view";
 import { methodName } from "../../shared/method_names";
 import { SegmentedControl } from "../../shared/segmented_control";
-import { useCoalescedRequest } from "../../shared/use_coalesced_request";
+import { useCoalescedRequest } from "../../shared/use_request";
 import { useRequest } from "../../shared/use_request";
 import { say, sayError } from "../../state/app";
 import { setTabValues, setView, tabValue } from "../../state/view";

@@ -10,7 +10,7 @@ import { Slider } from "../../shared/controls";
 import { ErrorMessage } from "../../shared/error_message";
 import { MapView } from "../../shared/map_view";
 import { LinePlot } from "../../shared/line_plot";
-import { useCoalescedRequest } from "../../shared/use_coalesced_request";
+import { useCoalescedRequest } from "../../shared/use_request";
 import { useRequest } from "../../shared/use_request";
 import { setTabValues } from "../../state/view";
 import { changeText, ClassChanges, Outcome } from "./class_changes";

@@ -1,5 +1,6 @@
 // Trust: tests of the map of the view. A verdict, curves, occlusion, and small perturbations.
 
+import "../../styles/trust.css";
 import type { ComponentType } from "preact";
 import { loadImage } from "../../api/images";
 import { explain } from "../../api/explain";

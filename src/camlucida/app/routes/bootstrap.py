@@ -1,4 +1,4 @@
-"""GET /api/start: everything that the front end needs for its first view, in one response."""
+"""GET /api/start: everything that the front end needs for its first view. The app's page contains the same response."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ class Start(Schema):
 @router.get("/start")
 def start(page: AppDep) -> Start:
     """Return the models with their layers and classes, the methods, the colour maps, and the data set."""
+    return start_of(page)
+
+
+def start_of(page: Page) -> Start:
+    """Return the first state of the page, which is the same as long as the app runs."""
     names = offered(page.served.values())
     return Start(
         version=camlucida.__version__,

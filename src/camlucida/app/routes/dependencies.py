@@ -11,7 +11,7 @@ from camlucida.app.failures import NotFound
 from camlucida.app.images import StoredImage
 
 
-def page_of(request: Request) -> Page:
+async def page_of(request: Request) -> Page:  # async: FastAPI runs other dependencies in a worker thread
     """Return the state that this application serves."""
     page: Page = request.app.state.page
     return page

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import Field
 
 from camlucida.app.app_state import Page
-from camlucida.app.images import encoded
+from camlucida.app.images import encoded, media_type
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
 from camlucida.app.model_entry import SamplePrediction, predictions
@@ -173,20 +174,27 @@ async def give(request: Request, page: AppDep, name: Annotated[str, Query(max_le
 
 
 @router.get("/images/{id}", responses={200: {"content": {"image/png": {}, "image/jpeg": {}}}}, response_class=Response)
-def show(
+async def show(
     page: AppDep,
     id: Annotated[ImageId, Path()],
     longest: Annotated[int, Query(ge=16, le=2048)] = 1024,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Return the image, upright and re-encoded, with its longer side at most `longest` pixels."""
-    image = image_of(page, id)
+    # An image that is in memory needs no worker thread, which would take longer than the rest of the response.
+    image = page.images.known(id)
+    if image is None:
+        image = await run_in_threadpool(image_of, page, id)
     # The same id may be another image of another data set on the same port, so browsers have to revalidate.
     headers = {"cache-control": "private, no-cache", "etag": f'"{image.digest}-{longest}"'}
     if headers["etag"] in if_none_match:
         return Response(status_code=304, headers=headers)
-    content, kind = encoded(image.image, longest)
-    return Response(content, media_type=kind, headers=headers)
+    key = ("image", image.digest, longest)
+    content = page.caches.displayed.get(key)
+    if content is None:
+        content = await run_in_threadpool(encoded, image.image, longest)
+        page.caches.displayed.put(key, content)
+    return Response(content, media_type=media_type(content), headers=headers)
 
 
 def info(page: Page, index: int, prediction: SamplePrediction | None = None) -> ImageInfo:

@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from camlucida._escaping import csv_text
+from camlucida.analysis import Mistakes
 from camlucida.analysis.mistakes_result import STORED_COLUMNS
-from camlucida.app.analysis_run import Run
+from camlucida.app.app_state import Page
 from camlucida.app.job_responses import answer
 from camlucida.app.jobs import Job
 from camlucida.app.routes.dataset.common import MAX_ROWS, Failed, Find, Offset, RowPredictionList, RunId, SubsetId
@@ -64,7 +65,7 @@ class GroupDifferenceOut(Schema):
 
 
 class Overall(Schema):
-    """Results over all images of a run.
+    """Results over all images of a run, or of a subset.
 
     Attributes:
         judged: The number of images with a label that the model has.
@@ -87,9 +88,16 @@ class Overall(Schema):
 
 
 @router.get("/dataset/overall", responses={200: {"model": Overall}})
-async def overall(request: Request, page: AppDep, run: RunId) -> Response:
-    """Return accuracy, calibration, and the maps of correct and wrong predictions in comparison."""
-    return await answer(request, lambda job: _overall(page.analysis_runs.find(run)))
+async def overall(request: Request, page: AppDep, run: RunId, subset: SubsetId = "") -> Response:
+    """Return accuracy, calibration, and the maps of correct and wrong predictions in comparison.
+
+    They are those of all images of the run, or of a subset.
+    """
+
+    def work(job: Job) -> Overall:
+        return _overall(page.analysis_runs.find(run).id, _mistakes(page, run, subset))
+
+    return await answer(request, work)
 
 
 Sort = Literal["confidence", "name", "label", "predicted", "rank"]
@@ -123,11 +131,8 @@ async def errors(
     def work(job: Job) -> RowPredictionList:
         analysis_run = page.analysis_runs.find(run)
         words = find.lower().split()
-        if subset:
-            chosen = page.subsets.find(subset, analysis_run)
-            rows = chosen.rows if correct else chosen.errors()
-        else:
-            rows = analysis_run.mistakes.errors()
+        chosen = _mistakes(page, run, subset)
+        rows = chosen.rows if subset and correct else chosen.errors()
         matching_rows = [row for row in rows if all(word in _text(row) for word in words)]
         ordered = sorted(matching_rows, key=SORTS[sort], reverse=descending)
         return RowPredictionList.page(analysis_run, ordered, offset, n)
@@ -149,12 +154,17 @@ def rows_csv(page: AppDep, run: RunId) -> StreamingResponse:
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _overall(run: Run) -> Overall:
-    mistakes_ = run.mistakes
+def _mistakes(page: Page, run: str, subset: str) -> Mistakes:
+    """Return the error analysis of a run, or that of a subset of its images."""
+    analysis_run = page.analysis_runs.find(run)
+    return page.subsets.find(subset, analysis_run).mistakes if subset else analysis_run.mistakes
+
+
+def _overall(run: str, mistakes_: Mistakes) -> Overall:
     calibration = mistakes_.calibration if mistakes_.judged else None
     layer = mistakes_.plan["layer"]
     return Overall(
-        run=run.id,
+        run=run,
         rows=len(mistakes_.rows),
         judged=len(mistakes_.judged),
         wrong=len(mistakes_.errors()),

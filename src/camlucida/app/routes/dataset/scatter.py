@@ -16,6 +16,7 @@ from camlucida.app.routes.dataset.common import Failed, RunId
 from camlucida.app.routes.dependencies import AppDep
 from camlucida.app.scatter import MAX_POINTS
 from camlucida.app.schemas import Schema
+from camlucida.app.thumbnail_store import load_sheet, sheet_key, store_sheet
 from camlucida.app.thumbnails import thumbnail_sheet
 from camlucida.render.palettes import CATEGORICAL_COLOURS
 
@@ -119,7 +120,7 @@ async def neighbours(
 async def thumbnails(request: Request, page: AppDep, run: RunId) -> Response:
     """Return the thumbnails of all points in one image: see `camlucida.app.thumbnails`.
 
-    Reading the images takes a while at first; the result is kept.
+    Reading the images takes a while at first; the result is kept on disk, in the user's cache folder.
     """
 
     def work(job: Job) -> bytes:
@@ -127,10 +128,12 @@ async def thumbnails(request: Request, page: AppDep, run: RunId) -> Response:
         if not analysis_run.has_images:
             raise NotFound(f"The app does not have the images of {analysis_run.name}.")
         indices = tuple(row["index"] for row in analysis_run.scatter.rows)
-        sheet = page.caches.thumbnails.get((run, indices))
+        key = sheet_key(analysis_run.plan["data_hash"], indices)
+        sheet = page.caches.thumbnails.get(key) or load_sheet(key)
         if sheet is None:
             sheet = thumbnail_sheet(page.data, indices, job.progress)
-            page.caches.thumbnails.put((run, indices), sheet)
+            store_sheet(key, sheet)
+        page.caches.thumbnails.put(key, sheet)
         return sheet
 
     return await answer(request, work, "long", "image/webp")

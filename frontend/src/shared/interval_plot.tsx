@@ -1,43 +1,47 @@
 // Numbers with intervals, one below the other on one axis. Made of boxes, so that letters keep their size.
 
+import type { ComponentChildren } from "preact";
+
 interface Row {
   name: string;
   value: number | null;
   low: number | null;
   high: number | null;
+  /** Drawn hollow. */
+  control?: boolean;
 }
 
 interface Props {
-  title: string;
+  /** The same in words, for those who cannot see it. */
+  label: string;
   rows: readonly Row[];
   /** The axis; as wide as the intervals if not given. */
   range?: readonly [number, number];
-  help: string;
+  /** Written beside the intervals, if given. */
+  text?: (value: number) => string;
+  children: ComponentChildren;
 }
 
-export function IntervalPlot({ title, rows, range, help }: Props) {
-  const known = rows.filter((row) => row.value !== null);
-  const ends = known.flatMap((row) => [row.low ?? row.value!, row.high ?? row.value!, row.value!]);
-  const [from, to] = range ?? rounded(Math.min(0, ...ends), Math.max(0, ...ends));
+export function IntervalPlot({ label, rows, range, text, children }: Props) {
+  const known = rows.flatMap(({ value, low, high, ...row }) => (value === null ? [] : [{ ...row, value, low: low ?? value, high: high ?? value }]));
+  const ends = known.flatMap((row) => [row.low, row.high, row.value]);
+  const [from, to] = range ?? rounded(Math.min(...ends), Math.max(...ends));
   const at = (value: number): string => `${(100 * (value - from)) / (to - from)}%`;
-  const label = `${title}: ${known.map((row) => `${row.name} ${row.value!.toFixed(2)}`).join(", ")}`;
   return (
-    <figure class="dots" role="img" aria-label={label}>
-      <figcaption>
-        <b>{title}</b>
-        <span class="note">{help}</span>
-      </figcaption>
+    <figure class="intervals" role="img" aria-label={`${label}: ${known.map((row) => `${row.name} ${(text ?? toHundredths)(row.value)}`).join("; ")}`}>
+      <figcaption>{children}</figcaption>
       {known.map((row) => (
-        <div class="line" key={row.name}>
+        <div class={`line ${row.control ? "control" : ""} ${text ? "told" : ""}`} key={row.name} title={row.name}>
           <span class="name">{row.name}</span>
           <div class="track">
             {from < 0 && to > 0 && <span class="zero" style={{ left: at(0) }} />}
-            <span class="span" style={{ left: at(row.low ?? row.value!), right: `calc(100% - ${at(row.high ?? row.value!)})` }} />
-            <span class="dot" style={{ left: at(row.value!) }} />
+            <span class="span" style={{ left: at(row.low), right: `calc(100% - ${at(row.high)})` }} />
+            <span class="dot" style={{ left: at(row.value) }} />
+            {text && <span class="value" style={{ left: at(row.high) }}>{text(row.value)}</span>}
           </div>
         </div>
       ))}
-      <div class="line axis">
+      <div class={`line axis ${text ? "told" : ""}`} aria-hidden="true">
         <span class="name" />
         <div class="track">
           {ticks(from, to).map((value) => (
@@ -51,10 +55,12 @@ export function IntervalPlot({ title, rows, range, help }: Props) {
   );
 }
 
+const toHundredths = (value: number): string => value.toFixed(2);
+
 /** A little wider than the ends, to round numbers. */
 function rounded(low: number, high: number): [number, number] {
   const step = stepOf(high - low || 1);
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step || step];
+  return [Math.floor(low / step) * step, Math.ceil(high / step) * step + (high === low ? step : 0)];
 }
 
 function stepOf(length: number): number {
