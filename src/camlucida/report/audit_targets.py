@@ -1,4 +1,4 @@
-"""What the report of an audit of targets displays in place of images: boxes, regions, words and missed objects."""
+"""What the report of an audit of targets displays instead of images: boxes, regions, words and missed objects."""
 
 from __future__ import annotations
 

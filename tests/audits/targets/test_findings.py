@@ -15,6 +15,7 @@ import camlucida as cl
 from camlucida.attribution.output_reader import predict
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.comparison.compare import find_comparison
+from camlucida.audits.comparison.matching import match_audits
 from camlucida.audits.exports import export
 from camlucida.audits.findings.differences import find_differences
 from camlucida.audits.findings.duplicates import find_duplicates
@@ -227,6 +228,25 @@ def test_two_audits_are_compared_object_by_object(model: cl.Model, measured: Aud
     assert found.accuracy[1] < found.accuracy[0]
     with pytest.raises(DataError, match="the rows of one of"):
         find_comparison(higher, audit("toybox", measured.data, tmp_path / "w", methods=["grad_cam"]))  # type: ignore[arg-type]
+
+
+def test_false_detections_are_paired_by_position(tmp_path: Path) -> None:
+    def rows(*boxes: tuple[float, ...]) -> list[dict[str, Any]]:
+        shared = {"index": 0, "image": "0.png", "outcome": "false", "correct": False, "label": None, "brightness": 0.5}
+        return [
+            {**shared, "label_index": None, "predicted_index": 1, "target": f"box {k}", "energy_in_box": float(k)}
+            | dict(zip(SIDES, box, strict=True))
+            for k, box in enumerate(boxes, 1)
+        ]
+
+    first, second, far = (0.0, 0.0, 4.0, 4.0), (4.0, 4.0, 8.0, 8.0), (0.0, 5.0, 2.0, 8.0)
+    old = synthetic_audit(tmp_path / "old", rows(first, second), plan={"target": "all"})
+    moved = (4.0, 4.0, 8.0, 7.5)
+    new = synthetic_audit(tmp_path / "new", rows(moved, far, first), plan={"target": "all"})
+    matched = match_audits(old, new)
+    pairs = dict(zip(matched.new_rows.tolist(), matched.old_rows.tolist(), strict=True))
+    assert pairs == {0: 1, 2: 0}  # the numbers of the boxes say nothing
+    assert len(matched.only_new) == 1
 
 
 def candidate(members: list[int], others: list[int]) -> Candidate:

@@ -1,4 +1,4 @@
-"""Which targets of two audits are the same: those of an annotated object, or false detections at the same place."""
+"""Which targets of two audits are the same: those of an annotated object, or false detections at the same position."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def target_keys(audit: Audit) -> NDArray[Any]:
 
 
 def paired_keys(old: Audit, old_keys: NDArray[Any], new: Audit, new_keys: NDArray[Any]) -> NDArray[Any]:
-    """Return the keys of the new audit, in which a detection without an object has that of the old one at its place.
+    """Return the keys of the new audit, in which a detection without an object has that of the old one at its position.
 
     Such detections are paired if they have the same class and their boxes have an intersection over union of at least
     `MIN_IOU`, the largest first.

@@ -39,7 +39,7 @@ class TargetRow:
         true: The region of its object, likewise.
         iou: Intersection over union of both; None without an object.
         label: The name of its object where the model has no such output, as for words.
-        candidate: The region of the candidate that is explained in place of a missed object; None for other rows.
+        candidate: The region of the candidate that is explained instead of a missed object; None for other rows.
     """
 
     outcome: Outcome | None

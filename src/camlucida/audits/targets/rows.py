@@ -25,7 +25,7 @@ def target_columns(plan: AuditPlan, image: LoadedImage, row: TargetRow) -> Row:
     """Return the columns of a row that do not depend on its maps."""
     geometry = image.geometry
     is_missed = row.outcome == "missed"
-    # An object that is missed has the box of the candidate that is explained in its place, unless there is none.
+    # An object that is missed has the box of the candidate that is explained instead, unless there is none.
     predicted = row.candidate if is_missed else row.own
     columns: Row = {
         "target": None if row.bound is None else spec_on_image(row.bound.spec, geometry),

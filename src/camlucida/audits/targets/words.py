@@ -31,7 +31,7 @@ class WordRow:
     Attributes:
         outcome: "correct" if the word is a class of the image, "false" if it is another class of the data set,
             "missed" for a class that is not named; None for a word that is no class.
-        bound: The word as a target; None for "missed", which has no place in the caption.
+        bound: The word as a target; None for "missed", which has no position in the caption.
         label: The class of the image.
         region: The objects of this class on the image; None if they are unknown.
     """
