@@ -573,7 +573,7 @@ export interface paths {
          * Thumbnails
          * @description Return the thumbnails of all points in one image: see `camlucida.app.thumbnails`.
          *
-         *     Reading the images takes a while at first; the result is kept.
+         *     Reading the images takes a while at first; the result is kept on disk, in the user's cache folder.
          */
         get: operations["thumbnails_api_dataset_thumbnails_get"];
         put?: never;
@@ -594,6 +594,8 @@ export interface paths {
         /**
          * Overall
          * @description Return accuracy, calibration, and the maps of correct and wrong predictions in comparison.
+         *
+         *     They are those of all images of the run, or of a subset.
          */
         get: operations["overall_api_dataset_overall_get"];
         put?: never;
@@ -1413,10 +1415,12 @@ export interface components {
          *     Attributes:
          *         image: The id of a sample or of an uploaded image.
          *         models: Models of the app; the first one if not given.
+         *         question: The question about the image, for those models that answer questions.
          *         methods: Methods by name, optionally with combinators.
          *         layers: Layer names; each model is explained at those it has, or at its default layer if it has none of them.
          *         targets: "predicted", "runner-up", "third", "top3" for all three; class indices or names of the first model (in
-         *             another model the class is found by its name), "A rather than B", "not A".
+         *             another model the class is found by its name), "A rather than B", "not A"; boxes, regions, texts and words
+         *             as for POST /api/explain.
          *         score: The score of a class.
          * @example {
          *       "image": "s3",
@@ -1434,6 +1438,8 @@ export interface components {
              * @default []
              */
             models: string[];
+            /** Question */
+            question?: string | null;
             /** Methods */
             methods: string[];
             /**
@@ -1612,7 +1618,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.05605
+         *       "seconds": 0.2051
          *     }
          */
         Comparison: {
@@ -2077,7 +2083,8 @@ export interface components {
          *         image: The id of a sample or of an uploaded image; or else
          *         image_base64: The bytes of an image file in base64.
          *         model: A model of the app; the first one if not given.
-         *         methods: Methods by name, optionally with combinators.
+         *         question: The question about the image, for models that answer questions.
+         *         methods: Methods by name, optionally with combinators; empty for the default method of the model.
          *         layers: Layer names, indices, globs, "all"; empty for the default layer (called target_layer in
          *             pytorch-grad-cam).
          *         targets: Class names, indices, "top3", "A rather than B", "not A"; empty for the predicted class. For detectors,
@@ -2106,11 +2113,11 @@ export interface components {
             image_base64?: string | null;
             /** Model */
             model?: string | null;
+            /** Question */
+            question?: string | null;
             /**
              * Methods
-             * @default [
-             *       "grad_cam"
-             *     ]
+             * @default []
              */
             methods: string[];
             /**
@@ -2214,7 +2221,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.04628
+         *       "seconds": 0.07998
          *     }
          */
         ExplainResponse: {
@@ -2630,7 +2637,8 @@ export interface components {
          *     Attributes:
          *         image: The id of an image.
          *         model: A model of the app; the first one if not given.
-         *         method: A method by name, optionally with combinators.
+         *         question: The question about the image, for models that answer questions.
+         *         method: A method by name, optionally with combinators; the default method of the model if not given.
          *         layer: One layer; the default layer if not given.
          *         target: A class; the predicted class if not given. For detectors, segmentation networks and captions also one
          *             box, region or word, such as "box 3"; the first if not given.
@@ -2645,11 +2653,10 @@ export interface components {
             image: string;
             /** Model */
             model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
+            /** Question */
+            question?: string | null;
+            /** Method */
+            method?: string | null;
             /** Layer */
             layer?: string | number | null;
             /** Target */
@@ -2837,7 +2844,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.002821
+         *       "seconds": 0.006357
          *     }
          */
         MethodCostOut: {
@@ -2857,12 +2864,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.002821
+         *           "seconds": 0.006357
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.01128
+         *           "seconds": 0.02543
          *         }
          *       ]
          *     }
@@ -2967,7 +2974,8 @@ export interface components {
          * ModelChoice
          * @description A model of the app; its layers are ordered from edges to objects, and the last one is the default.
          *
-         *     `image_targets`: the kind of the targets that belong to one image, such as "detection"; null if there are none.
+         *     `method`: the default method. `image_targets`: the kind of the targets that belong to one image, such as
+         *     "detection"; null if there are none.
          * @example {
          *       "name": "toybox",
          *       "labels": [
@@ -2996,6 +3004,7 @@ export interface components {
          *         96,
          *         96
          *       ],
+         *       "method": "grad_cam",
          *       "image_targets": null
          *     }
          */
@@ -3011,6 +3020,8 @@ export interface components {
                 number,
                 number
             ];
+            /** Method */
+            method: string;
             /** Image Targets */
             image_targets: string | null;
         };
@@ -3134,11 +3145,10 @@ export interface components {
             image: string;
             /** Model */
             model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
+            /** Question */
+            question?: string | null;
+            /** Method */
+            method?: string | null;
             /** Layer */
             layer?: string | number | null;
             /** Target */
@@ -3250,7 +3260,7 @@ export interface components {
         };
         /**
          * Overall
-         * @description Results over all images of a run.
+         * @description Results over all images of a run, or of a subset.
          *
          *     Attributes:
          *         judged: The number of images with a label that the model has.
@@ -3453,11 +3463,11 @@ export interface components {
             image_base64?: string | null;
             /** Model */
             model?: string | null;
+            /** Question */
+            question?: string | null;
             /**
              * Methods
-             * @default [
-             *       "grad_cam"
-             *     ]
+             * @default []
              */
             methods: string[];
             /**
@@ -3517,11 +3527,10 @@ export interface components {
             image: string;
             /** Model */
             model?: string | null;
-            /**
-             * Method
-             * @default grad_cam
-             */
-            method: string;
+            /** Question */
+            question?: string | null;
+            /** Method */
+            method?: string | null;
             /** Layer */
             layer?: string | number | null;
             /** Target */
@@ -4279,6 +4288,7 @@ export interface components {
          *             96,
          *             96
          *           ],
+         *           "method": "grad_cam",
          *           "image_targets": null
          *         },
          *         {
@@ -4309,6 +4319,7 @@ export interface components {
          *             96,
          *             96
          *           ],
+         *           "method": "grad_cam",
          *           "image_targets": null
          *         }
          *       ],
@@ -4770,7 +4781,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "5bed6394db2b7edf",
+         *       "id": "5a7f407669397091",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
@@ -4856,7 +4867,7 @@ export interface components {
         };
         /**
          * TargetsRequest
-         * @description The image, by id, and a model of the app; the first one if not given.
+         * @description The image, by id, a model of the app (the first one if not given), and the question to it, if it answers one.
          * @example {
          *       "image": "s3",
          *       "model": "toybox"
@@ -4867,6 +4878,8 @@ export interface components {
             image: string;
             /** Model */
             model?: string | null;
+            /** Question */
+            question?: string | null;
         };
         /**
          * TargetsResponse
@@ -4877,7 +4890,7 @@ export interface components {
          *             targets are its classes.
          *         size: (width, height) of the image, in pixels.
          *         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
-         *             targets are its classes.
+         *             targets are its classes, or which needs a text or a question first.
          * @example {
          *       "kind": "detection",
          *       "size": [
@@ -8203,6 +8216,7 @@ export interface operations {
         parameters: {
             query: {
                 run: string;
+                subset?: string;
             };
             header?: never;
             path?: never;
