@@ -15,7 +15,9 @@ from camlucida.seeds import MAX_SEED
 
 Task: TypeAlias = Literal["multiclass", "multilabel", "binary", "regression"]
 """How class scores become probabilities, in the words of torchmetrics; see `camlucida.tasks`."""
-ModelTask: TypeAlias = Task | Literal["segmentation", "multilabel-segmentation"]
+ModelTask: TypeAlias = Literal[
+    "multiclass", "multilabel", "binary", "regression", "segmentation", "multilabel-segmentation"
+]
 """What a network does, as of `wrap` and `load`."""
 MAX_EXACT = 2**53
 """The largest integer up to which a float represents every integer exactly."""

@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from camlucida.cli.terminal import Mode, Terminal
 from camlucida.errors import DataError, ModelError
-from camlucida.option_types import Task
+from camlucida.option_types import ModelTask
 
 MODEL = Group("Model", sort_key=1)
 DATA = Group("Data", sort_key=2)
@@ -154,11 +154,13 @@ TrustCode: TypeAlias = Annotated[
 """The option --trust-code of every command that opens a model."""
 
 TaskOption: TypeAlias = Annotated[
-    Task | None,
+    ModelTask | None,
     Parameter(
         group=MODEL,
         help="How class scores become probabilities: a softmax (multiclass), a sigmoid per class (multilabel, binary), "
-        "or not at all (regression). Recognised if not given; `camlucida layers` says what was recognised.",
+        "or not at all (regression); or segmentation, for class scores per pixel (multilabel-segmentation if the "
+        "classes of a pixel do not exclude each other). Recognised if not given; `camlucida layers` says what was "
+        "recognised.",
     ),
 ]
 """The option --task of every command that loads a model."""
