@@ -30,8 +30,9 @@ def folder(tmp_path: Path) -> Path:
     build.mkdir()
     (build / "index.html").write_text(INDEX)
     (build / "app.js").write_text("run();")
-    (build / "notes.txt").write_text("not part of the page")
+    (build / "notes.md").write_text("not part of the page")
     (tmp_path / "secret.js").write_text("secret")
+    (build / "link.js").symlink_to(tmp_path / "secret.js")
     return build
 
 
@@ -58,7 +59,15 @@ def test_only_files_of_the_build_are_served(folder: Path) -> None:
     client = TestClient(FrontEnd(folder, lambda: "{}"), raise_server_exceptions=False)
     script = client.get("/app.js")
     assert (script.text, script.headers["content-type"]) == ("run();", "text/javascript; charset=utf-8")
-    for path in ("/notes.txt", "/none.js", "/%2e%2e/secret.js", "/..%2fsecret.js", "/a%00.js", "/static/app.js"):
+    for path in (
+        "/notes.md",
+        "/link.js",
+        "/none.js",
+        "/%2e%2e/secret.js",
+        "/..%2fsecret.js",
+        "/a%00.js",
+        "/static/app.js",
+    ):
         assert "secret" not in client.get(path).text, path
         assert client.get(path).status_code != 200, path
 

@@ -26,6 +26,7 @@ MEDIA_TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
+    ".txt": "text/plain",
 }
 START_ELEMENT = '<script type="application/json" id="start">'
 """Data, not a script: the Content-Security-Policy forbids scripts inside the page, and the browser runs none."""
@@ -97,6 +98,8 @@ class FrontEnd:
         return known
 
     def _read(self, path: Path, stamp: tuple[int, int]) -> BuiltFile:
+        if path.resolve().parent != self.folder.resolve():
+            raise FileNotFoundError(path)  # a symbolic link out of the folder
         content = path.read_bytes()
         if path.name == INDEX:
             with contextlib.suppress(CamlucidaError):  # the page requests the start itself, and displays the error
