@@ -76,6 +76,7 @@ def test_counts_equal_those_of_box_iou(model: cl.Model, finished: Audit) -> None
     counts = Counter((row["index"], row["outcome"]) for row in finished.rows)
     assert counts == independent_outcomes(model, scenes())
     assert {outcome for _, outcome in counts} == {"correct", "false", "missed"}
+    assert {row["n_boxes"] for row in finished.rows} == {3}
     summary = finished.summary
     assert summary["n_images"] == N
     assert summary["n_rows"] == len(finished.rows) == sum(counts.values())
