@@ -1618,7 +1618,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.2051
+         *       "seconds": 0.1443
          *     }
          */
         Comparison: {
@@ -2221,7 +2221,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.07998
+         *       "seconds": 0.08099
          *     }
          */
         ExplainResponse: {
@@ -2844,7 +2844,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.006357
+         *       "seconds": 0.008188
          *     }
          */
         MethodCostOut: {
@@ -2864,12 +2864,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.006357
+         *           "seconds": 0.008188
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.02543
+         *           "seconds": 0.03275
          *         }
          *       ]
          *     }
@@ -4781,7 +4781,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "5a7f407669397091",
+         *       "id": "a4e27aea7d64b934",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
