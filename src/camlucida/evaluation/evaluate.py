@@ -129,7 +129,7 @@ def evaluate(
         seed,
         tuple(compared),
     )
-    columns = TARGET_COLUMNS if has_target_columns(plan.record()) else COLUMNS
+    columns = TARGET_COLUMNS if has_target_columns({"target": target}) else COLUMNS
     store = Store(Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="camlucida-")), columns)
     with store.lock():
         plan = replace(plan, batch_size=store.batch_size or evaluation_batch_size(plan))
