@@ -3857,6 +3857,53 @@ export interface components {
             highlighted: components["schemas"]["EncodedMap"];
         };
         /**
+         * PredictedClassOut
+         * @description One class that a segmentation network predicts somewhere in the image.
+         *
+         *     Attributes:
+         *         index: Its index among the outputs of the network.
+         *         name: Its name.
+         *         colour: Its colour in the panels, such as "#d55e00".
+         *         fraction: The fraction of the image that is predicted as it, from 0 to 1.
+         *         spec: The target that means all of its pixels: "class:dog".
+         */
+        PredictedClassOut: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Colour */
+            colour: string;
+            /** Fraction */
+            fraction: number;
+            /** Spec */
+            spec: string;
+        };
+        /**
+         * PredictedClassesOut
+         * @description The class that is predicted at every pixel, over the whole image.
+         *
+         *     Attributes:
+         *         width: Number of columns: that of the image in pixels, or less if its longer side has more than 512 pixels.
+         *         height: Number of rows.
+         *         runs: Indices of classes, row by row: an index and the number of cells that have it, in turns; -1 where no class
+         *             is predicted, or outside the network input.
+         *         classes: The classes, largest region first.
+         *         overlap: Whether several classes are predicted at one pixel; the smallest region has it then.
+         */
+        PredictedClassesOut: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Runs */
+            runs: number[];
+            /** Classes */
+            classes: components["schemas"]["PredictedClassOut"][];
+            /** Overlap */
+            overlap: boolean;
+        };
+        /**
          * PredictionOut
          * @description One of the most probable classes; `probability` is null where the task has none (regression).
          * @example {
@@ -4891,6 +4938,7 @@ export interface components {
          *         size: (width, height) of the image, in pixels.
          *         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
          *             targets are its classes, or which needs a text or a question first.
+         *         classes: The predicted classes of a segmentation network; null for other models.
          * @example {
          *       "kind": "detection",
          *       "size": [
@@ -4925,6 +4973,7 @@ export interface components {
             ];
             /** Targets */
             targets: components["schemas"]["ImageTargetOut"][];
+            classes: components["schemas"]["PredictedClassesOut"] | null;
         };
         /**
          * TopImage
