@@ -1618,7 +1618,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.2051
+         *       "seconds": 0.05267
          *     }
          */
         Comparison: {
@@ -2221,7 +2221,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.07998
+         *       "seconds": 0.02827
          *     }
          */
         ExplainResponse: {
@@ -2844,7 +2844,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.006357
+         *       "seconds": 0.00256
          *     }
          */
         MethodCostOut: {
@@ -2864,12 +2864,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.006357
+         *           "seconds": 0.00256
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.02543
+         *           "seconds": 0.01024
          *         }
          *       ]
          *     }
@@ -3866,6 +3866,13 @@ export interface components {
          *         colour: Its colour in the panels, such as "#d55e00".
          *         fraction: The fraction of the image that is predicted as it, from 0 to 1.
          *         spec: The target that means all of its pixels: "class:dog".
+         * @example {
+         *       "index": 0,
+         *       "name": "background",
+         *       "colour": "#d0d0d4",
+         *       "fraction": 0.75,
+         *       "spec": "class:background"
+         *     }
          */
         PredictedClassOut: {
             /** Index */
@@ -3890,6 +3897,33 @@ export interface components {
          *             is predicted, or outside the network input.
          *         classes: The classes, largest region first.
          *         overlap: Whether several classes are predicted at one pixel; the smallest region has it then.
+         * @example {
+         *       "width": 2,
+         *       "height": 2,
+         *       "runs": [
+         *         0,
+         *         3,
+         *         1,
+         *         1
+         *       ],
+         *       "overlap": false,
+         *       "classes": [
+         *         {
+         *           "index": 0,
+         *           "name": "background",
+         *           "colour": "#d0d0d4",
+         *           "fraction": 0.75,
+         *           "spec": "class:background"
+         *         },
+         *         {
+         *           "index": 1,
+         *           "name": "cat",
+         *           "colour": "#0072b2",
+         *           "fraction": 0.25,
+         *           "spec": "class:cat"
+         *         }
+         *       ]
+         *     }
          */
         PredictedClassesOut: {
             /** Width */
@@ -4828,7 +4862,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "5a7f407669397091",
+         *       "id": "8dc208eae612b1da",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
@@ -4940,27 +4974,53 @@ export interface components {
          *             targets are its classes, or which needs a text or a question first.
          *         classes: The predicted classes of a segmentation network; null for other models.
          * @example {
-         *       "kind": "detection",
+         *       "kind": "segmentation",
          *       "size": [
          *         96,
          *         96
          *       ],
          *       "targets": [
          *         {
-         *           "spec": "box 1",
-         *           "label": "dog (box 1)",
-         *           "name": "dog",
-         *           "probability": 0.93,
-         *           "box": [
-         *             12,
-         *             30.5,
-         *             60,
-         *             88
-         *           ],
+         *           "spec": "class:cat",
+         *           "label": "cat",
+         *           "name": "cat",
+         *           "probability": null,
+         *           "box": null,
          *           "point": null,
-         *           "mask": null
+         *           "mask": {
+         *             "width": 2,
+         *             "height": 2,
+         *             "bits": "EA=="
+         *           }
          *         }
-         *       ]
+         *       ],
+         *       "classes": {
+         *         "width": 2,
+         *         "height": 2,
+         *         "runs": [
+         *           0,
+         *           3,
+         *           1,
+         *           1
+         *         ],
+         *         "overlap": false,
+         *         "classes": [
+         *           {
+         *             "index": 0,
+         *             "name": "background",
+         *             "colour": "#d0d0d4",
+         *             "fraction": 0.75,
+         *             "spec": "class:background"
+         *           },
+         *           {
+         *             "index": 1,
+         *             "name": "cat",
+         *             "colour": "#0072b2",
+         *             "fraction": 0.25,
+         *             "spec": "class:cat"
+         *           }
+         *         ]
+         *       }
          *     }
          */
         TargetsResponse: {

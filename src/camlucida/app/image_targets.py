@@ -82,9 +82,9 @@ def regions_overlap(bound: Sequence[BoundTarget]) -> bool:
     """Return whether regions overlap: some pixel of a region has the colour of another class."""
     regions = [one.region for one in bound if one.region is not None]
     return any(
-        bool((r.classes.indices[r.mask.bool()] != r.index).any())
+        bool(r.classes.indices[r.mask.bool()].ne(r.index).any())
         for r in regions
-        if r.mask is not None and r.classes is not None
+        if r.mask is not None and r.classes is not None and r.index is not None
     )
 
 
