@@ -128,7 +128,23 @@ def main() -> None:
         },
         **{"point": None, "mask": None},
     }
-    examples["TargetsResponse"] = {"kind": "detection", "size": [96, 96], "targets": [examples["ImageTargetOut"]]}
+    examples["PredictedClassOut"] = {
+        **{"index": 0, "name": "background", "colour": "#d0d0d4", "fraction": 0.75, "spec": "class:background"}
+    }
+    of_cat = {"index": 1, "name": "cat", "colour": "#0072b2", "fraction": 0.25, "spec": "class:cat"}
+    examples["PredictedClassesOut"] = {
+        **{"width": 2, "height": 2, "runs": [0, 3, 1, 1], "overlap": False},
+        "classes": [examples["PredictedClassOut"], of_cat],
+    }
+    region = {"spec": "class:cat", "label": "cat", "name": "cat", "probability": None, "box": None, "point": None}
+    examples["TargetsResponse"] = {
+        **{
+            "kind": "segmentation",
+            "size": [96, 96],
+            "targets": [region | {"mask": {**examples["MaskOut"], "bits": "EA=="}}],
+        },
+        "classes": examples["PredictedClassesOut"],
+    }
     examples["SliceOut"] = {  # an audit of a few scenes has no slice
         **{"name": "class = cat", "n": 40, "n_listed": 40, "accuracy": 0.72, "rest_accuracy": 0.91, "is_worse": True}
     }

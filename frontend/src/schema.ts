@@ -1618,7 +1618,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.1443
+         *       "seconds": 0.05267
          *     }
          */
         Comparison: {
@@ -2221,7 +2221,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.08099
+         *       "seconds": 0.02827
          *     }
          */
         ExplainResponse: {
@@ -2844,7 +2844,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.008188
+         *       "seconds": 0.00256
          *     }
          */
         MethodCostOut: {
@@ -2864,12 +2864,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.008188
+         *           "seconds": 0.00256
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.03275
+         *           "seconds": 0.01024
          *         }
          *       ]
          *     }
@@ -3857,6 +3857,87 @@ export interface components {
             highlighted: components["schemas"]["EncodedMap"];
         };
         /**
+         * PredictedClassOut
+         * @description One class that a segmentation network predicts somewhere in the image.
+         *
+         *     Attributes:
+         *         index: Its index among the outputs of the network.
+         *         name: Its name.
+         *         colour: Its colour in the panels, such as "#d55e00".
+         *         fraction: The fraction of the image that is predicted as it, from 0 to 1.
+         *         spec: The target that means all of its pixels: "class:dog".
+         * @example {
+         *       "index": 0,
+         *       "name": "background",
+         *       "colour": "#d0d0d4",
+         *       "fraction": 0.75,
+         *       "spec": "class:background"
+         *     }
+         */
+        PredictedClassOut: {
+            /** Index */
+            index: number;
+            /** Name */
+            name: string;
+            /** Colour */
+            colour: string;
+            /** Fraction */
+            fraction: number;
+            /** Spec */
+            spec: string;
+        };
+        /**
+         * PredictedClassesOut
+         * @description The class that is predicted at every pixel, over the whole image.
+         *
+         *     Attributes:
+         *         width: Number of columns: that of the image in pixels, or less if its longer side has more than 512 pixels.
+         *         height: Number of rows.
+         *         runs: Indices of classes, row by row: an index and the number of cells that have it, in turns; -1 where no class
+         *             is predicted, or outside the network input.
+         *         classes: The classes, largest region first.
+         *         overlap: Whether several classes are predicted at one pixel; the smallest region has it then.
+         * @example {
+         *       "width": 2,
+         *       "height": 2,
+         *       "runs": [
+         *         0,
+         *         3,
+         *         1,
+         *         1
+         *       ],
+         *       "overlap": false,
+         *       "classes": [
+         *         {
+         *           "index": 0,
+         *           "name": "background",
+         *           "colour": "#d0d0d4",
+         *           "fraction": 0.75,
+         *           "spec": "class:background"
+         *         },
+         *         {
+         *           "index": 1,
+         *           "name": "cat",
+         *           "colour": "#0072b2",
+         *           "fraction": 0.25,
+         *           "spec": "class:cat"
+         *         }
+         *       ]
+         *     }
+         */
+        PredictedClassesOut: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Runs */
+            runs: number[];
+            /** Classes */
+            classes: components["schemas"]["PredictedClassOut"][];
+            /** Overlap */
+            overlap: boolean;
+        };
+        /**
          * PredictionOut
          * @description One of the most probable classes; `probability` is null where the task has none (regression).
          * @example {
@@ -4781,7 +4862,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "a4e27aea7d64b934",
+         *       "id": "8dc208eae612b1da",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
@@ -4891,28 +4972,55 @@ export interface components {
          *         size: (width, height) of the image, in pixels.
          *         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
          *             targets are its classes, or which needs a text or a question first.
+         *         classes: The predicted classes of a segmentation network; null for other models.
          * @example {
-         *       "kind": "detection",
+         *       "kind": "segmentation",
          *       "size": [
          *         96,
          *         96
          *       ],
          *       "targets": [
          *         {
-         *           "spec": "box 1",
-         *           "label": "dog (box 1)",
-         *           "name": "dog",
-         *           "probability": 0.93,
-         *           "box": [
-         *             12,
-         *             30.5,
-         *             60,
-         *             88
-         *           ],
+         *           "spec": "class:cat",
+         *           "label": "cat",
+         *           "name": "cat",
+         *           "probability": null,
+         *           "box": null,
          *           "point": null,
-         *           "mask": null
+         *           "mask": {
+         *             "width": 2,
+         *             "height": 2,
+         *             "bits": "EA=="
+         *           }
          *         }
-         *       ]
+         *       ],
+         *       "classes": {
+         *         "width": 2,
+         *         "height": 2,
+         *         "runs": [
+         *           0,
+         *           3,
+         *           1,
+         *           1
+         *         ],
+         *         "overlap": false,
+         *         "classes": [
+         *           {
+         *             "index": 0,
+         *             "name": "background",
+         *             "colour": "#d0d0d4",
+         *             "fraction": 0.75,
+         *             "spec": "class:background"
+         *           },
+         *           {
+         *             "index": 1,
+         *             "name": "cat",
+         *             "colour": "#0072b2",
+         *             "fraction": 0.25,
+         *             "spec": "class:cat"
+         *           }
+         *         ]
+         *       }
          *     }
          */
         TargetsResponse: {
@@ -4925,6 +5033,7 @@ export interface components {
             ];
             /** Targets */
             targets: components["schemas"]["ImageTargetOut"][];
+            classes: components["schemas"]["PredictedClassesOut"] | null;
         };
         /**
          * TopImage

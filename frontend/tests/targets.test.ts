@@ -7,7 +7,7 @@ const target = { spec: "", label: "", name: "", probability: null, box: null, po
 const box = (name: string, ...rect: number[]) => ({ ...target, name, box: rect as [number, number, number, number] });
 
 test("the smallest box is taken, and small ones are as large as they can be hit", () => {
-  const shapes = shapesOf({ kind: "detection", size: [100, 50], targets: [box("large", 0, 0, 80, 50), box("small", 20, 20, 24, 24)] });
+  const shapes = shapesOf({ size: [100, 50], targets: [box("large", 0, 0, 80, 50), box("small", 20, 20, 24, 24)] });
   const at = (x: number, y: number): string | undefined => shapeAt(shapes, [100, 50], x, y, 12)?.target.name;
   expect([at(22, 22), at(27, 22), at(29, 22), at(90, 22)]).toEqual(["small", "small", "large", undefined]);
 });
@@ -15,7 +15,7 @@ test("the smallest box is taken, and small ones are as large as they can be hit"
 test("a mask is taken where it is set", () => {
   // Two rows of four cells: only the right half of the first row.
   const mask = { width: 4, height: 2, bits: btoa(String.fromCharCode(0b00110000)) };
-  const shapes = shapesOf({ kind: "segmentation", size: [40, 20], targets: [{ ...target, name: "mask", mask }] });
+  const shapes = shapesOf({ size: [40, 20], targets: [{ ...target, name: "mask", mask }] });
   expect(shapes[0]!.rect).toEqual([20, 0, 40, 10]);
   expect(shapes[0]!.outline).toBe("M2 0H4M2 1H4M2 0V1M4 0V1");
   const at = (x: number, y: number): string | undefined => shapeAt(shapes, [40, 20], x, y, 2)?.target.name;

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from camlucida import explain, trust
 from camlucida.app.app import create_app
 from camlucida.app.app_state import Page
-from camlucida.app.image_targets import packed_mask
+from camlucida.app.image_targets import class_runs, packed_mask, regions_overlap
 from camlucida.app.routes.trust.occlude import OcclusionMask, unpacked_mask
 from camlucida.app.schemas import EncodedMap, unpacked
 from camlucida.attribution.bind_targets import bind_targets
@@ -27,7 +27,8 @@ from camlucida.models.load import load
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
 from camlucida.reliability.occlude import occlude
-from camlucida.types import Region
+from camlucida.render.class_mask import legend_entries
+from camlucida.types import PredictedClasses, Region
 
 SIZE = 32
 
@@ -187,6 +188,64 @@ def test_small_masks_do_not_vanish() -> None:
     width, height, bits = packed_mask(mask, 100)
     cells = np.unpackbits(np.frombuffer(bits, np.uint8), count=width * height).reshape(height, width)
     assert (width, height, cells.sum()) == (100, 22, 1)
+
+
+def indices_of(classes: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    runs = np.array(classes["runs"]).reshape(-1, 2)
+    return np.repeat(runs[:, 0], runs[:, 1]).reshape(classes["height"], classes["width"])
+
+
+@pytest.fixture(scope="module")
+def segmented() -> Iterator[tuple[TestClient, Page]]:
+    page = Page([load("toybox:segmenter")], open_dataset("toybox:2", count=6))
+    with TestClient(create_app(page), base_url="http://localhost") as client:
+        yield client, page
+
+
+def test_predicted_classes_are_the_argmax(segmented: tuple[TestClient, Page]) -> None:
+    client, page = segmented
+    model, image = page.models[0], page.images.find("s3").image
+    inputs, geometry = model.preprocessing(image)
+    assert (geometry.scale, geometry.offset) == ((1.0, 1.0), (0.0, 0.0))
+    with torch.no_grad():
+        truth = model.network(inputs[None])[0].argmax(0).numpy()
+    answer = post(client, "targets").json()
+    classes = answer["classes"]
+    np.testing.assert_array_equal(indices_of(classes), truth)
+    fractions = {model.labels[k]: float((truth == k).mean()) for k in np.unique(truth)}
+    assert {c["name"]: c["fraction"] for c in classes["classes"]} == pytest.approx(fractions)
+    assert [c["fraction"] for c in classes["classes"]] == sorted(fractions.values(), reverse=True)
+    assert not classes["overlap"]
+    drawn = legend_entries(explain(model, image)[0].region)
+    assert [(c["colour"], c["name"]) for c in classes["classes"]] == [(f"#{c}", name) for c, name, *_ in drawn]
+    for one in classes["classes"]:  # also the background, which is not listed
+        region = explain(model, image, target=one["spec"]).region
+        np.testing.assert_array_equal(region.mask.numpy(), truth == one["index"])
+    assert {t["spec"] for t in answer["targets"]} < {c["spec"] for c in classes["classes"]}
+
+
+def test_classes_of_other_models_are_null(client: TestClient) -> None:
+    for model in ("toybox:detector", "segmentation", "caption", "toybox"):
+        assert post(client, "targets", model=model).json()["classes"] is None
+
+
+def test_runs_of_a_large_image_are_those_of_its_reduced_grid() -> None:
+    indices = np.arange(12 * 20).reshape(12, 20) // 100 - 1
+    width, height, runs = class_runs(indices, 10)
+    assert (width, height) == (10, 6)
+    cells = indices_of({"width": width, "height": height, "runs": runs})
+    np.testing.assert_array_equal(cells, indices[1::2, 1::2])
+    assert len(runs) == 2 * 3  # a run continues in the next row
+
+
+def test_overlapping_regions_are_noted() -> None:
+    indices = torch.tensor([[0, 1], [0, 0]])
+    classes = PredictedClasses(indices, {0: "a", 1: "b"})
+    regions = [Region(mask=indices == k, index=k, classes=classes) for k in (0, 1)]
+    bound = [BoundTarget(fake("segmentation"), r.index, region=r) for r in regions]
+    assert not regions_overlap(bound)
+    wide = replace(regions[0], mask=torch.ones(2, 2, dtype=torch.bool))
+    assert regions_overlap([replace(bound[0], region=wide), bound[1]])
 
 
 def test_words_in_order(client: TestClient) -> None:

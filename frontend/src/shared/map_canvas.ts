@@ -5,12 +5,20 @@ import type { Field } from "../maps/field";
 import type { Look } from "../maps/painter";
 import { drawPhoto, keptPixels, photoSize } from "./photo";
 
-export type Kind = "photo" | "heat" | "overlay";
+export type Kind = "photo" | "heat" | "overlay" | "classes";
 
 /** The part of the style that a kind of view depends on. */
 export function relevantStyle(kind: Kind, { opacity, colormap, threshold, contour, blend }: Look): string {
-  if (kind === "photo") return "";
+  if (kind === "photo" || kind === "classes") return "";
   return kind === "heat" ? `${colormap} ${threshold}` : [opacity, colormap, threshold, contour, blend].join(" ");
+}
+
+/** Resize a canvas to the image. */
+export function fit(canvas: HTMLCanvasElement, image: HTMLImageElement, side: number): void {
+  const [width, height] = photoSize(image, side);
+  if (canvas.width === width && canvas.height === height) return;
+  canvas.width = width;
+  canvas.height = height;
 }
 
 /** Draws onto canvases of any size. */
@@ -22,11 +30,7 @@ export class MapDrawing {
 
   /** Resize a canvas to the image and draw. */
   draw(canvas: HTMLCanvasElement, image: HTMLImageElement, field: Field | null, style: Look, side: number): void {
-    const [width, height] = photoSize(image, side);
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
+    fit(canvas, image, side);
     this.drawOn(canvas, image, field, style);
   }
 

@@ -8,7 +8,7 @@ import type { Look } from "../maps/painter";
 import { short } from "../numbers";
 import { mapStyle } from "../state/view";
 import { inNextFrame } from "./debounce";
-import { colourAt, type Kind, MapDrawing, relevantStyle } from "./map_canvas";
+import { colourAt, fit, type Kind, MapDrawing, relevantStyle } from "./map_canvas";
 import { useZoomGestures, WHOLE, type Zoom } from "./zoom";
 
 /** The longer side of the canvas, in its own pixels; the style sheet sets its size on the screen. */
@@ -41,6 +41,10 @@ interface Props {
   clip?: number;
   /** A click on the image: where, and the width of a pixel of the screen, in fractions of the image. */
   pick?: ((x: number, y: number, perPixel: number) => void) | undefined;
+  /** What is painted instead of the photo and the map. */
+  paint?: (canvas: HTMLCanvasElement, image: HTMLImageElement) => void;
+  /** What is read at fractions of the image, instead of the map value and the colour. */
+  read?: (x: number, y: number) => string;
   class?: string;
   children?: ComponentChildren;
 }
@@ -51,8 +55,9 @@ export function MapView(props: Props) {
   const drawing = useMemo(() => new MapDrawing(kind), [kind]);
   const own = useSignal<Mark | null>(null);
   const mark = props.mark ?? own;
-  const latest = useRef({ image, field, side });
-  latest.current = { image, field, side };
+  const { paint } = props;
+  const latest = useRef({ image, field, side, paint });
+  latest.current = { image, field, side, paint };
   const styled = (style: Look): Look => (props.colormap ? { ...style, colormap: props.colormap } : style);
   const drawn = useRef("");
   const window = zoom?.window.value ?? WHOLE;
@@ -67,10 +72,13 @@ export function MapView(props: Props) {
     const style = styled(mapStyle.peek());
     drawn.current = relevantStyle(kind, style);
     const enlarged = (zoom?.window.peek().k ?? 1) > STEP_TO_ENLARGED;
-    drawing.draw(canvas.current!, now.image, now.field, style, enlarged ? Math.max(now.side, ENLARGED_PX) : now.side);
+    const longest = enlarged ? Math.max(now.side, ENLARGED_PX) : now.side;
+    if (!now.paint) return drawing.draw(canvas.current!, now.image, now.field, style, longest);
+    fit(canvas.current!, now.image, longest);
+    now.paint(canvas.current!, now.image);
   };
   const drawSoon = useMemo(() => inNextFrame(draw), []);
-  useLayoutEffect(draw, [image, kind === "photo" ? null : field, pixels]); // a photo is the same with any map
+  useLayoutEffect(draw, [image, kind === "photo" || paint ? null : field, pixels, paint]); // a photo is the same with any map
   useLayoutEffect(
     () =>
       effect(() => {
@@ -132,7 +140,7 @@ export function MapView(props: Props) {
           onKeyDown={props.mark ? keydown : undefined}
           onBlur={props.mark ? leave : undefined}
         />
-        {image && field && <Reading mark={mark} zoom={zoom} image={image} field={field} kind={kind} />}
+        {image && field && <Reading mark={mark} zoom={zoom} image={image} field={field} kind={kind} read={props.read} />}
         {zoom && <ZoomHint zoom={zoom} />}
         {props.children}
       </div>
@@ -146,7 +154,14 @@ const STEP_TO_ENLARGED = 1.5;
 const DRAG_PX = 5;
 
 /** The map value and the colour at the marked position. */
-function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; image: HTMLImageElement; field: Field; kind: Kind }) {
+function Reading(props: {
+  mark: Signal<Mark | null>;
+  zoom: Zoom | undefined;
+  image: HTMLImageElement;
+  field: Field;
+  kind: Kind;
+  read: ((x: number, y: number) => string) | undefined;
+}) {
   const { mark, zoom, image, field } = props;
   const at = mark.value;
   const { k, x, y } = zoom?.window.value ?? WHOLE;
@@ -158,7 +173,7 @@ function Reading(props: { mark: Signal<Mark | null>; zoom: Zoom | undefined; ima
     <>
       <span class={`cross ${on}`} style={place} aria-hidden="true" />
       <output class={`reading ${on} ${left > 0.6 ? "beside" : ""}`} style={place} aria-hidden={at?.by === props.kind ? "false" : "true"}>
-        {at && `${short(field.at(at.x, at.y))} · ${colourAt(image, at.x / width, at.y / height)}`}
+        {at && (props.read?.(at.x / width, at.y / height) ?? `${short(field.at(at.x, at.y))} · ${colourAt(image, at.x / width, at.y / height)}`)}
       </output>
     </>
   );

@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 
 from camlucida.app.images import StoredImage
-from camlucida.attribution.bind_targets import bind_one, bind_targets
+from camlucida.attribution.bind_targets import bind_one, bind_targets, region_on_image
 from camlucida.attribution.error_context import error_context
 from camlucida.attribution.load_input import load_input
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.targets import TargetSpec
-from camlucida.types import Geometry
+from camlucida.types import Geometry, PredictedClasses, Region
 
 ASKS_FIRST = frozenset({"image-text", "question"})
 """Kinds of models that have no targets of their own: a text is compared with the image, or a question is asked."""
@@ -69,3 +69,36 @@ def packed_mask(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], longest: 
     if not cells.any():
         cells = fractions > 0
     return columns, rows, np.packbits(cells).tobytes()
+
+
+def classes_on_image(bound: Sequence[BoundTarget], geometry: Geometry) -> PredictedClasses | None:
+    """Return the predicted classes at the pixels of the image; None for targets of no segmentation network."""
+    classes = next((one.region.classes for one in bound if one.region is not None and one.region.classes), None)
+    on_image = None if classes is None else region_on_image(Region(classes=classes), geometry)
+    return None if on_image is None else on_image.classes
+
+
+def regions_overlap(bound: Sequence[BoundTarget]) -> bool:
+    """Return whether regions overlap: some pixel of a region has the colour of another class."""
+    regions = [one.region for one in bound if one.region is not None]
+    return any(
+        bool(r.classes.indices[r.mask.bool()].ne(r.index).any())
+        for r in regions
+        if r.mask is not None and r.classes is not None and r.index is not None
+    )
+
+
+def class_runs(indices: np.ndarray[tuple[int, ...], np.dtype[np.int64]], longest: int) -> tuple[int, int, list[int]]:
+    """Return indices of classes as (width, height, runs); their longer side is reduced to at most `longest` cells.
+
+    A cell has the index at its centre. The runs are an index and the number of cells, in turns, row by row; one run may
+    continue in the next row.
+    """
+    height, width = indices.shape
+    factor = min(1.0, longest / max(height, width))
+    rows, columns = max(1, round(height * factor)), max(1, round(width * factor))
+    at = [((np.arange(n) + 0.5) * of / n).astype(int) for n, of in ((rows, height), (columns, width))]
+    cells = indices[at[0]][:, at[1]].ravel()
+    starts = np.flatnonzero(np.diff(cells, prepend=cells[0] - 1))
+    lengths = np.diff(starts, append=cells.size)
+    return columns, rows, np.stack([cells[starts], lengths], 1).ravel().tolist()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import camlucida as cl
 from camlucida.errors import ModelError, TargetError
 from camlucida.models.segmentation.pixel_scores import WholeImageScores
-from camlucida.models.segmentation.targets import connected_part
+from camlucida.models.segmentation.targets import connected_part, spelled_class
 from camlucida.targets import RegionTarget
 
 SIZE = 32
@@ -171,3 +171,10 @@ def test_connected_parts_are_those_of_scipy():
     labels, _ = ndimage.label(mask.numpy(), structure=np.ones((3, 3)))
     for row, column in mask.nonzero()[::50].tolist():
         np.testing.assert_array_equal(connected_part(mask, row, column).numpy(), labels == labels[row, column])
+
+
+def test_classes_are_written_so_that_they_are_found_again() -> None:
+    """By name, unless that means another class, a point or a contrast."""
+    labels = ("bus", "car", "car", "0", "black rather than white", "dot at 3,4", "sky")
+    written = [spelled_class(index, labels) for index in range(8)]
+    assert written == ["bus", "1", "2", "3", "4", "5", "sky", "7"]

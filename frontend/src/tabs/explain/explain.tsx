@@ -128,10 +128,12 @@ export function Explain() {
             targets && {
               shapes,
               size: targets.size as [number, number],
+              spec: spec.startsWith("class:") ? spec : ofTarget, // "at 120,80" names no class, its map does
               isSelected: (one) => isAt(spec, one),
               choose: explainTarget,
             }
           }
+          classes={targets ? (targets.classes ?? undefined) : kind === "segmentation" ? null : undefined}
         />
       </div>
       <aside class="predictions" aria-label="Result">

@@ -1,4 +1,4 @@
-// The image, the map, and the map over the image; directly under them what is adjusted most.
+// The image, the map, the map over the image, and the predicted classes of a segmentation network; directly under them what is adjusted most.
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
@@ -8,6 +8,8 @@ import { type Mark, MapView } from "../../shared/map_view";
 import { STEP, windowOf, windowText, Zoom } from "../../shared/zoom";
 import { sized } from "../../numbers";
 import { setTabValues, tabValue, view } from "../../state/view";
+import type { Classes } from "./class_grid";
+import { ClassesView } from "./classes_view";
 import { ColourScale } from "./colour_scale";
 import { OpacityAndPalette } from "./display_settings";
 import type { Explained } from "./explain";
@@ -27,6 +29,8 @@ const PORTRAIT = 0.8;
 export interface PlacedTargets {
   shapes: readonly Shape[];
   size: readonly [number, number];
+  /** The target in question. */
+  spec: string;
   isSelected: (spec: string) => boolean;
   choose: (spec: string) => void;
 }
@@ -39,8 +43,10 @@ export function Result(props: {
   strength: Strength | null;
   /** Targets with a place on the image. */
   targets: PlacedTargets | null;
+  /** The predicted classes, null while they are waited for; undefined for a model without them. */
+  classes: Classes | null | undefined;
 }) {
-  const { shown, strength, targets } = props;
+  const { shown, strength, targets, classes } = props;
   const mark = useSignal<Mark | null>(null);
   const zoom = useZoom(shown?.answer.image ?? view.image.value);
   const shared = tabValue("explain.scale") === "shared" && strength !== null;
@@ -64,14 +70,14 @@ export function Result(props: {
       <>
         <OpacityAndPalette />
         <ZoomButtons zoom={zoom} />
-        <NetworkStrip />
       </>
     ),
     [],
   );
+  const strip = useMemo(() => <NetworkStrip />, []);
   return (
     <>
-      <div class={`views ${ratio < PORTRAIT ? "portrait" : ""}`} style={{ "--ratio": String(ratio) }}>
+      <div class={`views ${ratio < PORTRAIT ? "portrait" : ""} ${classes === undefined ? "" : "with-classes"}`} style={{ "--ratio": String(ratio) }}>
         <MapView kind="overlay" {...common} label={caption} caption={<b>{caption}</b>} pick={pick}>
           {image && targets && targets.shapes.length > 0 && <TargetMarks {...targets} window={zoom.window.value} />}
           {!image && !view.image.value && <p class="empty">Drop an image here</p>}
@@ -82,10 +88,14 @@ export function Result(props: {
             <MapView kind="heat" {...common} label={field ? `Map, ${size}` : "No map"} caption={field ? `Map, ${size}` : "No map"} />
             {field && <ColourScale field={field} />}
           </div>
+          {classes !== undefined && <ClassesView {...common} classes={classes} targets={targets} />}
+        </div>
+        <div class="adjust">
+          {strength && <StrengthNote strength={strength} shared={shared} />}
+          {below}
         </div>
       </div>
-      {strength && <StrengthNote strength={strength} shared={shared} />}
-      {below}
+      {strip}
     </>
   );
 }
@@ -104,7 +114,7 @@ function StrengthNote({ strength, shared }: { strength: Strength; shared: boolea
   );
 }
 
-/** The zoom of the three views; restored from the address, and reset for another image. */
+/** The zoom of the views; restored from the address, and reset for another image. */
 function useZoom(image: string): Zoom {
   const zoom = useMemo(() => {
     const made = new Zoom();

@@ -38,6 +38,14 @@ export function withOther(spec: string, usual: string, other: string): string {
   return name && name !== usual ? `${base}: ${name}` : base;
 }
 
+/** The region of a target, "class:bus at 12,8": all pixels of a class, and the point that its part contains; null for other targets. */
+export function regionOf(spec: string): { whole: string; point: [number, number] | null } | null {
+  const found = AT_CLASS.exec(spec);
+  if (!found) return null;
+  const at = / at (.*)$/.exec(found[3] ?? "")?.[1];
+  return { whole: `class:${found[1]}`, point: at ? (at.split(",").map(Number) as [number, number]) : null };
+}
+
 /** Whether a target is at a box, region or word: "box 3: cat" is at "box 3". */
 export const isAt = (target: string, spec: string): boolean =>
   spec !== "" && (target === spec || partsOf(target)?.base === spec);

@@ -63,7 +63,7 @@ export function classInTarget(spec: string, labels: readonly string[], predictio
 }
 
 /** A mask by rows. */
-class Mask {
+export class Mask {
   constructor(
     readonly width: number,
     readonly height: number,
@@ -88,7 +88,7 @@ export interface Shape {
 /** The targets that have a place on the image. */
 export const useShapes = (targets: Targets | null): Shape[] => useMemo(() => (targets ? shapesOf(targets) : []), [targets]);
 
-export function shapesOf({ targets, size: [width, height] }: Targets): Shape[] {
+export function shapesOf({ targets, size: [width, height] }: Pick<Targets, "targets" | "size">): Shape[] {
   return targets.flatMap((target): Shape[] => {
     if (target.mask) {
       const bytes = Uint8Array.from(atob(target.mask.bits), (letter) => letter.charCodeAt(0));

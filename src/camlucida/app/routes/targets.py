@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from camlucida.app.app_state import Page
 from camlucida.app.cache_keys import request_key
-from camlucida.app.image_targets import ASKS_FIRST, bound_on, packed_mask
+from camlucida.app.image_targets import ASKS_FIRST, bound_on, class_runs, classes_on_image, packed_mask, regions_overlap
 from camlucida.app.job_responses import answer
 from camlucida.app.routes.dependencies import AppDep, image_of
 from camlucida.app.schemas import ImageId, Name, Question, Schema
 from camlucida.attribution.bind_targets import region_on_image, spec_on_image
 from camlucida.models.image_targets import BoundTarget
+from camlucida.models.segmentation.targets import spelled_class
+from camlucida.render.class_mask import class_colours
 from camlucida.targets import class_label
 from camlucida.types import Geometry
 
@@ -23,6 +27,8 @@ router = APIRouter(tags=["explain"])
 
 MASK_CELLS = 160
 """The longer side of a mask, in cells."""
+CLASS_CELLS = 512
+"""The longer side of the predicted classes, in cells."""
 
 
 class TargetsRequest(Schema):
@@ -63,6 +69,43 @@ class ImageTargetOut(Schema):
     mask: MaskOut | None
 
 
+class PredictedClassOut(Schema):
+    """One class that a segmentation network predicts somewhere in the image.
+
+    Attributes:
+        index: Its index among the outputs of the network.
+        name: Its name.
+        colour: Its colour in the panels, such as "#d55e00".
+        fraction: The fraction of the image that is predicted as it, from 0 to 1.
+        spec: The target that means all of its pixels: "class:dog".
+    """
+
+    index: int
+    name: str
+    colour: str
+    fraction: float
+    spec: str
+
+
+class PredictedClassesOut(Schema):
+    """The class that is predicted at every pixel, over the whole image.
+
+    Attributes:
+        width: Number of columns: that of the image in pixels, or less if its longer side has more than 512 pixels.
+        height: Number of rows.
+        runs: Indices of classes, row by row: an index and the number of cells that have it, in turns; -1 where no class
+            is predicted, or outside the network input.
+        classes: The classes, largest region first.
+        overlap: Whether several classes are predicted at one pixel; the smallest region has it then.
+    """
+
+    width: int
+    height: int
+    runs: list[int]
+    classes: list[PredictedClassOut]
+    overlap: bool
+
+
 class TargetsResponse(Schema):
     """The targets of an image.
 
@@ -72,11 +115,13 @@ class TargetsResponse(Schema):
         size: (width, height) of the image, in pixels.
         targets: The targets in order, most confident first, or as the words of a sentence; empty for a model whose
             targets are its classes, or which needs a text or a question first.
+        classes: The predicted classes of a segmentation network; null for other models.
     """
 
     kind: str | None
     size: tuple[int, int]
     targets: list[ImageTargetOut]
+    classes: PredictedClassesOut | None
 
 
 @router.post("/targets", responses={200: {"model": TargetsResponse}})
@@ -92,11 +137,14 @@ def _cached_or_computed(page: Page, params: TargetsRequest) -> TargetsResponse |
     if (cached := page.caches.responses.get(key)) is not None:
         return cached
     found: list[ImageTargetOut] = []
+    classes = None
     kind = None if served.model.image_targets is None else served.model.image_targets.kind
     if kind is not None and kind not in ASKS_FIRST:
         bound, geometry = bound_on(served.model, image.image, [None])
         found = [target_out(one, geometry) for one in bound]
-    body = TargetsResponse(kind=kind, size=image.image.size, targets=found).model_dump_json().encode()
+        classes = classes_out(bound, geometry, served.model.labels)
+    made = TargetsResponse(kind=kind, size=image.image.size, targets=found, classes=classes)
+    body = made.model_dump_json().encode()
     page.caches.responses.put(key, body)
     return body
 
@@ -122,3 +170,25 @@ def target_out(bound: BoundTarget, geometry: Geometry) -> ImageTargetOut:
         point=None if region is None else region.point,
         mask=mask,
     )
+
+
+def classes_out(
+    bound: Sequence[BoundTarget], geometry: Geometry, labels: tuple[str, ...]
+) -> PredictedClassesOut | None:
+    """Return the predicted classes for the client; None for targets of no segmentation network."""
+    classes = classes_on_image(bound, geometry)
+    if classes is None:
+        return None
+    indices = classes.indices.numpy()
+    width, height, runs = class_runs(indices, CLASS_CELLS)
+    entries = [
+        PredictedClassOut(
+            index=index,
+            name=classes.names[index],
+            colour=f"#{colour}",
+            fraction=float(np.mean(indices == index)),
+            spec=f"class:{spelled_class(index, labels)}",
+        )
+        for index, colour in class_colours(classes).items()
+    ]
+    return PredictedClassesOut(width=width, height=height, runs=runs, classes=entries, overlap=regions_overlap(bound))

@@ -132,6 +132,15 @@ def background_index(labels: tuple[str, ...]) -> int | None:
     return next((i for i, name in enumerate(labels) if name.strip("_ ").lower() in BACKGROUND_NAMES), None)
 
 
+def spelled_class(index: int, labels: tuple[str, ...]) -> str:
+    """Return how a target names a class: by its name if that means this class only, else by its index."""
+    if index >= len(labels):
+        return str(index)
+    name = labels[index]
+    is_ambiguous = labels.count(name) > 1 or _RATHER_THAN in name or name.strip().isdigit() or _AT.search(name)
+    return str(index) if is_ambiguous else name
+
+
 @dataclass(frozen=True, eq=False)
 class _Segmented:
     """One segmented image.
@@ -287,10 +296,7 @@ class _Segmented:
 
     def _spelled(self, index: int) -> str:
         """Return how a class is written in a target: its name if that means this class only, else its index."""
-        labels = self.model.labels
-        if index >= len(labels) or labels.count(labels[index]) > 1 or _RATHER_THAN in labels[index]:
-            return str(index)
-        return labels[index]
+        return spelled_class(index, self.model.labels)
 
 
 def _nearest(index: int, cells: slice) -> int:
