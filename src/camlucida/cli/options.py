@@ -365,7 +365,7 @@ _COMMA = "\x00"
 
 
 def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[str] | None:
-    """Split targets at commas, except in a class name such as "crane, bird" and in the points of "dog at 120,80", "at 120,80".
+    """Split targets at commas, except in names such as "crane, bird" and points such as "dog at 120,80", "at 120,80".
 
     Args:
         values: What was given as --target, which can be repeated.
