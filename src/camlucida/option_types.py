@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from camlucida.seeds import MAX_SEED
 
@@ -19,6 +19,7 @@ ModelTask: TypeAlias = Literal[
     "multiclass", "multilabel", "binary", "regression", "segmentation", "multilabel-segmentation"
 ]
 """What a network does, as of `wrap` and `load`."""
+MODEL_TASKS: tuple[str, ...] = get_args(ModelTask)
 MAX_EXACT = 2**53
 """The largest integer up to which a float represents every integer exactly."""
 MAX_COUNT = 10**6

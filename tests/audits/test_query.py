@@ -85,6 +85,7 @@ def test_expressions(expression: str, rows: list[int]) -> None:
     ("expression", "message"),
     [
         ("confidense > .9", r"no column 'confidense'\. Did you mean 'confidence'\?"),
+        ("wron", r"no column 'wron'\. Did you mean 'wrong'"),
         ("metadata.sit == 'A'", r"no 'sit'\. Did you mean 'site'\?"),
         ("metadata.sit", "no 'sit'"),
         ("confidence", "confidence is no condition"),

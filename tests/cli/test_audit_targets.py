@@ -34,12 +34,16 @@ def test_boxes_from_audit_to_export(run: Callable[..., Any]) -> None:
     assert (code, err) == (0, "")
     assert [row["target"] for row in document["rows"]] == [row["target"] for row in expected]
     assert Path("panel.png").exists()
+    code, out, err = run("query", "boxes", "mised")
+    assert code == 2
+    assert "Did you mean 'missed'" in words(err)
     code, out, _ = run("query", "boxes")
     assert f"{counts['n_rows']} of {counts['n_rows']} targets" in out
     assert "box 1" in out
 
     code, out, err = run("export", "boxes", "--format", "coco", "-o", "coco.json")
     assert (code, err) == (0, "")
+    assert f"{counts['n_rows']} of {counts['n_rows']} targets" in out
     assert len(json.loads(Path("coco.json").read_text())["annotations"]) == counts["n_rows"]
 
     code, out, err = run(*LINE[:-1], "later", "--findings", "none", "--against", "boxes", "--fail-on", "accuracy drops")

@@ -187,7 +187,9 @@ def test_stems_do_not_collide(tmp_path: Path) -> None:
         (["crane, bird rather than dog,cat"], ["crane, bird rather than dog", "cat"]),
         (["cat rather than dog,not cat"], ["cat rather than dog", "not cat"]),
         ([""], [""]),
-        (["dog at 120,80,cat", "at 1,2"], ["dog at 120,80", "cat", "at 1", "2"]),
+        (["dog at 120,80,cat", "at 1,2"], ["dog at 120,80", "cat", "at 1,2"]),
+        (["at 1,2,at 3, 4,class:cat at 5,6"], ["at 1,2", "at 3, 4", "class:cat at 5,6"]),
+        (["cat 1,2"], ["cat 1", "2"]),
     ],
 )
 def test_targets_are_split_at_commas(values: list[str], targets: list[str]) -> None:

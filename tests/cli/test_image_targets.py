@@ -1,9 +1,10 @@
-"""`evaluate` and `sanity` with boxes, regions and words as targets."""
+"""`explain`, `evaluate` and `sanity` with boxes, regions and words as targets."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,27 @@ def photos() -> list[toybox.Scene]:
             lines.append(",".join(map(str, (f"{i}.png", *corners, name))))
     Path("boxes.csv").write_text("\n".join(lines))
     return scenes
+
+
+def test_explain_prints_every_target(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    code, out, _ = run("explain", "photos", "--model", "toybox:detector")
+    assert code == 0
+    assert re.search(r"^0\.png: car \d+\.\d%, dog \d+\.\d% → ", out, re.MULTILINE)
+    code, out, _ = run("explain", "photos/0.png", "--model", "toybox:detector")
+    assert "predictions of car (box 1)" in out
+    code, out, _ = run("explain", "photos/0.png", "--model", "toybox:detector", "--target", "box 2")
+    assert "predictions of" not in out
+    code, out, err = run("explain", "photos/0.png", "--model", "toybox:segmenter", "--target", "at 2,2,at 90,2")
+    assert (code, err) == (0, "")
+    assert out.count("explained: background") >= 1
+
+
+def test_evaluate_without_any_target(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    options = ("--model", "toybox:detector", "--target", "box 19", "--metrics", "gini", "--no-controls")
+    code, out, _ = run("evaluate", "photos", *options)
+    assert code == 2
+    assert "0 targets in 0 images.\n" in out
+    assert "Region that metrics" not in out
 
 
 def test_evaluate_each_box_of_a_folder(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:

@@ -232,6 +232,7 @@ def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
             "toybox:vg",
             r"Unknown built-in network 'vg'. Did you mean 'vgg'\? Known: resnet, vgg, vit, cleverhans, permuted, segm",
         ),
+        ("toybox:detectr", r"Did you mean 'detector'\? .* captioner\."),
         ("torchvison:resnet18", r"unknown source of models 'torchvison'. Did you mean 'torchvision'\? Known: "),
         (
             "torchvision:resnt18",

@@ -156,7 +156,7 @@ def test_every_registered_name_passes() -> None:
             == name
         )
     assert registered_spec("ResNet50@IMAGENET1K_V2") == "ResNet50@IMAGENET1K_V2"
-    for spec in ("small", "toybox", *(f"toybox:{name}" for name in NETWORKS)):
+    for spec in ("small", "toybox", *(f"toybox:{name}" for name in (*NETWORKS, "detector", "captioner"))):
         assert registered_spec(spec) == spec
     timm = pytest.importorskip("timm")
     for name in timm.list_models():

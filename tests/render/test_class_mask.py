@@ -63,6 +63,9 @@ def test_without_a_region_all_classes_are_equally_strong(region):
 def test_legend_names_the_class_in_question(region):
     entries = {name: (fraction, meant) for _, name, fraction, meant in legend_entries(region)}
     assert entries == {"background": ("33.3 %", False), "cat": ("33.3 %", False), "bus": ("33.3 %", True)}
+    outside = torch.nn.functional.pad(region.classes.indices, (6, 6), value=-1)
+    cropped = Region(classes=PredictedClasses(outside, NAMES, 0))
+    assert [fraction for _, _, fraction, _ in legend_entries(cropped)] == ["33.3 %"] * 3
     point = Region(point=(1.5, 2.5), classes=region.classes)
     assert [name for _, name, _, meant in legend_entries(point) if meant] == ["cat"]
     assert not any(meant for *_, meant in legend_entries(Region(classes=region.classes)))

@@ -14,6 +14,7 @@ from camlucida.render import text
 from camlucida.render.canvas import GUTTER_PT, MARGIN_PT, PAPER_COLOUR, Sheet
 from camlucida.render.fonts import font_for
 from camlucida.render.map_grid import draw_grid
+from camlucida.render.page import record_pages
 from camlucida.render.panel import COLUMN_PT, draw_panel
 from camlucida.render.probability_bars import Bar
 
@@ -164,6 +165,19 @@ def test_grids_of_every_size(size: tuple[int, int], columns: int) -> None:
     for original in (image, [image, image]):
         page = draw_grid(cells, rows=["layer1", LONG], columns=names, title=LONG, original=original, footer=LONG)
         assert margin_is_empty(page, 2)
+
+
+@pytest.mark.parametrize(("n", "lines"), [(8, [8]), (9, [5, 4]), (20, [7, 7, 6])])
+def test_a_long_row_has_several_lines(n: int, lines: list[int]) -> None:
+    image, cell = Image.new("RGB", (40, 30)), (np.zeros((30, 40)), "")
+    names = [f"box{i}." for i in range(n)]
+    with record_pages() as pages:
+        draw_grid([[cell] * n], rows=[""], columns=names, title="t", original=image)
+    heights = [text.baseline for text in pages[0].elements if getattr(text, "text", "") in names]
+    assert [heights.count(y) for y in sorted(set(heights))] == lines
+    with record_pages() as pages:  # rows with names are not broken
+        draw_grid([[cell] * n] * 2, rows=["a", "b"], columns=names, title="t", original=image)
+    assert len({text.baseline for text in pages[0].elements if getattr(text, "text", "") in names}) == 1
 
 
 def test_grid_displays_the_image_of_each_row() -> None:

@@ -24,8 +24,8 @@ from camlucida.options import shown
 from camlucida.targets import RegionTarget, TargetSpec
 from camlucida.types import Geometry, Region
 
-_AT = re.compile(r"\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
-"""The end of a target that names a point: "dog at 120,80"."""
+_AT = re.compile(r"(?:^|\s+)at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
+"""The end of a target that names a point: "dog at 120,80", or the whole of "at 120,80"."""
 _NO_POINT = ("text:", "not text:", "like:")
 """Beginnings of targets that hold a text or a file name, in which "at" has no meaning of its own."""
 
@@ -198,7 +198,7 @@ def spec_on_image(spec: str, geometry: Geometry) -> str:
     if spec.startswith(_NO_POINT) or (match := _AT.search(spec)) is None:
         return spec
     x, y = ((float(match[1 + i]) - geometry.offset[i]) / geometry.scale[i] for i in (0, 1))
-    return f"{spec[: match.start()]} at {x:.6g},{y:.6g}"
+    return f"{spec[: match.start()]} at {x:.6g},{y:.6g}".strip()
 
 
 def mask_of(region: Region, height: int, width: int) -> NDArray[np.bool_] | None:
@@ -239,4 +239,4 @@ def _to_input(spec: Any, geometry: Geometry) -> Any:
         seen = f"the network sees {left:.0f},{top:.0f} to {right:.0f},{bottom:.0f} of it"
         raise TargetError(f"the point {x:g},{y:g} is outside: the image has {width}×{height} pixels, and {seen}.")
     (sx, sy), (ox, oy) = geometry.scale, geometry.offset
-    return f"{spec[: match.start()]} at {x * sx + ox:.12g},{y * sy + oy:.12g}"
+    return f"{spec[: match.start()]} at {x * sx + ox:.12g},{y * sy + oy:.12g}".strip()

@@ -164,8 +164,12 @@ def _region_of_classes(explanations: ExplanationSet, region: Region | None) -> R
 
 def _caption(explanations: ExplanationSet, e: Explanation) -> str:
     implied = len(explanations.axis("layer")) > 1 and "layer" not in explanations._varying_axes()
-    known = e.region is not None and e.region.probability is not None
-    probability = [f"probability {format_confidence(e.region.probability, e.score)}"] if known and e.region else []
+    probability: list[str] = []
+    if (region := e.region) is not None and region.probability is not None:
+        # It is that of the detection, and not of another target of its box, such as "box 2: cat".
+        is_edge = e.spec.startswith("edge ") and e.spec.endswith(f" of {region.name}")
+        words = "detected with" if is_edge or e.spec.startswith(f"{region.name}:") else "probability"
+        probability = [f"{words} {format_confidence(region.probability, e.score)}"]
     parts = [*probability, e.score_label, *([e.layer] if implied else []), *([EMPTY_MAP] if e.is_empty else [])]
     return ", ".join(parts)
 

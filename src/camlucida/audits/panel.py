@@ -78,7 +78,7 @@ def draw_panel(
             Tile(
                 _with_box(audit, values, loaded.image),
                 display_map(on_image, maximum, signed=False).numpy(),
-                name,
+                f"{name}, {values['target']}" if audit.has_targets else name,
                 _caption(audit, values, shown),
             )
         )

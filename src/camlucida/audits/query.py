@@ -289,10 +289,14 @@ class _Evaluator:
             return self._metadata(name.removeprefix(f"{METADATA}."))
         if stored is None:
             raise DataError(
-                f"there is no column {shown(name)}.{nearest(name, ['wrong', *self._table.column_names])}"
+                f"there is no column {shown(name)}.{nearest(name, [*self._conditions(), *self._table.column_names])}"
                 f" Columns: {', '.join(_short(self._table.column_names))}."
             )
         return column_value(self._table[stored], stored)
+
+    def _conditions(self) -> list[str]:
+        """Return the names that are no columns."""
+        return ["wrong", "size", *(_OUTCOMES if "outcome" in self._names else ())]
 
     def _metadata(self, key: str) -> Any:
         """Return one column of the data set's table: numbers if all its values are, else texts."""

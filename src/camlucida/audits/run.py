@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from camlucida.attribution.batch_size import MAX_BYTES
-from camlucida.attribution.method_choice import check_applicable
+from camlucida.attribution.method_choice import check_applicable, default_method
 from camlucida.attribution.request import MethodSpec
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.batch_size import batch_size_for
@@ -36,7 +36,7 @@ def audit(
     data: Dataset,
     out: str | Path,
     *,
-    methods: Sequence[MethodSpec] = ("grad_cam",),
+    methods: Sequence[MethodSpec] | None = None,
     layer: LayerSpec | Sequence[LayerSpec] = None,
     target: AuditTarget | None = None,
     limit: Count | None = None,
@@ -58,7 +58,7 @@ def audit(
         out: The folder of the audit. Chunks that are already there are not measured again, so that an interrupted audit
             resumes when it is started again.
         methods: Names of methods, with or without options and combinators. The first one sets the columns without a
-            prefix.
+            prefix. None for the default method of the model, as for `explain`: Grad-CAM, or HiResCAM for detectors.
         layer: The layer of the methods (called `target_layer` in pytorch-grad-cam); a list explains each method at each
             layer; None for the default layer. "grad_cam @ layer3" sets the method's own layer. Relevances and mean
             activations of channels are those of the first layer.
@@ -94,6 +94,7 @@ def audit(
     indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no images to audit.")
+    methods = [default_method(wrapped.network)] if methods is None else methods
     if not isinstance(methods, list | tuple) or not methods:
         raise MethodError(f"audit: methods must be a list with at least one method, not {shown(methods)}.")
     explainers = explainers_of(methods, layer_names(wrapped.network, layer))

@@ -331,13 +331,18 @@ def _print_explanation(
     items = [result] if isinstance(result, Explanation) else list(result)
     first = items[0]
     if brief:
-        top = ", ".join(f"{p.name} {format_confidence(p.probability, p.logit, 1)}" for p in first.predictions[:1])
+        found = list({e.spec: e for e in items}.values())  # all boxes, regions or words
+        top = ", ".join(
+            f"{p.name} {format_confidence(p.probability, p.logit, 1)}" for e in found[:5] for p in e.predictions[:1]
+        )
+        top += f" and {len(found) - 5} more" if len(found) > 5 else ""
         console.print_line(f"{first.source}: {top or first.score_label} → {written[0]}")
         console.note_files(written)
         return
-    table = Table(
-        title=f"{escape(first.source)} · {escape(first.model)}", title_justify="left", box=None, pad_edge=False
-    )
+    console.print_line(f"{first.source} · {first.model}")
+    if len({e.spec for e in items}) > 1:  # boxes, regions and words have predictions of their own
+        console.print_line(f"predictions of {first.target}:")
+    table = Table(box=None, pad_edge=False)
     table.add_column("prediction")
     table.add_column("probability", justify="right")
     table.add_column("logit", justify="right")

@@ -76,7 +76,8 @@ def export(
             raise DataError(f"no image of {audit} fulfils {where!r}." if where else f"{audit} has no images.")
         write(opened, file, format, indices)
         console.add(n_images=len(indices))
-        console.print_line(f"{len(indices)} of {opened.table.num_rows} images")
+        rows = "targets" if opened.has_targets else "images"
+        console.print_line(f"{len(indices)} of {opened.table.num_rows} {rows}")
     console.print_paths([file])
     return console.finish()
 

@@ -355,8 +355,8 @@ def split_list(values: Sequence[str] | None) -> list[str] | None:
     return [part for part in parts if part]
 
 
-_POINT = re.compile(r"( at\s+-?[0-9.]+\s*),(?=\s*-?[0-9.])")
-"""The comma between the coordinates of a point: "dog at 120,80"."""
+_POINT = re.compile(r"((?:^|[\s,])at\s+-?[0-9.]+\s*),(?=\s*-?[0-9.])")
+"""The comma between the coordinates of a point: "dog at 120,80", "at 120,80"."""
 _IMAGE_TARGET = re.compile(r"\s*(not\s+)?(text|like):")
 """The beginning of a target that holds a text or a file name, with commas of its own."""
 _NEXT_TARGET = re.compile(r",(?=\s*(?:not\s+)?(?:text|like):)")
@@ -365,7 +365,7 @@ _COMMA = "\x00"
 
 
 def split_targets(values: Sequence[str] | None, labels: Sequence[str]) -> list[str] | None:
-    """Split targets at commas, except inside the name of a class such as "crane, bird" and in "dog at 120,80".
+    """Split targets at commas, except in names such as "crane, bird" and points such as "dog at 120,80", "at 120,80".
 
     Args:
         values: What was given as --target, which can be repeated.

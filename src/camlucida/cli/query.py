@@ -61,10 +61,10 @@ def query(
     audit
         The folder that `camlucida audit` wrote.
     expression
-        A condition such as "wrong and confidence > .9 and energy_in_box < .2": columns, numbers and texts with <, <=,
-        >, >=, ==, !=, in, is none, and, or, not, + - * /. Besides the columns there are wrong, error, size (box_area)
-        and metadata.NAME, a column of the data set's table; where rows are targets, missed, false and ignored. Names
-        such as `hires_cam @ layer3.entropy` are written in backticks. If not given: all images.
+        A condition such as "wrong and confidence > .9 and energy_in_box < .2": columns, numbers and texts with
+        <, <=, >, >=, ==, !=, in, is none, and, or, not, + - * /. Besides the columns there are wrong, error, size
+        (box_area) and metadata.NAME, a column of the data set's table; where rows are targets, missed, false and
+        ignored. Names such as `hires_cam @ layer3.entropy` are written in backticks. If not given: all images.
     top
         The number of images. If not given: 20 are printed, 24 drawn, and all are written to --csv and --json.
     sort_by

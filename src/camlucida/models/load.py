@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlucida.errors import ModelError
+from camlucida.errors import ModelError, nearest
 from camlucida.layer_names import LayerSpec, layer_names
 from camlucida.models.detection.torchvision import TorchvisionDetector, wrap_detector
 from camlucida.models.devices import AUTO, resolve_device
@@ -34,9 +34,8 @@ from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
 from camlucida.models.volume_preprocessing import VolumePreprocessing
 from camlucida.opaque_networks import OpaqueNetwork
-from camlucida.option_types import ModelTask, Task
+from camlucida.option_types import MODEL_TASKS, ModelTask, Task
 from camlucida.options import shown
-from camlucida.tasks import check_task
 
 
 def load(
@@ -170,8 +169,9 @@ def _is_multilabel(task: ModelTask | None) -> bool:
 
 def _check_model_task(task: Any) -> None:
     """Raise `ModelError` for a task that is none of `ModelTask`."""
-    if not (isinstance(task, str) and task in (SEGMENTATION, MULTILABEL_SEGMENTATION)):
-        check_task(task)
+    if task is not None and not (isinstance(task, str) and task in MODEL_TASKS):
+        hint = nearest(task, MODEL_TASKS) if isinstance(task, str) else ""
+        raise ModelError(f"no task {shown(task)}.{hint} Known: {', '.join(MODEL_TASKS)}.")
 
 
 def _segments(model: Model) -> bool:

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from camlucida.errors import ModelError
+from camlucida.errors import ModelError, nearest
 from camlucida.models.captions import toybox as captioner
 from camlucida.models.detection.targets import DetectionTargets, detector_model
 from camlucida.models.detection.toybox import ToyDetector
@@ -22,6 +22,8 @@ NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
 """The names of the classifiers and of the segmentation network that `load_network` accepts."""
 DETECTOR = "detector"
 """The name of the object detector, which it accepts as well."""
+CAPTIONER = captioner.NAME
+"""The name of the network that writes captions, which `load` accepts."""
 DETECTOR_TARGETS = DetectionTargets(threshold=0.3, iou=0.5)
 CLASSIFIERS: tuple[str, ...] = tuple(name for name in NETWORKS if name != "segmenter")
 """The names of the networks that return class scores of the whole image."""
@@ -59,8 +61,11 @@ def load(spec: str, pretrained: bool = True) -> Model:
     """Load a network of `NETWORKS`, such as `toybox` (the residual network), `toybox:vgg` or `toybox:segmenter`, the
     detector or the captioner (`models.captions.toybox`).
     """
-    if spec == captioner.NAME:
+    if spec == CAPTIONER:
         return captioner.load(pretrained)
+    known = (*NETWORKS, DETECTOR, CAPTIONER)
+    if spec and spec not in known:
+        raise ModelError(f"Unknown built-in network {spec!r}.{nearest(spec, known)} Known: {', '.join(known)}.")
     network, metadata = load_network(spec or DEFAULT)
     if not pretrained:
         network = _build(spec or DEFAULT).eval()

@@ -61,13 +61,17 @@ def draw_classes(image: Image.Image, region: Region) -> Image.Image:
 
 
 def legend_entries(region: Region) -> list[tuple[str, str, str, bool]]:
-    """Return colour, name, fraction of the image as text, and whether it is the class in question, for every class."""
+    """Return colour, name, fraction as text, and whether it is the class in question, for every class.
+
+    The fraction is that of the pixels that the network sees, as in the messages on regions.
+    """
     classes = region.classes
     if classes is None:
         return []
     indices = classes.indices.cpu().numpy()
     meant = _class_of(region, indices)
-    fractions = {index: float((indices == index).mean()) for index in classes.names}
+    n_seen = max(int((indices >= 0).sum()), 1)  # -1 outside the network input
+    fractions = {index: float((indices == index).sum()) / n_seen for index in classes.names}
     return [
         (colour, classes.names[index], format_percent(fractions[index]), index == meant)
         for index, colour in class_colours(classes).items()

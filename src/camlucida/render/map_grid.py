@@ -58,6 +58,8 @@ GAP_PT, ROW_GAP_PT = 12.0, 18.0
 MAX_LABEL_WIDTH_PT = 120.0
 CELL_WIDTHS_PT = ((3, 230.0), (5, 176.0), (8, 140.0))
 MIN_CELL_WIDTH_PT = 116.0
+MAX_COLUMNS = 8
+"""A single row of more maps, such as those of 20 detections, is drawn in several lines."""
 MAX_ASPECT = 1.4
 MIN_WIDTH_PT = 560.0
 COLORBAR_WIDTH_PT = 230.0
@@ -118,9 +120,11 @@ def draw_grid(
     single = isinstance(original, Image.Image)
     images = [original] * len(rows) if isinstance(original, Image.Image) else list(original)
     _check_shapes(cells, rows, columns, images)
-    style = _make_style(images, len(columns) + (not single), opacity, check_colormap(colormap), blend)
+    n_lines = -(-len(columns) // MAX_COLUMNS) if single and len(rows) == 1 else 1
+    per_line = -(-len(columns) // n_lines)
+    count = per_line + (not single)
+    style = _make_style(images, count, opacity, check_colormap(colormap), blend)
     label_width = _label_width(rows, density)
-    count = len(columns) + (not single)
     content_width = max(label_width + count * style.width + (count - 1) * GAP_PT, MIN_WIDTH_PT)
     if classes is not None:
         content_width = max(content_width, label_width + 2 * (style.width + GAP_PT) + COLORBAR_WIDTH_PT)
@@ -142,10 +146,12 @@ def draw_grid(
         colormaps,
         classes if single else None,
     )
-    y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Image"]), *columns], style)
-    for name, image, row in zip(rows, images, cells, strict=True):
-        draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
-        y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row, style, single) + ROW_GAP_PT
+    for start in range(0, len(columns), per_line):
+        heads, stop = columns[start : start + per_line], start + per_line
+        y = _draw_column_heads(sheet, label_width, y, [*([] if single else ["Image"]), *heads], style)
+        for name, image, row in zip(rows, images, cells, strict=True):
+            draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
+            y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row[start:stop], style, single) + ROW_GAP_PT
     return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
 
 

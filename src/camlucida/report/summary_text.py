@@ -190,6 +190,8 @@ def target_sentence(evaluation: Evaluation) -> str:
     if known:
         agree = sum(bool(each.correct) for each in known)
         text += f"; {agree:,} of {len(known):,} with an annotation to compare agree with it"
+    if not targets:
+        return f"{text}."
     regions = Counter(each.region for each in targets)
     measured = join_names([f"{name} {n:,}" for name, n in sorted(regions.items())], len(regions))
     return f"{text}. Region that metrics of localisation use: {measured}."

@@ -85,6 +85,12 @@ def test_counts_equal_those_of_box_iou(model: cl.Model, finished: Audit) -> None
     assert summary["recall"] == totals["correct"] / (totals["correct"] + totals["missed"])
 
 
+def test_the_default_method_is_that_of_explain(model: cl.Model, tmp_path: Path) -> None:
+    data = ToyboxDataset(Toybox(1, seed=3))
+    assert audit(model, data, tmp_path, target="all").store.method_names == ("hires_cam",)
+    assert cl.explain(model, data[0].image, target="box 1").method == "hires_cam"
+
+
 def test_each_row_is_what_explain_returns_for_its_target(model: cl.Model, finished: Audit) -> None:
     maps = finished.maps()
     for i, row in enumerate(finished.rows):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import camlucida as cl
+from camlucida.attribution.set_figures import _caption
 from camlucida.data import toybox
 from camlucida.maps import to_image_grid
 from camlucida.methods.common.masks import rise_masks
@@ -85,6 +86,16 @@ def test_classes_of_the_whole_image(model: Model) -> None:
     assert all(explanation.score > 0 for explanation in explanations)
     absent = next(name for name in toybox.CLASSES if name not in [placed.kind for placed in scene.objects])
     assert cl.explain(model, scene.picture(), target=absent).score < 0
+
+
+def test_captions_say_whose_the_probability_is(model: Model) -> None:
+    specs = ["box 1", "box 1: dog", "edge left of box 1", "box 1: not cat"]
+    found = cl.explain(model, two_cats().picture(), target=specs)
+    assert isinstance(found, cl.ExplanationSet)
+    starts = ["probability", *["detected with"] * 3]
+    probability = found.items[0].predictions[0].probability  # of the cat
+    for explanation, start in zip(found, starts, strict=True):
+        assert _caption(found, explanation).startswith(f"{start} {probability:.0%}, ")
 
 
 def test_trust_in_one_detection(model: Model) -> None:

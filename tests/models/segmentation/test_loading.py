@@ -9,6 +9,7 @@ import torchvision.models.segmentation as zoo
 from tests.models.segmentation.segmentation_networks import build
 
 import camlucida as cl
+from camlucida.errors import ModelError
 from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.torchvision_models import get_weights, segmentation_names
 
@@ -46,6 +47,12 @@ def test_a_segformer_folder(tmp_path):
     assert isinstance(model.image_targets, SegmentationTargets)
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert cl.explain(model, image, target="at 30,30").region is not None
+
+
+def test_unknown_tasks_list_segmentation():
+    message = r"no task 'segmentaton'\. Did you mean 'segmentation'.*Known: .*regression, segmentation, multilabel-segm"
+    with pytest.raises(ModelError, match=message):
+        cl.wrap(torch.nn.Conv2d(3, 5, 1), task="segmentaton")
 
 
 def test_a_task_of_the_user_is_kept():

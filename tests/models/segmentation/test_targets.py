@@ -86,6 +86,9 @@ def test_points_are_in_pixels_of_the_image(image):
     found = cl.explain(model(), large, target="class:red at 20,84").region.mask
     assert int(found.sum()) == pytest.approx(16 * 36, abs=8)  # corners are interpolated
     assert found[84:100, 20:36].all()
+    alone = cl.explain(model(), large, target="at 20,84")
+    assert alone.target == "red"
+    assert torch.equal(alone.region.mask, found)
 
 
 def test_a_missed_point(image):

@@ -38,7 +38,7 @@ def target_columns(plan: AuditPlan, image: LoadedImage, row: TargetRow) -> Row:
     }
     columns |= dict(zip(SIDES, _sides(predicted), strict=True))
     if image.item.objects is not None:  # of all classes, not only of the label of the image
-        columns["n_boxes"] = len(image.item.objects)
+        columns["n_boxes"] = len(image.item.objects())
     return columns | {f"true_{name}": side for name, side in zip(SIDES, _sides(row.true), strict=True)}
 
 
