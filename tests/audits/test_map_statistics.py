@@ -45,28 +45,30 @@ def test_weights_draw_the_map(size: tuple[int, int], fit: str) -> None:
     assert float((drawn - expected).abs().max()) < 1e-4
 
 
+@pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("size", SIZES)
-def test_energy_equals_the_metric(size: tuple[int, int], fit: str) -> None:
+def test_energy_equals_the_metric(size: tuple[int, int], fit: str, relu: bool) -> None:
     geometry = geometry_of(size, fit)
     saliency = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
     region = torch.zeros(size[1], size[0], dtype=torch.bool)
     region[size[1] // 3 : size[1] // 2 + 2, size[0] // 4 : size[0] // 2 + 2] = True
-    drawn = to_image_grid(saliency.relu(), geometry).nan_to_num(nan=0.0)
+    drawn = to_image_grid(saliency.relu() if relu else saliency, geometry).nan_to_num(nan=0.0).relu()
     expected = find("energy").metric(drawn, region)["energy"].value
-    result = map_statistics(saliency, geometry, mask_region(region))
+    result = map_statistics(saliency, geometry, mask_region(region), relu=relu)
     assert result.energy_in_box == pytest.approx(expected, abs=1e-4, nan_ok=True)
     assert result.box_area == pytest.approx(float(region.double().mean()))
 
 
+@pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("fit", FITS)
-def test_center_and_border_equal_sums_by_hand(fit: str) -> None:
+def test_center_and_border_equal_sums_by_hand(fit: str, relu: bool) -> None:
     geometry = geometry_of((80, 60), fit)
-    saliency = torch.rand(4, 5, generator=torch.Generator().manual_seed(2)) ** 3
-    drawn = to_image_grid(saliency, geometry).nan_to_num(nan=0.0).double()
+    saliency = torch.rand(4, 5, generator=torch.Generator().manual_seed(2)) ** 3 - (0 if relu else 0.2)
+    drawn = to_image_grid(saliency, geometry).nan_to_num(nan=0.0).double().relu()
     x = (torch.arange(80, dtype=torch.float64) + 0.5) / 80
     y = (torch.arange(60, dtype=torch.float64) + 0.5) / 60
-    result = map_statistics(saliency, geometry)
+    result = map_statistics(saliency, geometry, relu=relu)
     assert result.center_x == pytest.approx(float((drawn.sum(0) * x).sum() / drawn.sum()), abs=1e-5)
     assert result.center_y == pytest.approx(float((drawn.sum(1) * y).sum() / drawn.sum()), abs=1e-5)
     seen = to_image_grid(saliency, geometry).isnan().logical_not()
@@ -102,14 +104,17 @@ BOXES = {
 }
 
 
+@pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("boxes", sorted(BOXES))
-def test_boxes_equal_the_mask_that_they_fill(boxes: str, size: tuple[int, int]) -> None:
+def test_boxes_equal_the_mask_that_they_fill(boxes: str, size: tuple[int, int], relu: bool) -> None:
     geometry = geometry_of(size, "crop")
     maps = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(3))
     item = Item(Image.new("RGB", size), "one", boxes=np.array(BOXES[boxes]))
-    expected = statistics_of_maps(maps, geometry, mask_region(fill_in(torch.tensor(BOXES[boxes]).double(), size)))
-    for result, by_mask in zip(statistics_of_maps(maps, geometry, ObjectRegion.of(item, size)), expected, strict=True):
+    filled = mask_region(fill_in(torch.tensor(BOXES[boxes]).double(), size))
+    expected = statistics_of_maps(maps, geometry, filled, relu=relu)
+    found = statistics_of_maps(maps, geometry, ObjectRegion.of(item, size), relu=relu)
+    for result, by_mask in zip(found, expected, strict=True):
         assert result.box_area == pytest.approx(by_mask.box_area, abs=1e-12)
         assert result.energy_in_box == pytest.approx(by_mask.energy_in_box, abs=1e-9, nan_ok=True)
 

@@ -158,6 +158,7 @@ def _columns(
     region = ObjectRegion.of(image.item, image.geometry.original)
     for m, (name, maps) in enumerate(batch.maps.items()):
         prefix = "" if m == 0 else f"{name}."
-        columns |= map_columns(image, region, maps[i], batch.labels[i] is not None, prefix)
+        has_label = batch.labels[i] is not None
+        columns |= map_columns(image, region, maps[i], has_label, prefix, relu=plan.has_relu(name))
     explained[image.index] = of_image
     return columns

@@ -2,7 +2,8 @@
 
 A map is drawn on its image by two bilinear resamplings, which are linear: the sum of the drawn map over a region is a
 weighted sum of the map's own values. The weights depend on the geometry only, so a data set of images of a few sizes
-needs no map at full resolution, and the numbers equal those of the metrics.
+needs no map at full resolution, and the numbers equal those of the metrics. Maps of methods without a ReLU have
+negative values, and the positive part of the drawn map is not linear in them: those maps are drawn.
 """
 
 from __future__ import annotations
@@ -153,14 +154,37 @@ def _along(
     return matrix * inside[:, None], (int(where[0]), int(where[-1]) + 1)
 
 
-def map_statistics(map_: Tensor, geometry: Geometry, region: ObjectRegion | None = None) -> MapStatistics:
+def _sums_of_drawn(map_: Tensor, drawing: DrawingWeights, region: ObjectRegion | None) -> Floats:
+    """Return the sums of `DrawingWeights.of_statistics` and `of_region` over the positive part of the drawn map."""
+    drawn: Floats = (drawing.rows @ map_ @ drawing.columns.T).clamp(min=0).numpy()
+    (height, width), (left, top, right, bottom) = drawn.shape, drawing.visible
+    dx, dy = round((right - left) * BORDER_FRACTION), round((bottom - top) * BORDER_FRACTION)
+    of_rows, of_columns = drawn.sum(1), drawn.sum(0)
+    sums = [
+        of_rows.sum(),
+        drawn[top + dy : max(bottom - dy, top + dy), left + dx : max(right - dx, left + dx)].sum(),
+        of_columns @ (np.arange(width) + 0.5) / width,
+        of_rows @ (np.arange(height) + 0.5) / height,
+    ]
+    if region is not None and region.mask is not None:
+        sums.append(drawn[np.asarray(region.mask, dtype=bool)].sum())
+    elif region is not None:
+        in_rows = np.diff(np.pad(drawn.cumsum(0), ((1, 0), (0, 0)))[region.y_edges], axis=0)
+        in_cells = np.diff(np.pad(in_rows.cumsum(1), ((0, 0), (1, 0)))[:, region.x_edges], axis=1)
+        sums.append((in_cells * region.cells).sum())
+    return np.array(sums)
+
+
+def map_statistics(
+    map_: Tensor, geometry: Geometry, region: ObjectRegion | None = None, *, relu: bool = True
+) -> MapStatistics:
     """Return the numbers of one map `(h, w)`, see `statistics_of_maps`."""
-    (statistics,) = statistics_of_maps(map_[None], geometry, region)
+    (statistics,) = statistics_of_maps(map_[None], geometry, region, relu=relu)
     return statistics
 
 
 def statistics_of_maps(
-    maps: Tensor, geometry: Geometry, region: ObjectRegion | None = None
+    maps: Tensor, geometry: Geometry, region: ObjectRegion | None = None, *, relu: bool = True
 ) -> tuple[MapStatistics, ...]:
     """Return the numbers of the maps of one image.
 
@@ -168,6 +192,7 @@ def statistics_of_maps(
         maps: The signed maps `(n, h, w)`; their positive part counts.
         geometry: Position of the network input on the image.
         region: The object; None if it is unknown.
+        relu: Whether the method clips its maps at zero, before they are drawn.
     """
     values = maps.detach().cpu().double().flatten(1).numpy()
     positive = np.where(values > 0, values, 0.0)  # NaN is not greater than 0
@@ -176,6 +201,8 @@ def statistics_of_maps(
     if region is not None:
         weights = np.vstack([weights, drawing.of_region(region)])
     sums = positive @ weights.T
+    for i in () if relu else np.flatnonzero((values < 0).any(1) & (positive > 0).any(1)):
+        sums[i] = _sums_of_drawn(maps[i].detach().cpu().double().nan_to_num(), drawing, region)
     totals = sums[:, :1]
     with np.errstate(divide="ignore", invalid="ignore"):
         fractions = np.where(totals > 0, sums / totals, np.nan)

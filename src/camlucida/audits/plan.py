@@ -97,6 +97,10 @@ class AuditPlan(DatasetPass):
         plain = {name: value for name, value in settings.items() if isinstance(value, int | float | str | tuple)}
         return {"targets": plain}
 
+    def has_relu(self, name: str) -> bool:
+        """Return whether a method, one of `method_names`, clips its maps at zero."""
+        return self.explainers[self.method_names.index(name)].relu
+
     @property
     def n_chunks(self) -> int:
         """Number of chunks."""

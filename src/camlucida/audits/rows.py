@@ -148,7 +148,9 @@ def prediction_columns(plan: AuditPlan, image: LoadedImage, logits: Tensor, pred
     }
 
 
-def map_columns(image: LoadedImage, region: ObjectRegion | None, maps: Tensor, has_label: bool, prefix: str) -> Row:
+def map_columns(
+    image: LoadedImage, region: ObjectRegion | None, maps: Tensor, has_label: bool, prefix: str, *, relu: bool
+) -> Row:
     """Return the columns of the maps of one image by one method.
 
     Args:
@@ -157,11 +159,12 @@ def map_columns(image: LoadedImage, region: ObjectRegion | None, maps: Tensor, h
         maps: The maps `(3, h, w)` of the predicted, the competing and the true class.
         has_label: Whether the true class is known.
         prefix: Prefix of the method's columns.
+        relu: Whether the method clips its maps at zero.
     """
     row: Row = {} if region is None else _object_columns(region)
     scales = maps.abs().amax((1, 2)).tolist()
     for explained, statistics, scale in zip(
-        EXPLAINED_CLASSES, statistics_of_maps(maps, image.geometry, region), scales, strict=True
+        EXPLAINED_CLASSES, statistics_of_maps(maps, image.geometry, region, relu=relu), scales, strict=True
     ):
         if explained == "true" and not has_label:
             continue

@@ -112,7 +112,7 @@ def test_energy_is_that_in_the_own_box(model: cl.Model, finished: Audit) -> None
         sides = ("true_left", "true_top", "true_right", "true_bottom") if row["outcome"] == "missed" else None
         box = tuple(row[side] for side in sides or ("left", "top", "right", "bottom"))
         inside = torch.from_numpy(mask_of(Region(box), 96, 96))  # type: ignore[arg-type]
-        drawn = to_image_grid(result.raw.relu(), result.geometry)
+        drawn = to_image_grid(result.raw, result.geometry).relu()
         expected = float(drawn[inside].sum() / drawn.sum())
         assert row["energy_in_box"] == pytest.approx(expected, abs=1e-4)
         assert row["energy_outside"] == pytest.approx(1 - expected, abs=1e-4)

@@ -76,7 +76,8 @@ def explained_columns(plan: AuditPlan, image: LoadedImage, row: TargetRow, expla
     }
     region = _object_region(row.own, image.geometry.original)
     for m, (name, maps) in enumerate(explained.maps.items()):
-        columns |= map_columns(image, region, maps, label is not None, "" if m == 0 else f"{name}.")
+        prefix = "" if m == 0 else f"{name}."
+        columns |= map_columns(image, region, maps, label is not None, prefix, relu=plan.has_relu(name))
     energy = columns.get("energy_in_box")
     return columns | {"energy_outside": None if energy is None else 1 - energy}
 
