@@ -38,8 +38,11 @@ from camlucida.evaluation.baselines import standard_controls
 from camlucida.evaluation.benchmarks import analytic, designed, open_benchmark, scenes
 from camlucida.evaluation.benchmarks.mosaics import cell_mosaics, mosaics
 from camlucida.evaluation.clustered import row_resamples
+from camlucida.evaluation.dataset_pass import DatasetPass
+from camlucida.evaluation.image_targets import targets_of
 from camlucida.evaluation.metric_inputs import MetricInputs
 from camlucida.evaluation.model_input import ModelInput, prepare_input
+from camlucida.evaluation.read_images import LoadedImage, read_image
 from camlucida.evaluation.statistics import resamples
 from camlucida.features.concepts import concepts, factorise
 from camlucida.methods import find, methods
@@ -155,6 +158,13 @@ def prepared(seed: int) -> ModelInput:
     return prepare_input(net(), Item(CATS[0], "a"), None, seed=seed)
 
 
+def first_target(seed: int) -> ModelInput:
+    one = DatasetPass.of(net(), tiny(), [0])
+    image = read_image(one, 0)
+    assert isinstance(image, LoadedImage)
+    return targets_of(one, image, 3, seed)[0].model_input
+
+
 def draw_questions(seed: int, image: Any = CATS[0]) -> MetricInputs:
     return metric_inputs_of(net(), image, seed=seed, name="same name")
 
@@ -196,6 +206,7 @@ DRAWN: dict[str, Callable[[int, Path], Any]] = {
     ),
     "evaluation.statistics.resamples": lambda seed, _: list(resamples(9, 20, seed)),
     "evaluation.clustered.row_resamples": lambda seed, _: list(row_resamples(4, np.array([0, 0, 1, 2]), 20, seed)),
+    "evaluation.image_targets.targets_of": lambda seed, _: first_target(seed).random("anything").initial_seed(),
     "evaluation.model_input.prepare_input": lambda seed, _: prepared(seed).random("anything").initial_seed(),
     **{
         f"evaluation.benchmarks.analytic.{make.__name__}": lambda seed, _, make=make: make(2, seed)

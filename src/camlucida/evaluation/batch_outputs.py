@@ -45,7 +45,7 @@ def with_outputs(plan: Plan, batch: Sequence[ReadImage]) -> Sequence[ReadImage]:
         for image in batch
         if isinstance(image, LoadedImage) and image.index in scores
     }
-    # Images that failed keep their place: the maps of the others are those of the complete batch, bit for bit.
+    # Images that failed stay in the batch: the maps of the others are those of the complete batch, bit for bit.
     predicted = [image if image.index in scores else UnreadableImage(image.index, image.item, "") for image in batch]
     maps: dict[int, dict[str, KnownMap]] = {index: {} for index in classes}
     for explainer in filter(is_joint, plan.explainers):
