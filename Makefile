@@ -20,8 +20,8 @@ app: .venv/.web  ## open the page on this machine; `make app ARGS="--model resne
 test: .venv/.dev  ## run the tests, all but those in a browser and on Ray
 	$(PYTEST) $(WORKERS) --ignore=tests/browser --ignore=tests/ray
 
-test-optional-models: .venv/.optional-models  ## run the tests of detectors and segmentation networks again, with ultralytics and MONAI
-	$(PYTEST) $(WORKERS) tests/models/detection tests/models/segmentation tests/models/test_families.py
+test-optional-models: .venv/.optional-models  ## run the tests that need ultralytics or MONAI
+	$(PYTEST) $(WORKERS) tests/models/detection/test_detectors_of_ultralytics.py tests/models/segmentation/test_families.py tests/models/test_families.py
 
 test-tensorflow: .venv/.tensorflow  ## run the tests of Keras models again, with TensorFlow as the backend
 	KERAS_BACKEND=tensorflow $(PYTEST) $(WORKERS) tests/models/keras
