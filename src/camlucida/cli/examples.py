@@ -29,7 +29,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "camlucida audit toybox --method grad_cam,hires_cam --limit 200",
         "camlucida audit runs/dogs --layer layer3,layer4 --findings none",
         "camlucida audit photos/ --model resnet50 -o audits/dogs --shard 0/4",
-        "camlucida audit toybox:3 --model toybox:detector --target all -o audits/boxes",
+        "camlucida audit toybox --model toybox:detector --target all -o audits/boxes",
     ),
     "query": (
         'camlucida query audits/dogs "wrong and entropy < .5" --panel out.png',
