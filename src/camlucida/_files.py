@@ -3,6 +3,7 @@
     atomic_write    writes bytes or text to a file
     atomic_stream   the same with an open file; atomic_path for functions that need a path
     write_image     renders an image and saves it by suffix
+    delete_files    deletes files, and returns how many
     make_folder     creates a folder with its parents
     writing         converts errors of the system to `OutputError`
 
@@ -20,7 +21,7 @@ import secrets
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -164,6 +165,18 @@ def reason_of(error: OSError) -> str:
     if error.errno in DENIED:
         return f"{reason} Choose another folder, or change its permissions."
     return reason
+
+
+def delete_files(paths: Iterable[Path]) -> int:
+    """Delete files and return how many there were. Raises `OutputError` for a file that cannot be deleted."""
+    n_deleted = 0
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot delete {path}: {error.strerror or error}.") from None
+        n_deleted += 1
+    return n_deleted
 
 
 def make_folder(path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from camlucida._files import atomic_write
+from camlucida._files import atomic_write, delete_files
 from camlucida.app.thumbnails import TILE_PX, WEBP_QUALITY
 from camlucida.attribution.check_cache import cache_folder
 from camlucida.errors import OutputError
@@ -74,14 +74,7 @@ def clear_sheets() -> int:
     Raises:
         OutputError: A file cannot be deleted.
     """
-    n_deleted = 0
-    for path in stored_sheets():
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot delete {path}: {error.strerror or error}.") from None
-        n_deleted += 1
-    return n_deleted
+    return delete_files(stored_sheets())
 
 
 def _path(key: str) -> Path:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from camlucida._files import atomic_write
+from camlucida._files import atomic_write, delete_files
 from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import Layout, LayoutKind
 from camlucida.engine.network_copy import NetworkCopy
@@ -94,14 +94,7 @@ def clear() -> int:
     Raises:
         OutputError: A file cannot be deleted.
     """
-    n_deleted = 0
-    for path in _files():
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot delete {path}: {error.strerror or error}.") from None
-        n_deleted += 1
-    return n_deleted
+    return delete_files(_files())
 
 
 def _files() -> Iterator[Path]:

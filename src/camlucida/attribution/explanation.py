@@ -332,6 +332,9 @@ class Explanation(FigureFiles):
         """A warning about the map, as a sentence; empty without one."""
         if self.is_empty:
             return "The map is zero everywhere: at this layer there is no evidence for this target."
+        region = self.region
+        if self.method == "grad_cam" and region is not None and region.classes is not None and region.point is not None:
+            return "Grad-CAM weights channels, not positions: the map may lie far from the point. Try hires_cam."
         return ""
 
     def _repr_png_(self) -> bytes:
