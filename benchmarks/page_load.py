@@ -58,6 +58,8 @@ CLOSE = 1e-3
 SETTLED = 10.0
 GROWTH = 32.0
 """Seconds after which memory is looked at for the first time, and megabytes that it may grow by then."""
+PATIENCE = 120.0
+"""Seconds past its time after which a client stops, however few maps it has compared."""
 SHARES = {"map": 56, "map, streamed": 12, "map of an upload": 10, "samples": 7, "image": 9, "left": 6}
 """What is asked, in per cent."""
 
@@ -117,18 +119,22 @@ class Seen:
 
 
 class Client(threading.Thread):
-    """Asks one thing after the other until it is time."""
+    """Asks one thing after the other until it is time, and has compared `least` maps or waited for PATIENCE."""
 
     def __init__(self, port: int, questions: Sequence[Asked], uploads: Sequence[bytes], seen: Seen, seed: int) -> None:
         super().__init__(daemon=True)
         self._to = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._questions, self._uploads, self._seen = questions, uploads, seen
         self._draw = random.Random(seed)
-        self.until = 0.0
+        self.until, self.least, self._compared = 0.0, 0, 0
+
+    def _is_done(self) -> bool:
+        late = time.monotonic() - self.until
+        return late > PATIENCE or (late > 0 and self._compared >= self.least)
 
     def run(self) -> None:
         kinds, shares = list(SHARES), list(SHARES.values())
-        while time.monotonic() < self.until:
+        while not self._is_done():
             kind = self._draw.choices(kinds, shares)[0]
             began = time.monotonic()
             try:
@@ -164,6 +170,7 @@ class Client(threading.Thread):
             body = data.removeprefix("data: ").encode()
         if status == 200:
             right = one.same(json.loads(body))
+            self._compared += 1
             with self._seen.lock:
                 self._seen.compared += 1
                 if not right:
@@ -236,19 +243,19 @@ def megabytes(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-def measured(seconds: float, count: int, questions: int, seed: int) -> dict[str, Any]:
-    """What happened, as it is stored."""
+def measured(seconds: float, count: int, questions: int, seed: int, least: int = 0) -> dict[str, Any]:
+    """What happened, as it is stored; each client compares at least `least` maps, however slow the machine is."""
     known, files, seen = asked(questions, seed), uploads(), Seen()
     with page() as (port, process):
         clients = [Client(port, known, files, seen, 1000 * seed + number) for number in range(count)]
         began = time.monotonic()
         for client in clients:
-            client.until = began + seconds
+            client.until, client.least = began + seconds, least
             client.start()
         time.sleep(min(SETTLED, seconds / 2))
         before = megabytes(process)
         for client in clients:
-            client.join(seconds + 120)
+            client.join(seconds + PATIENCE + 60)
         after, took = megabytes(process), time.monotonic() - began
     total = sum(seen.statuses.values())
     return {
@@ -288,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--questions", type=int, default=400, help="different ones, asked of the library before")
+    parser.add_argument("--least", type=int, default=0, help="maps that each client compares, also when time is over")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--to", type=Path, default=RESULTS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -295,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.serve:
         serve()
         return 0
-    found = measured(given.seconds, given.clients, given.questions, given.seed)
+    found = measured(given.seconds, given.clients, given.questions, given.seed, given.least)
     print(json.dumps(found, indent=2))
     given.to.write_text(json.dumps({"machine": machine(), "models": MODELS, **found}, indent=2) + "\n")
     wrong = faults(found)
