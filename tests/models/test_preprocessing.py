@@ -337,3 +337,13 @@ def test_geometry_of_oblong_images(image_size: tuple[int, int], input_size: tupl
         expected_x, expected_y = ((x + 0.5) - left) / scale_x, ((y + 0.5) - top) / scale_y
         assert abs(float(inputs[0, y, x]) * width - expected_x) <= 1 + 0.5 / scale_x
         assert abs(float(inputs[1, y, x]) * height - expected_y) <= 1 + 0.5 / scale_y
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("classes", "labels="), ("sizes", "Did you mean 'size'"), ("target_layers", "layer=")]
+)
+def test_unknown_parameters(name: str, hint: str) -> None:
+    """Names that users of other libraries try lead to the right parameter, and name no internal function."""
+    with pytest.raises(ModelError, match=rf"no parameter '{name}'.*{hint}") as found:
+        make_preprocessing(None, **{name: 3})
+    assert "__init__" not in str(found.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from camlucida.errors import ImageError, ModelError
+from camlucida.errors import ImageError, ModelError, nearest
 from camlucida.models.transforms import preprocessing_fields
 from camlucida.options import shown
 from camlucida.types import Geometry
@@ -232,6 +232,10 @@ def check_recorded_size(preprocess: Preprocessing) -> Preprocessing:
     return preprocess
 
 
+PARAMETERS = tuple(field.name for field in fields(Preprocessing))
+"""What `make_preprocessing` can replace, by name."""
+
+
 def make_preprocessing(
     preprocess: Any = None,
     *,
@@ -263,6 +267,12 @@ def make_preprocessing(
         base = Preprocessing() if preprocess is None else Preprocessing(**preprocessing_fields(preprocess))
     if preprocess is None and size is not None:
         base = replace(base, resize=None)  # 256 belongs to 224 only
+    unknown = [name for name in rest if name not in PARAMETERS]
+    if unknown:
+        raise ModelError(
+            f"no parameter {unknown[0]!r}.{nearest(unknown[0], PARAMETERS)} The preprocessing has "
+            f"{', '.join(PARAMETERS)}; names of classes are given with labels=, target layers with layer=."
+        )
     changes: dict[str, Any] = dict(rest)
     if size is not None:
         changes["size"] = (size, size) if _is_count(size) else _as_tuple(size)
@@ -271,10 +281,7 @@ def make_preprocessing(
     for name, values in (("mean", mean), ("std", std)):
         if values is not None:
             changes[name] = tuple(float(v) if _is_number(v) else v for v in _listed(name, values))
-    try:
-        result = replace(base, **changes)
-    except TypeError as error:
-        raise ModelError(f"the preprocessing is not valid: {error}.") from None
+    result = replace(base, **changes)
     if len(result.mean) != len(result.std) or not result.mean:
         raise ModelError(
             "mean and std need one number per channel of the network input each, but have "
