@@ -20,6 +20,12 @@ os.environ.setdefault("KERAS_BACKEND", "torch")  # read when keras is first impo
 torch.set_num_threads(1)  # two workers on two cores; and the same sums in the same order on every machine
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-randomly draws the order of the tests anew in each run, but not their random numbers (see below)."""
+    if hasattr(config.option, "randomly_reset_seed"):
+        config.option.randomly_reset_seed = False
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Real photographs and weights: the folder CAMLUCIDA_TEST_DATA, or ../shared/data. Skips without it."""
