@@ -48,7 +48,7 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         )
     first = items[0]
     single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(explanations.axis(axis)) == 1]
-    fixed = [getattr(first, axis) for axis in single]
+    fixed = [first.method_label if axis == "method" else getattr(first, axis) for axis in single]
     columns = explanations.axis(column_axis)
     return draw_grid(
         [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],

@@ -153,7 +153,7 @@ def evaluate(
             metrics=chosen_metrics,
             layer=_layers(layer),
             compared=pairs,
-            controls=controls_of(loaded.network) if controls else (),
+            controls=controls_of(loaded) if controls else (),
             target="true" if data.startswith(PREFIX) else target,
             limit=limit,
             seed=seed,

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import free_path, input_files, progress_bar
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions
 from camlucida.cli.options import (
     DATA,
@@ -102,7 +103,7 @@ def sanity(
         result = run(
             loaded,
             sources,
-            methods=split_list(method),
+            methods=split_list(method) or [announced_method(console, loaded)],
             checks=split_list(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
             layer=layer,
             target=target,

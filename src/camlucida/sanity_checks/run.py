@@ -82,7 +82,7 @@ def sanity(
             f"sanity re-initialises the weights of the model, and the model is {described(wrapped.network)}, whose "
             "weights cannot be accessed. Test its maps with trust and evaluate."
         )
-    methods = [default_method(wrapped.network)] if methods is None else methods
+    methods = [default_method(wrapped)] if methods is None else methods
     images = list(iterated(images))
     layer = layer_names(wrapped.network, layer)
     one_layer(layer, "the checks explain")
