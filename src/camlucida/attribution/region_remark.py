@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CHANNEL_METHODS = frozenset({"grad_cam", "grad_cam_plusplus", "xgrad_cam"})
 """Methods whose weights are those of channels, so that a map is high wherever in the image a channel is.
 
-Of one of two objects of a class, 2 to 33 % of their maps have the majority in it, and 100 % of those of hires_cam
+Of one of two objects of a class, 0 to 33 % of their maps have the majority in it, and 100 % of those of hires_cam
 (benchmarks/region_methods.py).
 """
 MAX_CELLS = 256

@@ -48,7 +48,7 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         )
     first = items[0]
     single = [axis for axis in ("target", "method", "layer") if axis not in axes and len(explanations.axis(axis)) == 1]
-    fixed = [first.method_label if axis == "method" else getattr(first, axis) for axis in single]
+    fixed = [getattr(first, axis) for axis in single]
     columns = explanations.axis(column_axis)
     return draw_grid(
         [[cells.get(column, "not asked for") for column in columns] for cells in rows.values()],
@@ -58,7 +58,9 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         subtitle=_prediction_text(explanations),
         original=first.image,
         classes=_region_of_classes(explanations, first.region),
-        footer=f"each map has its own scale · {first._footer}",
+        footer=" · ".join(
+            filter(None, ("each map has its own scale", first.method_reason and first.method_label, first._footer))
+        ),
         **style,
     )
 

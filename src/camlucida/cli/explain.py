@@ -112,7 +112,8 @@ def explain(
         separated by commas. If not given: the default layer. See `camlucida layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the model cannot be accessed.
+        See `camlucida models`. If not given: grad_cam; hires_cam for boxes and regions, layer_cam for words; occlusion
+        where the layers of the model cannot be accessed.
     words
         For a network that writes a text, such as BLIP: one map for each word of its caption or answer, as a film strip.
         Single words are targets: --target "word 2", --target dog, --target "word 2: cat rather than dog".

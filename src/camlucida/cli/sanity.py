@@ -63,7 +63,8 @@ def sanity(
     Parameters
     ----------
     method
-        Methods, separated by commas. If not given: grad_cam. See `camlucida models`.
+        Methods, separated by commas. If not given: the default one, as of
+        `camlucida explain`. See `camlucida models`.
     checks
         The checks, separated by commas: cascading, independent, smooth, random_logit and, on toybox, labels. If not
         given: cascading and random_logit.

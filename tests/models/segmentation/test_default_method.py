@@ -1,6 +1,6 @@
 """The default method of regions, and what is said of Grad-CAM's map of one of several objects of a class.
 
-The network is that of `test_targets`: a cell is red where the channel of red is 1, and a region has the gradient 1 / |M|
+The network is that of `test_targets`: a cell is red where the channel of red is 1, and a region has a gradient of 1 / n
 in its cells. Grad-CAM's weight is its mean over the grid, so that its map is a multiple of the channel.
 """
 
