@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from camlucida.errors import TargetError, nearest
 from camlucida.imagenet import normalize, numbered, synset_of, synsets_of_names, unique_words, wordnet_id
+from camlucida.target_forms import form_hint
+
+
+def index_of(text: str, names: Sequence[str], n_classes: int) -> int:
+    """Return the class that a text means: the index that it is the digits of, or else the class of that name.
+
+    "1" is the class 1 whatever the classes are called. "class 1" is the class of that name; only where classes have no
+    names it means the index, since `class_label` calls it so.
+
+    Args:
+        text: A name or an index.
+        names: Names of the classes, in the order of the outputs; may be empty.
+        n_classes: Number of outputs.
+
+    Raises:
+        TargetError: There is no such class; the message suggests similar names.
+    """
+    unnamed = None if names else re.fullmatch(r"\s*class ([0-9]{1,18})\s*", text)
+    digits = text if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) else unnamed and unnamed[1]
+    if not digits:
+        return class_index(text, names)
+    index = int(digits)
+    if not 0 <= index < n_classes:
+        raise out_of_range(index, n_classes)
+    return index
+
+
+def out_of_range(index: int, n_classes: int) -> TargetError:
+    """Return the error for a class index that a model with `n_classes` outputs does not have."""
+    reason = "is not a class" if index < 0 else f"needs at least {index + 1} outputs"
+    return TargetError(f"target {index} {reason}; the model returns {n_classes}: 0 to {n_classes - 1}.")
 
 
 def class_index(name: str, names: Sequence[str]) -> int:
@@ -28,8 +60,13 @@ def class_index(name: str, names: Sequence[str]) -> int:
     Raises:
         TargetError: No class matches (the message suggests similar names), or several do.
     """
+    if not name.strip():
+        example = f"{names[0]!r}, or its index" if names else "'cat', or an index"
+        raise TargetError(f"the name of a class is missing. Give a class, such as {example}.")
     if not names:
-        raise TargetError(f"no class {name!r}: this model has no class names. Give an index.")
+        raise TargetError(
+            f"no class {name!r}: this model has no class names. Give an index, such as '1'.{form_hint(name)}"
+        )
     names = tuple(names)
     matches = next((found for found in _matches(name, names) if found), [])
     if len(matches) == 1:
@@ -37,10 +74,12 @@ def class_index(name: str, names: Sequence[str]) -> int:
     if matches:
         raise TargetError(
             f"{len(matches)} classes match {name!r}: {numbered(matches, names)}. Give the whole name or the index."
+            f"{form_hint(name, names)}"
         )
-    known = [word for words in _synonyms(names)[1] for word in words]
+    form = form_hint(name, names)
+    known = [] if form else [word for words in _synonyms(names)[1] for word in words]
     hint = nearest(normalize(name), known) or f" It has {len(names)} classes, from {names[0]!r} to {names[-1]!r}."
-    raise TargetError(f"no class {name!r} in this model.{hint}")
+    raise TargetError(f"no class {name!r} in this model.{hint}{form}")
 
 
 def _matches(name: str, names: tuple[str, ...]) -> Iterator[list[int]]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.class_lookup import class_index
+from camlucida.class_lookup import index_of, out_of_range
 from camlucida.errors import TargetError, nearest
 from camlucida.options import shown
 from camlucida.targets import (
@@ -22,7 +22,6 @@ from camlucida.targets import (
     RegionTarget,
     Target,
     TargetSpec,
-    out_of_range,
     with_activation,
 )
 from camlucida.tasks import MULTICLASS, OutputActivation
@@ -65,8 +64,9 @@ def _parse(
     if isinstance(spec, RegionTarget) or (isinstance(spec, str) and spec.startswith(IMAGE_TARGETS)):
         what = spec if isinstance(spec, str) else "RegionTarget"
         raise TargetError(
-            f"{what!r} is a part of an image, which segmentation networks have. This model is a classifier; for class "
-            "scores per pixel use wrap(network, task='segmentation')."
+            f"{what!r} is a region of an image, which segmentation networks have, and this model is none. For the "
+            "class in the whole image give its name only; for class scores per pixel use "
+            "wrap(network, task='segmentation')."
         )
     if callable(spec) and not isinstance(spec, Tensor):
         return [spec if isinstance(spec, Target) else Custom(spec)]
@@ -120,7 +120,7 @@ def _parse_target(spec: Any, output: Tensor, names: Sequence[str], score_type: t
             return Contrast(
                 _parse_target(this, output, names, score_type), _parse_target(that, output, names, score_type)
             )
-        if spec.lower().startswith(("not ", "against ")):
+        if spec.lower().startswith(("not ", "against ")) and spec.partition(" ")[2].strip():
             return Counterfactual(_parse_target(spec.partition(" ")[2], output, names, score_type))
     return score_type(_resolve_class(spec, output, names))
 
@@ -131,14 +131,14 @@ def _resolve_class(spec: Any, output: Tensor, names: Sequence[str]) -> int | Ten
         return output.argmax(1)
     if isinstance(spec, str) and spec.strip().lower() in ("runner-up", "runner up", "second"):
         return _top_classes(output, 2)[1]
-    if isinstance(spec, str) and not re.fullmatch(r"\s*-?[0-9]{1,18}\s*", spec):
-        return class_index(spec, names)
+    if isinstance(spec, str):
+        return index_of(spec, names, output.shape[1])
     try:
-        index = int(spec) if isinstance(spec, str) else operator.index(spec)
+        index = operator.index(spec)
     except (TypeError, ValueError):  # a tensor or an array of one element that is not an integer
         raise _not_a_target(spec) from None
     if not 0 <= index < output.shape[1]:
-        raise out_of_range(index, output)
+        raise out_of_range(index, output.shape[1])
     return index
 
 

@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from camlucida.class_lookup import class_label as class_label
+from camlucida.class_lookup import out_of_range
 from camlucida.errors import CamlucidaError, TargetError
 from camlucida.tasks import MULTICLASS, OutputActivation
 from camlucida.types import RegionTarget as RegionTarget
@@ -68,7 +69,7 @@ class ClassScore:
     def _class_scores(self, scores: Tensor) -> Tensor:
         if isinstance(self.index, int):
             if not 0 <= self.index < scores.shape[1]:
-                raise out_of_range(self.index, scores)
+                raise out_of_range(self.index, scores.shape[1])
             return scores[:, self.index]
         index = self.index.to(scores.device)
         if index.shape != scores.shape[:1]:
@@ -76,7 +77,7 @@ class ClassScore:
                 f"{tuple(index.shape)} target indices for a batch of {len(scores)} images: give one index per image."
             )
         if bool((index < 0).any() | (index >= scores.shape[1]).any()):
-            raise out_of_range(int(index.max() if index.max() >= scores.shape[1] else index.min()), scores)
+            raise out_of_range(int(index.max() if index.max() >= scores.shape[1] else index.min()), scores.shape[1])
         return scores.gather(1, index[:, None])[:, 0]
 
 
@@ -225,9 +226,3 @@ SCORES: dict[str, type[ClassScore]] = {
     "log_probability": LogProbability,
 }
 """The scores of a class, by name."""
-
-
-def out_of_range(index: int, output: Tensor) -> TargetError:
-    """Return the error for a class index that an output (b, k) does not have."""
-    reason = "is not a class" if index < 0 else f"needs at least {index + 1} outputs"
-    return TargetError(f"target {index} {reason}; the model returns {output.shape[1]}: 0 to {output.shape[1] - 1}.")

@@ -149,6 +149,7 @@ class Region:
         classes: The predicted classes of all pixels, for a region of a segmentation network; None for others.
         index: Class that the network finds there, as an index of its outputs; None where it has none.
         threshold: Smallest probability with which the network detects a class; None for networks that detect nothing.
+        is_missed: Whether the network did not find its class there, neither as a detection nor as a predicted pixel.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -159,6 +160,7 @@ class Region:
     classes: PredictedClasses | None = None
     index: int | None = None
     threshold: float | None = None
+    is_missed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

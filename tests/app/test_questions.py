@@ -43,7 +43,7 @@ def post(client: TestClient, path: str, **fields: Any) -> Any:
 def test_start_has_layers_and_default_methods(client: TestClient, page: Page) -> None:
     models = client.get("/api/start").raise_for_status().json()["models"]
     assert [model["image_targets"] for model in models] == ["question", "image-text", "caption"]
-    assert [model["method"] for model in models] == [default_method(model.network) for model in page.models]
+    assert [model["method"] for model in models] == [default_method(model) for model in page.models]
     assert [model["layers"][-1]["name"] for model in models] == [
         "tower.features.1",
         "features.1",

@@ -46,6 +46,18 @@ def test_explain_prints_every_target(run: Callable[..., Any], photos: list[toybo
     assert out.count("explained: background") >= 1
 
 
+def test_explain_says_which_default_method_and_why(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    code, out, _ = run("explain", "photos/0.png", "--model", "toybox:segmenter", "--maps")
+    assert code == 0
+    assert "Explained with hires_cam, the default for regions: it weights positions, not channels." in out
+    records = [json.loads(path.read_text()) for path in Path("camlucida-out").rglob("*.json")]
+    assert {record["method_reason"][:19] for record in records} == {"default for regions"}
+    code, out, _ = run("explain", "photos/0.png", "--model", "toybox:segmenter", "--method", "grad_cam", "--overwrite")
+    assert code == 0
+    assert "default for regions" not in out
+    assert "by grad_cam at" in out
+
+
 def test_evaluate_without_any_target(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
     options = ("--model", "toybox:detector", "--target", "box 19", "--metrics", "gini", "--no-controls")
     code, out, _ = run("evaluate", "photos", *options)

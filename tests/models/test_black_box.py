@@ -176,7 +176,7 @@ def test_probabilities_are_recognised_by_their_values() -> None:
 
 def test_the_default_method_is_one_that_runs() -> None:
     model = boxed(network())
-    assert cl.explain(model, photo()).method == default_method(model.network) == "occlusion"
+    assert cl.explain(model, photo()).method == default_method(model) == "occlusion"
     assert cl.explain(cl.wrap(network(), size=SIZE), photo()).method == "grad_cam"
     assert cl.attribute(model, torch.zeros(1, 3, SIZE, SIZE)).shape == (1, SIZE, SIZE)
 
@@ -231,7 +231,7 @@ def test_evaluate_measures_a_function_and_never_resumes(tmp_path: Path) -> None:
     data = ListDataset("two", [Item(Image.fromarray(photo(seed)), f"{seed}") for seed in range(2)])
     model = boxed(network(), labels=[f"class {i}" for i in range(N_CLASSES)])
     settings: dict[str, Any] = {"methods": ["occlusion(window=0.5, stride=0.5)"], "metrics": ["entropy"]}
-    result = evaluate(model, data, **settings, controls=controls_of(model.network), out=tmp_path)
+    result = evaluate(model, data, **settings, controls=controls_of(model), out=tmp_path)
     assert not [row for row in result.failures if "oracle" not in row[1]]
     assert "random_weights" not in result.methods
     with pytest.raises(DataError, match="holds another run: weights is"):

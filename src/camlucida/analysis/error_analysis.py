@@ -76,7 +76,7 @@ def mistakes(
     if not indices:
         raise DataError(f"{data.name} has no images.")
     dataset_pass = DatasetPass.of(wrapped, data, indices)
-    chosen, layer = find_method(or_default(method, wrapped.network)), layer_names(wrapped.network, layer)
+    chosen, layer = find_method(or_default(method, wrapped)), layer_names(wrapped.network, layer)
     one_layer(layer, "mistakes computes the maps of")
     explainer = MethodExplainer((chosen, chosen.with_options({})), layer)
     store = Store(

@@ -15,7 +15,7 @@ def offered(served: Iterable[Served]) -> frozenset[str]:
 
 def method_for(served: Served, name: str | None) -> str:
     """Return a requested method, or the default method of a model for None."""
-    return default_method(served.model.network) if name is None else name
+    return default_method(served.model) if name is None else name
 
 
 def methods_for(served: Served, names: Sequence[str]) -> list[str]:

@@ -92,8 +92,8 @@ def attribute(
             from one forward pass. Called `target_layers` in pytorch-grad-cam (`target_layer` in older versions);
             transformers need no `reshape_transform`.
         method: Name of a method, or an expression with combinators: "smooth(positive(hires_cam), n=4)". None for
-            grad_cam, or for occlusion where the layers of the model cannot be accessed (a function, an ONNX Runtime
-            session).
+            grad_cam; hires_cam for detectors and segmentation networks; occlusion where the layers of the model cannot
+            be accessed (a function, an ONNX Runtime session).
         score: Score of a class: "logit", "probability" or "log_probability".
         colour: Whether to return the signed maps of the colour channels, before their reduction, as the figures of the
             papers show them: for `guided_backprop`, `guided_grad_cam`, `gradient` and the other methods with an option
@@ -124,7 +124,7 @@ def attribute(
     request = AttributionRequest.of(
         target=target,
         layer=layer,
-        method=one_method(or_default(method, wrapped.network)),
+        method=one_method(or_default(method, wrapped)),
         score=score,
         options=options,
         precision=precision,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,11 +20,12 @@ from camlucida.maps import to_image_grid
 from camlucida.models.image_targets import BoundTarget, ImageTargets
 from camlucida.models.model import Model
 from camlucida.options import shown
+from camlucida.target_forms import POINT
 from camlucida.targets import RegionTarget, TargetSpec
 from camlucida.types import Geometry, Region
 
-_AT = re.compile(r"(?:^|\s+)at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)\s*$")
-"""The end of a target that names a point: "dog at 120,80", or the whole of "at 120,80"."""
+_KINDS_WITH_POINTS = ("detection", "segmentation")
+"""Kinds of targets that may name a point of the image."""
 _NO_POINT = ("text:", "not text:", "like:")
 """Beginnings of targets that hold a text or a file name, in which "at" has no meaning of its own."""
 
@@ -72,8 +72,11 @@ class ImageBinder:
             return [BoundTarget(model, spec) for spec in specs]
         with torch.inference_mode(False), torch.no_grad():
             on_device = to_network(model.network, self._inputs[None])
-            read = [read_region(spec) for spec in specs]
-            moved = [_to_input(spec, geometry) if geometry is not None else spec for spec in read]
+            kind = "" if model.image_targets is None else model.image_targets.kind
+            read = [read_region(spec) for spec in specs] if kind == "segmentation" else list(specs)
+            moved = read
+            if geometry is not None and kind in _KINDS_WITH_POINTS:
+                moved = [_to_input(spec, geometry) for spec in read]
             images = [i for i, spec in enumerate(specs) if is_like_spec(spec, model.labels)]
             others = [i for i in range(len(specs)) if i not in images]
             found = dict(zip(others, self._bind_all(on_device, [moved[i] for i in others]), strict=True))
@@ -195,7 +198,7 @@ def _indices_on_image(indices: Tensor, geometry: Geometry) -> Tensor:
 
 def spec_on_image(spec: str, geometry: Geometry) -> str:
     """Return a target whose point, if it names one, is in pixels of the original image, not of the network input."""
-    if spec.startswith(_NO_POINT) or (match := _AT.search(spec)) is None:
+    if spec.startswith(_NO_POINT) or (match := POINT.search(spec)) is None:
         return spec
     x, y = ((float(match[1 + i]) - geometry.offset[i]) / geometry.scale[i] for i in (0, 1))
     return f"{spec[: match.start()]} at {x:.6g},{y:.6g}".strip()
@@ -227,7 +230,7 @@ def _to_input(spec: Any, geometry: Geometry) -> Any:
     if isinstance(spec, RegionTarget):
         return replace(spec, mask=mask_to_input(spec.mask, geometry))
     of_image = isinstance(spec, str) and not spec.lstrip().startswith(_NO_POINT)
-    if not of_image or (match := _AT.search(spec)) is None:
+    if not of_image or (match := POINT.search(spec)) is None:
         return spec
     try:
         x, y = float(match[1]), float(match[2])

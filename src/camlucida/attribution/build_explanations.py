@@ -65,6 +65,7 @@ def each_map(
                     score_kind=_score_kind(target, request.score, activation),
                     predictions=predictions,
                     method=method.name,
+                    method_reason=request.method_reason,
                     options=dict(options),
                     run_options=request.run_options,
                     colour=_colour(model.preprocessings.get(input_name, model.preprocessing), result, m, l, t, i),

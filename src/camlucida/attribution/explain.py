@@ -15,7 +15,7 @@ from camlucida.attribution.explanation import Explanation
 from camlucida.attribution.explanation_set import ExplanationSet
 from camlucida.attribution.load_input import ImageInput, iterated
 from camlucida.attribution.load_volume_input import is_batch
-from camlucida.attribution.method_choice import or_default
+from camlucida.attribution.method_choice import or_default, reason_of
 from camlucida.attribution.request import AttributionRequest, MethodSpec
 from camlucida.engine import LayerSpec
 from camlucida.engine.run_options import Precision
@@ -157,8 +157,9 @@ def explain(
             several. Called `target_layer` in pytorch-grad-cam and `layer` in Captum; transformers need no
             `reshape_transform`.
         method: Name of a method, or an expression with combinators, "smooth(positive(hires_cam), n=4)"; a list for
-            several. None for grad_cam, or for occlusion where the layers of the model cannot be accessed (a function,
-            an ONNX Runtime session).
+            several. None for grad_cam; hires_cam for the boxes of a detector and the regions of a segmentation network,
+            layer_cam for words; occlusion where the layers of the model cannot be accessed (a function, an ONNX Runtime
+            session).
         score: Score of a class: "logit" (as in the papers), "probability" or "log_probability".
         colour: Whether the explanations also hold the signed map of every colour channel, as the figures of the papers
             on guided backpropagation and Guided Grad-CAM show it: `Explanation.colour` and `colour_image`. Methods
@@ -185,7 +186,8 @@ def explain(
         request = AttributionRequest.of(
             target=target,
             layer=layer_names(wrapped.network, layer),
-            method=or_default(method, wrapped.network),
+            method=or_default(method, wrapped),
+            method_reason=reason_of(method, wrapped),
             score=score,
             options=options,
             precision=precision,
@@ -318,7 +320,8 @@ def explain_each(
     request = AttributionRequest.of(
         target=target,
         layer=layer_names(wrapped.network, layer),
-        method=or_default(method, wrapped.network),
+        method=or_default(method, wrapped),
+        method_reason=reason_of(method, wrapped),
         score=score,
         options=options,
         precision=precision,

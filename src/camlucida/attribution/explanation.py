@@ -22,6 +22,7 @@ from camlucida.attribution.detection_margin import detection_margin
 from camlucida.attribution.explanation_record import arrays_of, record_of
 from camlucida.attribution.figure_files import FigureFiles
 from camlucida.attribution.map_regions import DEFAULT_THRESHOLD, map_box, map_mask
+from camlucida.attribution.region_remark import region_remark
 from camlucida.engine.run_options import RunOptions
 from camlucida.errors import MethodError
 from camlucida.maps import display_map, rgb_channels, saturation_value, to_image_grid
@@ -71,6 +72,7 @@ class Explanation(FigureFiles):
         region: The box, mask or point in the original image that the target is about, for detectors, segmentation
             networks and captions; None where the target is a class of the whole image.
         spec: What means this target of this image, such as "box 3", for networks with `Model.image_targets`.
+        method_reason: Why it is the method, if none was named and it is not the usual one: "default for boxes: …".
     """
 
     raw: Tensor
@@ -99,6 +101,7 @@ class Explanation(FigureFiles):
     colour: Tensor | None = None
     region: Region | None = None
     spec: str = ""
+    method_reason: str = ""
 
     def __repr__(self) -> str:
         best = self.predictions[0] if self.predictions else None
@@ -106,7 +109,8 @@ class Explanation(FigureFiles):
         return (
             f"Explanation of {self.source_label!r} by {self.model}: {self.target!r}, {self.score_label}"
             f"{predicted or ''}\n"
-            f"  {self.method} at {self.layer}, {self.grid_label}, from {self.map.min():.3g} to {self.map.max():.3g}"
+            f"  {self.method_label} at {self.layer}, {self.grid_label}, "
+            f"from {self.map.min():.3g} to {self.map.max():.3g}"
         )
 
     @property
@@ -198,7 +202,7 @@ class Explanation(FigureFiles):
             saliency,
             [Bar(p.name, p.probability, p.index == self.index, p.logit) for p in self.predictions],
             title=self.target,
-            subtitle=" · ".join([*([self.input] if self.input else []), self.method, self.layer, self.grid_label]),
+            subtitle=" · ".join(filter(None, (self.input, self.method_label, self.layer, self.grid_label))),
             score_label=self.score_label,
             note=self.remark,
             footer=self._footer,
@@ -208,6 +212,11 @@ class Explanation(FigureFiles):
             region=self.region,
             **style,
         )
+
+    @property
+    def method_label(self) -> str:
+        """The method, with the reason where it was chosen as the default of such targets."""
+        return f"{self.method} ({self.method_reason})" if self.method_reason else self.method
 
     @property
     def grid_label(self) -> str:
@@ -332,10 +341,11 @@ class Explanation(FigureFiles):
         """A warning about the map, as a sentence; empty without one."""
         if self.is_empty:
             return "The map is zero everywhere: at this layer there is no evidence for this target."
-        region = self.region
-        if self.method == "grad_cam" and region is not None and region.classes is not None and region.point is not None:
-            return "Grad-CAM weights channels, not positions: the map may lie far from the point. Try hires_cam."
-        return ""
+        return self._region_remark
+
+    @cached_property
+    def _region_remark(self) -> str:
+        return region_remark(self)
 
     def _repr_png_(self) -> bytes:
         return png(self.panel())

@@ -22,6 +22,7 @@ def record_of(explanation: Explanation) -> dict[str, Any]:
         "model": explanation.model,
         "weights": explanation.weights_hash,
         "method": explanation.method,
+        **({"method_reason": explanation.method_reason} if explanation.method_reason else {}),
         "options": dict(explanation.options),
         **asdict(explanation.run_options),
         "paper": explanation.paper,

@@ -98,7 +98,7 @@ def _view_map(e: Explanation, image: int) -> ViewMap:
         image=image,
         axes={**({"input": e.input} if e.input else {}), "method": e.method, "target": e.target, "layer": e.layer},
         title=e.target,
-        subtitle=" · ".join([*([e.input] if e.input else []), e.method, e.layer, e.grid_label, e.score_label]),
+        subtitle=" · ".join([*([e.input] if e.input else []), e.method_label, e.layer, e.grid_label, e.score_label]),
         remark=e.remark,
         region=e.region,
         bars=[Bar(p.name, p.probability, p.index == e.index, p.logit) for p in e.predictions],

@@ -30,6 +30,10 @@ def read_region(spec: Any) -> Any:
     if isinstance(spec, str) and spec.startswith(PREFIX):
         path, separator, name = spec.removeprefix(PREFIX).rpartition(": ")
         path, target = (path.strip(), name.strip()) if separator else (name.strip(), None)
+        if not path:
+            raise TargetError(
+                f"{spec!r} names no mask. Write 'region:mask.png', or 'region:mask.png: bus' for a class."
+            )
         return RegionTarget(_read_file(Path(path)), target or None, Path(path).name, spec)
     if not isinstance(spec, RegionTarget):
         return spec

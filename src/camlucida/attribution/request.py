@@ -43,6 +43,7 @@ class AttributionRequest:
         colour: Whether to also return the maps in colour of the methods that have them.
         several: Whether the result is a set even if it holds one map only: a list was given, or "top3", or a glob.
         channel_relevance: Whether to return the relevance of every channel beside the maps, from the same run.
+        method_reason: Why the default method is not the usual one; "" for the usual one, or if methods were named.
     """
 
     targets: Sequence[TargetSpec] = (None,)
@@ -54,6 +55,7 @@ class AttributionRequest:
     colour: bool = False
     several: bool = False
     channel_relevance: bool = False
+    method_reason: str = ""
 
     @classmethod
     def of(
@@ -62,6 +64,7 @@ class AttributionRequest:
         target: Any = None,
         layer: Any = None,
         method: Any = "grad_cam",
+        method_reason: str = "",
         score: str = "logit",
         options: Mapping[str, Any] | None = None,
         precision: Precision = "exact",
@@ -75,6 +78,7 @@ class AttributionRequest:
             target: A target, or a list of several.
             layer: A layer, or a list of several.
             method: A method, or a list of several.
+            method_reason: As of `AttributionRequest`.
             score: As of `explain`.
             options: Options of the methods; each goes to the methods that have it.
             precision: As of `explain`.
@@ -104,6 +108,7 @@ class AttributionRequest:
             targets=targets,
             layers=layers,
             methods=_with_options(methods, options or {}),
+            method_reason=method_reason,
             score=score,
             run_options=RunOptions(precision, batch_size),
             progress=progress,

@@ -58,7 +58,9 @@ def draw_maps(explanations: ExplanationSet, colormap: str | None, style: dict[st
         subtitle=_prediction_text(explanations),
         original=first.image,
         classes=_region_of_classes(explanations, first.region),
-        footer=f"each map has its own scale · {first._footer}",
+        footer=" · ".join(
+            filter(None, ("each map has its own scale", first.method_reason and first.method_label, first._footer))
+        ),
         **style,
     )
 

@@ -94,7 +94,7 @@ def audit(
     indices = sample_indices(len(data), limit, seed)
     if not indices:
         raise DataError(f"{data.name} has no images to audit.")
-    methods = [default_method(wrapped.network)] if methods is None else methods
+    methods = [default_method(wrapped)] if methods is None else methods
     if not isinstance(methods, list | tuple) or not methods:
         raise MethodError(f"audit: methods must be a list with at least one method, not {shown(methods)}.")
     explainers = explainers_of(methods, layer_names(wrapped.network, layer))

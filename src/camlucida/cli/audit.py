@@ -91,7 +91,7 @@ def audit(
         toybox, …
     method
         Methods, separated by commas, or all. The first one decides the columns without a prefix. If not given:
-        grad_cam. See `camlucida models`.
+        the default method, as of `camlucida explain`. See `camlucida models`.
     layer
         The layer to explain (target_layers in pytorch-grad-cam), or several separated by commas. If not given: the
         default layer. A method can have its own: --method "grad_cam @ layer3".

@@ -91,7 +91,8 @@ def evaluate(
         exact:red, exact:signed, exact:channels, exact:template, exact:xor, exact:square, exact:shift, exact:linear,
         exact:additive, exact:interaction.
     method
-        Methods, separated by commas, or all. If not given: grad_cam. See `camlucida models`.
+        Methods, separated by commas, or all. If not given: the default one, as of
+        `camlucida explain`. See `camlucida models`.
     metrics
         Metrics, presets or groups of metrics (localisation, faithfulness, robustness, complexity, ground_truth),
         separated by commas, or all. If not given: energy, pointing, insertion, deletion and entropy, of which those
@@ -153,7 +154,7 @@ def evaluate(
             metrics=chosen_metrics,
             layer=_layers(layer),
             compared=pairs,
-            controls=controls_of(loaded.network) if controls else (),
+            controls=controls_of(loaded) if controls else (),
             target="true" if data.startswith(PREFIX) else target,
             limit=limit,
             seed=seed,

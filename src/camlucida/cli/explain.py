@@ -112,7 +112,8 @@ def explain(
         separated by commas. If not given: the default layer. See `camlucida layers`.
     method
         grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)"; several separated by commas.
-        See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the model cannot be accessed.
+        See `camlucida models`. If not given: grad_cam; hires_cam for boxes and regions, layer_cam for words; occlusion
+        where the layers of the model cannot be accessed.
     words
         For a network that writes a text, such as BLIP: one map for each word of its caption or answer, as a film strip.
         Single words are targets: --target "word 2", --target dog, --target "word 2: cat rather than dog".
@@ -166,6 +167,7 @@ def explain(
     from camlucida.attribution.explain_image_targets import explained_both_ways
     from camlucida.attribution.explain_many import explain_requests
     from camlucida.attribution.figure_files import FIGURE_SUFFIXES
+    from camlucida.attribution.method_choice import reason_of
     from camlucida.attribution.request import AttributionRequest
     from camlucida.data.video import load_video
     from camlucida.data.volumes import is_volume_path
@@ -183,7 +185,9 @@ def explain(
         loaded = loaded if question is None else loaded.with_question(question)
         if words:
             _check_words(loaded, target)
-    methods = split_list(method) or [announced_method(console, loaded)]
+    named = split_list(method) or None
+    methods = named or [announced_method(console, loaded)]
+    reason = reason_of(named, loaded)
     position = None if slice_ is None else _voxel(slice_)
     request: dict[str, Any] = {
         "target": "words" if words else _one_or_list(split_targets(target, loaded.labels)),
@@ -220,7 +224,7 @@ def explain(
         with progress_bar(console) as progress:
             bars = ExplanationProgress(progress, 1, ", ".join(methods))
             sources: Sequence[Any] = files if frames is None else [load_video(files[0], n_frames=frames)]
-            made = AttributionRequest.of(**request, progress=bars.runs)
+            made = AttributionRequest.of(**request, method_reason=reason, progress=bars.runs)
             if like is not None:
                 result = explained_both_ways(loaded, files[0], like, made)
             else:
@@ -260,7 +264,7 @@ def explain(
     with table, progress_bar(console, len(files)) as progress:
         bars = ExplanationProgress(progress, len(files), ", ".join(methods))
         bars.resume(len(table.done))
-        attribution_request = AttributionRequest.of(**request, progress=bars.runs)
+        attribution_request = AttributionRequest.of(**request, method_reason=reason, progress=bars.runs)
         explained = explain_requests(loaded, table.open_images, attribution_request, others)
         for (file, result), written in write_behind(explained, save_one):
             path = Path(str(file))

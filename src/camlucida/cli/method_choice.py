@@ -14,6 +14,6 @@ def announced_method(console: Terminal, model: Model) -> str:
     """Return the default method of a model, and print a line if that is not the usual one."""
     from camlucida.attribution.method_choice import default_method, default_note
 
-    if note := default_note(model.network):
+    if note := default_note(model):
         console.print_line(note)
-    return default_method(model.network)
+    return default_method(model)

@@ -59,8 +59,8 @@ def mistakes(
     data
         A data set with labels, as for `camlucida evaluate`: a folder whose sub-folders are the classes, toybox, …
     method
-        The explanation method. See `camlucida models`. If not given: grad_cam, or occlusion where the layers of the
-        model cannot be accessed.
+        The explanation method. See `camlucida models`. If not given: the default method, as of `camlucida
+        explain`.
     layer
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer.
     maps

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.images import free_path, input_files, progress_bar
+from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions
 from camlucida.cli.options import (
     DATA,
@@ -62,7 +63,8 @@ def sanity(
     Parameters
     ----------
     method
-        Methods, separated by commas. If not given: grad_cam. See `camlucida models`.
+        Methods, separated by commas. If not given: the default one, as of
+        `camlucida explain`. See `camlucida models`.
     checks
         The checks, separated by commas: cascading, independent, smooth, random_logit and, on toybox, labels. If not
         given: cascading and random_logit.
@@ -102,7 +104,7 @@ def sanity(
         result = run(
             loaded,
             sources,
-            methods=split_list(method),
+            methods=split_list(method) or [announced_method(console, loaded)],
             checks=split_list(checks) or ["cascading", "random_logit"],  # type: ignore[arg-type]
             layer=layer,
             target=target,

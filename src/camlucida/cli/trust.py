@@ -69,8 +69,8 @@ def trust(
         The layer to explain (target_layers in pytorch-grad-cam). If not given: the default layer. See `camlucida
         layers`.
     method
-        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: grad_cam, or
-        occlusion where the layers of the model cannot be accessed.
+        grad_cam or another method, optionally in a combinator, as in "refine(layer_cam)". If not given: the
+        default method, as of `camlucida explain`.
     windows
         The number of positions at which the image is blurred to test the position of the map: 36, or for slow networks
         16, which give the test less statistical power.

@@ -29,6 +29,8 @@ from camlucida.models.model import Model
 from camlucida.opaque_networks import has_layers
 
 InformationSource: TypeAlias = Literal["nothing", "image", "ground truth", "another class"]
+GROUND_TRUTH: InformationSource = "ground truth"
+"""What an oracle knows: it has no map where nothing is annotated."""
 
 MapFunction: TypeAlias = Callable[[ModelInput, Tensor], Tensor]
 """A function from the model's view of an image and inputs `(n, c, H, W)` to maps `(n, H, W)`."""
@@ -217,7 +219,7 @@ class RandomWeights:
 
 
 CONTROLS: tuple[Control, ...] = (
-    Control("oracle", "1 on the object, 0 elsewhere", "ground truth", oracle),
+    Control("oracle", "1 on the object, 0 elsewhere", GROUND_TRUTH, oracle),
     Control("random", "independent random values", "nothing", random),
     Control("blurred_random", "smooth random blobs", "nothing", blurred_random),
     Control("uniform", "constant", "nothing", uniform),
@@ -225,7 +227,7 @@ CONTROLS: tuple[Control, ...] = (
     Control("sobel", "the image's edges", "image", sobel),
     Control("zero", "0 at all positions", "nothing", zero),
     Control("fake_cam", "1 at all positions except one pixel", "nothing", fake_cam),
-    Control("inverted_oracle", "0 on the object, 1 elsewhere", "ground truth", inverted_oracle),
+    Control("inverted_oracle", "0 on the object, 1 elsewhere", GROUND_TRUTH, inverted_oracle),
 )
 """The controls that never run the model."""
 
@@ -241,13 +243,13 @@ def standard_controls(base: str = "grad_cam", layer: LayerSpec = None) -> tuple[
     return (*CONTROLS, OtherClass(explainer), RandomWeights(explainer))
 
 
-def controls_of(network: nn.Module) -> tuple[Explainer, ...]:
-    """Return the standard controls that a network allows, with its default method.
+def controls_of(model: Model) -> tuple[Explainer, ...]:
+    """Return the standard controls that a model allows, with its default method.
 
     A network whose weights cannot be accessed has no map for random weights.
     """
-    controls = standard_controls(default_method(network))
-    return controls if has_layers(network) else tuple(c for c in controls if not isinstance(c, RandomWeights))
+    controls = standard_controls(default_method(model))
+    return controls if has_layers(model.network) else tuple(c for c in controls if not isinstance(c, RandomWeights))
 
 
 def _explainer(base: str, layer: LayerSpec) -> MethodExplainer:

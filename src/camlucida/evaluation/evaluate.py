@@ -100,7 +100,7 @@ def evaluate(
     wrapped = as_model(model)
     check_takes_an_image(wrapped)
     check_dataset(data)
-    methods = [default_method(wrapped.network)] if methods is None else methods
+    methods = [default_method(wrapped)] if methods is None else methods
     for name, value in (("methods", methods), ("metrics", metrics), ("compared", compared), ("controls", controls)):
         if not isinstance(value, list | tuple):
             raise MethodError(f"evaluate: {name} must be a list, not {shown(value)}.")

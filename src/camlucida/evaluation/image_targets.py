@@ -19,18 +19,22 @@ from camlucida.attribution.outputs import to_network
 from camlucida.attribution.region_masks import PREFIX as REGION_PREFIX
 from camlucida.attribution.similarity_targets import is_like_spec
 from camlucida.data.datasets import ObjectAnnotation, annotated_objects
-from camlucida.errors import TargetError
+from camlucida.errors import NothingFound, TargetError
 from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.model_input import ModelInput
+from camlucida.evaluation.prediction_rows import target_prediction
 from camlucida.evaluation.read_images import LoadedImage
 from camlucida.evaluation.records import MAX_TARGETS
 from camlucida.evaluation.store import WHOLE_IMAGE_TARGETS
 from camlucida.evaluation.target_regions import (
     MATCHED,
+    DetectionMatches,
     TargetRegion,
+    match_detections,
     named_classes,
     region_of_box,
     region_of_class,
+    region_of_detection,
     region_of_mask,
     region_of_point,
 )
@@ -39,6 +43,7 @@ from camlucida.models.model import Model
 from camlucida.options import shown
 from camlucida.target_specs import parse
 from camlucida.targets import class_label
+from camlucida.types import Region
 
 ALL = "all"
 """The target that means all targets of an image."""
@@ -54,7 +59,8 @@ class EvaluatedTarget:
         model_input: The image as the bound model processes it, with the annotations of this target only.
         label: The target as text: "dog (box 3)".
         spec: What `explain` takes for it: "box 3"; empty if there is no such text.
-        predicted: The class that the target's scores predict, as text.
+        predicted: The class that is predicted there, as text; "" for a missed object.
+        confidence: The confidence in it; of a missed object, in its class. See `prediction_rows.target_prediction`.
         region: The region that metrics of localisation use.
     """
 
@@ -62,6 +68,7 @@ class EvaluatedTarget:
     label: str
     spec: str
     predicted: str
+    confidence: float
     region: TargetRegion
 
 
@@ -105,7 +112,8 @@ def targets_of(dataset_pass: DatasetPass, image: LoadedImage, target: str | int,
     found = class_targets(model, image.inputs, specs_of(model, target), image.geometry)
     if len(found) > MAX_TARGETS:
         raise TargetError(f"an image has at most {MAX_TARGETS} targets, and {target!r} means {len(found)}.")
-    return _with_unique_labels([_evaluated(dataset_pass, image, each, seed) for each in found])
+    matches = _detection_matches(dataset_pass, image, found, target)
+    return _with_unique_labels([_evaluated(dataset_pass, image, each, seed, matches) for each in found])
 
 
 def specs_of(model: Model, target: str | int) -> list[str | int | None]:
@@ -115,22 +123,62 @@ def specs_of(model: Model, target: str | int) -> list[str | int | None]:
     return [None] if model.image_targets is not None else list(range(_n_classes(model)))
 
 
-def _evaluated(dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget, seed: int) -> EvaluatedTarget:
-    region = _region(dataset_pass, image, target)
+def _detection_matches(
+    dataset_pass: DatasetPass, image: LoadedImage, found: Sequence[ClassTarget], target: str | int
+) -> DetectionMatches | None:
+    """Return which annotated object each detection of an image takes; None without detections or annotations.
+
+    All detections take part, also where the target of the run is one of them.
+    """
+    model, objects = dataset_pass.model, annotated_objects(image.item)
+    kind = "" if model.image_targets is None else model.image_targets.kind
+    if objects is None or kind != "detection" or not any(_is_box(each.bound.region) for each in found):
+        return None
+    try:
+        bound = (
+            [each.bound for each in found]
+            if target == ALL
+            else bind_targets(model, image.inputs, [None], image.geometry)
+        )
+    except NothingFound:
+        return None
+    regions = [region_on_image(each.region, image.geometry) for each in bound]
+    return match_detections([region for region in regions if region is not None], objects, dataset_pass.output_of)
+
+
+def _is_box(region: Region | None) -> bool:
+    """Return whether a region is that of a detection, and not of a missed object."""
+    return region is not None and region.box is not None and not region.is_missed
+
+
+def _evaluated(
+    dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget, seed: int, matches: DetectionMatches | None
+) -> EvaluatedTarget:
+    region = _region(dataset_pass, image, target, matches)
     item = region.of(image.item, annotated_objects(image.item) or (), image.geometry.original)
     inputs, labels = to_network(target.model.network, image.inputs[None]), target.model.labels
     label = target.index if region.match == MATCHED and target.is_class else None
-    predicted = int(target.logits.argmax())
-    return EvaluatedTarget(
-        ModelInput(target.model, item, inputs, image.geometry, target.logits, target.index, label, seed),
-        target.label,
-        target.spec,
-        _named(target.label) if predicted == target.index and not labels else class_label(predicted, labels),
-        region,
-    )
+    model_input = ModelInput(target.model, item, inputs, image.geometry, target.logits, target.index, label, seed)
+    own, is_missed = _class_there(target)
+    index, confidence = target_prediction(target.logits, model_input.activation, own, is_missed=is_missed)
+    if index is None:
+        predicted = ""
+    else:
+        predicted = _named(target.label) if index == target.index and not labels else class_label(index, labels)
+    return EvaluatedTarget(model_input, target.label, target.spec, predicted, confidence, region)
 
 
-def _region(dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget) -> TargetRegion:
+def _class_there(target: ClassTarget) -> tuple[int | None, bool]:
+    """Return the class of the box or region of a target, and whether it was missed; None where the scores decide."""
+    region = target.bound.region
+    if region is None or not target.is_class or target.bound.spec.startswith(REGION_PREFIX):
+        return None, False
+    return region.index, region.is_missed
+
+
+def _region(
+    dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget, matches: DetectionMatches | None
+) -> TargetRegion:
     """Return the region that metrics of localisation use for a target."""
     bound, size, objects = target.bound, image.geometry.original, annotated_objects(image.item)
     predicted = region_on_image(bound.region, image.geometry)
@@ -147,7 +195,7 @@ def _region(dataset_pass: DatasetPass, image: LoadedImage, target: ClassTarget) 
         has_masks = any(each.mask is not None for each in objects or ())
         return region_of_mask(predicted, own, size, has_masks=has_masks)
     if predicted.box is not None:
-        return region_of_box(predicted, own)
+        return region_of_box(predicted, own) if predicted.is_missed else region_of_detection(predicted, matches)
     return region_of_point(predicted.point, own, size) if predicted.point is not None else TargetRegion()
 
 

@@ -15,6 +15,7 @@ from camlucida.evaluation.dataset_pass import DatasetPass
 from camlucida.evaluation.read_images import LoadedImage, ReadImage, UnreadableImage
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
+from camlucida.tasks import OutputActivation
 
 T = TypeVar("T")
 
@@ -120,6 +121,26 @@ def base_row(dataset_pass: DatasetPass, image: ReadImage) -> Row:
         "split": item.split,
         "label": dataset_pass.label_name(item.label),
     }
+
+
+def target_prediction(
+    logits: Tensor, activation: OutputActivation, own: int | None, *, is_missed: bool = False
+) -> tuple[int | None, float]:
+    """Return the class that a row of one target counts as predicted, and the confidence in it.
+
+    They are those of the row's own class: a detection is one of a class, also if its candidate has another class with a
+    higher probability, and so is a region.
+
+    Args:
+        logits: Class scores `(k,)` of the target.
+        activation: How class scores become probabilities.
+        own: The class of the box, region or word; None for a target of the whole image, whose prediction is that with
+            the highest score.
+        is_missed: Whether the network did not find the class there. None is predicted then, and the confidence is the
+            probability of the class.
+    """
+    index = int(logits.argmax()) if own is None else own
+    return None if is_missed else index, float(activation.probabilities(logits)[index])
 
 
 def prediction_row(dataset_pass: DatasetPass, image: LoadedImage, logits: Tensor, predicted: int | None = None) -> Row:

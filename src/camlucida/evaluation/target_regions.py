@@ -1,14 +1,14 @@
 """The region of the image that metrics of localisation use for a target: annotated where possible, else predicted.
 
-A detection is compared with the annotated boxes of its class, and takes the one with the highest intersection over
-union, if that is at least 0.5, as in PASCAL VOC. A region of a segmentation takes the annotated mask of its class. A
-class of the whole image, a prompt and a word take all objects of the class that they name.
+Detections and annotated boxes of a class are matched one to one, in the order of probabilities, from an intersection
+over union of 0.5 on, as in COCO (`evaluation.matching`). A region of a segmentation takes the annotated mask of its
+class. A class of the whole image, a prompt and a word take all objects of the class that they name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
@@ -18,9 +18,9 @@ import torch
 
 from camlucida.attribution.bind_targets import mask_of
 from camlucida.data.datasets import Boxes, Item, Mask, ObjectAnnotation
+from camlucida.evaluation.matching import ANY_CLASS, MIN_IOU, box_overlaps, match
 from camlucida.imagenet import normalize
 from camlucida.models.detection.candidates import box_iou
-from camlucida.models.detection.readers import MIN_IOU
 from camlucida.types import Region
 
 Match: TypeAlias = Literal["matched", "not matched"]
@@ -79,11 +79,65 @@ class TargetRegion:
         )
 
 
-def region_of_box(region: Region, objects: Sequence[ObjectAnnotation] | None) -> TargetRegion:
-    """Return the annotated box that agrees with a detection, or the predicted box.
+@dataclass(frozen=True, eq=False)
+class DetectionMatches:
+    """Which object each detection of an image takes.
+
+    Attributes:
+        objects: For each detection that takes one, by its name "box 3", the object.
+        unmatched: Names of the detections that take none; those that lie on an object that is to be ignored are in
+            neither.
+    """
+
+    objects: Mapping[str, ObjectAnnotation]
+    unmatched: frozenset[str]
+
+
+def match_detections(
+    regions: Sequence[Region],
+    objects: Sequence[ObjectAnnotation],
+    output_of: Callable[[int | None], int | None],
+) -> DetectionMatches:
+    """Match the detections of an image with its annotated objects one to one.
+
+    Args:
+        regions: The detections, most probable first, in pixels of the image.
+        objects: All annotated objects of the image.
+        output_of: Returns the model's output for a class of the data set, or None.
+    """
+    pairs = [(ANY_CLASS if each.label is None else output_of(each.label), each) for each in objects]
+    known = [(index, each) for index, each in pairs if index is not None and each.box is not None]
+    boxes = np.array([region.box for region in regions], dtype=np.float64).reshape(-1, 4)
+    others = np.array([each.box for _, each in known], dtype=np.float64).reshape(-1, 4)
+    detected = [-2 if region.index is None else region.index for region in regions]
+    overlaps, shares = box_overlaps(boxes, others)
+    matching = match(detected, [index for index, _ in known], overlaps, [o.is_ignored for _, o in known], shares)
+    numbered = list(zip(regions, matching.objects, matching.ignored, strict=True))
+    return DetectionMatches(
+        {region.name: known[number][1] for region, number, _ in numbered if number >= 0},
+        frozenset(region.name for region, number, is_ignored in numbered if number < 0 and not is_ignored),
+    )
+
+
+def region_of_detection(region: Region, matches: DetectionMatches | None) -> TargetRegion:
+    """Return the annotated box that a detection takes, or the predicted box.
 
     Args:
         region: The region of the detection, in pixels of the image.
+        matches: Which object each detection takes; None if nothing is annotated.
+    """
+    predicted = np.array([region.box], dtype=np.float64)
+    if matches is not None and (found := matches.objects.get(region.name)) is not None:
+        return TargetRegion("annotated box", MATCHED, np.asarray(found.box, dtype=np.float64)[None], label=found.label)
+    is_unmatched = matches is not None and region.name in matches.unmatched
+    return TargetRegion("predicted box", NOT_MATCHED if is_unmatched else None, predicted)
+
+
+def region_of_box(region: Region, objects: Sequence[ObjectAnnotation] | None) -> TargetRegion:
+    """Return the annotated box that agrees with the candidate of a missed object, or the predicted box.
+
+    Args:
+        region: The region of the candidate, in pixels of the image.
         objects: Annotated objects of its class, or of an unknown class; None if nothing is annotated.
     """
     predicted = np.array([region.box], dtype=np.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from camlucida.attribution.error_context import source_name
 from camlucida.attribution.load_input import Decoded, ImageInput, decode
 from camlucida.attribution.method_choice import check_applicable, or_default
 from camlucida.attribution.request import check_layer, one_layer
-from camlucida.class_lookup import class_index
+from camlucida.class_lookup import index_of
 from camlucida.data.datasets import Item
 from camlucida.errors import MethodError, TargetError
 from camlucida.evaluation.metric_inputs import MethodExplainer, MetricInputs
@@ -76,7 +75,7 @@ def metric_inputs_of(
         )
     if isinstance(method, list | tuple):
         raise MethodError(f"trust tests the map of one method, not {shown(method)}.")
-    chosen_method = find(or_default(method, model.network))
+    chosen_method = find(or_default(method, model))
     check_applicable([chosen_method], model.network)
     check_layer(chosen_method, layer)
     if not chosen_method.fuses_layers:
@@ -99,12 +98,10 @@ def _class_index(target: Any, model_input: ModelInput) -> int:
     if target is None:
         return int(model_input.logits.argmax())
     n_classes = len(model_input.logits)
-    if isinstance(target, str) and not re.fullmatch(r"\s*[0-9]{1,18}\s*", target):
+    if isinstance(target, str):
         if " rather than " in target or target.lower().startswith("not "):
             raise TargetError(f"trust tests the map of one class, and {target!r} is a comparison. Choose a class.")
-        return class_index(target, model_input.model.labels)
-    if isinstance(target, str):
-        target = int(target)
+        return index_of(target, model_input.model.labels, n_classes)
     try:
         if isinstance(target, bool):
             raise TypeError

@@ -20,7 +20,7 @@ from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import RegionTest, Verdict, median_correlation, min_correlation, verdict
 from camlucida.render.text import format_nats, format_p
-from camlucida.types import Geometry
+from camlucida.types import Geometry, Region
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,6 +51,7 @@ class Trust:
         map: The map on the network input `(H, W)`.
         input_pixels: The network input as pixels `(H, W, 3)`, in [0, 1].
         occluded_pixels: The same with the highlighted region blurred.
+        missed: Where the target is an object that the network did not find, the region of it; None for others.
     """
 
     target: str
@@ -73,6 +74,7 @@ class Trust:
     map: Tensor = field(repr=False)
     input_pixels: Tensor = field(repr=False)
     occluded_pixels: Tensor = field(repr=False)
+    missed: Region | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -89,14 +91,8 @@ class Trust:
     @property
     def rows(self) -> list[tuple[str, str, str]]:
         """Return name, result and details of every test."""
-        confidence, border, copies = self.confidence, self.border_test, (*self.noise, *self.shifts)
-        rows = [
-            (
-                "confidence of the prediction",
-                f"{confidence.probability:.1%}, {confidence.margin:.1%} over the second class",
-                f"perplexity {confidence.choices:.1f} of {confidence.classes} classes",
-            )
-        ]
+        border, copies = self.border_test, (*self.noise, *self.shifts)
+        rows = [("confidence of the prediction", *self._confidence_texts)]
         if (position := self.position_test) is not None:
             rows.append(
                 (
@@ -142,6 +138,25 @@ class Trust:
                 )
             )
         return rows
+
+    @property
+    def _confidence_texts(self) -> tuple[str, str]:
+        """Return the confidence and its details as text: that of what is predicted, never that of "not dog"."""
+        c, missed = self.confidence, self.missed
+        perplexity = f"perplexity {c.choices:.1f} of {c.classes} classes"
+        if missed is None and c.present is None:
+            return f"{c.probability:.1%}, {c.margin:.1%} over the second class", perplexity
+        if missed is None:
+            is_predicted = "predicted" if not c.guessing else "not predicted"
+            return f"{is_predicted} ({c.present:.1%})", "probability of the class; it is predicted from 50% on"
+        name = missed.name.removeprefix("missed ")
+        if missed.box is None:
+            return f"not predicted ({name} {_percent(self.probability)})", f"predicted there is {self.predicted}"
+        if missed.threshold is None or self.probability >= missed.threshold:
+            details = "another detection of the class suppressed it"
+        else:
+            details = f"a detection has at least {missed.threshold:.0%}"
+        return f"not detected ({name} {_percent(self.probability)})", details
 
     def __str__(self) -> str:
         width = max(len(name) for name, _, _ in self.rows)
@@ -241,6 +256,10 @@ class Trust:
 def format_correlation(value: float) -> str:
     """Return a correlation with two decimals; a dash where it is undefined, as for a constant map."""
     return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _percent(probability: float) -> str:
+    return f"{probability:.1%}" if probability >= 0.001 else "below 0.1%"
 
 
 def _similarity_record(similarity: ClassSimilarity) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from camlucida.evaluation.comparison import Agreement, Comparison
 from camlucida.evaluation.evaluation import Evaluation
-from camlucida.evaluation.records import Summary
+from camlucida.evaluation.records import Image, Summary
+from camlucida.evaluation.target_regions import NO_REGION
 from camlucida.report.formatting import count_noun, format_interval, format_number, join_names
 
 MAX_SENTENCES = 4
@@ -193,8 +194,22 @@ def target_sentence(evaluation: Evaluation) -> str:
     if not targets:
         return f"{text}."
     regions = Counter(each.region for each in targets)
-    measured = join_names([f"{name} {n:,}" for name, n in sorted(regions.items())], len(regions))
-    return f"{text}. Region that metrics of localisation use: {measured}."
+    without = [each for each in targets if each.region == NO_REGION]
+    sentences = [f"{text}."]
+    if measured := [f"{name} {n:,}" for name, n in sorted(regions.items()) if name != NO_REGION]:
+        sentences.append(f"Region that metrics of localisation use: {join_names(measured, len(measured))}.")
+    if without:
+        sentences.append(_without_region(without))
+    return " ".join(sentences)
+
+
+def _without_region(targets: Sequence[Image]) -> str:
+    """Return how many targets have no region, on which metrics of localisation were not measured."""
+    are_words = all(each.target_spec.startswith("word ") for each in targets)
+    noun = count_noun(len(targets), "word" if are_words else "target")
+    what = "object of the data set" if are_words else "annotated object"
+    verb = ("names" if len(targets) == 1 else "name") if are_words else ("has" if len(targets) == 1 else "have")
+    return f"{noun} {verb} no {what}: not measured."
 
 
 def _conflict_sentences(agreement: Agreement | None) -> list[str]:

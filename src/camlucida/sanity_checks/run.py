@@ -59,7 +59,7 @@ def sanity(
     Args:
         model: As in `explain`.
         images: About a dozen images are enough. Those that cannot be read are listed in `failures`.
-        methods: Attribution methods by name, with or without combinators; None for grad_cam.
+        methods: Attribution methods by name, with or without combinators; None for the default one of `explain`.
         checks: Any of cascading, independent, smooth, random_logit and labels.
         layer: Layer to explain; None for the method's default layer.
         target: What to explain in every image, as in `explain`: a class, "box 1", "class:dog", "word 2", "text:a dog";
@@ -82,7 +82,7 @@ def sanity(
             f"sanity re-initialises the weights of the model, and the model is {described(wrapped.network)}, whose "
             "weights cannot be accessed. Test its maps with trust and evaluate."
         )
-    methods = [default_method(wrapped.network)] if methods is None else methods
+    methods = [default_method(wrapped)] if methods is None else methods
     images = list(iterated(images))
     layer = layer_names(wrapped.network, layer)
     one_layer(layer, "the checks explain")

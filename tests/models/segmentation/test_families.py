@@ -36,8 +36,10 @@ def test_is_recognised(family):
     assert family.image_targets.kind == "segmentation"
 
 
-def test_map_is_seg_grad_cam(family, image):
-    explanation = cl.explain(family, image, target=f"at {SIZE / 2},{SIZE / 2}")
+@pytest.mark.parametrize("method", ["grad_cam", None])
+def test_map_is_seg_grad_cam_or_by_default_hires_cam(family, image, method):
+    explanation = cl.explain(family, image, target=f"at {SIZE / 2},{SIZE / 2}", method=method)
+    assert explanation.method == (method or "hires_cam")
     inputs = family.preprocessing(explanation.image)[0][None]
     kept = []
     layer = family.network.get_submodule(explanation.layer.partition("#")[0].partition(" (")[0])
@@ -54,7 +56,8 @@ def test_map_is_seg_grad_cam(family, image):
     if activations.ndim == 3:
         side = int(activations.shape[1] ** 0.5)
         activations, gradients = (t.transpose(1, 2).unflatten(2, (side, side)) for t in (activations, gradients))
-    by_hand = (activations * gradients.mean((2, 3), keepdim=True)).sum(1)[0]
+    weights = gradients if method is None else gradients.mean((2, 3), keepdim=True)
+    by_hand = (activations * weights).sum(1)[0]
     assert explanation.score == pytest.approx(float(score.detach()), rel=1e-3, abs=1e-5)
     scale = float(by_hand.detach().abs().max())
     torch.testing.assert_close(explanation.raw / scale, by_hand.detach() / scale, rtol=1e-3, atol=1e-4)

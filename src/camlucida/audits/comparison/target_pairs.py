@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.targets.matching import MIN_IOU, box_overlaps
+from camlucida.evaluation.matching import MIN_IOU, box_overlaps
 
 SIDES = ("left", "top", "right", "bottom")
 

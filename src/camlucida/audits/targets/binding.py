@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from camlucida.attribution.bind_targets import ImageBinder, mask_of, region_on_image
 from camlucida.audits.plan import AuditPlan
 from camlucida.audits.targets.explain import class_of
-from camlucida.audits.targets.matching import box_overlaps, mask_overlaps, match
 from camlucida.audits.targets.objects import AnnotatedImage, ImageObject
 from camlucida.audits.targets.words import bind_words
 from camlucida.errors import NothingFound, TargetError
+from camlucida.evaluation.matching import box_overlaps, mask_overlaps, match
 from camlucida.evaluation.read_images import LoadedImage
 from camlucida.models.image_targets import BoundTarget
 from camlucida.types import Geometry, Region

@@ -13,6 +13,7 @@ from camlucida.audits.rows import map_columns
 from camlucida.audits.targets.binding import TargetRow
 from camlucida.audits.targets.explain import ExplainedTarget, class_of
 from camlucida.audits.targets.words import word_of
+from camlucida.evaluation.prediction_rows import target_prediction
 from camlucida.evaluation.read_images import LoadedImage
 from camlucida.evaluation.store import Row
 from camlucida.targets import class_label
@@ -61,12 +62,13 @@ def explained_columns(plan: AuditPlan, image: LoadedImage, row: TargetRow, expla
     """
     assert row.bound is not None
     own, scores = class_of(row.bound), explained.scores.double()
-    probabilities = explained.activation.probabilities(scores)
-    is_missed, label = row.outcome == "missed", row.label_index
+    probabilities, label = explained.activation.probabilities(scores), row.label_index
+    is_missed = row.outcome == "missed"
+    predicted, confidence = target_prediction(scores, explained.activation, own, is_missed=is_missed)
     columns: Row = {
-        "predicted": None if is_missed else _name(plan, row, own),
-        "predicted_index": None if is_missed else own,
-        "confidence": float(probabilities[own]),
+        "predicted": None if predicted is None else _name(plan, row, predicted),
+        "predicted_index": predicted,
+        "confidence": confidence,
         "competing": _name(plan, row, explained.competing),
         "competing_index": explained.competing,
         "competing_confidence": float(probabilities[explained.competing]),

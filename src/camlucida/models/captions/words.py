@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from camlucida.errors import NothingFound, TargetError, nearest
+from camlucida.target_forms import form_hint
 
 _NUMBERED = re.compile(r"word\s+([0-9]{1,6})\s*(?:token\s+([0-9]{1,6})\s*)?(?::\s*(.*))?", re.IGNORECASE | re.DOTALL)
 
@@ -103,12 +104,13 @@ def choose_words(spec: object, words: Sequence[Word]) -> list[WordChoice]:
         return [WordChoice(number, token - 1, rest)]
     wanted = spec.strip().lower()
     found = [WordChoice(number) for number, word in enumerate(words, 1) if word.text.lower() == wanted]
+    if not wanted:
+        raise TargetError(f"the target is empty. Name a word as 'word 2' or by itself; there are {listed(words)}.")
     if not found:
-        hint = nearest(wanted, [word.text for word in words])
-        raise TargetError(
-            f"the generated text has no word {spec.strip()!r}.{hint} There are {listed(words)}. "
-            f"To ask why it is not another word: 'word 2: {wanted}'."
-        )
+        form = form_hint(wanted, has_classes=False)
+        hint = "" if form else nearest(wanted, sorted({word.text for word in words}))
+        ask = form or f" To ask why it is not another word: 'word 2: {wanted}'."
+        raise TargetError(f"the generated text has no word {spec.strip()!r}.{hint} There are {listed(words)}.{ask}")
     return found
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from camlucida.class_lookup import class_index
+from camlucida.class_lookup import index_of
 from camlucida.errors import NothingFound, TargetError
 from camlucida.models.detection.candidates import Candidates, Detection, box_iou, detection_at, detections
 from camlucida.models.detection.readers import EDGES, BoxEdge, ImageScores, reader_of
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing
+from camlucida.target_forms import POINT
 from camlucida.types import Region
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ MAX_COMPARED = 300
 SPECS = '"box 3", "box 3: cat rather than dog", "edge left of box 3", "dog at 120,80", or a class of the whole image'
 _BOX = re.compile(r"box\s*#?(\d+)\s*(?::\s*(.+))?", re.IGNORECASE | re.DOTALL)
 _EDGE = re.compile(r"(?:edge\s+(\w+)|(\w+)\s+edge)\s+of\s+box\s*#?(\d+)", re.IGNORECASE)
-_AT = re.compile(r"(.+?)\s+at\s+(-?[0-9.]+)\s*,\s*(-?[0-9.]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class DetectionTargets:
         if spec is not None and not isinstance(spec, str):
             return ()
         text = "" if spec is None else spec.strip()
-        box, edge, point = (pattern.fullmatch(text) for pattern in (_BOX, _EDGE, _AT))
-        if spec is not None and not (box or edge or point):
+        box, edge, point = _BOX.fullmatch(text), _EDGE.fullmatch(text), POINT.search(text)
+        name = text[: point.start()].strip() if point else ""
+        if spec is not None and not (box or edge or name):
             return ()
         with torch.no_grad():
             candidates = Candidates.of(_evaluated(model.network)(inputs))
@@ -88,7 +89,7 @@ class DetectionTargets:
         if edge:
             return (bound.edge(edge[1] or edge[2], int(edge[3])),)
         if point:
-            return (bound.at(point[1], (_number(point[2], text), _number(point[3], text))),)
+            return (bound.at(name, (_number(point[1], text), _number(point[2], text))),)
         return bound.all()
 
     def further(self, model: Model, inputs: Tensor) -> list[tuple[int, Region]]:
@@ -180,16 +181,16 @@ class _Binding:
 
     def at(self, name: str, point: tuple[float, float]) -> BoundTarget:
         name = name.strip()
-        index = int(name) if name.isdecimal() else class_index(name, self.model.labels)
-        if index >= self.candidates.scores.shape[2]:
-            raise TargetError(f"there is no class {index}: the detector has {self.candidates.scores.shape[2]}.")
+        index = index_of(name, self.model.labels, self.candidates.scores.shape[2])
         for number, detection in enumerate(self.found, 1):
             if detection.index == index and _contains(torch.tensor(detection.box), point):
                 return self.box(number, None)
         detection = self._missed(index, point)
         spec = f"{name} at {point[0]:.12g},{point[1]:.12g}"
         label = f"missed {self._name(detection)}{self._suppressed_by(detection)} at {point[0]:.12g},{point[1]:.12g}"
-        return self._bound(detection, index, label, spec, f"missed {self._name(detection)}")
+        bound = self._bound(detection, index, label, spec, f"missed {self._name(detection)}")
+        assert bound.region is not None
+        return replace(bound, region=replace(bound.region, is_missed=True))
 
     def _missed(self, index: int, point: tuple[float, float]) -> Detection:
         """Return the candidate of a class that is most probably at a point."""

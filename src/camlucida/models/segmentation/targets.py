@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from camlucida.class_lookup import class_index, class_label
+from camlucida.class_lookup import class_label, index_of
 from camlucida.errors import NothingFound, TargetError
 from camlucida.models.image_targets import BoundTarget
 from camlucida.models.model import Model
@@ -25,6 +24,7 @@ from camlucida.models.segmentation.pixel_scores import (
     image_cells,
     whole_image_scores,
 )
+from camlucida.target_forms import POINT
 from camlucida.types import Geometry, PredictedClasses, Region, RegionTarget
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MIN_FRACTION = 0.01
 """Without a target, the classes that take at least this fraction of the pixels are explained."""
 BACKGROUND_NAMES = frozenset({"background", "bg", "unlabeled", "unlabelled"})
-_AT = re.compile(r"(?:^|\s+)at\s+(-?[0-9.eE+-]+)\s*,\s*(-?[0-9.eE+-]+)\s*$")
 _RATHER_THAN = " rather than "
 
 
@@ -86,7 +85,7 @@ class SegmentationTargets:
         """
         if isinstance(spec, str):
             text = spec.strip()
-            at = _AT.search(text)
+            at = POINT.search(text)
             name = text[: at.start()] if at else text
             if not at and not name.startswith("class:"):
                 return ()
@@ -137,7 +136,7 @@ def spelled_class(index: int, labels: tuple[str, ...]) -> str:
     if index >= len(labels):
         return str(index)
     name = labels[index]
-    is_ambiguous = labels.count(name) > 1 or _RATHER_THAN in name or name.strip().isdigit() or _AT.search(name)
+    is_ambiguous = labels.count(name) > 1 or _RATHER_THAN in name or name.strip().isdigit() or POINT.search(name)
     return str(index) if is_ambiguous else name
 
 
@@ -183,7 +182,7 @@ class _Segmented:
                 f"no pixel is predicted as {self._name(index)}. {self._present()} To explain why a point is not "
                 f"{self._name(index)}: {example!r}."
             )
-        return self._bound(index, mask, target=target, label=name, spec=f"class:{name}")
+        return self._bound(index, mask, target=target, label=self._label(name), spec=f"class:{name}")
 
     def at(self, name: str, x: float, y: float) -> BoundTarget:
         row, column = self._cell(x, y)
@@ -197,17 +196,18 @@ class _Segmented:
         index, target = self._target(name) if name else (there[0], there[0]) if there else (0, 0)
         spelled = name or self._spelled(index)
         spec = f"class:{spelled} at {x:.6g},{y:.6g}"
-        label = f"{name or self._name(index)} at {x:.0f},{y:.0f}"
+        named = self._label(name) if name else self._name(index)
         if index in there:
             mask = connected_part(self.masks[index], row, column)
-            return self._bound(index, mask, target=target, label=name or self._name(index), spec=spec)
+            return self._bound(index, mask, target=target, label=named, spec=spec)
         mask = torch.zeros_like(self.masks[0])
         mask[row, column] = True
-        label = f"missed {name or self._name(index)}"
+        label = f"missed {named}"
         found = ", ".join(map(self._name, there)) or "background"
         bound = self._bound(index, mask, target=target, label=f"{label} (predicted {found})", spec=spec)
         assert bound.region is not None
-        return replace(bound, region=Region(point=(x, y), name=label, index=index, classes=self.classes))
+        region = Region(point=(x, y), name=label, index=index, classes=self.classes, is_missed=True)
+        return replace(bound, region=region)
 
     def of_mask(self, wanted: RegionTarget) -> BoundTarget:
         mask = torch.as_tensor(wanted.mask)
@@ -229,7 +229,7 @@ class _Segmented:
             label = f"{self._name(index)} in {wanted.name or 'the region'}"
         else:
             index, target = self._target(str(wanted.target))
-            label = f"{wanted.target} in {wanted.name or 'the region'}"
+            label = f"{self._label(str(wanted.target))} in {wanted.name or 'the region'}"
         bound = self._bound(index, cells, target=target, label=label, spec=wanted.spec)
         assert bound.region is not None
         return replace(bound, region=replace(bound.region, mask=inside >= 0.5))
@@ -251,13 +251,12 @@ class _Segmented:
         return (index, f"{index}{_RATHER_THAN}{self._index(that)}") if separator else (index, index)
 
     def _index(self, name: str) -> int:
-        name = name.strip()
-        n_classes = len(self.masks)
-        if re.fullmatch(r"[0-9]{1,6}", name) and int(name) < n_classes:
-            return int(name)
-        if not self.model.labels and (match := re.fullmatch(r"class ([0-9]{1,6})", name)):
-            return int(match[1])
-        return class_index(name, self.model.labels)
+        return index_of(name.strip(), self.model.labels, len(self.masks))
+
+    def _label(self, name: str) -> str:
+        """Return the class or comparison that a target names as text, with the names of classes for their indices."""
+        parts = [part.strip() for part in name.split(_RATHER_THAN)]
+        return _RATHER_THAN.join(self._name(int(part)) if part.isdecimal() else part for part in parts)
 
     def _cell(self, x: float, y: float) -> tuple[int, int]:
         height, width = self.input_size
@@ -306,9 +305,15 @@ def _nearest(index: int, cells: slice) -> int:
 
 def connected_part(mask: Tensor, row: int, column: int) -> Tensor:
     """Return the cells of a mask `(h, w)` that are connected with one of its cells, also over corners."""
-    part = torch.zeros_like(mask, dtype=torch.float32)
-    part[row, column] = 1
+    seed = torch.zeros_like(mask, dtype=torch.bool)
+    seed[row, column] = True
+    return connected_parts(mask, seed)
+
+
+def connected_parts(mask: Tensor, seeds: Tensor) -> Tensor:
+    """Return the cells of a mask `(h, w)` that are connected with any of the seeds `(h, w)` in it, over corners too."""
     inside, size = mask.float(), 0
+    part = inside * seeds
     while (new_size := int(part.sum())) > size:
         size = new_size
         for _ in range(8):

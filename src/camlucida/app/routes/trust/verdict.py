@@ -32,7 +32,7 @@ COMPARED_CELLS = 32
 
 
 class ConfidenceOut(Schema):
-    """The distribution of the model's probabilities.
+    """The distribution of the model's probabilities; of a box or a class of a multi-label network, its own.
 
     Attributes:
         margin: The difference to the second most probable class.
@@ -168,8 +168,8 @@ def verdict_of(result: Trust) -> Verdict:
         predicted=result.predicted,
         probability=result.probability,
         confidence=ConfidenceOut(
-            probability=c.probability,
-            margin=c.margin,
+            probability=c.probability if c.present is None else c.present,
+            margin=c.margin if c.present is None else max(0.0, 2 * c.present - 1),
             perplexity=c.choices,
             classes=c.classes,
             normalized_entropy=c.unsure,

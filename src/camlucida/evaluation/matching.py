@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+ANY_CLASS = -1
+"""Class of an object whose class is unknown: a detection of any class may match it."""
+
 MIN_IOU = 0.5
 """Intersection over union from which a detection and an object of the same class match, as in PASCAL VOC."""
 
@@ -41,12 +44,13 @@ def match(
 
     Args:
         detected: Class of each detection, most probable first `(n,)`.
-        annotated: Class of each object `(m,)`.
+        annotated: Class of each object, or `ANY_CLASS` `(m,)`.
         overlaps: Intersection over union `(n, m)`.
         ignored: Which objects are to be ignored `(m,)`.
         shares: Fraction of each detection that lies on each object `(n, m)`.
     """
-    same = np.array(detected).reshape(-1, 1) == np.array(annotated).reshape(1, -1)
+    of_objects = np.array(annotated).reshape(1, -1)
+    same = (np.array(detected).reshape(-1, 1) == of_objects) | (of_objects == ANY_CLASS)
     skip = np.array(ignored, dtype=np.bool_)
     free = ~skip
     objects, ious, on_ignored = [], [], []
