@@ -43,9 +43,9 @@ from camlucida.cli.options import (
     split_list,
     split_targets,
 )
-from camlucida.cli.results import ResultsTable, model_settings
+from camlucida.cli.results import ResultsTable, model_settings, nothing_row
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, NothingFound
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
@@ -264,7 +264,11 @@ def explain(
         explained = explain_requests(loaded, table.open_images, attribution_request, others)
         for (file, result), written in write_behind(explained, save_one):
             path = Path(str(file))
-            if isinstance(result, CamlucidaError):
+            if isinstance(result, NothingFound):
+                table.add(path, [nothing_row(path, result)])
+                done.append({"image": str(path), "model": loaded.name, "target": result.summary, "maps": []})
+                console.print_line(f"{path.name}: {result.summary}")
+            elif isinstance(result, CamlucidaError):
                 table.add(path, [_failure_row(path, result)])
                 console.print_failure(path.name, result)
             else:
@@ -273,7 +277,9 @@ def explain(
                 _print_explanation(console, result, written, brief=True)
             bars.advance()
     console.add(images=done, n_resumed=len(table.done))
-    console.print_line(f"{len(files) - table.n_failed} explained, {table.n_failed} failed: {table.path}")
+    n_explained = len(files) - table.n_failed - table.n_empty
+    empty = f"{table.n_empty} with nothing to explain, " if table.n_empty else ""
+    console.print_line(f"{n_explained} explained, {empty}{table.n_failed} failed: {table.path}")
     console.note_files([table.path])
     return console.finish(exit_code(len(files) - table.n_failed, table.n_failed))
 
