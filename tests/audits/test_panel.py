@@ -120,7 +120,7 @@ def test_rows_with_errors_are_left_out_and_counted(audited: cl.Audit, monkeypatc
     broken = cl.Audit(audited.path, None, audited.data)
     monkeypatch.setitem(vars(broken), "table", pyarrow.Table.from_pylist(table, audited.table.schema))
     assert [tile.label for tile in tiles(broken, monkeypatch, [0, 1, 2])] == [table[0]["image"], table[2]["image"]]
-    with pytest.raises(DataError, match="none of these rows can be drawn. .*it is broken"):
+    with pytest.raises(DataError, match=r"none of these rows can be drawn. .*it is broken"):
         draw_panel(broken, [1], title="")
 
 

@@ -160,6 +160,8 @@ def _with_box(audit: Audit, values: Mapping[str, Any], image: Image.Image) -> Im
         return image
     true = [values[f"true_{side}"] for side in ("left", "top", "right", "bottom")]
     predicted = None if values["outcome"] == "missed" else target_box(dict(values))
+    if predicted == true:  # of a word: its object, which is not predicted
+        predicted = None
     return draw_boxes(image, [] if None in true else [true], [] if predicted is None else [predicted])
 
 

@@ -20,7 +20,7 @@ from camlucida.reliability.position_test import PositionTest
 from camlucida.reliability.similarity import ClassSimilarity
 from camlucida.reliability.verdict import RegionTest, Verdict, median_correlation, min_correlation, verdict
 from camlucida.render.text import format_nats, format_p
-from camlucida.types import Geometry
+from camlucida.types import Geometry, Region
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,6 +51,8 @@ class Trust:
         map: The map on the network input `(H, W)`.
         input_pixels: The network input as pixels `(H, W, 3)`, in [0, 1].
         occluded_pixels: The same with the highlighted region blurred.
+        target_region: The box, region or point that the target is about, in pixels of the image; None for a class.
+        input_region: The same in pixels of the network input.
     """
 
     target: str
@@ -73,6 +75,8 @@ class Trust:
     map: Tensor = field(repr=False)
     input_pixels: Tensor = field(repr=False)
     occluded_pixels: Tensor = field(repr=False)
+    target_region: Region | None = field(default=None, repr=False)
+    input_region: Region | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
