@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
@@ -144,3 +145,18 @@ def test_nothing_found_keeps_its_summary_with_the_context(tmp_path: Path) -> Non
     with pytest.raises(NothingFound) as without_words:
         choose_words(None, [])
     assert without_words.value.summary == "no word generated"
+
+
+def test_the_margin_to_a_detection(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    options = ("--model", "toybox:detector", "--margin", "--maps")
+    code, out, err = run("explain", "photos/0.png", *options, "--target", "box 1")
+    assert (code, err) == (0, "")
+    expected = cl.explain("toybox:detector", "photos/0.png", target="box 1").detection_margin()  # type: ignore[union-attr]
+    with np.load("camlucida-out/0.npz") as arrays:
+        assert np.allclose(arrays["raw"], expected.raw.numpy(), atol=1e-3)
+    code, out, _ = run("explain", "photos", *options, "-o", "all")
+    assert code == 0
+    assert "2 explained, 0 failed" in out
+    code, _, err = run("explain", "photos/0.png", "--model", "toybox", "--margin")
+    assert code == 2
+    assert "needs the class of one box of a detector" in " ".join(err.split())
