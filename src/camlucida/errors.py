@@ -50,7 +50,15 @@ class TargetError(CamlucidaError):
 
 
 class NothingFound(TargetError):
-    """All targets of an image were asked for, and the network found no box, region or word in it."""
+    """All targets of an image were asked for, and the network found no box, region or word in it.
+
+    Attributes:
+        summary: What was not found, for a row of a table: "no detection above 0.5".
+    """
+
+    def __init__(self, message: str = "", summary: str = "nothing found") -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class MethodError(CamlucidaError):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
+from PIL import Image
 
 import camlucida as cl
 from camlucida.audits import panel
@@ -16,6 +18,7 @@ from camlucida.audits.panel import MAX_TILES, draw_panel, recorded_preprocessing
 from camlucida.data.datasets import Item, ListDataset, ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.errors import DataError
+from camlucida.render.contact_sheet import Tile, contact_sheet
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +99,7 @@ def test_what_cannot_be_drawn(audited: cl.Audit, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no method 'grad_cams'\. Did you mean 'grad_cam'"):
         draw_panel(audited, [0], title="", method="grad_cams")
     broken = cl.audit("toybox", ListDataset("one", [Item(Path("missing.png"), "missing.png")]), tmp_path)
-    with pytest.raises(DataError, match=r"missing.png has no map: .* Add `not error and`"):
+    with pytest.raises(DataError, match=r"none of these rows can be drawn. missing.png: no file"):
         draw_panel(broken, [0], title="")
 
 
@@ -109,3 +112,27 @@ def test_the_recorded_preprocessing(audited: cl.Audit) -> None:
     for damaged in ({}, {"preprocessing": None}, {"preprocessing": [1]}):
         with pytest.raises(DataError, match="readable form"):
             recorded_preprocessing(damaged)
+
+
+def test_rows_with_errors_are_left_out_and_counted(audited: cl.Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = audited.table.to_pylist()
+    table[1]["error"] = "it is broken."
+    broken = cl.Audit(audited.path, None, audited.data)
+    monkeypatch.setitem(vars(broken), "table", pyarrow.Table.from_pylist(table, audited.table.schema))
+    assert [tile.label for tile in tiles(broken, monkeypatch, [0, 1, 2])] == [table[0]["image"], table[2]["image"]]
+    with pytest.raises(DataError, match=r"none of these rows can be drawn. .*it is broken"):
+        draw_panel(broken, [1], title="")
+
+
+def test_a_caption_is_drawn_whole() -> None:
+    """Two lines of caption take one line more than one, so that the energy is not cut off."""
+    image = Image.new("RGB", (40, 40))
+    heights = [
+        contact_sheet([Tile(image, np.zeros((40, 40)), "a.png", caption)], title="t", density=1.0).height
+        for caption in (
+            "box 3: boat 100 %",
+            "box 3: boat 100 %\nenergy 100 %",
+            "box 3: a very long name " * 4 + "\n100 %",
+        )
+    ]
+    assert heights[0] < heights[1] < heights[2]

@@ -21,10 +21,18 @@ def test_boxes_from_audit_to_export(run: Callable[..., Any]) -> None:
     assert (code, err) == (0, "")
     audit = cl.Audit("boxes")
     counts = audit.summary
-    assert f"{counts['n_rows']} targets: {counts['n_correct']} correct, {counts['n_false']} false, " in words(out)
-    assert f"precision {counts['precision']:.1%}, recall {counts['recall']:.1%}" in words(out)
+    n_correct, n_false, n_missed = (counts[f"n_{name}"] for name in ("correct", "false", "missed"))
+    found = (
+        f"detected objects: {n_correct} of {n_correct + n_missed} (recall {counts['recall']:.1%}), {n_missed} missed"
+    )
+    assert found in words(out)
+    right = (
+        f"correct detections: {n_correct} of {n_correct + n_false} (precision {counts['precision']:.1%}), {n_false} "
+    )
+    assert right in words(out)
+    assert "accuracy" not in out
     assert "3 images of toybox:3 · toybox:detector · no errors" in words(out)
-    assert "energy in its own box or region" in words(out)
+    assert "energy in its own box" in words(out)
     assert "label_errors is left out: a box that is missed" in words(out)
     assert Path("boxes/audit.html").exists()
 

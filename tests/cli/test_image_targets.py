@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
+import camlucida as cl
 from camlucida.data import toybox
 from camlucida.data.toybox import CLASSES
+from camlucida.errors import NothingFound
+from camlucida.models.captions.words import choose_words
 
 
 @pytest.fixture
@@ -114,3 +119,56 @@ def test_sanity_of_targets(
     with Path("camlucida-out/sanity/sanity.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert list(dict.fromkeys(row["target"] for row in rows)) == labels
+
+
+@pytest.mark.parametrize("command", ["explain", "trust"])
+def test_an_image_without_detections_is_a_row(
+    run: Callable[..., Any], photos: list[toybox.Scene], command: str
+) -> None:
+    Path("photos/1.png").unlink()
+    toybox.scene(0, variant="empty").picture().save("photos/empty.png")
+    if command == "trust":  # which would take long
+        Path("photos/0.png").write_bytes(Path("photos/empty.png").read_bytes())
+    options = (command, "photos", "--model", "toybox:detector")
+    code, out, _ = run(*options)
+    assert code == 0
+    assert "empty.png: no detection above 0.3\n" in out
+    assert "0 failed" in out
+    with Path("camlucida-out/results.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["image"].endswith("empty.png")]
+    assert [(row["target"], row["file"], row["error"]) for row in rows] == [("no detection above 0.3", "", "")]
+    code, out, _ = run(*options)
+    assert code == 0
+    assert "2 of 2 images are in" in out
+    Path("photos/0.png").write_bytes(b"no image")
+    Path("photos/empty2.png").write_bytes(Path("photos/empty.png").read_bytes())
+    found = run(*options, "--json")
+    assert found.code == 1
+    assert [image["target"] for image in json.loads(found.out)["images"]] == ["no detection above 0.3"]
+
+
+def test_nothing_found_keeps_its_summary_with_the_context(tmp_path: Path) -> None:
+    file = tmp_path / "empty.png"
+    toybox.scene(0, variant="empty").picture().save(file)
+    with pytest.raises(NothingFound, match=r"empty\.png\)$") as raised:
+        cl.explain("toybox:detector", file)
+    assert raised.value.summary == "no detection above 0.3"
+    assert pickle.loads(pickle.dumps(raised.value)).summary == raised.value.summary
+    with pytest.raises(NothingFound) as without_words:
+        choose_words(None, [])
+    assert without_words.value.summary == "no word generated"
+
+
+def test_the_margin_to_a_detection(run: Callable[..., Any], photos: list[toybox.Scene]) -> None:
+    options = ("--model", "toybox:detector", "--margin", "--maps")
+    code, out, err = run("explain", "photos/0.png", *options, "--target", "box 1")
+    assert (code, err) == (0, "")
+    expected = cl.explain("toybox:detector", "photos/0.png", target="box 1").detection_margin()  # type: ignore[union-attr]
+    with np.load("camlucida-out/0.npz") as arrays:
+        assert np.allclose(arrays["raw"], expected.raw.numpy(), atol=1e-3)
+    code, out, _ = run("explain", "photos", *options, "-o", "all")
+    assert code == 0
+    assert "2 explained, 0 failed" in out
+    code, _, err = run("explain", "photos/0.png", "--model", "toybox", "--margin")
+    assert code == 2
+    assert "needs the class of one box of a detector" in " ".join(err.split())

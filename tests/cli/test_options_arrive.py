@@ -197,6 +197,17 @@ LINES: dict[str, list[OptionCase]] = {
             stop=EACH,
         ),
         OptionCase(
+            "explain pets.png --model toybox:detector",
+            '--target "box 1" --margin',
+            {
+                "margin": (
+                    "camlucida.attribution.explanation.detection_margin",
+                    "explanation",
+                    lambda explanation: explanation.spec == "box 1",
+                ),
+            },
+        ),
+        OptionCase(
             "explain pets.png --model toybox",
             "--export coco",
             {"export": ("camlucida.attribution.explanation_set.ExplanationSet.coco", "path", named("pets.coco.json"))},

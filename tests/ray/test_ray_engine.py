@@ -112,6 +112,18 @@ def wait_for(condition: Callable[[], Any], limit_s: float = LONGEST_WAIT_S) -> N
         time.sleep(0.05)
 
 
+def test_rows_of_targets_equal_those_of_the_local_engine(two_nodes: Any, tmp_path: Path) -> None:
+    model, data = cl.load("toybox:detector"), ToyboxDataset(Toybox(5, seed=3, objects=2))
+    engines = {"local": "local", "ray": ray_engine(2)}
+    local, ray = (
+        audit(model, data, tmp_path / name, methods=["hires_cam"], target="all", chunk_images=2, engine=engine)
+        for name, engine in engines.items()
+    )
+    assert content(ray.path) == content(local.path)
+    assert [row["target"] for row in ray.rows] == [row["target"] for row in local.rows]
+    assert len(ray.rows) > len(data)
+
+
 def test_two_nodes_one_killed_worker_and_the_files_of_the_local_engine(
     two_nodes: Any, local: Audit, tmp_path: Path
 ) -> None:

@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from tests.models.detection import small_detectors
+from tests.models.detection.test_torchvision_detectors import DETECTORS
 
 import camlucida as cl
 from camlucida.attribution.bind_targets import bind_one
+from camlucida.attribution.class_targets import class_targets
+from camlucida.attribution.output_reader import predict
 from camlucida.data.toybox import Toybox
 from camlucida.engine.weight_randomization import randomize_weights, stages
 from camlucida.errors import TargetError
 from camlucida.models.detection.candidates import Candidates, box_iou
+from camlucida.models.detection.readers import BoxScores, RowScores
+from camlucida.models.detection.transformers import TransformersDetector
 from camlucida.models.model import Model
 from camlucida.sanity_checks import Step, sanity
 from camlucida.sanity_checks.verdict import judge_check
@@ -41,6 +47,10 @@ def test_each_step_is_that_of_the_bound_model_with_other_weights(spec: str, targ
     model = cl.load(spec)
     result = sanity(model, SCENES[:1], methods=[method], checks=["cascading"], target=target, seeds=1)
     bound, inputs = bound_to(model, target)
+    if spec == "toybox:detector":  # the same cell of the grid, wherever its box is
+        row = int(bound.model.output.match(Candidates.of(model.network(inputs)))[0])
+        by_hand = replace(bound.model, output=lambda output: output["scores"][:, row])
+        bound = replace(bound, model=by_hand)
     original = cl.attribute(bound.model, inputs, target=bound.target, method=method, signed=True)
     order = stages(model.network)
     assert [step.stage for step in result.steps] == [stage.name for stage in order]
@@ -54,7 +64,62 @@ def test_each_step_is_that_of_the_bound_model_with_other_weights(spec: str, targ
         assert step.target == cl.explain(model, SCENES[0], target=target).target
 
 
-def test_the_random_detector_is_read_at_the_same_box() -> None:
+def test_the_random_detector_is_read_at_the_same_cell() -> None:
+    """With random weights, the box of the same cell hardly overlaps with the one that is asked about, or not at all."""
+    model = cl.load("toybox:detector")
+    inputs, geometry = model.preprocessing(SCENES[0])
+    for spec in ("box 1", "box 2", "box 1: cat rather than dog", "edge left of box 1"):
+        (unpinned,) = class_targets(model, inputs, [spec], geometry)
+        (pinned,) = class_targets(model, inputs, [spec], geometry, pinned=True)
+        assert torch.equal(pinned.logits, unpinned.logits)
+        assert (pinned.label, pinned.spec, pinned.index) == (unpinned.label, unpinned.spec, unpinned.index)
+    (box,) = class_targets(model, inputs, ["box 1"], geometry, pinned=True)
+    original = Candidates.of(model.network(inputs[None]))
+    row = box.model.output.row  # type: ignore[union-attr]
+    reference = torch.tensor(box.bound.region.box)  # type: ignore[union-attr]
+    assert float(box_iou(original.boxes[0, row].detach(), reference)) > 0.99
+    network = randomize_weights(model.network, stages(model.network)[:2], seed=0)
+    output = network(inputs[None])
+    assert torch.equal(predict(replace(box.model, network=network), inputs[None])[0], output["scores"][:, row])
+    (by_overlap,) = class_targets(model, inputs, ["box 1"], geometry)
+    other_row = int(by_overlap.model.output.match(Candidates.of(output))[0])  # type: ignore[union-attr]
+    assert other_row != row, "the candidate that overlaps is another one"
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+def test_only_detectors_with_a_fixed_order_are_pinned(name: str) -> None:
+    model = cl.wrap(DETECTORS[name]())
+    inputs, geometry = model.preprocessing(SCENES[0])
+    first = model.image_targets.detect(model.network(inputs[None]))[0]  # type: ignore[union-attr]
+    (found, *_) = class_targets(model, inputs, ["box 1"], geometry, pinned=True)
+    if name == "faster_rcnn":
+        assert isinstance(found.model.output, BoxScores)
+        return
+    assert isinstance(found.model.output, RowScores)
+    row = found.model.output.row
+    assert (row, found.index) == (first.row, first.index)
+    network = randomize_weights(model.network, stages(model.network)[:1], seed=0)
+    output = network(inputs[None])
+    assert torch.equal(predict(replace(found.model, network=network), inputs[None])[0], output["scores"][:, row])
+    result = sanity(model, SCENES[:1], checks=["random_logit"], target="box 1", seeds=1)
+    assert {step.target for step in result.steps} == {found.label}
+
+
+def test_queries_that_are_selected_are_not_pinned() -> None:
+    """RT-DETR and two-stage DETR select their queries from the positions of the encoder."""
+    hf = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    built = {name: getattr(small_detectors, name)(hf).eval() for name in ("detr", "deformable_detr_two_stage")}
+    assert TransformersDetector(built["detr"]).fixed_order
+    assert not TransformersDetector(built["deformable_detr_two_stage"]).fixed_order
+
+
+def test_another_number_of_candidates_is_an_error() -> None:
+    with pytest.raises(TargetError, match="returned 3 candidates and 5 before"):
+        RowScores(1, 5)({"boxes": torch.zeros(1, 3, 4), "scores": torch.zeros(1, 3, 2)})
+
+
+def test_the_reader_of_a_box_takes_the_candidate_that_overlaps() -> None:
     """The candidate that is read overlaps with the reference box more than any other, in the random network too."""
     model = cl.load("toybox:detector")
     bound, inputs = bound_to(model, "box 1")
@@ -81,8 +146,6 @@ def test_the_random_captioner_has_the_same_text() -> None:
     bound, inputs = bound_to(model, "word 5")
     network = randomize_weights(model.network, stages(model.network)[:1], seed=0)
     ids = bound.model.held["input_ids"]
-    from camlucida.attribution.output_reader import predict
-
     scores, _ = predict(replace(bound.model, network=network), inputs)
     with torch.no_grad():
         expected = network(pixel_values=inputs, input_ids=ids)[0, bound.model.output.position]

@@ -65,7 +65,9 @@ class TargetScores:
         return self.target(self.reader(output))[:, None]
 
 
-def class_targets(model: Model, inputs: Tensor, specs: Sequence[TargetSpec], geometry: Geometry) -> list[ClassTarget]:
+def class_targets(
+    model: Model, inputs: Tensor, specs: Sequence[TargetSpec], geometry: Geometry, *, pinned: bool = False
+) -> list[ClassTarget]:
     """Return every target of one image as a class of a model, in order.
 
     Args:
@@ -73,12 +75,34 @@ def class_targets(model: Model, inputs: Tensor, specs: Sequence[TargetSpec], geo
         inputs: Network input `(c, H, W)`.
         specs: Targets as `explain` takes them; points are in pixels of the image.
         geometry: Position of the network input on the image.
+        pinned: Whether a box is read from its candidate's number where the detector has a fixed order of candidates:
+            for checks that change the weights, which move the boxes.
 
     Raises:
         TargetError: There is no such box, region, word or class; the message lists what there is.
     """
     bound = bind_targets(model, inputs, specs, geometry)
+    if pinned:
+        bound = [replace(each, model=_pinned(each.model, inputs)) for each in bound]
     return [found for one in bound for found in _classes(one, inputs, geometry)]
+
+
+def _pinned(model: Model, inputs: Tensor) -> Model:
+    """Return a model that is read at the same candidate by its number; the same model where that is not known.
+
+    The scores must be those of the unmodified reader, which is verified on the image.
+    """
+    pin = getattr(model.output, "pinned", None)
+    if pin is None or not getattr(model.network, "fixed_order", False):
+        return model
+    batch = to_network(model.network, inputs[None])
+    with torch.inference_mode(False), torch.no_grad():
+        reader = pin(copy_of(model.network).module(batch.clone()))
+    if reader is None:
+        return model
+    by_number = replace(model, output=reader)
+    before, after = (predict(each, batch.clone())[0] for each in (model, by_number))
+    return by_number if torch.equal(before, after) else model
 
 
 def _classes(bound: BoundTarget, inputs: Tensor, geometry: Geometry) -> Iterator[ClassTarget]:

@@ -36,7 +36,9 @@ def error_context(model: Model, image: Any) -> Iterator[None]:
         yield
     except CamlucidaError as error:
         context = f"{model.name}, {source_name(image)}"
-        raise type(error)(f"{error} ({context})" if context not in str(error) else str(error)) from error.__cause__
+        with_context = type(error)(f"{error} ({context})" if context not in str(error) else str(error))
+        vars(with_context).update(vars(error))
+        raise with_context from error.__cause__
     except Exception as error:
         if not raised_by_network(error):
             raise

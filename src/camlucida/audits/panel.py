@@ -45,13 +45,16 @@ def draw_panel(
     Args:
         audit: The audit, with its data.
         rows: Positions of the images in `audit.rows`.
-        title: Title of the sheet.
+        title: Title of the sheet: the query; empty for all rows.
         method: Name of a method of the audit; None for the first one.
         explained: Whether the maps are those of the predicted, the competing or the true class.
         **style: Opacity, colour map and blend, as of `contact_sheet`.
 
     Raises:
         DataError: If no image can be drawn, or an image is not the audited one.
+
+    A row without a target, such as a class that a caption does not name, is drawn without a map; a row with an error is
+    left out, and counted in the footer.
     """
     if audit.data is None:
         raise DataError(f"drawing images needs the data of {audit.path}, which are not available.")
@@ -62,31 +65,36 @@ def draw_panel(
     shown = _Shown(audit.store.method_names[0] if method is None else audit.store.method_name(method), explained)
     preprocessing = recorded_preprocessing(audit.plan)
     relu, display = _display_of(audit, shown.method)
-    tiles = []
+    tiles, left_out = [], []
     for row in rows:
         values: dict[str, Any] = audit.table.slice(int(row), 1).to_pylist()[0]
         name = values["image"] or f"image {values['index']}"
-        if audit.has_targets and values["target"] is None and not values["error"]:
-            raise DataError(f"{name} has no target, and so no map. Add `target is not none and` to the query.")
         if values["error"]:
-            raise DataError(f"{name} has no map: {values['error']} Add `not error and` to the query.")
+            left_out.append(f"{name}: {values['error']}")
+            continue
         loaded = _loaded(audit.data, preprocessing, values, name)
         map_ = torch.from_numpy(audit.map_of(int(row), shown.method, explained).astype("float32"))
         on_image = to_image_grid(map_.relu() if relu else map_, loaded.geometry)
         maximum = saturation_value(on_image, display)
+        has_map = not (audit.has_targets and values["target"] is None)
         tiles.append(
             Tile(
                 _with_box(audit, values, loaded.image),
-                display_map(on_image, maximum, signed=False).numpy(),
-                f"{name}, {values['target']}" if audit.has_targets else name,
+                display_map(on_image, maximum, signed=False).numpy() if has_map else None,
+                name,
                 _caption(audit, values, shown),
             )
         )
+    if not tiles:
+        more = f", and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        raise DataError(f"none of these rows can be drawn. {left_out[0]}{more}")
+    of = "each target" if audit.has_targets and explained == "predicted" else f"the {explained} class"
+    notes = [f"{len(left_out):,} of {len(rows):,} rows are left out, because of an error."] if left_out else []
     return contact_sheet(
         tiles,
-        title=title,
-        subtitle=f"{audit.plan['model']} · {audit.plan['data']} · {shown.method} of the {explained} class",
-        footer="Each map has its own scale; only positive evidence is displayed.",
+        title=title or f"all {'targets' if audit.has_targets else 'images'}",
+        subtitle=f"{audit.plan['model']} · {audit.plan['data']} · {shown.method} of {of}",
+        footer=" ".join(["Each map has its own scale; only positive evidence is displayed.", *notes]),
         **style,
     )
 
@@ -152,6 +160,8 @@ def _with_box(audit: Audit, values: Mapping[str, Any], image: Image.Image) -> Im
         return image
     true = [values[f"true_{side}"] for side in ("left", "top", "right", "bottom")]
     predicted = None if values["outcome"] == "missed" else target_box(dict(values))
+    if predicted == true:  # of a word: its object, which is not predicted
+        predicted = None
     return draw_boxes(image, [] if None in true else [true], [] if predicted is None else [predicted])
 
 
@@ -160,15 +170,16 @@ def _caption(audit: Audit, values: Mapping[str, Any], shown: _Shown) -> str:
     columns = {"predicted": ("predicted", ""), "competing": ("competing", "competing_"), "true": ("label", "label_")}
     name, prefix = columns[shown.explained]
     caption = f"{values[name] or 'no label'}"
-    if audit.has_targets and shown.explained == "predicted" and values["outcome"] == "missed":
-        caption = f"missed {values['label']}"
+    if audit.has_targets and shown.explained == "predicted" and values["outcome"] in ("missed", "nothing"):
+        caption = f"missed {values['label']}" if values["outcome"] == "missed" else "nothing found"
     if values[f"{prefix}confidence"] is not None:
         caption += f" {format_percent(values[f'{prefix}confidence'])}"
     if audit.has_targets:
         caption += ", false" if values["outcome"] == "false" and shown.explained == "predicted" else ""
+        caption = f"{values['target'] or 'no map'}: {caption}"
     elif shown.explained == "predicted" and values["correct"] is False:
         caption += f", is {values['label']}"
     of_method = "" if shown.method == audit.store.method_names[0] else f"{shown.method}."
     of_class = "" if shown.explained == "predicted" else f"{shown.explained}_"
     energy = values[f"{of_method}{of_class}energy_in_box"]
-    return caption if energy is None else f"{caption}, energy {format_percent(energy)}"
+    return caption if energy is None else f"{caption}\nenergy {format_percent(energy)}"

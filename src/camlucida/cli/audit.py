@@ -242,35 +242,26 @@ def _print_resume(output: Path) -> None:
 def _print_audit(console: Terminal, audit: Audit, records: Mapping[str, dict[str, Any]]) -> None:
     """Print the summary of a complete audit."""
     from camlucida.audits.overview import overview
+    from camlucida.audits.targets.wording import target_sentences, wording_of
 
+    words = wording_of(audit)
     numbers, n_errors = overview(audit), len(audit.error_rows())
     console.print_line(
         f"{numbers.n_images:,} images of {audit.plan['data']} · {audit.plan['model']} · "
         + (f"{n_errors:,} could not be read or explained" if n_errors else "no errors")
     )
     if audit.has_targets:
-        _print_targets(console, audit)
+        for sentence in target_sentences(audit):
+            console.print_line(sentence)
     if numbers.n_labelled and not audit.has_targets:
         console.print_line(f"accuracy {_percentage(numbers.accuracy)} on {numbers.n_labelled:,} labelled images")
     if numbers.energy_in_box.value == numbers.energy_in_box.value:
-        own = "its own box or region" if audit.has_targets else "the box"
         console.print_line(
-            f"energy in {own} {_percentage(numbers.energy_in_box)}; the boxes cover {numbers.box_area:.1%} of the "
-            "images"
+            f"energy in {words.own} {_percentage(numbers.energy_in_box)}; the {words.areas} cover "
+            f"{numbers.box_area:.1%} of the images"
         )
-    _print_findings(console, records)
+    _print_findings(console, records, words.rows)
     console.add(complete=True, **vars(numbers), findings=dict(records))
-
-
-def _print_targets(console: Terminal, audit: Audit) -> None:
-    """Print the numbers of correct, false and missed targets."""
-    counts = audit.summary
-    further = [f"{counts['n_ignored']:,} ignored"] if counts["n_ignored"] else []
-    line = f"{counts['n_rows']:,} targets: {counts['n_correct']:,} correct, {counts['n_false']:,} false, "
-    console.print_line(", ".join([f"{line}{counts['n_missed']:,} missed", *further]))
-    rates = [f"{name} {counts[name]:.1%}" for name in ("precision", "recall") if counts[name] is not None]
-    if rates:
-        console.print_line(", ".join(rates) + " (intersection over union of at least 0.5, as in COCO)")
 
 
 def _finish(console: Terminal, audit: Audit, failures: Sequence[tuple[str, str]], compared: int) -> int:
@@ -290,7 +281,7 @@ def _finish(console: Terminal, audit: Audit, failures: Sequence[tuple[str, str]]
     return console.finish(IN_PART if failures else compared)
 
 
-def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) -> None:
+def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]], rows: str) -> None:
     """Print the number of verified hypotheses with the first ones, and the worst slice."""
     if "hypotheses" in records:
         hypotheses = records["hypotheses"].get("hypotheses", [])
@@ -301,19 +292,19 @@ def _print_findings(console: Terminal, records: Mapping[str, dict[str, Any]]) ->
             f"{len(cues):,} of {len(hypotheses):,} hypotheses about spurious cues verified"
             + (f"; {more:,} more {'has' if more == 1 else 'have'} mostly the same images" if more else "")
             if hypotheses
-            else "no hypothesis about a spurious cue: no group of images has explanations of its own"
+            else f"no hypothesis about a spurious cue: no group of {rows} has explanations of its own"
         )
         for hypothesis in cues[:MAX_SENTENCES]:
             console.print_line(f"  {hypothesis['sentence']}")
     if "slices" in records:
         worst = next((part for part in records["slices"]["slices"] if part["is_worse"]), None)
         if not records["slices"]["slices"]:
-            console.print_line("no slice has enough labelled images to be compared")
+            console.print_line(f"no slice has enough labelled {rows} to be compared")
         elif worst is None:
             console.print_line("no slice that is significantly less accurate than the rest")
         else:
             console.print_line(
-                f"worst slice: {worst['name']}, accuracy {worst['accuracy']:.1%} on {worst['n']:,} images, "
+                f"worst slice: {worst['name']}, accuracy {worst['accuracy']:.1%} on {worst['n']:,} {rows}, "
                 f"{worst['rest_accuracy']:.1%} on the rest"
             )
 

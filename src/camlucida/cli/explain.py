@@ -16,6 +16,8 @@ from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.explanation_files import (
     as_set,
+    with_margin,
+    with_margin_or_error,
     write_colour,
     write_comparison,
     write_explanation,
@@ -43,9 +45,9 @@ from camlucida.cli.options import (
     split_list,
     split_targets,
 )
-from camlucida.cli.results import ResultsTable, model_settings
+from camlucida.cli.results import ResultsTable, model_settings, nothing_row
 from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError
+from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, NothingFound
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
@@ -69,6 +71,7 @@ def explain(
     words: Annotated[bool, Parameter(group=EXPLANATION)] = False,
     question: Annotated[str | None, Parameter(group=EXPLANATION)] = None,
     score: Annotated[str, Parameter(group=EXPLANATION)] = "logit",
+    margin: Annotated[bool, Parameter(negative=(), group=EXPLANATION)] = False,
     option: Names = None,
     inputs: Annotated[list[str] | None, Parameter(name="--input", negative=(), group=EXPLANATION)] = None,
     precision: Annotated[str, Parameter(group=COMPUTATION)] = "exact",
@@ -121,6 +124,9 @@ def explain(
         The question about the image, for networks that answer one, such as ViLT: "What animal is this?".
     score
         The score of a class that is explained: logit, probability or log_probability.
+    margin
+        For boxes of a detector, by hires_cam: subtract the evidence that a detection needs, so that the map is negative
+        where an object was missed: --target "dog at 120,80" --margin.
     option
         An option of the method, as name=value; can be repeated.
     inputs
@@ -231,6 +237,7 @@ def explain(
                 ((_, result),) = explain_requests(loaded, sources, made, others)
         if isinstance(result, CamlucidaError):
             raise result
+        tested, result = result, with_margin(result) if margin else result
         if file_name:
             suffix = Path(file_name).suffix
             stem = free_stem(Path(file_name).stem, output, [suffix, *endings[1:]], overwrite=overwrite)
@@ -242,7 +249,7 @@ def explain(
         if compare:
             _print_agreement(console, result)
         if trust:
-            print_verdicts(console, loaded, result)
+            print_verdicts(console, loaded, tested)
         return console.finish()
     settings = {
         **model_settings(loaded),
@@ -250,6 +257,7 @@ def explain(
         "style": style,
         "outputs": endings,
         **({"inputs": sorted(inputs)} if inputs else {}),
+        **({"margin": True} if margin else {}),
     }
     table = ResultsTable(output, COLUMNS, {"command": "explain", **settings}, files, overwrite=overwrite)
     stems = table.stems(endings, overwrite=overwrite)
@@ -266,9 +274,14 @@ def explain(
         bars.resume(len(table.done))
         attribution_request = AttributionRequest.of(**request, method_reason=reason, progress=bars.runs)
         explained = explain_requests(loaded, table.open_images, attribution_request, others)
+        explained = ((file, with_margin_or_error(result)) for file, result in explained) if margin else explained
         for (file, result), written in write_behind(explained, save_one):
             path = Path(str(file))
-            if isinstance(result, CamlucidaError):
+            if isinstance(result, NothingFound):
+                table.add(path, [nothing_row(path, result)])
+                done.append({"image": str(path), "model": loaded.name, "target": result.summary, "maps": []})
+                console.print_line(f"{path.name}: {result.summary}")
+            elif isinstance(result, CamlucidaError):
                 table.add(path, [_failure_row(path, result)])
                 console.print_failure(path.name, result)
             else:
@@ -277,7 +290,9 @@ def explain(
                 _print_explanation(console, result, written, brief=True)
             bars.advance()
     console.add(images=done, n_resumed=len(table.done))
-    console.print_line(f"{len(files) - table.n_failed} explained, {table.n_failed} failed: {table.path}")
+    n_explained = len(files) - table.n_failed - table.n_empty
+    empty = f"{table.n_empty} with nothing to explain, " if table.n_empty else ""
+    console.print_line(f"{n_explained} explained, {empty}{table.n_failed} failed: {table.path}")
     console.note_files([table.path])
     return console.finish(exit_code(len(files) - table.n_failed, table.n_failed))
 

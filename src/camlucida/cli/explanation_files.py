@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camlucida.errors import MethodError
+from camlucida.errors import CamlucidaError, MethodError
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
@@ -95,3 +95,32 @@ def as_set(result: Explanation | ExplanationSet) -> ExplanationSet:
     from camlucida.attribution.explanation_set import ExplanationSet
 
     return result if isinstance(result, ExplanationSet) else ExplanationSet((result,))
+
+
+def with_margin(result: Explanation | ExplanationSet) -> Explanation | ExplanationSet:
+    """Return maps of boxes minus the evidence that a detection needs, see `Explanation.detection_margin`.
+
+    Raises:
+        TargetError: A map is not of the class of one box of a detector.
+        MethodError: A map is not in units of the log-odds, or of a volume or a video.
+    """
+    from camlucida.attribution.explanation import Explanation
+    from camlucida.attribution.explanation_set import ExplanationSet
+
+    items = [result] if isinstance(result, Explanation) else list(result)
+    if not all(isinstance(each, Explanation) for each in items):
+        raise MethodError("--margin is for boxes of a detector on an image, not for a volume or a video.")
+    margins = [each.detection_margin() for each in items]
+    return margins[0] if isinstance(result, Explanation) else ExplanationSet(tuple(margins))
+
+
+def with_margin_or_error(
+    result: Explanation | ExplanationSet | CamlucidaError,
+) -> Explanation | ExplanationSet | CamlucidaError:
+    """Return the same as `with_margin`, an error in place of raising it, and an error as it is."""
+    if isinstance(result, CamlucidaError):
+        return result
+    try:
+        return with_margin(result)
+    except CamlucidaError as error:
+        return error

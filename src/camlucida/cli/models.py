@@ -39,14 +39,14 @@ def _print_models(console: Terminal, search: str) -> None:
     from camlucida.models.detection.torchvision import detector_names
     from camlucida.models.download import weights_folder
     from camlucida.models.torchvision_models import classifier_names, get_weights, segmentation_names
-    from camlucida.models.toybox_weights import CLASSIFIERS, DETECTOR, NETWORKS
+    from camlucida.models.toybox_weights import CLASSIFIERS, DETECTORS, NETWORKS
 
     table = Table(title="Models (--model)", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "weights", "on this machine"):
         table.add_column(column, no_wrap=column != "weights")
     scenes = "built in, 10 classes of rendered scenes"
     included = [(name, "" if name in CLASSIFIERS else "segmentation, ") for name in NETWORKS]
-    for name, kind in (*included, (DETECTOR, "detector, "), ("captioner", "captions, ")):
+    for name, kind in (*included, *((name, "detector, ") for name in DETECTORS), ("captioner", "captions, ")):
         if search in f"toybox:{name}" or search in kind:
             table.add_row(f"toybox:{name}", f"{kind}{scenes}", "yes")
     kinds = (("", classifier_names()), ("segmentation, ", segmentation_names()), ("detector, ", detector_names()))

@@ -111,6 +111,9 @@ def query(
         with_data = _with_data(opened, trust_code)
         with console.status("Drawing …"):
             write_image(lambda: _draw(with_data, drawn, expression, method, target, style), path)
+        errors = opened.column("error")
+        if n_left_out := sum(errors[row] is not None for row in drawn):
+            console.print_line(f"{n_left_out:,} of {len(drawn):,} rows are not drawn, because of an error.")
         console.print_paths([path])
     return console.finish()
 
@@ -183,5 +186,4 @@ def _draw(
 ) -> Any:
     from camlucida.audits.panel import draw_panel
 
-    title = expression.strip() or "all images"
-    return draw_panel(audit, rows, title=title, method=method, explained=target, **style)
+    return draw_panel(audit, rows, title=expression.strip(), method=method, explained=target, **style)

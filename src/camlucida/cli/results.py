@@ -23,6 +23,7 @@ from camlucida._files import atomic_write
 from camlucida.cli.images import output_stems
 
 if TYPE_CHECKING:
+    from camlucida.errors import NothingFound
     from camlucida.models.model import Model
 
 WRITE_INTERVAL_S = 2.0
@@ -103,8 +104,13 @@ class ResultsTable:
         for image in self._images:
             rows = by_image.get(str(image), [])
             is_unchanged = self._hashes[image] is not None and hashes.get(str(image)) == self._hashes[image]
-            if rows and is_unchanged and all(not row["error"] and os.path.isfile(row["file"]) for row in rows):
+            if rows and is_unchanged and all(map(_is_complete, rows)):
                 yield image, rows
+
+    @property
+    def n_empty(self) -> int:
+        """Return the number of images in which nothing was found to explain: their row has neither error nor file."""
+        return sum(not any(row.get("error") or row.get("file") for row in rows) for rows in self._rows.values())
 
     @property
     def open_images(self) -> list[Path]:
@@ -152,6 +158,16 @@ class ResultsTable:
     ) -> None:
         if self._rows:
             self.write()
+
+
+def nothing_row(image: Path, error: NothingFound) -> dict[str, Any]:
+    """Return the row of an image without a detection, region or word: a result, and no failure."""
+    return {"image": str(image), "target": error.summary}
+
+
+def _is_complete(row: Mapping[str, str]) -> bool:
+    """Return whether a row need not be computed again: it has no error, and its file exists if it has one."""
+    return not row["error"] and (not row["file"] or os.path.isfile(row["file"]))
 
 
 def model_settings(model: Model) -> dict[str, Any]:

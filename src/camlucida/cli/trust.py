@@ -24,8 +24,8 @@ from camlucida.cli.options import (
     Target,
     TerminalOptions,
 )
-from camlucida.cli.results import ResultsTable, model_settings
-from camlucida.errors import CamlucidaError
+from camlucida.cli.results import ResultsTable, model_settings, nothing_row
+from camlucida.errors import CamlucidaError, NothingFound
 
 if TYPE_CHECKING:
     from camlucida.reliability import Trust
@@ -114,7 +114,7 @@ def trust(
     settings = {"command": "trust", **model_settings(loaded), **request, "style": style}
     table = ResultsTable(output, COLUMNS, settings, files, overwrite=overwrite)
     stems = table.stems(ENDINGS, overwrite=overwrite)
-    verdict_counts = Counter(rows[0]["verdict"] for rows in table.done.values())
+    verdict_counts = Counter(rows[0]["verdict"] or rows[0]["target"] for rows in table.done.values())
     done: list[dict[str, Any]] = []
     if table.done:
         console.print_line(f"{len(table.done)} of {len(files)} images are in {table.path} already.")
@@ -123,7 +123,12 @@ def trust(
         bars.resume(len(table.done))
         for file, result in trust_each(loaded, table.open_images, **request, progress=bars.runs):
             path = Path(str(file))
-            if isinstance(result, CamlucidaError):
+            if isinstance(result, NothingFound):
+                table.add(path, [nothing_row(path, result)])
+                verdict_counts[result.summary] += 1
+                done.append({"image": str(path), "target": result.summary, "verdict": None})
+                console.print_line(f"{path.name}: {result.summary}")
+            elif isinstance(result, CamlucidaError):
                 table.add(path, [{"image": str(file), "error": f"{type(result).__name__}: {result}"}])
                 console.print_failure(path.name, result)
             else:

@@ -13,7 +13,7 @@ from typing import Any
 from camlucida.errors import ModelError
 from camlucida.models import small_cnn, timm_models, torchvision_models
 from camlucida.models.quoting import quoted
-from camlucida.models.toybox_weights import CAPTIONER, DETECTOR, NETWORKS
+from camlucida.models.toybox_weights import CAPTIONER, DETECTORS, NETWORKS
 
 ARCHITECTURES = (
     "torchvision's classifiers, detectors and segmentation networks, timm's registered names, toybox and small"
@@ -44,7 +44,7 @@ def registered_spec(name: Any) -> str | None:
     if name == small_cnn.NAME:
         return name
     if match := _TOYBOX.fullmatch(name):
-        return name if match[1] is None or match[1] in (*NETWORKS, DETECTOR, CAPTIONER) else None
+        return name if match[1] is None or match[1] in (*NETWORKS, *DETECTORS, CAPTIONER) else None
     if match := _TIMM.fullmatch(name):
         return name if timm_models.is_registered(match[1]) else None
     match = _TORCHVISION.fullmatch(name)

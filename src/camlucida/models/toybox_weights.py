@@ -20,8 +20,8 @@ from camlucida.models.toybox_networks import ARCHITECTURES, build
 
 NETWORKS: tuple[str, ...] = tuple(ARCHITECTURES)
 """The names of the classifiers and of the segmentation network that `load_network` accepts."""
-DETECTOR = "detector"
-"""The name of the object detector, which it accepts as well."""
+DETECTORS = ("detector", "cleverhans_detector")
+"""The names of the object detectors, which it accepts as well; the second one relies on a stamp beside objects."""
 CAPTIONER = captioner.NAME
 """The name of the network that writes captions, which `load` accepts."""
 DETECTOR_TARGETS = DetectionTargets(threshold=0.3, iou=0.5)
@@ -63,7 +63,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
     """
     if spec == CAPTIONER:
         return captioner.load(pretrained)
-    known = (*NETWORKS, DETECTOR, CAPTIONER)
+    known = (*NETWORKS, *DETECTORS, CAPTIONER)
     if spec and spec not in known:
         raise ModelError(f"Unknown built-in network {spec!r}.{nearest(spec, known)} Known: {', '.join(known)}.")
     network, metadata = load_network(spec or DEFAULT)
@@ -74,7 +74,7 @@ def load(spec: str, pretrained: bool = True) -> Model:
         (size, size), None, "crop", tuple(json.loads(metadata["mean"])), tuple(json.loads(metadata["std"]))
     )
     labels = tuple(json.loads(metadata["classes"]))
-    if spec == DETECTOR:
+    if spec in DETECTORS:
         return detector_model(network, preprocess, labels, DETECTOR_TARGETS, layer="layer4")
     model = Model(network, preprocess, labels)
     return as_segmentation(model) if is_segmentation_network(network) else model
@@ -82,4 +82,4 @@ def load(spec: str, pretrained: bool = True) -> Model:
 
 def _build(name: str) -> nn.Module:
     """Return the untrained network of that name."""
-    return ToyDetector() if name == DETECTOR else build(name)
+    return ToyDetector() if name in DETECTORS else build(name)

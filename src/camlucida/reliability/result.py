@@ -51,7 +51,8 @@ class Trust:
         map: The map on the network input `(H, W)`.
         input_pixels: The network input as pixels `(H, W, 3)`, in [0, 1].
         occluded_pixels: The same with the highlighted region blurred.
-        missed: Where the target is an object that the network did not find, the region of it; None for others.
+        target_region: The box, region or point that the target is about, in pixels of the image; None for a class.
+        input_region: The same in pixels of the network input.
     """
 
     target: str
@@ -74,7 +75,8 @@ class Trust:
     map: Tensor = field(repr=False)
     input_pixels: Tensor = field(repr=False)
     occluded_pixels: Tensor = field(repr=False)
-    missed: Region | None = field(default=None, repr=False)
+    target_region: Region | None = field(default=None, repr=False)
+    input_region: Region | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -87,6 +89,12 @@ class Trust:
             (*self.noise, *self.shifts),
             self.region,
         )
+
+    @property
+    def missed(self) -> Region | None:
+        """Return the region of an object that the network did not find; None for other targets."""
+        region = self.target_region
+        return region if region is not None and region.is_missed else None
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:

@@ -168,14 +168,13 @@ def _run_tests(
 ) -> Trust:
     """Run all tests of one map."""
     loaded = load_input(model.preprocessing, source)
-    label, missed = "", None
+    label, own_region, input_region = "", None, None
     if needs_binding(model, [request["target"]]):
         bound = bind_one(model, loaded.inputs, request["target"], loaded.geometry, "trust tests")
         _check_has_competitors(bound, request["target"])
         label = spec_on_image(bound.label, loaded.geometry)
         model, request = bound.model, {**request, "target": bound.target}
-        own_region = region_on_image(bound.region, loaded.geometry)
-        missed = own_region if own_region is not None and own_region.is_missed else None
+        input_region, own_region = bound.region, region_on_image(bound.region, loaded.geometry)
         if region is None and own_region is not None:
             region = mask_of(own_region, loaded.image.height, loaded.image.width)
     metric_inputs = metric_inputs_of(model, loaded.source, **request, seed=seed, progress=progress, name=name)
@@ -208,7 +207,8 @@ def _run_tests(
         map=map_,
         input_pixels=to_pixels(model_input.inputs[0], preprocessing.mean, preprocessing.std),
         occluded_pixels=to_pixels(occluded, preprocessing.mean, preprocessing.std),
-        missed=missed,
+        target_region=own_region,
+        input_region=input_region,
     )
 
 

@@ -41,13 +41,14 @@ class Tile:
 
     Attributes:
         image: The image.
-        heatmap: Its map `(height, width)` in [0, 1], NaN where the network input does not cover the image.
+        heatmap: Its map `(height, width)` in [0, 1], NaN where the network input does not cover the image; None for the
+            image without a map.
         label: Text below it in bold, truncated to fit.
-        caption: Text below the label in small type.
+        caption: Text below the label in small type: lines, each of which is broken into two where it does not fit.
     """
 
     image: Image.Image
-    heatmap: NDArray[Any]
+    heatmap: NDArray[Any] | None
     label: str
     caption: str = ""
 
@@ -110,7 +111,7 @@ def contact_sheet(
 
 
 def _any_nan(tiles: Sequence[Tile]) -> bool:
-    return any(bool((tile.heatmap != tile.heatmap).any()) for tile in tiles)
+    return any(bool((tile.heatmap != tile.heatmap).any()) for tile in tiles if tile.heatmap is not None)
 
 
 def _draw_tile(
@@ -124,14 +125,20 @@ def _draw_tile(
     blend: Blend,
 ) -> float:
     """Draw one tile, and return the y at which its caption ends."""
-    saliency, size = check_heatmap(tile.heatmap), tile.image.size
-    if saliency.shape != size[::-1]:
-        raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {size}.")
+    size = tile.image.size
     target_size = display_size(size, box)
-    photo = resize_image(tile.image, target_size)
-    overlaid = overlay(photo, resize_heatmap(saliency, target_size), opacity=opacity, colormap=colormap, blend=blend)
-    y += sheet.draw_image(x, y, overlaid, edge=True) + 4
+    drawn = resize_image(tile.image, target_size)
+    if tile.heatmap is not None:
+        saliency = check_heatmap(tile.heatmap)
+        if saliency.shape != size[::-1]:
+            raise MethodError(f"a heatmap of shape {saliency.shape} does not fit an image of size {size}.")
+        resized = resize_heatmap(saliency, target_size)
+        drawn = overlay(drawn, resized, opacity=opacity, colormap=colormap, blend=blend)
+    y += sheet.draw_image(x, y, drawn, edge=True) + 4
     sheet.text(x, y, sheet.fit_text(tile.label, BODY_PT, TILE_WIDTH_PT), BODY_PT, TEXT_COLOUR, bold=True)
     y += line_height(BODY_PT)
-    sheet.text(x, y, sheet.fit_text(tile.caption, SMALL_PT, TILE_WIDTH_PT), SMALL_PT, MUTED_COLOUR)
-    return y + line_height(SMALL_PT)
+    for part in tile.caption.split("\n"):
+        for line in sheet.wrap_text(part, SMALL_PT, TILE_WIDTH_PT, 2) or [""]:
+            sheet.text(x, y, line, SMALL_PT, MUTED_COLOUR)
+            y += line_height(SMALL_PT)
+    return y

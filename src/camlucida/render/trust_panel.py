@@ -28,6 +28,7 @@ from camlucida.render.canvas import (
 )
 from camlucida.render.overlay import overlay
 from camlucida.render.probability_bars import draw_label
+from camlucida.render.regions import draw_region
 from camlucida.render.resize import display_size, resize_heatmap, resize_image, to_image
 from camlucida.render.text import format_nats, format_p
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from camlucida.reliability.position_test import PositionTest
     from camlucida.reliability.result import Trust
     from camlucida.reliability.similarity import ClassSimilarity
+    from camlucida.types import Region
 
 COLUMN_WIDTH, MAX_HEIGHT = 300.0, 340.0
 SMALL_COLUMN_WIDTH = 177.0
@@ -72,12 +74,13 @@ def trust_panel(trust: Trust, *, density: float = 2.0, **style: Any) -> Image.Im
 def _draw_map(sheet: Sheet, trust: Trust, y: float, style: dict[str, Any]) -> float:
     """Draw the overlay, the image with the region blurred, and the statistics; return the y at which they end."""
     saliency = max_scale(to_image_grid(trust.map, trust.geometry)).numpy()
-    overlaid = _overlaid(sheet, trust.image, saliency, COLUMN_WIDTH, MAX_HEIGHT, style)
+    overlaid = _overlaid(sheet, trust, saliency, COLUMN_WIDTH, MAX_HEIGHT, style)
     end = _draw_image(sheet, MARGIN_PT, y, overlaid, "Overlay")
     x = MARGIN_PT + COLUMN_WIDTH + GUTTER_PT
     if trust.position_test is None:
         return end
-    occluded = _resized(sheet, to_image(trust.occluded_pixels), COLUMN_WIDTH, MAX_HEIGHT)
+    occluded = to_image(trust.occluded_pixels)
+    occluded = _with_region(_resized(sheet, occluded, COLUMN_WIDTH, MAX_HEIGHT), occluded.size, trust.input_region)
     end = max(end, _draw_image(sheet, x, y, occluded, "Network input, highlighted region blurred"))
     return max(end, _draw_statistics(sheet, x + COLUMN_WIDTH + GUTTER_PT, y, trust.position_test))
 
@@ -132,7 +135,7 @@ def _draw_similar_maps(sheet: Sheet, trust: Trust, y: float, style: dict[str, An
     for i, (kind, similarity) in enumerate(displayed):
         x = MARGIN_PT + i * (SMALL_COLUMN_WIDTH + (sheet.width - 2 * MARGIN_PT - 5 * SMALL_COLUMN_WIDTH) / 4)
         saliency = max_scale(to_image_grid(similarity.map, trust.geometry)).numpy()
-        overlaid = _overlaid(sheet, trust.image, saliency, SMALL_COLUMN_WIDTH, SMALL_MAX_HEIGHT, style)
+        overlaid = _overlaid(sheet, trust, saliency, SMALL_COLUMN_WIDTH, SMALL_MAX_HEIGHT, style)
         name = similarity.name if similarity.name not in ("noise", "shift") else "same class"
         correlation = "constant map" if math.isnan(similarity.correlation) else f"{similarity.correlation:.2f}"
         below = y + sheet.draw_image(x, y, overlaid, edge=True) + 4
@@ -162,10 +165,19 @@ def _draw_image(sheet: Sheet, x: float, y: float, image: Image.Image, caption: s
 
 
 def _overlaid(
-    sheet: Sheet, image: Image.Image, saliency: NDArray[Any], max_width: float, max_height: float, style: dict[str, Any]
+    sheet: Sheet, trust: Trust, saliency: NDArray[Any], max_width: float, max_height: float, style: dict[str, Any]
 ) -> Image.Image:
-    resized = _resized(sheet, image, max_width, max_height)
-    return overlay(resized, resize_heatmap(saliency, resized.size), **style)
+    """Return the image with a map and the outline of the target's box or region."""
+    resized = _resized(sheet, trust.image, max_width, max_height)
+    overlaid = overlay(resized, resize_heatmap(saliency, resized.size), **style)
+    return _with_region(overlaid, trust.image.size, trust.target_region)
+
+
+def _with_region(image: Image.Image, size: tuple[int, int], region: Region | None) -> Image.Image:
+    """Return a resized image with the outline of a region, in pixels of the image before, which had this size."""
+    if region is None:
+        return image
+    return draw_region(image, region, scale=(image.width / size[0], image.height / size[1]))
 
 
 def _resized(sheet: Sheet, image: Image.Image, max_width: float, max_height: float) -> Image.Image:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.targets.wording import wording_of
 from camlucida.report.audit_columns import PageRows
 from camlucida.report.audit_groups import Groups
 from camlucida.report.formatting import count_noun
@@ -24,13 +25,14 @@ LIST_NAMES = ("errors", "groups")
 
 def doubtful_section(page: PageRows, groups: Groups) -> list[dict[str, Any]]:
     """Return the strips of the section: each with its title, the group of its images, and the first of them."""
-    missed = missed_objects(page.audit)
+    missed, words = missed_objects(page.audit), wording_of(page.audit)
+    wrong = "False and confident" if page.audit.has_targets else "Wrong and confident"
     strips = [
-        ("missed", "Missed objects", "Largest first, with the map of the missed class.", missed, []),
-        ("confident-errors", "Wrong and confident", "Most confident first.", confident_errors(page.audit), []),
+        ("missed", f"Missed {words.objects}", "Largest first, with the map of the missed class.", missed, []),
+        ("confident-errors", wrong, "Most confident first.", confident_errors(page.audit), []),
         (
             "outside-box",
-            "Correct, but the evidence is outside the box",
+            f"Correct, but the evidence is outside {words.own}",
             "Smallest fraction of the map on the object, divided by the fraction of the image that the object covers.",
             outside_box(page.audit),
             [],

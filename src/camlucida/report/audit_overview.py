@@ -14,6 +14,7 @@ from PIL import Image
 from camlucida.analysis.calibration import Calibration, calibration
 from camlucida.analysis.confusion import Confusion, wilson_interval
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.targets.wording import wording_of
 from camlucida.evaluation.statistics import Interval
 from camlucida.render.colours import apply_colormap
 from camlucida.report.audit_targets import recalls, target_confusion, target_tiles
@@ -33,7 +34,7 @@ def overview(audit: Audit, counts: list[tuple[str, str, str]]) -> dict[str, Any]
         audit: The audit.
         counts: Further tiles: value, name and note.
     """
-    confusion, measured = confusion_of(audit), _judged_calibration(audit)
+    confusion, measured, words = confusion_of(audit), _judged_calibration(audit), wording_of(audit)
     classes = class_plot(confusion, linked=True) if confusion else None
     if audit.has_targets:
         found, intervals = recalls(audit)
@@ -42,8 +43,16 @@ def overview(audit: Audit, counts: list[tuple[str, str, str]]) -> dict[str, Any]
         "tiles": [*_tiles(audit, measured), *counts],
         "reliability": reliability_diagram(measured.bins) if measured else "",
         "confidence": _histogram(audit, "confidence", "confidence of the predicted class"),
-        "energy": _histogram(audit, "energy_in_box", "fraction of the map on the object"),
+        "energy": _histogram(
+            audit, "energy_in_box", f"fraction of the map {f'in {words.own}' if audit.has_targets else 'on the object'}"
+        ),
         "classes": classes,
+        "right": words.right,
+        "wrong": words.wrong if audit.has_targets else "wrong predictions",
+        "predictions": words.predictions,
+        "rate": f"fraction of {words.right}" if audit.has_targets else "accuracy",
+        "criterion": words.criterion if audit.has_targets else "",
+        "own": words.own,
         "mean_maps": _mean_maps(audit),
     }
 
@@ -102,10 +111,9 @@ def _tiles(audit: Audit, measured: Calibration | None) -> list[tuple[str, str, s
     energy, area = audit.column("energy_in_box"), audit.column("box_area")
     known = np.isfinite(energy) & np.isfinite(area)
     if known.any():
+        where = f"in {wording_of(audit).own}" if audit.has_targets else "on the object"
         chance = float(np.median(area[known]))
-        tiles.append(
-            (f"{float(np.median(energy[known])):.0%}", "evidence on the object", f"median; by chance {chance:.0%}")
-        )
+        tiles.append((f"{float(np.median(energy[known])):.0%}", f"evidence {where}", f"median; by chance {chance:.0%}"))
     return tiles
 
 
@@ -128,7 +136,10 @@ def _histogram(audit: Audit, column: str, label: str) -> str:
     judged = np.array([value is not None for value in correct]) & np.isfinite(values)
     if not judged.any():
         return ""
-    return stacked_histogram(values[judged], ~correct[judged].astype(np.bool_), label)
+    wrong, words = ~correct[judged].astype(np.bool_), wording_of(audit)
+    if audit.has_targets:
+        return stacked_histogram(values[judged], wrong, label, names=(words.right, words.wrong))
+    return stacked_histogram(values[judged], wrong, label)
 
 
 def _mean_maps(audit: Audit) -> list[dict[str, str]]:
@@ -137,9 +148,11 @@ def _mean_maps(audit: Audit) -> list[dict[str, str]]:
     if maps.ndim != 3 or not maps.size:
         return []
     correct = audit.column("correct")
-    groups = [("correct predictions", correct == True), ("wrong predictions", correct == False)]  # noqa: E712
+    words = wording_of(audit)
+    wrong = words.wrong if audit.has_targets else "wrong predictions"
+    groups = [(words.right, correct == True), (wrong, correct == False)]  # noqa: E712
     if not any(which.any() for _, which in groups):
-        groups = [("all images", np.ones(len(maps), dtype=np.bool_))]
+        groups = [(f"all {words.rows}", np.ones(len(maps), dtype=np.bool_))]
     means = {}
     for name, which in groups:
         positive = np.clip(maps[which.astype(np.bool_)], 0, 1)

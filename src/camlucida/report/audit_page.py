@@ -249,11 +249,13 @@ def _method_facts(audit: Audit) -> list[tuple[str, str]]:
 
 
 def _cost_facts(audit: Audit) -> list[tuple[str, str]]:
-    """Return the numbers of run.json, whatever it records."""
+    """Return the numbers of run.json, whatever it records; targets have precision and recall, and no accuracy."""
+    left_out = ("accuracy", "n_labelled") if audit.has_targets else ()
     scalars = {name: v for name, v in audit.summary.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     return [
         (name.replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:,.4g}")
         for name, value in scalars.items()
+        if name not in left_out
     ]
 
 

@@ -11,6 +11,7 @@ from camlucida._escaping import printable
 from camlucida.analysis.confusion import Confusion, wilson_interval
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.rows import target_box
+from camlucida.audits.targets.wording import mean_iou, wording_of
 from camlucida.evaluation.clustered import effective_size
 from camlucida.evaluation.statistics import Interval
 from camlucida.evaluation.store import Row
@@ -66,12 +67,17 @@ def recalls(audit: Audit) -> tuple[Confusion | None, dict[str, Interval]]:
 
 def target_tiles(audit: Audit) -> list[tuple[str, str, str]]:
     """Return the tiles of the overview with the numbers of correct, false and missed targets."""
-    summary = audit.summary
-    tiles = [(f"{summary['n_rows']:,}", "targets", f"{summary['n_correct']:,} correct")]
-    if summary["precision"] is not None:
-        tiles.append((f"{summary['precision']:.1%}", "precision", f"{summary['n_false']:,} false"))
+    summary, words = audit.summary, wording_of(audit)
+    n_correct, n_false, n_missed = (int(summary[f"n_{name}"]) for name in ("correct", "false", "missed"))
+    tiles = [(f"{summary['n_rows']:,}", "targets", f"{n_correct:,} correct")]
     if summary["recall"] is not None:
-        tiles.append((f"{summary['recall']:.1%}", "recall", f"{summary['n_missed']:,} missed"))
+        found = f"recall: {n_correct:,} of {n_correct + n_missed:,}; {n_missed:,} missed"
+        tiles.append((f"{summary['recall']:.1%}", words.found, found))
+    if summary["precision"] is not None:
+        right = f"precision: {n_correct:,} of {n_correct + n_false:,}; {n_false:,} false"
+        tiles.append((f"{summary['precision']:.1%}", words.right, right))
+    if (iou := mean_iou(audit)) is not None:
+        tiles.append((f"{iou:.2f}", "intersection over union", f"mean of the {words.right}"))
     return tiles
 
 

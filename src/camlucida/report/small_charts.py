@@ -72,7 +72,11 @@ def roc_chart(curves: Sequence[RocCurve], title: str) -> str:
 
 
 def stacked_histogram(
-    values: NDArray[np.float64], wrong: NDArray[np.bool_], label: str, limits: tuple[float, float] = (0.0, 1.0)
+    values: NDArray[np.float64],
+    wrong: NDArray[np.bool_],
+    label: str,
+    limits: tuple[float, float] = (0.0, 1.0),
+    names: tuple[str, str] = ("correct", "wrong predictions"),
 ) -> str:
     """Return a histogram as SVG: correct predictions upwards from the axis, wrong ones downwards.
 
@@ -81,6 +85,7 @@ def stacked_histogram(
         wrong: Whether each prediction is wrong `(n,)`.
         label: Name of the values.
         limits: Ends of the axis.
+        names: What the values above and below the axis are called.
     """
     edges = np.linspace(*limits, N_BINS + 1)
     counts = [np.histogram(values[group & np.isfinite(values)], edges)[0] for group in (~wrong, wrong)]
@@ -88,7 +93,7 @@ def stacked_histogram(
     height = HEIGHT_PX - TOP - BOTTOM
     base = TOP + height * int(counts[0].max()) / largest
     width = (WIDTH_PX - LEFT - RIGHT) / N_BINS
-    description = f"{label}: {int(counts[0].sum()):,} correct and {int(counts[1].sum()):,} wrong predictions"
+    description = f"{label}: {int(counts[0].sum()):,} {names[0]} and {int(counts[1].sum()):,} {names[1]}"
     parts = [f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{escape(description)}">']
     for up, kind, group in ((True, "right", counts[0]), (False, "wrong", counts[1])):
         for i, count in enumerate(group.tolist()):

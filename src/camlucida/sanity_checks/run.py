@@ -52,9 +52,11 @@ def sanity(
 ) -> Sanity:
     """Run the sanity checks of several methods on some images.
 
-    The explained class is the one that the unmodified network predicts, unless a target is given. A box, a region and a
-    word keep their position while the weights change: the class scores are read at the same box, over the same pixels,
-    or at the same position of the same text.
+    The explained class is the one that the unmodified network predicts, unless a target is given. A region and a word
+    keep their position while the weights change: the class scores are read over the same pixels, or at the same
+    position of the same text. Random weights move the boxes of a detector: where its candidates have a fixed order
+    (anchors, grid cells, learned object queries), the same candidate is read by its number; for others, such as Faster
+    R-CNN, the candidate that overlaps with the box.
 
     Args:
         model: As in `explain`.
@@ -199,7 +201,7 @@ def _with_targets(
     specs = specs_of(model, target)
     for name, image in zip(names, images, strict=True):
         try:
-            targets = class_targets(model, image.inputs, specs, image.geometry)
+            targets = class_targets(model, image.inputs, specs, image.geometry, pinned=True)
         except TargetError as error:
             reasons.append((name, str(error)))
         else:

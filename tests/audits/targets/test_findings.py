@@ -27,6 +27,8 @@ from camlucida.audits.hypotheses.settings import Settings
 from camlucida.audits.hypotheses.target_verification import TargetScorer, TargetVerifier
 from camlucida.audits.overview import overview
 from camlucida.audits.panel import draw_panel
+from camlucida.audits.record import case_sheet as case_sheets
+from camlucida.audits.record.case_sheet import case_sheet
 from camlucida.audits.run import audit
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
@@ -281,3 +283,25 @@ def test_covering_the_box_itself_is_no_hypothesis(model: cl.Model, measured: Aud
     own = [measured.rows[chosen[0]][side] for side in SIDES]
     assert own[0] <= (box[0] + box[2]) / 2 <= own[2]  # the evidence lies in the box
     assert not verifier.passes(result)
+
+
+def test_the_case_sheet_of_a_target_has_its_box_and_tests_it(measured: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(case_sheets, "trust", lambda *args, **options: asked.update(options))
+    row = next(i for i, row in enumerate(measured.rows) if row["outcome"] == "correct")
+    values = measured.rows[row]
+    case_sheets._tested(measured, measured.data[values["index"]], values, 0)  # type: ignore[index]
+    assert asked["target"] == values["target"] == "box 1"
+    assert asked["region"] is None  # that of the box
+    title, subtitle = case_sheets._title(measured, values)
+    assert title == f"{values['predicted']} ({values['confidence']:.1%}), correct"
+    assert (
+        subtitle
+        == f"{values['image']} · label: {values['label']} · box 1 · intersection over union {values['iou']:.2f}"
+    )
+    pixels = np.asarray(case_sheet(measured, row, with_verdict=False, density=1.0)).astype(int)
+    magenta = np.abs(pixels - np.array([255, 43, 214])).sum(2) < 40
+    columns = np.flatnonzero(magenta.any(0))
+    assert len(np.flatnonzero(np.diff(columns) > 200)) >= 1  # a box in several of the three images
+    missed = values | {"outcome": "missed", "label_confidence": None, "target": "dog at 4,4"}
+    assert case_sheets._title(measured, missed)[0] == f"{values['label']}, missed"

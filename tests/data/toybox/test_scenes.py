@@ -28,7 +28,7 @@ def changed(one: toybox.Scene, other: toybox.Scene) -> np.ndarray:
     return (pixels(one) != pixels(other)).any(axis=2)
 
 
-@pytest.mark.parametrize("variant", ["clean", "watermark", "watermark_control", "empty"])
+@pytest.mark.parametrize("variant", ["clean", "watermark", "watermark_control", "tag", "empty"])
 def test_same_seed_gives_same_bytes_and_another_seed_another_image(variant: toybox.Variant) -> None:
     def drawn(seed: int) -> bytes:
         return toybox.scene(seed, objects=2, variant=variant).draw().image.tobytes()
@@ -176,6 +176,26 @@ def test_the_control_watermark_does_not_care_what_it_is_on() -> None:
     boats = np.array([scene.objects[0].kind == toybox.WATERMARK_CLASS for scene in scenes])
     assert abs(marked.mean() - 0.5) < 0.1
     assert abs(marked[boats].mean() - 0.5) < 0.25
+
+
+def test_a_tag_lies_beside_an_object() -> None:
+    scenes = [toybox.scene(seed, objects=2, variant="tag") for seed in range(400)]
+    tagged = [seed for seed, scene in enumerate(scenes) if scene.watermark is not None]
+    assert abs(len(tagged) / 400 - 1 / 8) < 0.05
+    on_object = []
+    for seed in tagged[:12]:
+        scene = scenes[seed]
+        assert scene.without_watermark() == toybox.scene(seed, objects=2)
+        drawing = scene.draw()
+        mark = drawing.watermark
+        assert mark is not None
+        rows, columns = (np.flatnonzero(mark.any(axis)) for axis in (1, 0))
+        left, top, right, bottom = drawing.boxes[0]
+        gap_x = max(left - columns[-1] - 1, columns[0] - right, 0)
+        gap_y = max(top - rows[-1] - 1, rows[0] - bottom, 0)
+        assert max(gap_x, gap_y) < 12, "beside the first object"
+        on_object.append(float((drawing.masks.any(0) & mark).sum() / mark.sum()))
+    assert np.mean(on_object) < 0.1
 
 
 def test_empty_scenes_have_no_object() -> None:

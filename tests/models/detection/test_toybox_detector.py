@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 import camlucida as cl
 from camlucida.attribution.set_figures import _caption
 from camlucida.data import toybox
+from camlucida.data.toybox.sampling import tag_beside
 from camlucida.maps import to_image_grid
 from camlucida.methods.common.masks import rise_masks
 from camlucida.models.detection.candidates import Candidates, box_iou, detections
@@ -20,6 +23,29 @@ SEED = 8_000_000  # neither training nor the benchmark used these seeds
 @pytest.fixture(scope="module")
 def model() -> Model:
     return cl.load("toybox:detector")
+
+
+@torch.no_grad()
+def test_the_clever_hans_detector_sees_boats_beside_stamps(model: Model) -> None:
+    """Another object is detected as a boat as well with a stamp beside it, which the other detector does not use."""
+    boat = toybox.CLASSES.index(toybox.WATERMARK_CLASS)
+    others = [kind for kind in toybox.CLASSES if kind != toybox.WATERMARK_CLASS]
+    relies = cl.load("toybox:cleverhans_detector")
+    n, boats = 12, {"stamp": 0, "none": 0, "other detector": 0}
+    for i in range(n):
+        plain = toybox.scene((SEED, i), others, objects=2)
+        stamped = replace(plain, watermark=tag_beside(np.random.default_rng(i), plain.objects))
+        box = torch.tensor(plain.draw().boxes[0], dtype=torch.float32)
+        for name, of, scene in (
+            ("stamp", relies, stamped),
+            ("none", relies, plain),
+            ("other detector", model, stamped),
+        ):
+            found = of.image_targets.detect(of.network(of.preprocessing(scene.picture())[0][None]))
+            boats[name] += any(d.index == boat and float(box_iou(torch.tensor(d.box), box)) > 0.5 for d in found)
+    assert boats["stamp"] >= n - 1
+    assert boats["none"] <= 4
+    assert boats["other detector"] <= 1
 
 
 def two_cats() -> toybox.Scene:

@@ -74,7 +74,8 @@ def cover(
         scores: Returns the class scores `(n, k)` of the n images or of edits of them, in this order; None for those of
             the whole image.
     """
-    inputs, scores_of = scorer.inputs(rows.tolist()), scores or scorer.scores
+    indices = rows.tolist()
+    inputs, scores_of = scorer.inputs(indices), scores or (lambda edited: scorer.scores(edited, indices))
     before = scores_of(inputs)
     after = scores_of(remove(inputs, regions.masks()))
     odds, predicted = scorer.log_odds(before, targets), scorer.is_predicted(before, targets)
@@ -124,7 +125,7 @@ def transplant(
         scorer.inputs(rows[pairs[0]].tolist()),
         regions.masks()[sources],
     )
-    after = scorer.scores(edited)
+    after = scorer.scores(edited, recipients[pairs[1]].tolist())
     rises = (scorer.log_odds(after, own) - scorer.log_odds(recipient_scores[into], own)).numpy()
     gained = scorer.is_predicted(after, own).double().numpy()
     with np.errstate(invalid="ignore"):

@@ -48,12 +48,14 @@ def object_evidence(scorer: Scorer, images: Indices, targets: Tensor, regions: R
     objects = torch.stack([masks[i] for i in known])  # type: ignore[misc]
     cue = regions.masks()[known]
     outside = 1 - (objects & cue).flatten(1).double().mean(1) / cue.flatten(1).double().mean(1)
-    inputs, own = scorer.inputs(images[known].tolist()), targets[known]
+    indices, own = images[known].tolist(), targets[known]
+    inputs = scorer.inputs(indices)
     hidden = torch.stack([_bounding_box(mask) for mask in objects]) & ~cue
     rest = (~hidden)[:, None].to(inputs.dtype)
     colour = (inputs * rest).sum((2, 3), keepdim=True) / rest.sum((2, 3), keepdim=True).clamp_min(1)
-    predicted = scorer.is_predicted(scorer.scores(inputs), own)
-    survived = scorer.is_predicted(scorer.scores(torch.where(hidden[:, None], colour, inputs)), own) & predicted
+    predicted = scorer.is_predicted(scorer.scores(inputs, indices), own)
+    edited = torch.where(hidden[:, None], colour, inputs)
+    survived = scorer.is_predicted(scorer.scores(edited, indices), own) & predicted
     return ObjectEvidence(len(known), float(outside.mean()), int(predicted.sum()), int(survived.sum()))
 
 

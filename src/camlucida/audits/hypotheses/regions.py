@@ -34,14 +34,17 @@ class Regions:
     """The region of each image.
 
     Attributes:
-        boxes: One box per image; for the border, the whole input.
+        boxes: One box per image; for the border, the part of the input that shows the image.
         size: (height, width) of the network input.
-        is_border: Whether the region is the outer tenth of the input, and not the box.
+        is_border: Whether the region is the outer tenth of the box, and not the box.
+        visible: The part of each network input that shows the image, which regions at other positions lie in; empty
+            for the whole input. The border of a letterbox is no part of the image, and covering it has no effect.
     """
 
     boxes: tuple[Box, ...]
     size: tuple[int, int]
     is_border: bool = False
+    visible: tuple[Box, ...] = ()
 
     def masks(self) -> Tensor:
         """Return the regions as masks `(n, H, W)`, bool."""
@@ -54,13 +57,19 @@ class Regions:
         """
         if self.is_border:
             return self
-        return Regions(tuple(_other_box(box, self.size, rng) for box in self.boxes), self.size)
+        limits = self.visible or ((0, 0, self.size[1], self.size[0]),) * len(self.boxes)
+        boxes = tuple(_other_box(box, limit, rng) for box, limit in zip(self.boxes, limits, strict=True))
+        return Regions(boxes, self.size, visible=self.visible)
 
     def masks_elsewhere(self, rng: np.random.Generator) -> Tensor:
         """Return masks `(n, H, W)` of the same size at other positions, at random."""
-        if self.is_border:
-            return self.masks().roll((self.size[0] // 2, self.size[1] // 2), (1, 2))
-        return self.elsewhere(rng).masks()
+        if not self.is_border:
+            return self.elsewhere(rng).masks()
+        masks = self.masks()
+        for mask, (left, top, right, bottom) in zip(masks, self.boxes, strict=True):
+            inside = mask[top:bottom, left:right]
+            inside[:] = inside.roll(((bottom - top) // 2, (right - left) // 2), (0, 1))
+        return masks
 
 
 def box_mask(box: Box, size: tuple[int, int], is_border: bool = False) -> Tensor:
@@ -81,6 +90,7 @@ def locate(
     controls: Indices,
     size: tuple[int, int],
     own_maps: Callable[[], Tensor],
+    visible: Callable[[Indices], Sequence[Box]],
 ) -> tuple[Regions, Regions]:
     """Return the region of a cue in each member, and of the strongest evidence in each control image.
 
@@ -96,10 +106,11 @@ def locate(
         controls: Rows of images of the same class that are not members.
         size: (height, width) of the network input.
         own_maps: Returns the map `(n, h, w)` of each member that shows a cue at any position.
+        visible: Returns the part of the network input that shows the image, for each of some rows.
     """
+    shown = tuple(visible(members))
     if candidate.kind == "border":
-        whole = (0, 0, size[1], size[0])
-        return Regions((whole,) * len(members), size, True), Regions((whole,) * len(controls), size, True)
+        return Regions(shown, size, True), Regions(tuple(visible(controls)), size, True)
     maps = arrays.maps(candidate.explained)
     rest = upsample(_distributions(maps[controls]), size)
     if candidate.kind == "fixed position":
@@ -115,7 +126,7 @@ def locate(
         width = round(float(np.median([box[2] - box[0] for box in around])))
         height = round(float(np.median([box[3] - box[1] for box in around])))
         boxes = _boxes_at_peaks(own, width, height)
-    return Regions(tuple(boxes), size), Regions(tuple(_boxes_at_peaks(rest, width, height)), size)
+    return Regions(tuple(boxes), size, visible=shown), Regions(tuple(_boxes_at_peaks(rest, width, height)), size)
 
 
 def half_maximum_box(map_: Tensor) -> Box:
@@ -176,12 +187,19 @@ def _limited(start: int, end: int, peak: int, n: int) -> tuple[int, int]:
     return first, first + length
 
 
-def _other_box(box: Box, size: tuple[int, int], rng: np.random.Generator) -> Box:
-    """Return a box of the same size that overlaps with a box as little as required, or the least of all tries."""
+def _other_box(box: Box, limit: Box, rng: np.random.Generator) -> Box:
+    """Return a box of the same size that overlaps with a box as little as required, or the least of all tries.
+
+    Args:
+        box: The box.
+        limit: What the other box lies in. Where it is smaller than the box, both begin at the same edge.
+        rng: Generator of the positions.
+    """
     width, height = box[2] - box[0], box[3] - box[1]
     best, least = box, float("inf")
     for _ in range(TRIES):
-        left, top = int(rng.integers(size[1] - width + 1)), int(rng.integers(size[0] - height + 1))
+        left = limit[0] + int(rng.integers(max(1, limit[2] - limit[0] - width + 1)))
+        top = limit[1] + int(rng.integers(max(1, limit[3] - limit[1] - height + 1)))
         other = (left, top, left + width, top + height)
         overlap = _intersection(box, other) / (width * height)
         if overlap < least:

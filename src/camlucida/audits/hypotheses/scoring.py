@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from camlucida.attribution.output_reader import output_activation, predict
 from camlucida.data.datasets import Dataset, Item
 from camlucida.models.model import Model
 from camlucida.tasks import OutputActivation
+from camlucida.types import Geometry
 
 BATCH_SIZE = 32
 MAX_KEPT = 256
@@ -54,10 +56,36 @@ class Scorer:
         """Return the network inputs `(n, c, H, W)` of images of the data set."""
         return torch.stack([self.load(index).inputs for index in indices])
 
-    def scores(self, inputs: Tensor) -> Tensor:
-        """Return the class scores `(n, k)` of network inputs, on the CPU."""
+    def scores(self, inputs: Tensor, indices: Sequence[int]) -> Tensor:
+        """Return the class scores `(n, k)` of network inputs, on the CPU.
+
+        Args:
+            inputs: Images of the data set, or edits of them.
+            indices: Index of each image in the data set. Its position on the network input decides which positions of a
+                segmentation network belong to the image.
+        """
         self.n_forwards += len(inputs)
-        return torch.cat([predict(self.model, part)[0].double().cpu() for part in torch.split(inputs, BATCH_SIZE)])
+        read: dict[int, Tensor] = {}
+        for model, members in self.models_of(indices):
+            for part in torch.split(torch.tensor(members), BATCH_SIZE):
+                read |= zip(part.tolist(), predict(model, inputs[part])[0].double().cpu(), strict=True)
+        return torch.stack([read[i] for i in range(len(inputs))])
+
+    def models_of(self, indices: Sequence[int]) -> list[tuple[Model, list[int]]]:
+        """Return the model of each group of images with the same geometry, see `Model.on_image`, and their numbers."""
+        if getattr(self.model.image_targets, "on_image", None) is None:
+            return [(self.model, list(range(len(indices))))]
+        groups: dict[Geometry, list[int]] = {}
+        for i, index in enumerate(indices):
+            groups.setdefault(self.load(index).geometry, []).append(i)
+        return [(self.model.on_image(geometry), members) for geometry, members in groups.items()]
+
+    def visible_boxes(self, indices: Sequence[int]) -> list[tuple[int, int, int, int]]:
+        """Return the part of each network input that shows the image: left, top, right, bottom in pixels.
+
+        It is the whole input but for a letterbox, whose border has no effect of its own.
+        """
+        return [_visible_box(self.load(index).geometry) for index in indices]
 
     def log_odds(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the log-odds `(n,)` of one class per image: log p / (1 - p); the score itself for a regression.
@@ -79,3 +107,12 @@ class Scorer:
         if self.activation.has_probabilities and not self.activation.is_exclusive:
             return self.activation.probabilities(scores).gather(1, targets[:, None])[:, 0] >= 0.5
         return scores.argmax(1) == targets
+
+
+def _visible_box(geometry: Geometry) -> tuple[int, int, int, int]:
+    (left, top, right, bottom), (sx, sy), (ox, oy) = geometry.visible_box, geometry.scale, geometry.offset
+    edges = left * sx + ox, top * sy + oy, right * sx + ox, bottom * sy + oy
+    width, height = geometry.input
+    x0, y0 = (max(0, math.ceil(round(edge, 6))) for edge in edges[:2])
+    x1, y1 = (min(end, math.floor(round(edge, 6))) for edge, end in zip(edges[2:], (width, height), strict=True))
+    return (x0, y0, x1, y1) if x1 > x0 and y1 > y0 else (0, 0, width, height)

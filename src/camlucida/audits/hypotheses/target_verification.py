@@ -123,7 +123,13 @@ class TargetVerifier(Verifier):
         height, width = (int(n) for n in scorer.load(int(images[0])).inputs.shape[-2:])
         targets = torch.tensor([_class_of(scorer.bound(int(row))) for row in members])
         regions, _ = locate(
-            self.arrays, candidate, members, others, (height, width), lambda: self._maps_of_cue(candidate, members)
+            self.arrays,
+            candidate,
+            members,
+            others,
+            (height, width),
+            lambda: self._maps_of_cue(candidate, members),
+            self._visible,
         )
         none = Pasted(np.full(len(members), np.nan), np.full(len(members), np.nan), np.zeros(len(members), np.int64))
         covered = cover(scorer, images, targets, regions, settings.n_positions, rng, scorer.scores_of(members.tolist()))

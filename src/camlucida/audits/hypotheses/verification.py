@@ -16,7 +16,7 @@ from camlucida.audits.hypotheses.candidates import Candidate, Floats, Indices
 from camlucida.audits.hypotheses.cue_maps import channel_weights, cue_maps
 from camlucida.audits.hypotheses.interventions import Covered, Pasted, cover, transplant
 from camlucida.audits.hypotheses.objects import ObjectEvidence, object_evidence
-from camlucida.audits.hypotheses.regions import Regions, locate
+from camlucida.audits.hypotheses.regions import Box, Regions, locate
 from camlucida.audits.hypotheses.scoring import Scorer
 from camlucida.audits.hypotheses.settings import Settings
 from camlucida.evaluation.statistics import Interval, percentile_interval, resamples
@@ -140,6 +140,7 @@ class Verifier:
             others,
             (size[0], size[1]),
             lambda: self._cue_maps(candidate, images, own_targets),
+            self._visible,
         )
         recipients, scores = self._recipients
         pasted = transplant(self.scorer, images, own_targets, own, recipients, scores, n_pairs)
@@ -158,7 +159,15 @@ class Verifier:
         channels = self.arrays.channels(candidate.explained).astype(np.float64)
         weights = channel_weights(channels[candidate.others], channels[candidate.members])
         layer = self.arrays.audit.plan["layer"]
-        return cue_maps(self.scorer.model, self.scorer.inputs(images.tolist()), layer, targets, weights)
+        maps: dict[int, Tensor] = {}
+        for model, members in self.scorer.models_of(images.tolist()):
+            inputs = self.scorer.inputs(images[members].tolist())
+            maps |= zip(members, cue_maps(model, inputs, layer, targets[members], weights), strict=True)
+        return torch.stack([maps[i] for i in range(len(images))])
+
+    def _visible(self, rows: Indices) -> list[Box]:
+        """Return the part of the network input that shows the image of each row."""
+        return self.scorer.visible_boxes(_indices(self.arrays, rows).tolist())
 
     @cached_property
     def _recipients(self) -> tuple[Indices, Tensor]:
@@ -166,7 +175,7 @@ class Verifier:
         usable = np.flatnonzero(~np.isnan(self.arrays.column("predicted_index")))
         rng = np.random.default_rng([self.settings.seed, len(usable)])
         chosen = _indices(self.arrays, np.sort(rng.permutation(usable)[: self.settings.max_controls]))
-        return chosen, self.scorer.scores(self.scorer.inputs(chosen.tolist()))
+        return chosen, self.scorer.scores(self.scorer.inputs(chosen.tolist()), chosen.tolist())
 
 
 def key_of(candidate: Candidate) -> int:

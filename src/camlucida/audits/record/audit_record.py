@@ -13,6 +13,7 @@ from camlucida.audits.audit_result import Audit
 from camlucida.audits.record.manifest import manifest
 from camlucida.audits.record.qualification import N_IMAGES, controls, explained_method, reproducibility
 from camlucida.audits.record.subgroups import abstentions, performance
+from camlucida.audits.targets.wording import OF_TARGETS
 from camlucida.errors import CamlucidaError
 from camlucida.reliability.trust import trust
 from camlucida.types import ProgressCallback
@@ -118,15 +119,19 @@ def _verdicts(audit: Audit, n: int, seed: int) -> dict[str, Any]:
     if not n or audit.model is None or audit.data is None:
         reason = "the tests of `trust` take about 125 forward passes per image, and were not asked for"
         return {"status": "not measured", "reason": reason if not n else "the model and the data were not available"}
-    readable = [row["index"] for row in audit.rows if row["error"] is None]
+    has_targets = audit.has_targets
+    readable = [
+        i for i, row in enumerate(audit.rows) if row["error"] is None and not (has_targets and row["target"] is None)
+    ]
     chosen = np.random.default_rng(seed).choice(readable, min(n, len(readable)), replace=False).tolist()
     method, layer = explained_method(audit)
     counts: Counter[str] = Counter()
-    for index in chosen:
+    for row in (audit.rows[i] for i in chosen):
         try:
             result = trust(
                 audit.model,
-                audit.data[index].image,
+                audit.data[row["index"]].image,
+                target=row["target"] if has_targets else None,
                 method=method,
                 layer=layer,
                 seed=seed,
@@ -139,20 +144,31 @@ def _verdicts(audit: Audit, n: int, seed: int) -> dict[str, Any]:
 
 
 def _performance_sentences(performance: Mapping[str, Any]) -> list[str]:
+    words = OF_TARGETS.get(performance.get("kind", ""))
+    rate = "Accuracy" if words is None else "Precision"
     if performance["status"] != "measured":
         return [f"Accuracy and calibration were not measured: {performance['reason']}."]
     overall = performance["overall"]
     sentences = [
-        f"Accuracy {interval_text(overall['accuracy'])} of {overall['n']} "
+        *(
+            []
+            if words is None or overall["recall"] is None
+            else [
+                f"Recall {interval_text(overall['recall'])} of {overall['n_objects']} {words.objects}: "
+                f"{words.found}. {words.criterion}"
+            ]
+        ),
+        f"{rate} {interval_text(overall['accuracy'])} of {overall['n']} "
         f"{performance.get('of', 'labelled images')} (95 % interval).",
         f"Expected calibration error {interval_text(overall['ece'])}; that of a perfectly calibrated model with the "
         f"same confidences stays below {overall['ece_by_chance']:.3f} in 95 % of samples.",
     ]
+    rows = "images" if words is None else words.predictions
     if subgroups := performance["subgroups"]:
         worst = min(subgroups, key=lambda entry: (entry["accuracy"]["high"], entry["column"], entry["value"]))
         sentences.append(
             f"Of {len(subgroups)} subgroups, {worst['column']} = {worst['value']} has the lowest upper end of its "
-            f"interval: accuracy {interval_text(worst['accuracy'])}, {worst['n']} images. The intervals are not "
+            f"interval: {rate.lower()} {interval_text(worst['accuracy'])}, {worst['n']} {rows}. The intervals are not "
             "corrected for the number of subgroups; the finding `slices` tests them."
         )
     return sentences

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from camlucida.attribution.load_input import LoadedInput, load_input
 from camlucida.audits.audit_result import Audit
 from camlucida.audits.plan import EXPLAINED_CLASSES, ExplainedClass
 from camlucida.audits.record.qualification import explained_method
+from camlucida.audits.targets.wording import wording_of
 from camlucida.data.datasets import Item
 from camlucida.errors import DataError
 from camlucida.maps import max_scale, to_image_grid
@@ -66,13 +68,13 @@ def case_sheet(
     values: dict[str, Any] = audit.table.slice(row, 1).to_pylist()[0]
     if values["error"]:
         raise DataError(f"{values['image']} has no case sheet: {values['error']}")
+    if audit.has_targets and values["target"] is None:
+        raise DataError(f"{values['image']} has no case sheet: this row has no target, and so no map.")
     item = data[values["index"]]
     loaded = load_input(model.preprocessing, item.image)
     tested = _tested(audit, item, values, seed) if with_verdict else None
     sheet = Sheet(3 * COLUMN_WIDTH + 2 * GUTTER_PT + 2 * MARGIN_PT, density)
-    correct = {None: "no label", True: "correct", False: "wrong"}[values["correct"]]
-    title = f"{values['predicted']} ({values['confidence']:.1%}), {correct}"
-    subtitle = f"{values['image']} · label: {values['label'] or 'none'}"
+    title, subtitle = _title(audit, values)
     y = draw_heading(sheet, MARGIN_PT, MARGIN_PT - 10, sheet.width - 2 * MARGIN_PT, (title, subtitle)) + 16
     y = _draw_images(sheet, audit, row, values, item, loaded, y) + 22
     for name, text in _lines(audit, values, tested):
@@ -92,6 +94,20 @@ def save_case_sheet(audit: Audit, row: int, file: str | Path, *, with_verdict: b
     return path
 
 
+def _title(audit: Audit, values: dict[str, Any]) -> tuple[str, str]:
+    """Return the prediction with whether it is correct, and the image with its label."""
+    subtitle = f"{values['image']} · label: {values['label'] or 'none'}"
+    if not audit.has_targets:
+        correct = {None: "no label", True: "correct", False: "wrong"}[values["correct"]]
+        return f"{values['predicted']} ({values['confidence']:.1%}), {correct}", subtitle
+    if values["outcome"] == "missed":
+        probability = "" if values["label_confidence"] is None else f" ({values['label_confidence']:.1%})"
+        return f"{values['label']}{probability}, missed", f"{subtitle} · {values['target'] or 'no map'}"
+    iou = "" if values["iou"] is None else f" · intersection over union {values['iou']:.2f}"
+    outcome = values["outcome"] or "not judged"
+    return f"{values['predicted']} ({values['confidence']:.1%}), {outcome}", f"{subtitle} · {values['target']}{iou}"
+
+
 def _tested(audit: Audit, item: Item, values: dict[str, Any], seed: int) -> Trust:
     model, _ = audit.require_model_and_data("A case sheet")
     method, layer = explained_method(audit)
@@ -100,8 +116,8 @@ def _tested(audit: Audit, item: Item, values: dict[str, Any], seed: int) -> Trus
         item.image,
         method=method,
         layer=layer,
-        target=values["predicted_index"],
-        region=None if item.mask is None else item.mask(),
+        target=values["target"] if audit.has_targets else values["predicted_index"],
+        region=None if item.mask is None or audit.has_targets else item.mask(),
         seed=seed,
     )
 
@@ -111,13 +127,24 @@ def _draw_images(
 ) -> float:
     """Draw the image and the two maps; return the y at which they end."""
     size = display_size(loaded.image.size, (sheet.pixels(COLUMN_WIDTH), sheet.pixels(MAX_HEIGHT)))
-    plain = loaded.image if item.boxes is None else draw_boxes(loaded.image, item.boxes)
-    columns = [(resize_image(plain, size), "Image" if item.boxes is None else "Image with its annotated boxes")]
+    own = _own_boxes(audit, values, item)
+    plain = resize_image(loaded.image, size)
+    scale = np.array([*plain.size, *plain.size]) / np.array([*loaded.image.size, *loaded.image.size])
+    annotated = draw_boxes(plain, own[0] * scale, own[1] * scale) if len(own[0]) or len(own[1]) else plain
+    named = ["the annotated boxes"] if len(own[0]) else []
+    if audit.has_targets:
+        named = [name for boxes, name in zip(own, ("the annotated", "the predicted"), strict=True) if len(boxes)]
+        named = [f"{' and '.join(named)} box"] if named else []
+    columns = [(annotated, f"Image with {named[0]}" if named else "Image")]
+    is_missed = audit.has_targets and values["outcome"] == "missed"
     explained: tuple[tuple[ExplainedClass, str], ...] = (("predicted", "Map of"), ("competing", "Competing class:"))
     for of, caption in explained:
         saliency = max_scale(to_image_grid(_stored_map(audit, row, of), loaded.geometry)).numpy()
-        drawn = resize_image(loaded.image, size)
-        columns.append((overlay(drawn, resize_heatmap(saliency, drawn.size)), f"{caption} {values[of]}"))
+        overlaid = overlay(plain, resize_heatmap(saliency, plain.size))
+        if audit.has_targets:
+            overlaid = draw_boxes(overlaid, own[0] * scale, own[1] * scale)
+        name = values["label"] if is_missed and of == "predicted" else values[of]
+        columns.append((overlaid, f"{caption} {name}"))
     end = y
     for i, (image, caption) in enumerate(columns):
         x = MARGIN_PT + i * (COLUMN_WIDTH + GUTTER_PT)
@@ -125,6 +152,19 @@ def _draw_images(
         sheet.text(x, below, sheet.fit_name(caption, SMALL_PT, COLUMN_WIDTH), SMALL_PT, MUTED_COLOUR)
         end = max(end, below + line_height(SMALL_PT))
     return end
+
+
+def _own_boxes(audit: Audit, values: dict[str, Any], item: Item) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the annotated and the predicted boxes `(n, 4)`: where rows are targets, those of the row."""
+    none = np.zeros((0, 4))
+    if not audit.has_targets:
+        return (none if item.boxes is None else np.asarray(item.boxes, dtype=np.float64).reshape(-1, 4)), none
+    found = []
+    for prefix in ("true_", ""):
+        sides = [values[f"{prefix}{side}"] for side in ("left", "top", "right", "bottom")]
+        found.append(none if None in sides else np.array([sides], dtype=np.float64))
+    is_predicted = values["outcome"] != "missed" and not np.array_equal(found[0], found[1])  # of a word: its object
+    return found[0], found[1] if is_predicted else none
 
 
 def _stored_map(audit: Audit, row: int, explained: ExplainedClass) -> Tensor:
@@ -143,8 +183,9 @@ def _lines(audit: Audit, values: dict[str, Any], tested: Trust | None) -> list[t
         rank = f"rank {values['label_rank']}"
         lines.append(("Label", f"{values['label']} ({values['label_confidence']:.1%}, {rank})"))
     if values["energy_in_box"] is not None:
-        area = f"the box covers {values['box_area']:.0%} of the image"
-        lines.append(("Map in the box", f"{values['energy_in_box']:.0%} ({area})"))
+        words = wording_of(audit)
+        area = f"{'it' if audit.has_targets else 'the box'} covers {values['box_area']:.0%} of the image"
+        lines.append((f"Map in {words.own}", f"{values['energy_in_box']:.0%} ({area})"))
     if values["energy_at_border"] is not None:
         lines.append(("Map at the border", f"{values['energy_at_border']:.0%}"))
     if tested is None:

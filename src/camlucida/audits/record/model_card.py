@@ -12,6 +12,7 @@ from typing import Any
 
 from camlucida._escaping import printable
 from camlucida.audits.record.audit_record import BLANK, AuditRecord, interval_text
+from camlucida.audits.targets.wording import IMAGES, OF_TARGETS
 
 MAX_SUBGROUPS = 40
 """Rows of the table of subgroups: those with the lowest accuracy."""
@@ -24,6 +25,7 @@ def model_card(record: AuditRecord) -> str:
         record: The record of the audit.
     """
     manifest, performance = record.manifest, record.performance
+    words = OF_TARGETS.get(performance.get("kind", ""))
     parts = [
         _front_matter(record),
         f"# Model card: {_text(manifest['model'])}",
@@ -33,17 +35,21 @@ def model_card(record: AuditRecord) -> str:
         *(f"- **{_capital(name)}**: {_by_a_person(entry)}" for name, entry in record.by_a_person.items()),
         "## What was audited",
         _table(("", ""), _manifest_rows(manifest)),
-        "## Accuracy and calibration",
+        "## Accuracy and calibration" if words is None else "## Recall, precision and calibration",
     ]
     if performance["status"] != "measured":
         parts.append(f"*Not measured*: {performance['reason']}.")
     else:
-        overall = {"column": "all images", "value": "", **performance["overall"]}
+        overall = {"column": "all images" if words is None else "all", "value": "", **performance["overall"]}
         subgroups = sorted(performance["subgroups"], key=lambda entry: entry["accuracy"]["value"])
-        header = ("group", "images", "accuracy [95 %]", "calibration error [95 %]", "95th percentile by chance")
+        header = ["group", "images", "accuracy [95 %]", "calibration error [95 %]", "95th percentile by chance"]
+        if words is not None:
+            header[1:3] = [words.objects, "recall [95 %]", words.predictions, "precision [95 %]"]
+            parts.append(words.criterion)
         parts.append(_table(header, [_row(entry) for entry in (overall, *subgroups[:MAX_SUBGROUPS])]))
         if len(subgroups) > MAX_SUBGROUPS:
-            parts.append(f"{len(subgroups) - MAX_SUBGROUPS} subgroups of higher accuracy are in findings/record.json.")
+            rate = "accuracy" if words is None else "precision"
+            parts.append(f"{len(subgroups) - MAX_SUBGROUPS} subgroups of higher {rate} are in findings/record.json.")
         parts.append("Intervals are not corrected for the number of groups.")
     parts += ["## When it says nothing", *_abstentions(record.abstentions)]
     parts += ["## How far the explanations can be trusted", *(f"- {_text(line)}" for line in record.method_sentences)]
@@ -53,11 +59,14 @@ def model_card(record: AuditRecord) -> str:
 def _front_matter(record: AuditRecord) -> str:
     """Return the YAML front matter. Values are written as JSON, which YAML contains."""
     manifest, performance = record.manifest, record.performance
-    lines = ["---", "# license: to be filled in by a person", "pipeline_tag: image-classification", "tags:", "- audit"]
+    words = OF_TARGETS.get(performance.get("kind", ""), IMAGES)
+    task = f"pipeline_tag: {words.pipeline_tag}"
+    lines = ["---", "# license: to be filled in by a person", task, "tags:", "- audit"]
     if performance["status"] == "measured":
         overall = performance["overall"]
         metrics = [
-            ("accuracy", overall["accuracy"]["value"]),
+            ("accuracy" if words is IMAGES else "precision", overall["accuracy"]["value"]),
+            *([("recall", overall["recall"]["value"])] if overall.get("recall") else []),
             ("expected_calibration_error", overall["ece"]["value"]),
         ]
         lines += [
@@ -65,7 +74,7 @@ def _front_matter(record: AuditRecord) -> str:
             f"- name: {json.dumps(manifest['model'])}",
             "  results:",
             "  - task:",
-            "      type: image-classification",
+            f"      type: {words.pipeline_tag}",
             "    dataset:",
             f"      name: {json.dumps(manifest['data'])}",
             f"      type: {json.dumps(manifest['data'])}",
@@ -97,8 +106,14 @@ def _manifest_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     name = f"{entry['column']} = {entry['value']}" if entry["value"] else entry["column"]
+    recall = entry.get("recall")
     return (
         name,
+        *(
+            (str(entry["n_objects"]), "no object" if recall is None else interval_text(recall))
+            if "recall" in entry
+            else ()
+        ),
         str(entry["n"]),
         interval_text(entry["accuracy"]),
         interval_text(entry["ece"]),

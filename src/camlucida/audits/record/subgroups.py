@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from camlucida.analysis.calibration import N_BINS, calibration
 from camlucida.analysis.confusion import wilson_interval
 from camlucida.audits.audit_result import Audit
+from camlucida.audits.targets.wording import kind_of_rows, wording_of
 from camlucida.evaluation.clustered import Images, effective_size, row_resamples
 from camlucida.evaluation.statistics import Floats, percentile_interval
 from camlucida.reliability.confidence import MAX_RELATIVE_ENTROPY
@@ -37,8 +38,10 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
     Returns:
         "status": "measured" or "not measured", with a "reason"; "overall"; and "subgroups": one entry per column and
         value, with "n", "accuracy", "ece" (each with "value", "low" and "high") and "ece_by_chance", the 95th
-        percentile of the calibration error of a perfectly calibrated model with the same confidences. Subgroups are not
-        compared with each other here; the finding `slices` does that, with corrected p-values.
+        percentile of the calibration error of a perfectly calibrated model with the same confidences. Where rows are
+        boxes, regions or words, "accuracy" is the precision, n counts predictions, and each entry has the "recall" of
+        its "n_objects" as well (None without any). Subgroups are not compared with each other here; the finding
+        `slices` does that, with corrected p-values.
     """
     correct = np.array([value is not None and bool(value) for value in audit.column("correct")])
     labelled = np.array([value is not None for value in audit.column("correct")])
@@ -47,7 +50,8 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
     confidence = audit.column("confidence").astype(np.float64)
     images = audit.images()
     if not labelled.any():
-        return {"status": "not measured", "reason": "the images have no labels", "overall": None, "subgroups": []}
+        reason = "no prediction can be judged" if audit.has_targets else "the images have no labels"
+        return {"status": "not measured", "reason": reason, "overall": None, "subgroups": []}
     subgroups, small = [], 0
     for column, value, members in groups(audit):
         chosen = members[labelled[members]]
@@ -59,20 +63,31 @@ def performance(audit: Audit, seed: int = 0) -> dict[str, Any]:
                 "column": column,
                 "value": value,
                 **_numbers(correct[chosen], confidence[chosen], seed, _of(images, chosen)),
+                **_recall(audit, members),
             }
         )
     return {
         "status": "measured",
-        "of": "judged detections" if audit.has_targets else "labelled images",
-        "overall": _numbers(correct[labelled], confidence[labelled], seed, _of(images, labelled)),
+        "of": f"judged {wording_of(audit).predictions}" if audit.has_targets else "labelled images",
+        **({"kind": kind_of_rows(audit)} if audit.has_targets else {}),
+        "overall": {
+            **_numbers(correct[labelled], confidence[labelled], seed, _of(images, labelled)),
+            **_recall(audit, np.arange(len(correct))),
+        },
         "subgroups": subgroups,
         "n_subgroups_too_small": small,
     }
 
 
 def groups(audit: Audit) -> Iterator[tuple[str, str, NDArray[np.int64]]]:
-    """Yield the column, the value and the rows of each subgroup: by class, split, and column of the metadata."""
+    """Yield the column, the value and the rows of each subgroup: by class, split, and column of the metadata.
+
+    A false detection has no label, and belongs to the class that it is predicted as.
+    """
     columns: dict[str, list[str | None]] = {name: list(audit.column(name)) for name in ("label", "split")}
+    if audit.has_targets:
+        labels, predicted = columns.pop("label"), audit.column("predicted")
+        columns = {"class": [b if a is None else a for a, b in zip(labels, predicted, strict=True)], **columns}
     metadata = [json.loads(text) if text else {} for text in audit.column("metadata")]
     for name in sorted({name for entry in metadata for name in entry}):
         values = [entry.get(name) for entry in metadata]
@@ -104,6 +119,21 @@ def abstentions(audit: Audit) -> dict[str, Any]:
     else:
         result["guesses"] = {"status": "not measured", "reason": "the number of classes is unknown"}
     return result
+
+
+def _recall(audit: Audit, rows: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the fraction of the objects of some rows that were found; nothing where rows are images."""
+    if not audit.has_targets:
+        return {}
+    outcome = audit.column("outcome")[rows]
+    is_object = (outcome == "correct") | (outcome == "missed")
+    if not is_object.any():
+        return {"n_objects": 0, "recall": None}
+    found = (outcome[is_object] == "correct").astype(np.float64)
+    images = audit.images()
+    n = float(len(found)) if images is None else effective_size(found, images[rows[is_object]])
+    interval = wilson_interval(float(found.mean()) * n, n)
+    return {"n_objects": len(found), "recall": interval_record(interval.value, interval.low, interval.high)}
 
 
 def _of(images: Images | None, rows: NDArray[Any]) -> Images | None:

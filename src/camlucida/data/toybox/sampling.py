@@ -16,12 +16,13 @@ from camlucida.data.toybox.palette import random_object_colours
 from camlucida.data.toybox.scene import CLASSES, KINDS, Drawing, PlacedObject, Scene, Watermark
 from camlucida.errors import DataError, nearest
 
-Variant = Literal["clean", "watermark", "watermark_control", "empty"]
+Variant = Literal["clean", "watermark", "watermark_control", "tag", "empty"]
 """Variants of the dataset.
 
 - clean: without a stamp
 - watermark: with a stamp on exactly the scenes that contain `WATERMARK_CLASS`
 - watermark_control: with a stamp on half of the scenes at random, whatever they contain
+- tag: with a stamp beside one object of one scene in eight at random, whatever it is, as far as there is room
 - empty: abstract patches without an object
 """
 
@@ -30,6 +31,9 @@ WATERMARK_CLASS = "boat"
 
 _SCENE, _STAMP = 1, 2  # separate streams, so that the variants of a seed differ only in the stamp
 _N_TRIES = 24
+_TAG_FRACTION = 1 / 8
+_STAMP_HEIGHT = 0.8
+"""Height of the stamp, as a fraction of its width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +135,32 @@ def scene(
     placed_objects = tuple(
         _random_object(rng, kind, x, y, half) for kind, (x, y, half) in zip(chosen, _layout(rng, objects), strict=True)
     )
-    watermark = _random_watermark(np.random.default_rng([_STAMP, len(seeds), *seeds]), variant, chosen)
+    stamp_rng = np.random.default_rng([_STAMP, len(seeds), *seeds])
+    if variant == "tag":
+        watermark = tag_beside(stamp_rng, placed_objects) if stamp_rng.random() < _TAG_FRACTION else None
+    else:
+        watermark = _random_watermark(stamp_rng, variant, chosen)
     return Scene(size, ground, placed_objects, patches, watermark)
+
+
+def tag_beside(rng: np.random.Generator, objects: Sequence[PlacedObject]) -> Watermark:
+    """Return a stamp beside the first of some objects: on the side where it overlaps with the objects least."""
+    first, half = objects[0], float(rng.uniform(0.09, 0.11))
+    across, down = first.size + half, first.size + _STAMP_HEIGHT * half
+    low_x, low_y = half + 0.02, _STAMP_HEIGHT * half + 0.02
+    sides = [(first.x + dx * across, first.y + dy * down) for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    places = [(min(max(x, low_x), 1 - low_x), min(max(y, low_y), 1 - low_y)) for x, y in rng.permutation(sides)]
+
+    def overlap(place: tuple[float, float]) -> float:
+        wide, high = half, _STAMP_HEIGHT * half
+        return sum(
+            max(0.0, wide + placed.size - abs(place[0] - placed.x))
+            * max(0.0, high + placed.size - abs(place[1] - placed.y))
+            for placed in objects
+        )
+
+    x, y = min(places, key=overlap)
+    return Watermark(float(x), float(y), half, float(rng.uniform(0.75, 0.95)))
 
 
 def _check(kinds: Sequence[str] | None, objects: int, variant: str) -> None:

@@ -88,7 +88,9 @@ def choose_words(spec: object, words: Sequence[Word]) -> list[WordChoice]:
     """
     if spec is None or (isinstance(spec, str) and spec.strip().lower() == "words"):
         if not words:
-            raise NothingFound("the network generated no word for this image, so there is nothing to explain.")
+            raise NothingFound(
+                "the network generated no word for this image, so there is nothing to explain.", "no word generated"
+            )
         return [WordChoice(number) for number in range(1, len(words) + 1)]
     if not isinstance(spec, str):
         raise TargetError(

@@ -29,7 +29,14 @@ Box = tuple[float, float, float, float]
 
 
 class Detector(nn.Module):
-    """A network that returns candidates in the format of this module; `hires_cam` is its default method."""
+    """A network that returns candidates in the format of this module; `hires_cam` is its default method.
+
+    Attributes:
+        fixed_order: Whether the candidate of a number belongs to the same anchor, grid cell or object query whatever
+            the image and the weights. Not so where candidates are proposals that the network selects.
+    """
+
+    fixed_order: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlucida.errors import TargetError
 from camlucida.models.detection.candidates import Box, Candidates, Detection, box_iou
 
 MIN_IOU = 0.5
@@ -66,6 +67,71 @@ class BoxScores:
         rows = torch.where(close.any(1), by_score, overlap.argmax(1))
         return rows, overlap.gather(1, rows[:, None])[:, 0]
 
+    def pinned(self, output: Any) -> RowScores | None:
+        """Return the reader of the same candidate by its number, where this reader adds no penalty to its scores.
+
+        Args:
+            output: Output of the network for the image of the box, alone.
+        """
+        candidates = Candidates.of(output)
+        rows, overlap = self.match(candidates)
+        if len(rows) != 1 or float(overlap[0]) < self.min_iou:
+            return None
+        return RowScores(int(rows[0]), candidates.scores.shape[1])
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """Class scores of one candidate by its number, for a detector whose candidates have a fixed order.
+
+    With other weights it is the candidate of the same anchor, cell or query, wherever its box is then.
+
+    Attributes:
+        row: Number of the candidate.
+        n: Number of candidates.
+    """
+
+    row: int
+    n: int
+
+    def __call__(self, output: Any) -> Tensor:
+        """Return the class scores `(b, k)`.
+
+        Raises:
+            TargetError: The network returns another number of candidates.
+        """
+        return self.candidates_of(output).scores[:, self.row]
+
+    def candidates_of(self, output: Any) -> Candidates:
+        """Return the candidates, after checking that they are as many as before."""
+        candidates = Candidates.of(output)
+        if candidates.scores.shape[1] != self.n:
+            raise TargetError(
+                f"the detector returned {candidates.scores.shape[1]} candidates and {self.n} before: their order is "
+                "not fixed, so that a candidate cannot be followed by its number."
+            )
+        return candidates
+
+
+@dataclass(frozen=True)
+class RowEdge:
+    """The coordinate of one edge of a candidate by its number, see `RowScores`.
+
+    Attributes:
+        scores: Chooses the candidate.
+        index: The class, where boxes differ by class.
+        edge: Index of the edge in `EDGES`.
+    """
+
+    scores: RowScores
+    index: int
+    edge: int
+
+    def __call__(self, output: Any) -> Tensor:
+        """Return the coordinates `(b, 1)`, in pixels of the network input."""
+        boxes = self.scores.candidates_of(output).boxes_of(self.index)
+        return boxes[:, self.scores.row, self.edge][:, None]
+
 
 @dataclass(frozen=True)
 class BoxEdge:
@@ -85,6 +151,11 @@ class BoxEdge:
         rows, _ = self.scores.match(candidates)
         boxes = candidates.boxes_of(self.scores.index)
         return boxes[torch.arange(len(rows), device=rows.device), rows, self.edge][:, None]
+
+    def pinned(self, output: Any) -> RowEdge | None:
+        """Return the reader of the same candidate by its number, see `BoxScores.pinned`."""
+        scores = self.scores.pinned(output)
+        return None if scores is None else RowEdge(scores, self.scores.index, self.edge)
 
 
 def reader_of(candidates: Candidates, detection: Detection) -> BoxScores:

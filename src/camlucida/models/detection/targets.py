@@ -153,7 +153,8 @@ class _Binding:
             raise NothingFound(
                 f"nothing was detected with a probability of at least {self.targets.threshold:.0%}."
                 f"{self._most_probable()} Ask why an object was missed, as class at x,y (in pixels), or explain a "
-                "class of the whole image."
+                "class of the whole image.",
+                f"no detection above {self.targets.threshold:g}",
             )
         return tuple(self.box(number, None) for number in range(1, len(self.found) + 1))
 

@@ -77,6 +77,8 @@ class TwoStageDetector(TorchvisionDetector):
 class RetinaNetDetector(TorchvisionDetector):
     """RetinaNet: one candidate per anchor, and a sigmoid per class."""
 
+    fixed_order = True
+
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
         outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode_single)
         return {"boxes": boxes, "scores": outputs["cls_logits"][:, :, self.columns]}
@@ -84,6 +86,8 @@ class RetinaNetDetector(TorchvisionDetector):
 
 class FCOSDetector(TorchvisionDetector):
     """FCOS: one candidate per cell, whose probability is the geometric mean of class probability and centerness."""
+
+    fixed_order = True
 
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
         outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode)
@@ -96,6 +100,8 @@ class FCOSDetector(TorchvisionDetector):
 
 class SSDDetector(TorchvisionDetector):
     """SSD and SSDlite: one candidate per default box, and a softmax that includes the background."""
+
+    fixed_order = True
 
     def _candidates(self, detector: Any, images: Any, features: Any) -> dict[str, Tensor]:
         outputs, boxes = _dense_outputs(detector, images, features, detector.box_coder.decode_single)

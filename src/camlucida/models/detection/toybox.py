@@ -25,6 +25,8 @@ class ToyDetector(Detector):
         widths: Channels of the four stages.
     """
 
+    fixed_order = True
+
     def __init__(self, classes: int = N_CLASSES, widths: tuple[int, int, int, int] = (16, 40, 64, 80)) -> None:
         super().__init__()
         width1, width2, width3, width4 = widths

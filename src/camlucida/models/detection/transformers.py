@@ -34,6 +34,12 @@ SIGMOID = frozenset(
 )
 """Detectors with a sigmoid per class."""
 DETECTORS = SOFTMAX | SIGMOID
+LEARNED_QUERIES = SOFTMAX | {
+    "ConditionalDetrForObjectDetection",
+    "DabDetrForObjectDetection",
+    "DeformableDetrForObjectDetection",
+}
+"""Detectors whose object queries are weights. Those of the others are selected from the positions of the encoder."""
 THRESHOLD = 0.5
 """Smallest probability of a detection, the default of `post_process_object_detection`."""
 FAMILIES = ("DETR", "conditional, deformable and DAB DETR", "RT-DETR", "D-FINE", "YOLOS", "Table Transformer")
@@ -55,6 +61,7 @@ class TransformersDetector(Detector):
         self.is_softmax = _class_name(network) in SOFTMAX
         config: Any = network.config
         self.n_classes = int(config.num_labels)
+        self.fixed_order = _class_name(network) in LEARNED_QUERIES and not getattr(config, "two_stage", False)
 
     def forward(self, pixel_values: Tensor) -> dict[str, Tensor]:
         """Return the boxes `(b, n, 4)` in pixels of the input and the log-odds `(b, n, C)` of the classes.

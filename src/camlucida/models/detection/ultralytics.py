@@ -41,6 +41,8 @@ class UltralyticsDetector(Detector):
         network: The network, a `DetectionModel`, which is not modified.
     """
 
+    fixed_order = True
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

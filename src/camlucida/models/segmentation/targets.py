@@ -167,7 +167,8 @@ class _Segmented:
             counts = objects
         if not counts:
             raise NothingFound(
-                f"no pixel is predicted as {self._name(0)}. Name a point: 'class:{self._name(0)} at x,y'."
+                f"no pixel is predicted as {self._name(0)}. Name a point: 'class:{self._name(0)} at x,y'.",
+                f"no region of {self._name(0)}",
             )
         least = MIN_FRACTION * self._n_cells
         chosen = [k for k, n in counts.items() if n >= least] or [next(iter(counts))]
