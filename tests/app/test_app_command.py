@@ -23,6 +23,7 @@ import pytest
 
 from camlucida.cli import main
 
+pytestmark = pytest.mark.usefixtures("interruptible")
 SMALL = ("--model", "toybox", "--limit", "4")
 
 

@@ -76,6 +76,7 @@ def test_ctrl_c_keeps_the_table_and_the_same_command_resumes(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_a_process(tmp_path: Path) -> None:
     (tmp_path / "shots").mkdir()
     for number in range(40):
