@@ -104,6 +104,21 @@ def test_output_is_a_jpeg_or_a_folder_like_one(run: Callable[..., Any]) -> None:
         split_output(Path("x.png"), three)
 
 
+@pytest.mark.parametrize("command", ["explain", "trust", "concepts"])
+def test_tiff_is_written_and_other_formats_are_no_folders(command: str, run: Callable[..., Any]) -> None:
+    assert run(command, "pets.png", *TOYBOX, "-o", "out.tiff").code == 0
+    with Image.open("out.tiff") as image:
+        assert (image.format, image.mode) == ("TIFF", "RGB")
+    for name in ("out.BMP", "out.eps"):
+        code, _, err = run(command, "pets.png", *TOYBOX, "-o", name)
+        assert (code, Path(name).exists()) == (2, False)
+        assert f"--output {name} cannot be written: give a file with .png, .jpg, .webp" in err
+    assert split_output(Path("runs/v1.2"), [Path("1.png")]) == (Path("runs/v1.2"), None)
+    assert split_output(Path("x.svg"), [Path("1.png")], also=(".svg",)) == (Path(), "x.svg")
+    with pytest.raises(DataError, match=r"x\.svg cannot be written"):
+        split_output(Path("x.svg"), [Path("1.png")])
+
+
 @pytest.mark.parametrize("line", ["explain", "trust", "activations", "activations --channel 1", "concepts", "film"])
 def test_an_input_is_never_the_output(line: str, run: Callable[..., Any]) -> None:
     before = Path("pets.png").read_bytes()

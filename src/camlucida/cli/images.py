@@ -15,12 +15,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from camlucida._files import IMAGES
+from camlucida._files import IMAGES, written_suffixes
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError, ImageError
 
 STDIN = "/dev/stdin"
 """The argument that stands for a list of paths on standard input; `main` puts it in place of "-"."""
+
+NOT_WRITTEN = frozenset(
+    (".avif", ".bmp", ".eps", ".gif", ".heic", ".htm", ".html", ".jfif", ".jp2", ".jxl", ".npy", ".npz", ".pdf", ".ppm",
+     ".ps", ".svg", ".tga")
+)  # fmt: skip
+"""Suffixes of files that an --output cannot have, unless a command says so: it would become the name of a folder."""
 
 LINE_INTERVAL_S = 10.0
 """Time, in seconds, between two lines of progress where there is no terminal, and before the first one."""
@@ -107,9 +113,16 @@ def split_output(
         also: Further suffixes of files that the command writes.
 
     Raises:
-        DataError: If one file is to hold the outputs of several inputs, or is one of them.
+        DataError: If one file is to hold the outputs of several inputs, is one of them, or has a suffix of another
+            format.
     """
-    if output.suffix.lower() not in (*IMAGES, *also) or output.is_dir():
+    suffix = output.suffix.lower()
+    if suffix in NOT_WRITTEN - set(also) and not output.is_dir():
+        raise DataError(
+            f"--output {output} cannot be written: give a file with {written_suffixes(also)}, or a folder, whose name "
+            f"does not end in {suffix}."
+        )
+    if suffix not in (*IMAGES, *also) or output.is_dir():
         return output, None
     if len(inputs) > 1 and not is_joint:
         raise DataError(f"--output {output} is one file, but there are {len(inputs)} images: give a folder.")
