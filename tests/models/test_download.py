@@ -64,7 +64,7 @@ def test_densenets_older_names() -> None:
 
 def test_vision_transformers_older_names() -> None:
     """torchvision's own file says mlp.linear_1 where the network has mlp.0; the network renames it by the version."""
-    from camlucida.models.checkpoint import load_weights
+    from camlucida.models.fit_weights import load_weights
 
     def small() -> zoo.VisionTransformer:
         return zoo.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=3)
