@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from camlucida.cli import images
-from camlucida.cli.images import free_path, input_files, output_stems, progress_bar, split_output
-from camlucida.cli.options import split_targets
+from camlucida.cli.images import free_path, input_files, output_stems, split_output
+from camlucida.cli.option_values import split_targets
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.data import toybox
 from camlucida.errors import DataError, ImageError
@@ -268,7 +268,7 @@ def test_progress_lines_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatc
 def test_progress_lines_and_modes(
     mode: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("camlucida.cli.progress.LINE_INTERVAL_S", 0.0)
     with progress_bar(Terminal(mode=mode), 10) as progress:
         progress.advance(progress.add_task("explaining", total=10))
     out, err = capsys.readouterr()
