@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -20,10 +22,39 @@ os.environ.setdefault("KERAS_BACKEND", "torch")  # read when keras is first impo
 torch.set_num_threads(1)  # two workers on two cores; and the same sums in the same order on every machine
 
 
+# Examples are drawn alike on every machine and in every run, unless more of them are asked for; no time limits.
+hypothesis.settings.register_profile(
+    "camlucida",
+    derandomize="CAMLUCIDA_EXAMPLES" not in os.environ,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("camlucida")
+
+
+def _seed_everything() -> None:
+    random.seed(0)  # also what Keras draws the seeds of its initializers from
+    np.random.seed(0)  # noqa: NPY002 (what other libraries use)
+    torch.manual_seed(0)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """pytest-randomly draws the order of the tests anew in each run, but not their random numbers (see below)."""
+    """Keep pytest-randomly to the order of the tests: it would draw another seed for every run of the suite."""
     if hasattr(config.option, "randomly_reset_seed"):
         config.option.randomly_reset_seed = False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What a test file draws when it is imported does not depend on the files before it."""
+    if isinstance(collector, pytest.Module):
+        _seed_everything()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a fixture of a module draws does not depend on the test that comes first."""
+    _seed_everything()
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +66,18 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Processes that the test starts can be interrupted; they could not where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     """Every test starts from the same random numbers: weights of networks that it makes are those of the last run."""
-    random.seed(0)  # also what Keras draws the seeds of its initializers from
-    np.random.seed(0)  # noqa: NPY002 (what other libraries use)
-    torch.manual_seed(0)
+    _seed_everything()
 
 
 @pytest.fixture(autouse=True)

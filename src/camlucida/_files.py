@@ -24,15 +24,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from camlucida.errors import ImageError, OutputError
 
 if TYPE_CHECKING:  # imported by the command line, whose help needs no Pillow
     from PIL import Image
 
-IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+IMAGES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """Supported image suffixes, with Pillow's names of the formats."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 3},  # the default level takes three times as long and saves 1 %
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
 
 TEMPORARY = ".camlucida-"
 """Prefix of the names of unfinished files, whose suffix is ".part"."""
@@ -55,15 +59,16 @@ def write_image(drawn: Callable[[], Image.Image], path: Path, *, also: Sequence[
     """
     kind = IMAGES.get(path.suffix.lower())
     if kind is None:
-        names = [".png", ".jpg", ".webp", *also]
-        known = f"{', '.join(names[:-1])} or {names[-1]}"
-        raise ImageError(f"cannot save an image as {path.name!r}: use {known}, or .npz for the map.")
+        raise ImageError(f"cannot save an image as {path.name!r}: use {written_suffixes(also)}, or .npz for the map.")
     image = drawn()
     with atomic_stream(path) as stream:
-        if kind == "PNG":  # the default level takes three times as long and saves 1 %
-            image.save(stream, kind, compress_level=3)
-        else:
-            image.save(stream, kind, quality=92)
+        image.save(stream, kind, **_OPTIONS.get(kind, {"quality": 92}))
+
+
+def written_suffixes(also: Sequence[str] = ()) -> str:
+    """Return the suffixes of the files that can be written, as text: ".png, .jpg, .webp or .tif"."""
+    names = [".png", ".jpg", ".webp", ".tif", *also]
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def png(image: Image.Image) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 from camlucida.app.app_state import Page
@@ -69,10 +69,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_excessive_requests_are_refused_with_the_limit(text: str) -> None:
-    began = time.perf_counter()
     with pytest.raises(MethodError, match=HOSTILE[text]):
         check_method(text)
-    assert time.perf_counter() - began < 5
 
 
 COUNTS = [
@@ -177,13 +175,21 @@ def test_limit_in_a_comparison_affects_one_cell(client: TestClient) -> None:
     assert sorted("would run the network" in (cell["error"] or "") for cell in found.json()["cells"]) == [False, True]
 
 
-def test_excessive_requests_are_refused_quickly(client: TestClient) -> None:
+def test_excessive_requests_are_refused_before_they_run(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers and the likeliest classes may be looked up first, which takes a few runs of the network."""
+    plain, calls = torch.nn.functional.conv2d, []
+
+    def counted(*args: Any, **options: Any) -> torch.Tensor:
+        calls.append(1)
+        return plain(*args, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", counted)
     for request_body in (
         {"methods": ["smooth(rise(n=4000), n=100)"]},
         {"methods": ["rise"], "options": {"n": 10**12}},
         {"methods": ["grad_cam"], "layers": ["all"], "targets": ["top1000"]},
     ):
-        began = time.perf_counter()
+        calls.clear()
         refused = client.post("/api/explain", json={"image": "s1", **request_body})
         assert (refused.status_code, refused.json()["kind"]) == (422, "MethodError")
-        assert time.perf_counter() - began < 5
+        assert len(calls) < 1000  # of the hundreds of thousands of calls that the request would take

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from camlucida.app.app_state import Page
+from camlucida.app.failures import Cancelled
 from camlucida.app.http_messages import HEADERS
 from camlucida.app.http_protocol import Limits, LingeringTransport
 from camlucida.app.jobs import Job
@@ -33,7 +34,9 @@ from camlucida.data.open import open_dataset
 from camlucida.errors import CamlucidaError
 from camlucida.models.load import load
 
-SHORT = Limits(head=0.4, unread=0.5, linger=2.0, connections=12)
+PATIENCE = 300.0
+"""Seconds after which a condition counts as never true; no test waits that long on any machine if all is well."""
+FEW = Limits(head=PATIENCE, unread=0.5, linger=2.0, connections=12)
 HOST = b"Host: localhost\r\n"
 GET = b"GET /api/start HTTP/1.1\r\n" + HOST
 
@@ -45,9 +48,9 @@ class Running(NamedTuple):
     server: Server
     page: Page
 
-    def connect(self, wait: float = 5) -> socket.socket:
+    def connect(self) -> socket.socket:
         made = socket.create_connection(("127.0.0.1", self.port))
-        made.settimeout(wait)
+        made.settimeout(PATIENCE)
         return made
 
 
@@ -62,22 +65,28 @@ class Answer(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(page: Page, limits: Limits = SHORT, token: str = "") -> Iterator[Running]:
+def running(page: Page, limits: Limits = FEW, token: str = "") -> Iterator[Running]:
     listening = listen("127.0.0.1", 0)
     made = server(page, limits=limits, token=token)
     thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    while not made.started:
-        time.sleep(0.005)
+    until(lambda: made.started)
     yield Running(listening.getsockname()[1], made, page)
     made.should_exit = True
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Running]:
     with running(Page([load("toybox")], open_dataset("toybox", count=24))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Running]:
+    """A server that soon gives up on the head of a request."""
+    with running(Page([load("toybox")], open_dataset("toybox", count=1)), Limits(head=0.4)) as made:
         yield made
 
 
@@ -118,8 +127,8 @@ def memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def until(true: Callable[[], Any], wait: float = 5) -> None:
-    end = time.monotonic() + wait
+def until(true: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.005)
@@ -129,31 +138,33 @@ def until(true: Callable[[], Any], wait: float = 5) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"G", b"GET / HTTP/1.1\r\n", GET, GET + b"X-A: b\r\n"])
-def test_incomplete_head_times_out(site: Running, begun: bytes) -> None:
+def test_incomplete_head_times_out(impatient: Running, begun: bytes) -> None:
     began = time.monotonic()
-    answer = asked(site, begun)
+    answer = asked(impatient, begun)
     assert answer.status == 408
     assert answer.json["detail"] == "The request took too long to arrive."
     assert HEADERS.items() <= answer.headers.items()
-    assert 0.3 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.3
 
 
-def test_slowly_sent_head_times_out(site: Running) -> None:
+def test_slowly_sent_head_times_out(impatient: Running) -> None:
     """Slow-loris: every line arrives in time, the head never ends."""
-    with site.connect() as connection:
+    with impatient.connect() as connection:
         connection.sendall(GET)
-        began, connection_is_open = time.monotonic(), True
-        while connection_is_open and time.monotonic() - began < 3:
+        connection.settimeout(0.05)
+
+        def refused() -> bool:
             with contextlib.suppress(TimeoutError):
-                connection.settimeout(0.05)
-                connection_is_open = b"408" not in connection.recv(100)
+                return b"408" in connection.recv(100)
             with contextlib.suppress(OSError):
                 connection.sendall(b"X-A: b\r\n")
-        assert time.monotonic() - began < 2
+            return False
+
+        until(refused)
 
 
-def test_second_head_of_a_connection_times_out(site: Running) -> None:
-    with site.connect() as connection:
+def test_second_head_of_a_connection_times_out(page: Page) -> None:
+    with running(page, Limits(head=2)) as site, site.connect() as connection:
         connection.sendall(GET + b"\r\n")
         until(lambda: b'"version"' in connection.recv(1 << 20, socket.MSG_PEEK))
         connection.recv(1 << 20)
@@ -161,8 +172,8 @@ def test_second_head_of_a_connection_times_out(site: Running) -> None:
         assert b"408" in received(connection)
 
 
-def test_silent_connection_is_closed(site: Running) -> None:
-    with site.connect() as connection:
+def test_silent_connection_is_closed(impatient: Running) -> None:
+    with impatient.connect() as connection:
         assert received(connection) == b""
 
 
@@ -216,7 +227,7 @@ def test_slow_clients_do_not_block_others(site: Running) -> None:
             connection.sendall(GET)
     for _ in range(5):
         assert get(site, "/api/start").status == 200
-    until(lambda: len(site.server.server_state.connections) <= SHORT.connections)
+    until(lambda: len(site.server.server_state.connections) <= FEW.connections)
     for connection in slow:
         connection.close()
     until(lambda: not site.server.server_state.connections)
@@ -224,7 +235,7 @@ def test_slow_clients_do_not_block_others(site: Running) -> None:
 
 def test_number_of_connections_is_limited(page: Page) -> None:
     """All clients connect in the same turn of the event loop, long before any of them times out."""
-    with running(page, Limits(head=60, connections=12)) as site:
+    with running(page) as site:
         slow = [site.connect() for _ in range(60)]
         for connection in slow:
             with contextlib.suppress(OSError):
@@ -249,11 +260,12 @@ def test_additional_connection_gets_503(site: Running) -> None:
     gate = threading.Event()
 
     def work(job: Job) -> bytes:
-        gate.wait(5)
+        gate.wait(PATIENCE)
         return b"1"
 
+    until(lambda: not site.server.server_state.connections)  # those of other tests
     entries = [site.page.queues.by_name["quick"].enter(work, Job()) for _ in range(2)]
-    busy = [site.connect() for _ in range(SHORT.connections)]
+    busy = [site.connect() for _ in range(FEW.connections)]
     for connection in busy:
         connection.sendall(b"GET /api/samples HTTP/1.1\r\n" + HOST + b"\r\n")
     until(lambda: site.page.queues.by_name["quick"].inside == 2 + len(busy))
@@ -267,28 +279,32 @@ def test_additional_connection_gets_503(site: Running) -> None:
     assert get(site, "/api/start").status == 200
     gate.set()
     for entry in entries:
-        entry.result.result(5)
+        entry.result.result(PATIENCE)
 
 
 def test_unread_response_ends_its_connection(site: Running) -> None:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", site.port))
+        before = site.server.server_state.total_requests
         connection.sendall((GET + b"\r\n") * 900)  # pipelined: megabytes of responses
-        until(lambda: site.server.server_state.connections)
+        until(lambda: site.server.server_state.total_requests > before)
         until(lambda: not site.server.server_state.connections)
 
 
-def test_stream_ends_when_its_client_disconnects(site: Running) -> None:
-    queue = site.page.queues.by_name["long"]
+def test_stream_ends_when_its_client_disconnects(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, entries = site.page.queues.by_name["long"], list[Any]()
+    enter = queue.enter
+    monkeypatch.setattr(queue, "enter", lambda *job: entries.append(enter(*job)) or entries[-1])
     body = json.dumps({"image": "s1", "methods": ["rise"], "options": {"n": 4000}}).encode()
     head = b"POST /api/explain HTTP/1.1\r\n" + HOST + b"Accept: text/event-stream\r\nContent-Type: application/json\r\n"
     connection = site.connect()
     connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    until(lambda: b"event: progress" in connection.recv(1 << 16), 20)
-    assert queue.inside == 1
+    until(lambda: b"event: progress" in connection.recv(1 << 16))
     connection.close()
-    assert queue.empty(5)
+    assert queue.empty(PATIENCE)
+    (entry,) = entries
+    assert isinstance(entry.result.exception(0), Cancelled)  # and not: it came to its end
 
 
 # --- clients that hang up
@@ -346,7 +362,7 @@ def test_disconnecting_client_leaves_no_traceback(
                 with contextlib.suppress(OSError):
                     connection.recv(1)
     until(lambda: not site.server.server_state.connections)
-    assert site.page.queues.empty(10)
+    assert site.page.queues.empty(PATIENCE)
     assert [record.getMessage() for record in logged] == []
 
 
@@ -365,7 +381,7 @@ def test_reset_connection_is_aborted() -> None:
             return bool(aborted)
 
     async def close() -> LingeringTransport:
-        closing = LingeringTransport(Reset(), SHORT, lambda: True)  # type: ignore[arg-type]
+        closing = LingeringTransport(Reset(), FEW, lambda: True)  # type: ignore[arg-type]
         closing.close()
         return closing
 
@@ -384,7 +400,7 @@ def test_endless_upload_is_refused_while_it_arrives(site: Running) -> None:
     """50 MB in chunks: the client receives the 413 although it does not stop sending."""
     before = memory()
     piece, most = b"80000\r\n" + bytes(0x80000) + b"\r\n", [0]
-    with site.connect(10) as connection:
+    with site.connect() as connection:
         connection.sendall(chunked(b"/api/images"))
         for _ in range(100):
             connection.sendall(piece)
@@ -448,18 +464,24 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", content) + part(b"IEND", b"")
 
 
-def test_decompression_bomb_is_refused(site: Running) -> None:
+def test_decompression_bomb_is_refused(site: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """200 megapixels in 25 kB would decode to 600 MB."""
     bomb = png(20_000, 10_000)
     assert len(bomb) < 60_000
-    post(site, "/api/images", png(80, 80))
-    before, began = memory(), time.monotonic()
+    decoded: list[Any] = []
+    plain = PngImagePlugin.PngImageFile.load
+
+    def loaded(self: Any) -> Any:
+        decoded.append(self.size)
+        return plain(self)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", loaded)
     answer = post(site, "/api/images", bomb)
-    took = time.monotonic() - began
     assert answer.status == 422
     assert "200 megapixels; the limit is 40" in answer.json["detail"]
-    assert took < 1
-    assert memory() - before < 8 << 20
+    assert decoded == []
+    assert post(site, "/api/images", png(80, 80)).status == 200
+    assert (80, 80) in decoded
 
 
 def encoded(kind: str, **how: Any) -> bytes:
@@ -649,7 +671,7 @@ def test_ipv6(page: Page) -> None:
         connection.sendall(f"GET /api/start HTTP/1.1\r\nHost: [::1]:{port}\r\nConnection: close\r\n\r\n".encode())
         assert read(received(connection)).status == 200
     made.should_exit = True
-    thread.join(10)
+    thread.join(PATIENCE)
 
 
 def test_server_stops_during_jobs(page: Page) -> None:
@@ -666,13 +688,11 @@ def test_server_stops_during_jobs(page: Page) -> None:
         slow.sendall(GET)
         connections.append(slow)
         until(lambda: site.page.queues.by_name["long"].inside == 2)
-        began = time.monotonic()
         site.server.should_exit = True
         until(lambda: not site.server.server_state.connections)
-        assert time.monotonic() - began < 3
         assert all(
             b"Stopped." in received(connection) for connection in connections[:2]
         )  # a message, not a closed connection
         for connection in connections:
             connection.close()
-        assert page.queues.empty(5)
+        assert page.queues.empty(PATIENCE)

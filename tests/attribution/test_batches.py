@@ -115,7 +115,7 @@ def test_results_are_written_behind_in_order() -> None:
         yield from range(1, 7)
 
     def write(number: int) -> str:
-        assert is_second_computed.wait(10)  # the first one is written while the next one is computed
+        assert is_second_computed.wait(300)  # the first one is written while the next one is computed
         written.append(number)
         return f"{number}.png"
 

@@ -16,7 +16,6 @@ import camlucida as cl
 from camlucida.audits import engines
 from camlucida.audits import run as audit_run
 from camlucida.audits.findings import registry
-from camlucida.cli import images
 from camlucida.data import toybox
 
 KINDS = ("cat", "dog", "key", "boat", "car")
@@ -163,7 +162,7 @@ def test_several_methods_and_layers(run: Callable[..., Any], shots: Path) -> Non
 
 
 def test_lines_of_progress(run: Callable[..., Any], shots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("camlucida.cli.progress.LINE_INTERVAL_S", 0.0)
     monkeypatch.setattr("camlucida.cli.audit_progress.ERROR_INTERVAL_S", 0.0)
     (shots / "boat" / "a.png").write_bytes(b"no image")
     _, _, err = run(*LINE)

@@ -129,7 +129,7 @@ def test_explain_is_deterministic() -> None:
 
 def test_save_image(tmp_path: Path) -> None:
     e = cl.explain(model(), PETS)
-    for suffix in (".png", ".jpg", ".webp"):
+    for suffix in (".png", ".jpg", ".webp", ".tif"):
         (written,) = e.save(tmp_path / "new" / "folder" / f"panel{suffix}")
         with Image.open(written) as image:
             assert image.size == e.panel().size

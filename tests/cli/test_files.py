@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from camlucida.cli import images
-from camlucida.cli.images import free_path, input_files, output_stems, progress_bar, split_output
-from camlucida.cli.options import split_targets
+from camlucida.cli.images import free_path, input_files, output_stems, split_output
+from camlucida.cli.option_values import split_targets
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.data import toybox
 from camlucida.errors import DataError, ImageError
@@ -102,6 +102,21 @@ def test_output_is_a_jpeg_or_a_folder_like_one(run: Callable[..., Any]) -> None:
     assert split_output(Path("a/x.webp"), three, is_joint=True) == (Path("a"), "x.webp")
     with pytest.raises(DataError, match=r"x\.png is one file, but there are 3 images"):
         split_output(Path("x.png"), three)
+
+
+@pytest.mark.parametrize("command", ["explain", "trust", "concepts"])
+def test_tiff_is_written_and_other_formats_are_no_folders(command: str, run: Callable[..., Any]) -> None:
+    assert run(command, "pets.png", *TOYBOX, "-o", "out.tiff").code == 0
+    with Image.open("out.tiff") as image:
+        assert (image.format, image.mode) == ("TIFF", "RGB")
+    for name in ("out.BMP", "out.eps"):
+        code, _, err = run(command, "pets.png", *TOYBOX, "-o", name)
+        assert (code, Path(name).exists()) == (2, False)
+        assert f"--output {name} cannot be written: give a file with .png, .jpg, .webp" in err
+    assert split_output(Path("runs/v1.2"), [Path("1.png")]) == (Path("runs/v1.2"), None)
+    assert split_output(Path("x.svg"), [Path("1.png")], also=(".svg",)) == (Path(), "x.svg")
+    with pytest.raises(DataError, match=r"x\.svg cannot be written"):
+        split_output(Path("x.svg"), [Path("1.png")])
 
 
 @pytest.mark.parametrize("line", ["explain", "trust", "activations", "activations --channel 1", "concepts", "film"])
@@ -253,7 +268,7 @@ def test_progress_lines_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatc
 def test_progress_lines_and_modes(
     mode: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "LINE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("camlucida.cli.progress.LINE_INTERVAL_S", 0.0)
     with progress_bar(Terminal(mode=mode), 10) as progress:
         progress.advance(progress.add_task("explaining", total=10))
     out, err = capsys.readouterr()

@@ -11,7 +11,7 @@ from PIL import Image
 
 import camlucida as cl
 from camlucida.cli import main
-from camlucida.cli.options import input_size
+from camlucida.cli.option_values import input_size
 from camlucida.data import toybox
 from camlucida.errors import ModelError
 

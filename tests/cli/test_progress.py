@@ -12,8 +12,8 @@ from torch import nn
 
 from camlucida import explain
 from camlucida.attribution.attribute import attribute
-from camlucida.cli import images, main
-from camlucida.cli.images import ExplanationProgress, progress_bar
+from camlucida.cli import main
+from camlucida.cli.progress import ExplanationProgress, progress_bar
 from camlucida.data import toybox
 
 PETS = toybox.scene(4, kinds=["cat", "dog"], objects=2, size=96).picture()
@@ -108,7 +108,7 @@ def test_two_bars_for_several_images() -> None:
 
 def test_throughput_of_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(images.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("camlucida.cli.progress.time.monotonic", lambda: now[0])
     with progress_bar(Console(file=io.StringIO(), force_terminal=True)) as progress:
         bars = ExplanationProgress(progress, 10, "grad_cam")
         bars.resume(4)
@@ -135,7 +135,7 @@ def test_ctrl_c_in_the_middle(
         if done > 10:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(images.ExplanationProgress, "runs", runs)
+    monkeypatch.setattr("camlucida.cli.progress.ExplanationProgress.runs", runs)
     with pytest.raises(SystemExit) as stopped:
         main(RISE)
     out, err = capsys.readouterr()

@@ -147,19 +147,21 @@ def test_the_callers_own_forward_is_not_watched_meanwhile() -> None:
     images = torch.randn(1, 3, 16, 16)
     with torch.no_grad():
         expected = network(images)
-    stop = threading.Event()
+    begun, stop = threading.Barrier(5), threading.Event()
 
-    def explain() -> int:
+    def explain() -> None:
+        begun.wait(300)
         count = 0
-        while not stop.is_set():
+        while count == 0 or not stop.is_set():
             attribute(network, images, target=count % 6, layer="block", method="ablation_cam")
             count += 1
-        return count
 
     with ThreadPoolExecutor(4) as pool:
         explaining = [pool.submit(explain) for _ in range(4)]
+        begun.wait(300)
         with torch.no_grad():
             outputs = [network(images) for _ in range(50)]
         stop.set()
-    assert all(future.result() > 0 for future in explaining)
+    for future in explaining:
+        future.result()
     assert all(torch.equal(output, expected) for output in outputs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def test_densenets_older_names() -> None:
 
 def test_vision_transformers_older_names() -> None:
     """torchvision's own file says mlp.linear_1 where the network has mlp.0; the network renames it by the version."""
-    from camlucida.models.checkpoint import load_weights
+    from camlucida.models.fit_weights import load_weights
 
     def small() -> zoo.VisionTransformer:
         return zoo.VisionTransformer(32, 16, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=16, num_classes=3)
@@ -99,10 +98,8 @@ def test_a_file_of_something_else_is_told_with_its_place() -> None:
 
 
 def test_offline_is_one_sentence_at_once() -> None:
-    began = time.perf_counter()
     with pytest.raises(ModelError) as caught:
-        cl.load("resnet50")
-    assert time.perf_counter() - began < 5
+        cl.load("resnet50")  # the fixture fails the test if a socket was opened
     message = str(caught.value)
     assert message == (
         "resnet50 needs its pretrained weights (resnet50-11ad3fa6.pth, 98 MB), which are not on this machine, and "

@@ -25,7 +25,7 @@ from torch import nn
 
 import camlucida as cl
 from camlucida.errors import CamlucidaError, ModelError
-from camlucida.models import checkpoint
+from camlucida.models import fit_weights
 from camlucida.models.heads import replace_head
 from camlucida.models.small_cnn import SmallCNN
 from camlucida.models.trained_run import ModelCard, write_weights
@@ -218,7 +218,7 @@ def test_a_tensor_that_claims_more_than_is_stored() -> None:
 
 
 def test_class_limit_without_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "MAX_CLASSES", 12)
+    monkeypatch.setattr(fit_weights, "MAX_CLASSES", 12)
     for count in (12, 13):
         torch.save(SmallCNN(count).state_dict(), f"{count}.pth")
     assert cl.load("12.pth", arch="small").network.classifier.out_features == 12  # type: ignore[union-attr]

@@ -142,11 +142,11 @@ def test_requests_are_repeated_while_the_server_is_busy(monkeypatch: pytest.Monk
 
 
 def test_a_server_that_is_not_there_is_described() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with pytest.raises(ModelError, match=r"the server at http://127.0.0.1:\d+/ cannot be reached: .*refused"):
-        cl.load(f"http://127.0.0.1:{port}/")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can take the port meanwhile
+        port = silent.getsockname()[1]
+        with pytest.raises(ModelError, match=r"the server at http://127.0.0.1:\d+/ cannot be reached: .*refused"):
+            cl.load(f"http://127.0.0.1:{port}/")
 
 
 def test_proxies_are_not_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +202,9 @@ def test_timm_names_without_weights() -> None:
 )  # fmt: skip
 def test_timm_slips_and_offline_are_one_sentence_at_once(spec: str, sentence: str) -> None:
     pytest.importorskip("timm")
-    began = time.perf_counter()
     with pytest.raises(ModelError, match=sentence) as caught:
-        cl.load(spec)
+        cl.load(spec)  # the hub itself would retry for 25 s; the fixture fails the test if a socket was opened
     assert "\n" not in str(caught.value)
-    assert time.perf_counter() - began < 10  # the hub itself would retry for 25 s
 
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import torch
 
 import camlucida as cl
 from camlucida.errors import CheckpointWarning, MethodError, ModelError
+from camlucida.models.load import as_model
 from camlucida.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 from .opaque import N_CLASSES, PERTURBATIONS, SIZE, network, onnx_model, photo, save_onnx
@@ -54,6 +55,15 @@ def test_maps_of_a_session_are_those_of_the_network(options: dict[str, Any], tol
     known = cl.explain(cl.wrap(network(), size=SIZE), photo(), method="occlusion", target=1)
     assert (found.raw - known.raw).abs().max() <= tolerance * known.raw.abs().max()
     assert found.score == pytest.approx(known.score, abs=1e-2)
+
+
+@pytest.mark.parametrize("options", [{}, {"kind": "uint8", "channels_last": True}])
+def test_bare_sessions_are_wrapped_with_their_input_size(options: dict[str, Any]) -> None:
+    bare, wrapped = as_model(session(**options)), cl.wrap(session(**options))
+    assert bare.preprocessing == wrapped.preprocessing
+    assert bare.preprocessing.size == (SIZE, SIZE)
+    found, known = (cl.explain(each, photo(), method="occlusion", target=1) for each in (session(**options), wrapped))
+    assert torch.equal(found.raw, known.raw)
 
 
 def test_a_softmax_is_recognised() -> None:

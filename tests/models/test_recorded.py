@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 import camlucida as cl
 from camlucida.analysis import film
 from camlucida.cli.commands import main
-from camlucida.cli.model_and_data import reopen_model_and_data
+from camlucida.cli.recorded_source import reopen_model_and_data
 from camlucida.errors import CamlucidaError, DataError, ModelError
 from camlucida.models.recorded import registered_spec
 from camlucida.models.small_cnn import SmallCNN

@@ -10,7 +10,7 @@ from PIL import Image
 from camlucida.errors import MethodError
 from camlucida.render.colours import NAN_COLOUR, apply_colormap
 from camlucida.render.overlay import BACKGROUND_CONTRAST, NAN_FADE, fade, grey_background, overlay, tint
-from camlucida.render.resize import display_size, resize_heatmap, resize_image
+from camlucida.render.resize import display_size, resize_heatmap, resize_image, stretch_note
 
 RNG = np.random.default_rng(0)
 PHOTO = RNG.integers(0, 256, (20, 30, 3), np.uint8)
@@ -143,11 +143,23 @@ def test_invalid_arguments(heatmap: np.ndarray, options: dict[str, object], mess
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((32, 32), (600, 600)), ((90, 90), (540, 540)), ((1200, 24), (600, 12)), ((4000, 3000), (600, 450)),
-     ((1, 1), (600, 600)), ((10, 5000), (2, 800)), ((5000, 1), (600, 1))],
+    [((32, 32), (600, 600)), ((90, 90), (540, 540)), ((1200, 24), (600, 75)), ((4000, 3000), (600, 450)),
+     ((1, 1), (600, 600)), ((10, 5000), (100, 800)), ((5000, 1), (600, 75)), ((4800, 600), (600, 75))],
 )  # fmt: skip
 def test_display_size(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert display_size(size, (600, 800)) == expected
+
+
+def test_narrow_images_are_stretched_and_said_to_be() -> None:
+    assert stretch_note((4800, 600)) == ""
+    assert stretch_note((4000, 60)) == "height × 8.3"
+    assert stretch_note((60, 4000)) == "width × 8.3"
+    heatmap = np.zeros((4, 256), np.float32)
+    heatmap[1, 64] = 1
+    photo, resized = resize_image(Image.new("RGB", (256, 4)), (512, 64)), resize_heatmap(heatmap, (512, 64))
+    assert photo.size == display_size((256, 4), (512, 512)) == resized.shape[::-1]
+    row, column = np.unravel_index(resized.argmax(), resized.shape)
+    assert (int(row) // 16, int(column) // 2) == (1, 64)
 
 
 def test_tiny_images_are_enlarged_without_interpolation() -> None:

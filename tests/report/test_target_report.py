@@ -80,6 +80,27 @@ def test_a_thumbnail_shows_the_box_of_its_own_target(result: Evaluation) -> None
     assert overlays[0] != overlays[1], "each box has its own map"
 
 
+def test_predicted_classes_stand_beside_the_maps_of_regions(tmp_path: Path) -> None:
+    data = ListDataset("own", [SCENES[0]], CLASSES)
+    result = evaluate("toybox:segmenter", data, metrics=["energy"], methods=["grad_cam"], target="all", out=tmp_path)
+    model = cl.load("toybox:segmenter")
+    text = report(result, tmp_path / "page.html", model=model, data=data).read_text()
+    alts = re.findall(r'alt="predicted classes of scene 0: ([^"]*)"', text)
+    first = cl.explain(model, SCENES[0].image, target=next(iter(result.images.values())).target_spec)
+    assert first.region is not None
+    assert first.region.classes is not None
+    assert set(alts) == {", ".join(first.region.classes.names.values())}
+    renderer = ThumbnailRenderer(result, model, data)
+    index = next(iter(result.images))
+    assert renderer.classes(index) == ("", []), "before a map was drawn"
+    renderer.overlay(index, "grad_cam")
+    uri, names = renderer.classes(index)
+    assert len(names) >= 2
+    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        drawn = np.asarray(image.convert("RGB"), dtype=int)
+    assert (np.ptp(drawn[: drawn.shape[1] // 2], axis=2) > 60).any(), "classes are in colour"
+
+
 def test_bands_of_curves_take_boxes_of_one_image_for_dependent() -> None:
     curves = np.random.default_rng(0).normal(size=(6, 5))
     once, five = mean_curve("a", curves), mean_curve("a", np.repeat(curves, 5, 0), np.repeat(np.arange(6), 5))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,8 @@ PROGRAM = """
 import sys, torch, camlucida as cl
 torch.set_num_threads(1)
 cl.train({data!r}, out={out!r}, arch="toybox:vgg", pretrained=False, epochs=3, batch_size=4, lr=0.003,
-         momentum=0.9, schedule="cosine", warmup=1, augment=("flip", "crop", "colour"), save_every=0.0)
+         momentum=0.9, schedule="cosine", warmup=1, augment=("flip", "crop", "colour"), save_every=0.0,
+         progress=lambda epoch, batch, n, loss: (print(epoch - 1, batch, flush=True), sys.stdin.readline()))
 """
 
 
@@ -102,25 +102,28 @@ def test_killed_and_resumed_gives_the_same_weights(patches: Patches, tmp_path: P
     data = patches(14, 14, 14)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", PROGRAM.format(data=str(data), out=str(out))])
+    def command(out: Path) -> list[str]:
+        return [sys.executable, "-c", PROGRAM.format(data=str(data), out=str(out))]
 
-    assert start(whole).wait(300) == 0
-    killed_at = []
+    def run(out: Path) -> None:
+        subprocess.run(command(out), check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    run(whole)
     for epoch, batch in ((0, 3), (1, 2), (2, 5)):
-        process = start(broken)
-        while process.poll() is None:
-            state = peek(broken / "checkpoint.pt")
-            if state and (state.epoch, state.batch) >= (epoch, batch):
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with subprocess.Popen(command(broken), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            while (line := process.stdout.readline()) != f"{epoch} {batch}\n":
+                assert line, "it came to its end before it was killed"
+                process.stdin.write("\n")  # it waits for this after every batch, so it cannot run ahead
+                process.stdin.flush()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            process.send_signal(signal.SIGKILL)  # while it writes the checkpoint, before, or in the next batch
         state = peek(broken / "checkpoint.pt")
-        assert state is not None, "it came to its end before it was killed"
-        killed_at.append((state.epoch, state.batch))
-    assert any(batch > 0 for _, batch in killed_at)
-    assert start(broken).wait(300) == 0
+        assert state is not None
+        assert (state.epoch, state.batch) in ((epoch, batch - 1), (epoch, batch))
+    run(broken)
     for name in ("last.safetensors", "model.safetensors"):
         assert state_of(whole, name) == state_of(broken, name)
     columns = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.images import free_path, input_files, output_stems, split_output
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
     DRAWING,
@@ -22,6 +22,7 @@ from camlucida.cli.options import (
     TerminalOptions,
     Top,
 )
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, MethodError
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import INTERRUPTED
-from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data, reopen_model_and_data
+from camlucida.cli.model_and_data import ModelOptions, model_of_data, open_model_and_data
 from camlucida.cli.options import (
     DATA,
     MODEL,
@@ -36,6 +35,8 @@ from camlucida.cli.options import (
     TerminalOptions,
     TrustCode,
 )
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import reopen_model_and_data
 from camlucida.cli.report import is_audit
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError

@@ -15,9 +15,9 @@ from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.audit_comparison import check_comparison, compare_with
 from camlucida.cli.audit_progress import AuditProgress
 from camlucida.cli.exit_codes import DONE, IN_PART, exit_code
-from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data
+from camlucida.cli.option_values import byte_count, split_list
 from camlucida.cli.options import (
     COMPUTATION,
     EXPLANATION,
@@ -30,9 +30,9 @@ from camlucida.cli.options import (
     Seed,
     Split,
     TerminalOptions,
-    byte_count,
-    split_list,
 )
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import recorded_source, reopen_trusted
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import TaskID
 
-from camlucida.cli.images import ProgressBar
+from camlucida.cli.progress import ProgressBar
 from camlucida.cli.terminal import Terminal
 
 ERROR_INTERVAL_S = 1.0

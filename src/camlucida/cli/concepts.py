@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.images import free_path, input_files, output_stems, split_output
 from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.option_values import check_opacity
 from camlucida.cli.options import (
     DRAWING,
     EXPLANATION,
@@ -21,8 +22,8 @@ from camlucida.cli.options import (
     Seed,
     TerminalOptions,
     Top,
-    check_opacity,
 )
+from camlucida.cli.progress import progress_bar
 from camlucida.errors import CamlucidaError, MethodError
 
 

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from camlucida.cli.examples import epilogue
 from camlucida.cli.exit_codes import DONE, IN_PART
-from camlucida.cli.images import free_path, progress_bar, real_path
+from camlucida.cli.images import free_path, real_path
 from camlucida.cli.options import DRAWING, Boxes, Limit, Output, Overwrite, Seed, Split, TerminalOptions
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError, DataError
 

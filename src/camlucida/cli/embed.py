@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import progress_bar
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data
 from camlucida.cli.options import COMPUTATION, DRAWING, Boxes, Limit, Output, Seed, TerminalOptions
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import recorded_source
 
 
 def embed(

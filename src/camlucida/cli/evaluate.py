@@ -15,9 +15,10 @@ from rich.table import Table
 
 from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, progress_bar
+from camlucida.cli.images import free_path
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source, reopen_trusted
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data
+from camlucida.cli.option_values import split_list
 from camlucida.cli.options import (
     COMPUTATION,
     EXPLANATION,
@@ -31,8 +32,9 @@ from camlucida.cli.options import (
     Seed,
     Split,
     TerminalOptions,
-    split_list,
 )
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import recorded_source, reopen_trusted
 from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
-from rich.table import Table
 
 from camlucida.cli.allocator import keep_freed_memory
 from camlucida.cli.exit_codes import exit_code
 from camlucida.cli.explanation_files import (
-    as_set,
     with_margin,
     with_margin_or_error,
     write_colour,
@@ -24,11 +21,13 @@ from camlucida.cli.explanation_files import (
     write_export,
     write_volumes,
 )
-from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.explanation_rows import COLUMNS, as_json, failure_row, print_agreement, print_explanation, table_rows
+from camlucida.cli.images import free_stem, input_files, output_stems, split_output
 from camlucida.cli.inputs import parse_options, read_inputs
 from camlucida.cli.map_verdicts import print_verdicts
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.option_values import split_list, split_targets, voxel
 from camlucida.cli.options import (
     COMPUTATION,
     DATA,
@@ -42,21 +41,15 @@ from camlucida.cli.options import (
     OverlayOptions,
     Overwrite,
     TerminalOptions,
-    split_list,
-    split_targets,
 )
+from camlucida.cli.progress import ExplanationProgress, progress_bar
 from camlucida.cli.results import ResultsTable, model_settings, nothing_row
-from camlucida.cli.terminal import Terminal
-from camlucida.errors import CamlucidaError, DataError, MethodError, ModelError, NothingFound
+from camlucida.errors import CamlucidaError, DataError, ModelError, NothingFound
 
 if TYPE_CHECKING:
     from camlucida.attribution.explanation import Explanation
     from camlucida.attribution.explanation_set import ExplanationSet
     from camlucida.models.model import Model
-
-COLUMNS = (
-    "image", "predicted", "probability", "target", "score", "score_kind", "method", "layer", "peak", "file", "error",
-)  # fmt: skip
 
 
 def explain(
@@ -194,7 +187,7 @@ def explain(
     named = split_list(method) or None
     methods = named or [announced_method(console, loaded)]
     reason = reason_of(named, loaded)
-    position = None if slice_ is None else _voxel(slice_)
+    position = None if slice_ is None else voxel(slice_)
     request: dict[str, Any] = {
         "target": "words" if words else _one_or_list(split_targets(target, loaded.labels)),
         "layer": _one_or_list(split_list(layer)),
@@ -244,10 +237,10 @@ def explain(
             written = save(files[0], result, stem, suffix)
         else:
             written = save(files[0], result, output_stems(files, output, endings, overwrite=overwrite)[files[0]])
-        console.add(images=[_as_json(files[0], result)])
-        _print_explanation(console, result, written, brief=False)
+        console.add(images=[as_json(files[0], result)])
+        print_explanation(console, result, written, brief=False)
         if compare:
-            _print_agreement(console, result)
+            print_agreement(console, result)
         if trust:
             print_verdicts(console, loaded, tested)
         return console.finish()
@@ -282,12 +275,12 @@ def explain(
                 done.append({"image": str(path), "model": loaded.name, "target": result.summary, "maps": []})
                 console.print_line(f"{path.name}: {result.summary}")
             elif isinstance(result, CamlucidaError):
-                table.add(path, [_failure_row(path, result)])
+                table.add(path, [failure_row(path, result)])
                 console.print_failure(path.name, result)
             else:
-                table.add(path, _rows(path, result, written))
-                done.append(_as_json(path, result))
-                _print_explanation(console, result, written, brief=True)
+                table.add(path, table_rows(path, result, written))
+                done.append(as_json(path, result))
+                print_explanation(console, result, written, brief=True)
             bars.advance()
     console.add(images=done, n_resumed=len(table.done))
     n_explained = len(files) - table.n_failed - table.n_empty
@@ -295,19 +288,6 @@ def explain(
     console.print_line(f"{n_explained} explained, {empty}{table.n_failed} failed: {table.path}")
     console.note_files([table.path])
     return console.finish(exit_code(len(files) - table.n_failed, table.n_failed))
-
-
-def _as_json(file: Path, result: Explanation | ExplanationSet) -> dict[str, Any]:
-    from camlucida.attribution.explanation import Explanation
-
-    items = [result] if isinstance(result, Explanation) else list(result)
-    fields = ("target", "score", "score_kind", "method", "layer", "peak")
-    return {
-        "image": str(file),
-        "model": items[0].model,
-        "predictions": items[0].predictions,
-        "maps": [{name: getattr(e, name) for name in fields} for e in items],
-    }
 
 
 def _with_bands(model: Model, bands: str | None) -> Model:
@@ -330,86 +310,6 @@ def _check_words(model: Model, target: Any) -> None:
         )
     if target is not None:
         raise ModelError("--words explains every word, and --target names one: give one of them.")
-
-
-def _voxel(text: str) -> tuple[int, int, int]:
-    """Return the voxel that --slice names."""
-    numbers = re.fullmatch(r"\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*,\s*([0-9]{1,6})\s*", text)
-    if numbers is None:
-        raise MethodError(f"--slice {text}: must be a voxel DEPTH,HEIGHT,WIDTH, such as 24,60,31.")
-    depth, height, width = map(int, numbers.groups())
-    return depth, height, width
-
-
-def _print_explanation(
-    console: Terminal, result: Explanation | ExplanationSet, written: Sequence[Path], *, brief: bool
-) -> None:
-    from camlucida.attribution.explanation import Explanation
-    from camlucida.render.text import format_confidence
-
-    items = [result] if isinstance(result, Explanation) else list(result)
-    first = items[0]
-    if brief:
-        found = list({e.spec: e for e in items}.values())  # all boxes, regions or words
-        top = ", ".join(
-            f"{p.name} {format_confidence(p.probability, p.logit, 1)}" for e in found[:5] for p in e.predictions[:1]
-        )
-        top += f" and {len(found) - 5} more" if len(found) > 5 else ""
-        console.print_line(f"{first.source}: {top or first.score_label} → {written[0]}")
-        console.note_files(written)
-        return
-    console.print_line(f"{first.source} · {first.model}")
-    if len({e.spec for e in items}) > 1:  # boxes, regions and words have predictions of their own
-        console.print_line(f"predictions of {first.target}:")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("prediction")
-    table.add_column("probability", justify="right")
-    table.add_column("logit", justify="right")
-    for p in first.predictions:
-        table.add_row(escape(p.name), "–" if p.probability is None else f"{p.probability:.1%}", f"{p.logit:.2f}")
-    console.print(table)
-    for e in items:
-        console.print_line(f"explained: {e.target} ({e.score_label}) by {e.method} at {e.layer}, {e.grid_label}")
-    console.print_paths(written)
-
-
-def _print_agreement(console: Terminal, result: Explanation | ExplanationSet) -> None:
-    explanations = as_set(result)
-    correlations = explanations.rank_correlation()
-    console.print()
-    table = Table(title="Rank correlation of the maps", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
-    for number in range(1, len(explanations) + 1):
-        table.add_column(f"{number}", justify="right", no_wrap=True)
-    for number, (label, row) in enumerate(zip(explanations.labels, correlations, strict=True), start=1):
-        table.add_row(f"{number} {escape(label)}", *("–" if value != value else f"{value:.2f}" for value in row))
-    console.print(table)
-
-
-def _rows(file: Path, result: Explanation | ExplanationSet, written: Sequence[Path]) -> list[dict[str, Any]]:
-    from camlucida.attribution.explanation import Explanation
-
-    items = [result] if isinstance(result, Explanation) else list(result)
-    return [
-        {
-            "image": str(file),
-            "predicted": e.predictions[0].name if e.predictions else "",
-            "probability": "".join(f"{p.probability:.6f}" for p in e.predictions[:1] if p.probability is not None),
-            "target": e.target,
-            "score": f"{e.score:.6g}",
-            "score_kind": e.score_kind,
-            "method": e.method,
-            "layer": e.layer,
-            "peak": f"{e.peak:.6g}",
-            "file": str(written[0]),
-            "error": "",
-        }
-        for e in items
-    ]
-
-
-def _failure_row(file: Path, error: CamlucidaError) -> dict[str, Any]:
-    return {"image": str(file), "error": f"{type(error).__name__}: {error}"}
 
 
 def _one_or_list(values: list[str] | None) -> Any:

@@ -85,7 +85,7 @@ def export(
 def _opened(console: Terminal, folder: Path, with_data: bool, trust_code: bool) -> Audit:
     """Open an audit, with its model and data if they are wanted and available; the reason is printed if not."""
     from camlucida.audits.audit_result import Audit
-    from camlucida.cli.model_and_data import reopen_model_and_data
+    from camlucida.cli.recorded_source import reopen_model_and_data
 
     audit = Audit(folder)
     _ = audit.summary  # raises for a folder without a complete audit

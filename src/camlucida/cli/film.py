@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, progress_bar, split_output
+from camlucida.cli.images import free_path, split_output
+from camlucida.cli.option_values import preprocessing_options, split_list
 from camlucida.cli.options import (
     DATA,
     EXPLANATION,
@@ -29,9 +30,8 @@ from camlucida.cli.options import (
     TaskOption,
     TerminalOptions,
     TrustCode,
-    preprocessing_options,
-    split_list,
 )
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal, interval_text
 from camlucida.errors import DataError
 

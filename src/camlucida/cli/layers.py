@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.images import free_path
+from camlucida.cli.option_values import preprocessing_options
 from camlucida.cli.options import (
     OUTPUT,
     Arch,
@@ -22,7 +23,6 @@ from camlucida.cli.options import (
     TaskOption,
     TerminalOptions,
     TrustCode,
-    preprocessing_options,
 )
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from camlucida.cli.images import ExplanationProgress, progress_bar
+from camlucida.cli.progress import ExplanationProgress, progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import CamlucidaError
 

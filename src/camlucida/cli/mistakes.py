@@ -10,9 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import progress_bar
 from camlucida.cli.method_choice import announced_method
-from camlucida.cli.model_and_data import ModelOptions, open_model_and_data, recorded_source
+from camlucida.cli.model_and_data import ModelOptions, open_model_and_data
 from camlucida.cli.options import (
     OUTPUT,
     Boxes,
@@ -24,6 +23,8 @@ from camlucida.cli.options import (
     TerminalOptions,
     Top,
 )
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import recorded_source
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.images import free_path
-from camlucida.cli.model_and_data import reopen_data
 from camlucida.cli.options import (
     DATA,
     EXPLANATION,
@@ -23,6 +22,7 @@ from camlucida.cli.options import (
     TerminalOptions,
     TrustCode,
 )
+from camlucida.cli.recorded_source import reopen_data
 from camlucida.errors import DataError
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from camlucida.cli.evaluate import write_report
-from camlucida.cli.images import free_path, progress_bar
-from camlucida.cli.model_and_data import reopen_data, reopen_model_and_data
+from camlucida.cli.images import free_path
 from camlucida.cli.options import OUTPUT, Overwrite, TerminalOptions, TrustCode
+from camlucida.cli.progress import progress_bar
+from camlucida.cli.recorded_source import reopen_data, reopen_model_and_data
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:

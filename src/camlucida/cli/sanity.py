@@ -11,21 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, input_files, progress_bar
+from camlucida.cli.images import free_path, input_files
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import ModelOptions
-from camlucida.cli.options import (
-    DATA,
-    TESTS,
-    Layer,
-    Names,
-    Output,
-    Overwrite,
-    Seed,
-    Target,
-    TerminalOptions,
-    split_list,
-)
+from camlucida.cli.option_values import split_list
+from camlucida.cli.options import DATA, TESTS, Layer, Names, Output, Overwrite, Seed, Target, TerminalOptions
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 from camlucida.errors import DataError
 

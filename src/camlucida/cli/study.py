@@ -12,8 +12,9 @@ from rich.table import Table
 
 from camlucida.cli.examples import epilogue
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import free_path, input_files, progress_bar
+from camlucida.cli.images import free_path, input_files
 from camlucida.cli.model_and_data import PretrainedModelOptions
+from camlucida.cli.option_values import split_list
 from camlucida.cli.options import (
     DATA,
     EXPLANATION,
@@ -26,8 +27,8 @@ from camlucida.cli.options import (
     Seed,
     Target,
     TerminalOptions,
-    split_list,
 )
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import interval_text
 
 study = App(name="study", help="A blind user study: which maps do people prefer, without knowing the methods?")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import progress_bar
+from camlucida.cli.option_values import preprocessing_options, split_list
 from camlucida.cli.options import (
     COMPUTATION,
     DATA,
@@ -25,9 +25,8 @@ from camlucida.cli.options import (
     Size,
     TerminalOptions,
     TrustCode,
-    preprocessing_options,
-    split_list,
 )
+from camlucida.cli.progress import progress_bar
 from camlucida.cli.terminal import Terminal
 
 if TYPE_CHECKING:

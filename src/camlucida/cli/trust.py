@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from camlucida.cli.exit_codes import exit_code
-from camlucida.cli.images import ExplanationProgress, free_stem, input_files, output_stems, progress_bar, split_output
+from camlucida.cli.images import free_stem, input_files, output_stems, split_output
 from camlucida.cli.method_choice import announced_method
 from camlucida.cli.model_and_data import PretrainedModelOptions
 from camlucida.cli.options import (
@@ -24,6 +24,7 @@ from camlucida.cli.options import (
     Target,
     TerminalOptions,
 )
+from camlucida.cli.progress import ExplanationProgress, progress_bar
 from camlucida.cli.results import ResultsTable, model_settings, nothing_row
 from camlucida.errors import CamlucidaError, NothingFound
 

@@ -145,8 +145,8 @@ class Concepts:
         """Save the concepts, and return the paths of the files written.
 
         Args:
-            path: The file. .png, .jpg or .webp: the page. .npz: `vectors`, and `maps_0`, `maps_1`, … of the images,
-                with a .json file of `record()` next to it.
+            path: The file. .png, .jpg, .webp or .tif: the page. .npz: `vectors`, and `maps_0`, `maps_1`, … of the
+                images, with a .json file of `record()` next to it.
             n: Number of images on the page, as for `figure`.
             **style: Style options of the page, as for `figure`.
         """

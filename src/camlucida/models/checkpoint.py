@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from camlucida.models.file_formats import (
     read_start,
     weightless_content,
 )
+from camlucida.models.fit_weights import load_weights, resize_heads, resize_positions, without_auxiliary
 from camlucida.models.labels import imagenet_names, parse_json_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import check_recorded_size, make_preprocessing
@@ -36,8 +36,6 @@ from camlucida.models.unpickling import load_weights_only
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".ckpt", ".bin", ".tar")
 """Suffixes that are recognised as checkpoint files in error messages."""
-MAX_CLASSES = 1_000_000
-"""Largest number of outputs that a file may request for the last layer."""
 MAX_CLAIMED_BYTES = 64 * 2**20
 """Largest size by which a tensor may exceed its stored data, since torch can expand one number to millions."""
 ARCH_HINT = "Name its architecture: --arch resnet18, or arch=… in Python."
@@ -51,7 +49,7 @@ def looks_like_file(spec: str) -> bool:
         return False
 
 
-def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str], Model]) -> Model:
+def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str], Model], size: Any = None) -> Model:
     """Load the weights of a file into the given architecture or into the one that the file names.
 
     Args:
@@ -59,6 +57,7 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
         built: The model whose architecture is used; None to use the architecture that the file names.
         architecture: Builds the architecture of a name found in the file, given that name, the name of the file and a
             hint for the user; raises for names that a file may not use. See `camlucida.models.recorded`.
+        size: The size of the network input that the user gave, as of `make_preprocessing`; None if none was given.
 
     Returns:
         The model in eval mode, with the class names and preprocessing parameters stored in the file.
@@ -82,8 +81,10 @@ def load(path: Path, built: Model | None, architecture: Callable[[Any, str, str]
             "(peft: merge_and_unload()) and save its state_dict."
         )
     state = without_auxiliary(network, state)
+    if size is not None:
+        resize_positions(network, state, make_preprocessing(built.preprocessing, size=size).size)
     is_detector = adapter_of(network) is not None
-    classes = resize_classes(network, state) if is_detector else _resize_heads(network, state)
+    classes = resize_classes(network, state) if is_detector else resize_heads(network, state)
     load_weights(network, state, source=path.name)
     if remark:
         warnings.warn(remark, CheckpointWarning, stacklevel=2)
@@ -192,53 +193,6 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}  # reading the weights raises the same error
 
 
-def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Load weights into a network. Raises `ModelError`, which describes the mismatch in one sentence."""
-    own_state = network.state_dict()
-    mismatched = [key for key in own_state if key in state and own_state[key].shape != state[key].shape]
-    if mismatched:
-        key = mismatched[0]
-        raise ModelError(
-            f"{source} does not fit {type(network).__name__}: {key} is {tuple(state[key].shape)} in the file and "
-            f"{tuple(own_state[key].shape)} in the network{_more(mismatched)}. Check the architecture "
-            "and its width."
-        )
-    for key, value in own_state.items():
-        if key in state and value.is_floating_point() and not state[key].is_floating_point():
-            kind = "complex numbers" if state[key].is_complex() else "integers, quantized without their scale"
-            raise ModelError(
-                f"{source} does not fit {type(network).__name__}: {key} contains {kind}. Save float tensors."
-            )
-    # Modules rename keys of their older versions (torchvision's ViT) according to the version in the file.
-    weights = OrderedDict(state)
-    versions = getattr(state, "_metadata", None)
-    if versions is None and not set(own_state) - set(state):
-        versions = own_state._metadata  # type: ignore[attr-defined]
-    if versions is not None:
-        weights._metadata = versions  # type: ignore[attr-defined]
-    try:
-        missing, extra = network.load_state_dict(weights, strict=False)
-    except (RuntimeError, ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ModelError(
-            f"{source} does not fit {type(network).__name__}: {' '.join(printable(error, 400).split())[:200]}"
-        ) from None
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    if missing or extra:
-        lacks = f"lacks {missing[0]}{_more(missing)}" if missing else ""
-        has = f"has {printable(extra[0])}{_more(extra)}, which the network does not" if extra else ""
-        raise ModelError(
-            f"{source} does not fit {type(network).__name__}: it {' and '.join(filter(None, (lacks, has)))}. "
-            "Check the architecture."
-        )
-
-
-def without_auxiliary(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights without those of an auxiliary head, which a network of torchvision has in training only."""
-    if getattr(network, "aux_classifier", network) is not None:
-        return state
-    return {key: value for key, value in state.items() if not key.startswith("aux_classifier.")}
-
-
 def _saved_network(network: nn.Module, content: Any) -> nn.Module:
     """Return the network whose weights a file has: the detector itself where `network` is an adapter around it.
 
@@ -254,40 +208,6 @@ def _saved_network(network: nn.Module, content: Any) -> nn.Module:
 
     saved = common(network)
     return children[0] if common(children[0]) > saved or (not saved and isinstance(network, Detector)) else network
-
-
-def _resize_heads(network: nn.Module, state: dict[str, Tensor]) -> int | None:
-    """Return the number of classes of the weights, if it differs from that of the network.
-
-    The last layers of the network are resized if the weights differ from it only in the number of their outputs.
-    """
-    own_state = network.state_dict()
-    mismatched = {
-        key.rpartition(".")[0] for key in own_state if key in state and own_state[key].shape != state[key].shape
-    }
-    heads = {name: _head_with_rows(network.get_submodule(name), state.get(f"{name}.weight")) for name in mismatched}
-    resized = [head for head in heads.values() if head is not None]
-    if not resized or len(resized) < len(heads):
-        return None
-    for name, head in heads.items():
-        parent, _, child = name.rpartition(".")
-        setattr(network.get_submodule(parent), child, head)
-    return min(len(head.weight) for head in resized)
-
-
-def _head_with_rows(head: nn.Module, weight: Tensor | None) -> nn.Linear | nn.Conv2d | None:
-    """Return a linear layer (or a 1 × 1 convolution, as in SqueezeNet) with as many outputs as `weight` has rows."""
-    if weight is None or not isinstance(head, nn.Linear | nn.Conv2d) or head.weight.shape[1:] != weight.shape[1:]:
-        return None
-    if not 1 <= len(weight) <= MAX_CLASSES:
-        raise ModelError(
-            f"a last layer for {len(weight):,} classes cannot be explained: 1 to {MAX_CLASSES:,} are supported."
-        )
-    if isinstance(head, nn.Linear):
-        return nn.Linear(head.in_features, len(weight), head.bias is not None, dtype=head.weight.dtype)
-    if head.kernel_size != (1, 1) or head.groups != 1:
-        return None
-    return nn.Conv2d(head.in_channels, len(weight), 1, bias=head.bias is not None, dtype=head.weight.dtype)
 
 
 def _apply_metadata(model: Model, notes: Mapping[str, str], name: str) -> Model:
@@ -321,7 +241,3 @@ def _labels(text: str, default: tuple[str, ...], name: str) -> tuple[str, ...]:
     if text == "imagenet-1k":
         return imagenet_names()
     return parse_json_names(text, source=f"the class names in {name}") if text.startswith("[") else default
-
-
-def _more(keys: list[str]) -> str:
-    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

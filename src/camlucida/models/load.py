@@ -28,7 +28,6 @@ from camlucida.models.segmentation.recognise import (
     SEGMENTATION,
     as_segmentation,
     is_segmentation_network,
-    model_of,
 )
 from camlucida.models.segmentation.targets import SegmentationTargets
 from camlucida.models.sources import SpecificationLoader
@@ -111,7 +110,7 @@ def load(
             f"arch must be the name of an architecture, such as 'resnet18', not {type(architecture).__name__}."
         )
     chosen = resolve_device(device)  # before weights are downloaded
-    loader = SpecificationLoader(trust_code)
+    loader = SpecificationLoader(trust_code, preprocess.get("size"))
     model = (
         loader.from_spec(requested, arch, pretrained)
         if isinstance(requested, str)
@@ -288,4 +287,4 @@ def as_model(model: Model | nn.Module | str) -> Model:
         return load(model)
     if isinstance(model, Model):
         return model
-    return model_of(model) if family_of(model) is None else wrap(model)
+    return wrap(as_network(model) if family_of(model) is None else model)

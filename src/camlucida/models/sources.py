@@ -56,10 +56,12 @@ class SpecificationLoader:
 
     Attributes:
         trust_code: Whether a run may name any architecture, and the code in a checkpoint of ultralytics may run.
+        size: Size of the network input that the user gave, as of `make_preprocessing`; None if none was given.
         parents: The records being read, outermost first, since a run could name itself.
     """
 
     trust_code: bool
+    size: Any = None
     parents: tuple[str, ...] = ()
 
     def from_spec(self, spec: str, arch: str | None, pretrained: bool) -> Model:
@@ -98,7 +100,7 @@ class SpecificationLoader:
         if arch is None and ultralytics.is_checkpoint(file):
             return replace(ultralytics.load(file, self.trust_code), spec=file.name)
         built = None if arch is None else self.from_spec(arch, None, False)
-        return replace(checkpoint.load(file, built, self._recorded_by_file), spec=file.name)
+        return replace(checkpoint.load(file, built, self._recorded_by_file, self.size), spec=file.name)
 
     def _recorded_by_file(self, name: Any, by: str, instead: str) -> Model:
         """Return the architecture named by a weights file, which must be a registered one."""
@@ -110,7 +112,7 @@ class SpecificationLoader:
             return self.from_spec(architecture_named(name, by=by, instead=instead), None, False)
         if by in self.parents:
             raise ModelError(f"{by} names itself as its architecture.")
-        return SpecificationLoader(True, (*self.parents, by)).from_spec(name, None, False)
+        return SpecificationLoader(True, parents=(*self.parents, by)).from_spec(name, None, False)
 
 
 def _short_name(spec: str) -> str:

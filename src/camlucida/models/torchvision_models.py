@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 
 from camlucida.errors import ModelError, nearest
-from camlucida.models.checkpoint import load_weights, read_weights, without_auxiliary
+from camlucida.models.checkpoint import read_weights
 from camlucida.models.detection import torchvision as detectors
 from camlucida.models.download import fetch_file
+from camlucida.models.fit_weights import load_weights, without_auxiliary
 from camlucida.models.labels import imagenet_names
 from camlucida.models.model import Model
 from camlucida.models.preprocessing import Preprocessing, make_preprocessing

@@ -13,7 +13,8 @@ from torch import nn
 
 from camlucida._files import atomic_write
 from camlucida.errors import ModelError
-from camlucida.models.checkpoint import MAX_CLASSES, load_weights, read_weights
+from camlucida.models.checkpoint import read_weights
+from camlucida.models.fit_weights import MAX_CLASSES, load_weights
 from camlucida.models.heads import HEADS, Head, replace_head
 from camlucida.models.labels import check_names
 from camlucida.models.model import Model

@@ -31,7 +31,7 @@ from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.probability_bars import draw_colorbar
 from camlucida.render.regions import draw_region
-from camlucida.render.resize import display_size, resize_heatmap, resize_image
+from camlucida.render.resize import display_size, resize_heatmap, resize_image, stretch_note
 from camlucida.types import Region
 
 
@@ -152,7 +152,9 @@ def draw_grid(
         for name, image, row in zip(rows, images, cells, strict=True):
             draw_paragraph(sheet, MARGIN_PT, y, name, BODY_PT, TEXT_COLOUR, label_width - GAP_PT, max_lines=4)
             y = _draw_row(sheet, MARGIN_PT + label_width, y, image, row[start:stop], style, single) + ROW_GAP_PT
-    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, footer))
+    stretched = dict.fromkeys(note for image in images if (note := stretch_note(image.size)))
+    notes = f"narrow images are displayed with {', '.join(stretched)}" if stretched else ""
+    return sheet.trimmed(draw_footer(sheet, y - ROW_GAP_PT, " · ".join(filter(None, (footer, notes)))))
 
 
 def _check_shapes(

@@ -29,7 +29,7 @@ from camlucida.render.overlay import Blend, overlay
 from camlucida.render.palettes import DEFAULT_COLORMAP
 from camlucida.render.probability_bars import Bar, draw_bars, draw_colorbar, draw_label
 from camlucida.render.regions import draw_region
-from camlucida.render.resize import display_size, resize_heatmap, resize_image
+from camlucida.render.resize import display_size, resize_heatmap, resize_image, stretch_note
 from camlucida.types import Region
 
 COLUMN_PT, MAX_HEIGHT_PT = 300.0, 400.0
@@ -107,6 +107,8 @@ def draw_panel(
         captions, middle = CAPTIONS, Image.fromarray(apply_colormap(resized, colormap))
     else:
         captions, middle = COLOUR_CAPTIONS, resize_image(colour, size)
+    if stretched := stretch_note(image.size):
+        captions = (f"{captions[0]} ({stretched})", *captions[1:])
     tiles: list[Image.Image] = []
     if has_classes and region is not None:
         tiles, captions = [draw_classes(photo, region)], (*captions, CLASSES_CAPTION)

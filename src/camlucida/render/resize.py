@@ -11,6 +11,9 @@ from PIL import Image
 MAX_NEAREST_PX = 96
 """Images up to this side are enlarged without interpolation, so that their pixels are visible."""
 
+MAX_DISPLAYED_RATIO = 8.0
+"""Ratio of the sides above which the shorter side is stretched: 4000 x 60 pixels would be a line."""
+
 
 def to_image(pixels: Any) -> Image.Image:
     """Return an array of colours (H, W, 3) in [0, 1] as an RGB image."""
@@ -18,11 +21,14 @@ def to_image(pixels: Any) -> Image.Image:
 
 
 def display_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]:
-    """Return the size at which an image fills a box without distortion; tiny images are enlarged by an integer factor.
+    """Return the size at which an image fills a box; tiny images are enlarged by an integer factor.
+
+    The image keeps its ratio of width to height, but for one beyond `MAX_DISPLAYED_RATIO`: its shorter side is
+    stretched, see `stretch_note`.
 
     Args:
         size: Size of the image (width, height).
-        box: Maximum size (width, height).
+        box: Maximum size (width, height); the shorter side of a stretched image may exceed it.
 
     Returns:
         The displayed size (width, height).
@@ -30,7 +36,14 @@ def display_size(size: tuple[int, int], box: tuple[int, int]) -> tuple[int, int]
     factor = min(box[0] / size[0], box[1] / size[1])
     if 1 <= factor < 8 and max(size) <= MAX_NEAREST_PX:  # from 8 on, a difference of one pixel is invisible
         factor = float(int(factor))
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    width, height = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    return max(width, round(height / MAX_DISPLAYED_RATIO)), max(height, round(width / MAX_DISPLAYED_RATIO))
+
+
+def stretch_note(size: tuple[int, int]) -> str:
+    """Return by how much `display_size` stretches an image of a size (width, height): "height × 8.3", or ""."""
+    ratio = max(size) / min(size) / MAX_DISPLAYED_RATIO
+    return f"{'height' if size[0] > size[1] else 'width'} × {ratio:.1f}" if ratio > 1 else ""
 
 
 def resize_image(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -116,6 +116,10 @@ def _row(
         uri = renderer.overlay(index, method)
         if uri:
             thumbnails.append(Thumbnail(uri, f"{method} on {image.name}: {value}", [method, value]))
+    uri, names = renderer.classes(index)
+    if uri:
+        alt = f"predicted classes of {image.name}: {', '.join(names)}"
+        thumbnails.insert(1, Thumbnail(uri, alt, ["predicted classes"]))
     return {
         "name": image.name,
         "predicted": f"{image.predicted} ({image.confidence:.0%})" if has_probability else image.predicted,

@@ -26,7 +26,11 @@ from camlucida.metrics import Preset
 from camlucida.metrics.common.regions import is_rankable, largest_box, threshold_map
 from camlucida.models.model import Model
 from camlucida.render.boxes import draw_boxes
+from camlucida.render.canvas import Sheet
+from camlucida.render.class_mask import draw_classes, draw_legend, legend_entries
+from camlucida.render.panel import CLASSES_CAPTION
 from camlucida.render.resize import display_size, resize_image
+from camlucida.types import Region
 
 THUMBNAIL_PX = 176
 JPEG_QUALITY = 78
@@ -58,6 +62,7 @@ class ThumbnailRenderer:
     left_out: dict[str, str] = field(default_factory=dict)
     layers: dict[str, str] = field(default_factory=dict)
     _cache: dict[tuple[int, str], str] = field(default_factory=dict)
+    _regions: dict[int, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._labels = outputs_of(self.data.classes, self.model)
@@ -82,6 +87,18 @@ class ThumbnailRenderer:
             return ""
         return self._cached((index, method), lambda: self._explain(index, method))
 
+    def classes(self, index: int) -> tuple[str, list[str]]:
+        """Return the classes that the network predicts in an image with their legend, and their names.
+
+        They are known once a map of the image was drawn; "" where there is none, or the network segments nothing.
+        """
+        region = self._regions.get(index)
+        if region is None or region.classes is None:
+            return "", []
+        image = load_image(self.data[self.evaluation.images[index].image].image)
+        uri = self._cached((index, CLASSES_CAPTION), lambda: classes_thumbnail(image, THUMBNAIL_PX, region))
+        return uri, [name for _, name, _, _ in legend_entries(region)]
+
     def _explain(self, index: int, method: str) -> Image.Image:
         image, request = self.evaluation.images[index], self._requests[method]
         item, plan_target = self.data[image.image], self.evaluation.plan["target"]
@@ -94,6 +111,8 @@ class ThumbnailRenderer:
         explanation = explain(self.model, item.image, target=target, method=request["method"], layer=request["layer"])
         if "@" not in method and explanation.layer != INPUT:
             self.layers[method] = explanation.layer
+        if explanation.region is not None:
+            self._regions[index] = explanation.region
         return thumbnail_of(explanation.overlay(), THUMBNAIL_PX, self._boxes(index), self._map_boxes(explanation))
 
     def _map_boxes(self, explanation: Explanation) -> NDArray[np.float64] | None:
@@ -158,6 +177,20 @@ def thumbnail_of(
     scale = [size[0] / image.width, size[1] / image.height] * 2
     true, predicted = (np.zeros((0, 4)) if each is None else each * scale for each in (boxes, map_boxes))
     return draw_boxes(thumbnail, true, predicted) if len(true) or len(predicted) else thumbnail
+
+
+def classes_thumbnail(image: Image.Image, max_px: int, region: Region) -> Image.Image:
+    """Return the predicted classes of an image at the size of a thumbnail, with their legend below it.
+
+    Args:
+        image: The image.
+        max_px: Maximum length of the longer side of the image in pixels, and width of the legend.
+        region: The region that was explained, with the predicted classes.
+    """
+    sheet = Sheet(max_px, 1.0)
+    drawn = draw_classes(resize_image(image, display_size(image.size, (max_px, max_px))), region)
+    below = sheet.draw_image(0, 0, drawn) + 4
+    return sheet.trimmed(draw_legend(sheet, 0, below, max_px, region) + 2)
 
 
 def data_uri(image: Image.Image) -> str:

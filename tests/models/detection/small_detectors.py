@@ -110,6 +110,55 @@ def yolos(hf: Any) -> Any:
     return hf.YolosForObjectDetection(config)
 
 
+def _lightweight_sizes(hf: Any) -> dict[str, Any]:
+    return {
+        "d_model": 32,
+        "decoder_layers": 2,
+        "decoder_ffn_dim": 32,
+        "decoder_self_attention_heads": 2,
+        "decoder_cross_attention_heads": 2,
+        "decoder_n_points": 2,
+        "group_detr": 2,
+        "num_queries": 6,
+        "c2f_num_blocks": 1,
+        "id2label": NAMES,
+    }
+
+
+def lw_detr(hf: Any, *scales: float) -> Any:
+    backbone = hf.LwDetrViTConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=128,
+        pretrain_image_size=64,
+        num_windows=4,
+        window_block_indices=[0],
+        out_indices=[1, 3],
+    )
+    config = hf.LwDetrConfig(
+        backbone_config=backbone, projector_scale_factors=list(scales or (1.0,)), **_lightweight_sizes(hf)
+    )
+    return hf.LwDetrForObjectDetection(config)
+
+
+def lw_detr_two_levels(hf: Any) -> Any:
+    return lw_detr(hf, 2.0, 0.5)
+
+
+def rf_detr(hf: Any) -> Any:
+    backbone = hf.RfDetrDinov2Config(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=64,
+        patch_size=16,
+        num_windows=2,
+        out_indices=[1, 3],
+    )
+    return hf.RfDetrForObjectDetection(hf.RfDetrConfig(backbone_config=backbone, **_lightweight_sizes(hf)))
+
+
 FAMILIES: dict[str, Callable[[Any], Any]] = {
     "conditional_detr": conditional_detr,
     "d_fine": d_fine,
@@ -117,6 +166,9 @@ FAMILIES: dict[str, Callable[[Any], Any]] = {
     "deformable_detr": deformable_detr,
     "deformable_detr_two_stage": deformable_detr_two_stage,
     "detr": detr,
+    "lw_detr": lw_detr,
+    "lw_detr_two_levels": lw_detr_two_levels,
+    "rf_detr": rf_detr,
     "rt_detr": rt_detr,
     "rt_detr_v2": rt_detr_v2,
     "table_transformer": table_transformer,

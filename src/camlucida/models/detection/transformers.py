@@ -28,6 +28,8 @@ SIGMOID = frozenset(
         "DabDetrForObjectDetection",
         "DeformableDetrForObjectDetection",
         "DFineForObjectDetection",
+        "LwDetrForObjectDetection",
+        "RfDetrForObjectDetection",
         "RTDetrForObjectDetection",
         "RTDetrV2ForObjectDetection",
     }
@@ -42,7 +44,10 @@ LEARNED_QUERIES = SOFTMAX | {
 """Detectors whose object queries are weights. Those of the others are selected from the positions of the encoder."""
 THRESHOLD = 0.5
 """Smallest probability of a detection, the default of `post_process_object_detection`."""
-FAMILIES = ("DETR", "conditional, deformable and DAB DETR", "RT-DETR", "D-FINE", "YOLOS", "Table Transformer")
+FAMILIES = (
+    "DETR", "conditional, deformable and DAB DETR", "RT-DETR", "D-FINE", "LW-DETR", "RF-DETR", "YOLOS",
+    "Table Transformer",
+)  # fmt: skip
 
 
 class TransformersDetector(Detector):
@@ -90,6 +95,9 @@ def is_detector(network: Any) -> bool:
 def wrap_detector(network: nn.Module, preprocess: Any, numbers: dict[str, Any]) -> Model:
     """Return the model of a detector, with the default image processor of its type unless others are given.
 
+    Size, mean and standard deviation together replace it, also where it cannot be reproduced (RF-DETR resizes without
+    antialiasing).
+
     Args:
         network: The detector.
         preprocess: As of `wrap`.
@@ -98,7 +106,12 @@ def wrap_detector(network: nn.Module, preprocess: Any, numbers: dict[str, Any]) 
     import transformers
 
     name = type(network).__name__
-    if preprocess is None and (processor := default_processor(transformers, network.config)) is not None:
+    is_given = {"size", "mean", "std"} <= set(numbers)
+    if (
+        preprocess is None
+        and not is_given
+        and (processor := default_processor(transformers, network.config)) is not None
+    ):
         preprocess = preprocessing_of(processor, name)
     elif hasattr(preprocess, "preprocess"):  # an image processor
         preprocess = preprocessing_of(preprocess, name)
@@ -135,6 +148,9 @@ def default_layer(network: nn.Module) -> str | None:
             return f"{name}.{len(module) - 1}"
         if parts[-1] == "layer4":  # of a ResNet of timm
             return name
+        if parts[-1] == "projector":  # of LW-DETR and RF-DETR, whose ViT computes in windows
+            levels = getattr(module, "scale_layers", ())
+            return f"{name}.scale_layers.{len(levels) - 1}" if len(levels) else name
     return None
 
 
