@@ -33,10 +33,12 @@ FLAGS = [
 WCAG_21 = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
 WCAG_22 = (*WCAG_21, "wcag22aa")
 """Tags of the rules of axe-core."""
+MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference"}
+"""Options of a context that a page can change, and their defaults."""
 WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 1000 * int(os.environ.get("CAMLUCIDA_PATIENCE_S", "60"))
 """Milliseconds that a test waits for the page: far more than it takes on a slow machine, since only failures wait."""
-REFERENCE_MS = 60
+REFERENCE_MS = 50
 """Milliseconds that `REFERENCE_WORK` takes on an idle core of the machine on which limits of time were chosen."""
 REFERENCE_WORK = """() => {
   const before = performance.now();
@@ -114,14 +116,17 @@ class BrowserPages:
         self._browser = browser
         self._idle: list[tuple[str, Any]] = []
 
-    def take(self, context: dict[str, Any]) -> Any:
-        """Return a page whose context has these options of `browser.new_context`."""
+    def take(self, viewport: dict[str, int], **context: Any) -> Any:
+        """Return an empty page whose context has these options of `browser.new_context`."""
+        media = {key: context.pop(key, default) for key, default in MEDIA.items()}
         key = json.dumps(context, sort_keys=True)
         for i, (options, page) in enumerate(self._idle):
             if options == key:
                 del self._idle[i]
+                page.set_viewport_size(viewport)
+                page.emulate_media(**media)
                 return page
-        return self._browser.new_context(**context).new_page()
+        return self._browser.new_context(viewport=viewport, **media, **context).new_page()
 
     def put_back(self, page: Any, address: str, context: dict[str, Any]) -> None:
         """Reset a page; one that cannot be reset is closed."""
@@ -135,14 +140,11 @@ class BrowserPages:
             page.goto(f"{address}/icon.svg")
             page.evaluate("localStorage.clear(); sessionStorage.clear()")
             page.mouse.move(0, 0)
-            page.emulate_media(
-                color_scheme=context.get("color_scheme", "light"),
-                reduced_motion=context.get("reduced_motion", "no-preference"),
-            )
         except playwright.Error:
             owner.close()
             return
-        self._idle.append((json.dumps(context, sort_keys=True), page))
+        fixed = {key: value for key, value in context.items() if key not in ("viewport", *MEDIA)}
+        self._idle.append((json.dumps(fixed, sort_keys=True), page))
         while len(self._idle) > self.MAX_IDLE:
             self._idle.pop(0)[1].context.close()
 
@@ -162,7 +164,7 @@ def app_page(browser_pages: BrowserPages) -> Iterator[Callable[..., Any]]:
 
     def take(address: str, listeners: dict[str, Callable[[Any], Any]], **context: Any) -> Any:
         context = {"viewport": WIDE} | context
-        page = browser_pages.take(context)
+        page = browser_pages.take(**context)
         page.set_default_timeout(PATIENCE)
         for event, listener in listeners.items():
             page.on(event, listener)

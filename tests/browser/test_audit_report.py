@@ -190,9 +190,8 @@ def test_accessibility(
     viewport: dict[str, int],
 ) -> None:
     page = opened(viewport=viewport, color_scheme="light")
-    for strip in page.locator(".strip").all():  # their tiles are made when they are in sight
-        strip.scroll_into_view_if_needed()
-        strip.locator(".tile").first.wait_for()
+    page.evaluate("document.querySelectorAll('.strip').forEach(s => s.scrollIntoView())")
+    page.wait_for_selector(".strip .tile", state="attached")  # made when a strip comes into sight
     wrong = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
