@@ -13,26 +13,22 @@ pytest.importorskip("fastapi_offline", reason="no fastapi-offline")
 
 
 @pytest.fixture
-def docs(chromium: Any, site: tuple[str, Page]) -> Iterator[Callable[..., Any]]:
+def docs(app_page: Callable[..., Any], site: tuple[str, Page]) -> Iterator[Callable[..., Any]]:
     """Return a function that opens /docs; fails on any message in the console, and on any request to another host."""
     address, _ = site
     wrong: list[str] = []
-    contexts: list[Any] = []
 
     def open_(path: str = "/docs") -> Any:
-        context = chromium.new_context(viewport={"width": 1300, "height": 1000})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("request", lambda asked: asked.url.startswith((address, "data:", "blob:")) or wrong.append(asked.url))
-        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("console", lambda said: said.type in ("error", "warning") and wrong.append(said.text))
+        listeners = {
+            "request": lambda asked: asked.url.startswith((address, "data:", "blob:")) or wrong.append(asked.url),
+            "pageerror": lambda error: wrong.append(f"error: {error}"),
+            "console": lambda said: said.type in ("error", "warning") and wrong.append(said.text),
+        }
+        page = app_page(address, listeners, viewport={"width": 1300, "height": 1000})
         page.goto(address + path)
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
     assert not wrong, wrong
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,8 @@ from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 from camlucida.report.audit_page import audit_report
 
+from .conftest import PATIENCE, best_of
+
 sys.path.append(str(Path(__file__).parents[1] / "report"))
 from audit_folders import invented_audit
 
@@ -24,7 +25,7 @@ N = 10_000
 BROKEN = 7
 WIDE, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 OPENS_WITHIN_MS = 2000
-"""On an idle machine it takes 700 ms; the fastest of three attempts counts, since tests may share the machine."""
+"""On the machine that `slowness` compares with, where it takes 700 ms."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def opened(chromium: Any, report: tuple[Audit, Path]) -> Iterator[Callable[..., 
         made = chromium.new_context(viewport=context.pop("viewport", WIDE), **context)
         contexts.append(made)
         page = made.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         address = report[1].as_uri()
         page.on(
             "request",
@@ -64,10 +65,10 @@ def opened(chromium: Any, report: tuple[Audit, Path]) -> Iterator[Callable[..., 
 
 def until(page: Any, condition: str) -> None:
     """Wait for a condition. `wait_for_function` needs eval, which the policy of the page forbids."""
-    for _ in range(150):
+    for _ in range(PATIENCE // 50):
         if page.evaluate(condition):
             return
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(50)
     pytest.fail(f"never: {condition}")
 
 
@@ -79,9 +80,13 @@ def expected(audit: Audit, test: Callable[[dict[str, Any]], bool]) -> int:
     return sum(test(row) for row in audit.rows if row["error"] is None)
 
 
-def test_opens_quickly(opened: Callable[..., Any], report: tuple[Audit, Path]) -> None:
-    times = [opened().evaluate("performance.getEntriesByName('ready')[0].startTime") for _ in range(3)]
-    assert min(times) < OPENS_WITHIN_MS
+def test_opens_quickly(opened: Callable[..., Any], report: tuple[Audit, Path], slowness: Callable[..., float]) -> None:
+    def ratio() -> float:
+        page = opened()
+        ready = page.evaluate("performance.getEntriesByName('ready')[0].startTime")
+        return float(ready / (OPENS_WITHIN_MS * slowness(page)))
+
+    assert best_of(ratio, 1) < 1
     assert report[1].stat().st_size < 12_000_000
 
 
@@ -142,7 +147,7 @@ def test_confusion_and_groups_select_images(opened: Callable[..., Any], report: 
     assert cell.get_attribute("aria-pressed") == "true"
     page.click("#hypotheses .card button[data-filter] >> nth=0")
     assert count(page) == 41
-    assert "group=hypothesis-1" in page.evaluate("new Promise(r => setTimeout(() => r(location.hash), 400))")
+    until(page, "location.hash.includes('group=hypothesis-1')")
 
 
 def test_area_of_the_scatter_plot_selects_images(opened: Callable[..., Any]) -> None:
@@ -154,7 +159,7 @@ def test_area_of_the_scatter_plot_selects_images(opened: Callable[..., Any]) -> 
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 2, steps=4)
     page.mouse.up()
     assert 0 < count(page) < N - 1
-    assert re.search("area=0", page.evaluate("new Promise(r => setTimeout(() => r(location.hash), 400))"))
+    until(page, "location.hash.includes('area=0')")
 
 
 def test_thumbnail_has_the_pixels_of_its_image(opened: Callable[..., Any]) -> None:
@@ -178,17 +183,19 @@ def test_dialog_shows_one_image(opened: Callable[..., Any], report: tuple[Audit,
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
-def test_accessibility(opened: Callable[..., Any], screenshot: Callable[..., None], viewport: dict[str, int]) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+def test_accessibility(
+    opened: Callable[..., Any],
+    violations: Callable[..., list[str]],
+    screenshot: Callable[..., None],
+    viewport: dict[str, int],
+) -> None:
     page = opened(viewport=viewport, color_scheme="light")
     page.evaluate("document.querySelectorAll('.strip').forEach(s => s.scrollIntoView())")
-    page.wait_for_timeout(300)
+    page.wait_for_selector(".strip .tile", state="attached")  # made when a strip comes into sight
     wrong = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-        violations = axe.Axe().run(page, options=options).response["violations"]
-        wrong += [f"{scheme}, {rule['id']}: {node['html'][:160]}" for rule in violations for node in rule["nodes"][:4]]
+        wrong += [f"{scheme}, {violation}" for violation in violations(page)]
         screenshot(page, f"audit-{viewport['width']}-{scheme}")
     assert not wrong, "\n".join(wrong)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -204,9 +211,8 @@ def test_app_serves_the_report(chromium: Any, serve: Callable[[Page], str], tmp_
     page.on("console", lambda said: said.type == "error" and wrong.append(said.text))
     page.goto(f"{address}/audit#map=grad_cam:predicted")
     page.wait_for_selector("html[data-ready]")
-    page.wait_for_timeout(500)
     assert count(page) == 6
-    pixels = "Array.from(document.querySelector('#canvas canvas').getContext('2d').getImageData(20, 20, 60, 60).data)"
-    assert len(set(page.evaluate(pixels))) > 50, "the image and its map are drawn"
+    pixels = "document.querySelector('#canvas canvas').getContext('2d').getImageData(20, 20, 60, 60).data"
+    until(page, f"new Set({pixels}).size > 50")  # the image and its map are drawn
     page.close()
     assert not [text for text in wrong if "favicon" not in text]

@@ -266,20 +266,17 @@ def test_points_are_thumbnails_in_one_request(tab: Callable[..., Any], screensho
     page.wait_for_url("**dataset.thumbnails=0*")
     page.get_by_label("Thumbnails").check()
     page.wait_for_selector(f".plane canvas[data-thumbnails='{SCENES}']")
-    page.wait_for_timeout(100)
-    assert plane.evaluate(read) == before
+    page.wait_for_function("before => document.querySelector('.plane canvas').toDataURL() === before", arg=before)
 
 
-def test_audits_are_linked(serve: Callable[[Page], str], chromium: Any, tmp_path: Path) -> None:
+def test_audits_are_linked(serve: Callable[[Page], str], app_page: Callable[..., Any], tmp_path: Path) -> None:
     data = open_dataset("toybox", count=6)
     folder = audit("toybox", data, tmp_path / "scenes").path
     address = serve(Page([load("toybox")], data, (), None, (folder, tmp_path / "missing")))
-    context = chromium.new_context()
-    page = context.new_page()
+    page = app_page(address, {})
     page.goto(f"{address}/#dataset")
     page.wait_for_selector(".audits a")
     assert page.inner_text(".audits li:nth-child(1)").split("\n")[0] == "scenes – audit of toybox, 6 images of toybox"
     assert page.inner_text(".audits li:nth-child(2)").startswith("missing: ")
     page.click(".audits a")
     page.wait_for_selector("h1:has-text('Audit of toybox on toybox')")
-    context.close()

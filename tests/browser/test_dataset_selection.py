@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
+from camlucida import wrap
 from camlucida.analysis import embed, mistakes
 from camlucida.app.app_state import Page
 from camlucida.audits.run import audit
@@ -18,10 +20,12 @@ from camlucida.data.datasets import Item, ListDataset
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
-from .conftest import PHONE, served
+from .conftest import PHONE, WCAG_21, best_of, served
 from .test_dataset import on_canvas
 
 SCENES = 40
+FRAME_MS = 250
+"""For one frame, on the machine that `slowness` compares with."""
 SLICE = {"name": "camera = rear", "n": 4, "accuracy": 0.0, "rest_accuracy": 0.5, "is_worse": True, "rows": [3, 0, 6, 9]}
 
 
@@ -225,9 +229,8 @@ def test_filtered_views_fit_a_phone_in_the_dark(
 
 
 @pytest.mark.parametrize("part", ["scatter", "confusion", "errors"])
-def test_selection_is_accessible(tab: Callable[..., Any], part: str) -> None:
+def test_selection_is_accessible(tab: Callable[..., Any], violations: Callable[..., list[str]], part: str) -> None:
     """axe-core finds no violation with chips and open slices, and none of contrast in the dark."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
     page = tab(
         f"#dataset?dataset.part={part}&dataset.search=camera:rear&dataset.slice=0-0&dataset.slice_name=rear",
         color_scheme="light",
@@ -237,47 +240,48 @@ def test_selection_is_accessible(tab: Callable[..., Any], part: str) -> None:
     page.locator(".slices summary").click()
     page.wait_for_selector(".slices li")
     page.wait_for_load_state("networkidle")
-    found = (
-        axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}).response["violations"]
-    )
+    found = violations(page, WCAG_21)
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.wait_for_function("document.getAnimations().length === 0")
-    found += (
-        axe.Axe().run(page, options={"runOnly": {"type": "rule", "values": ["color-contrast"]}}).response["violations"]
-    )
-    assert not [(rule["id"], [node["html"][:160] for node in rule["nodes"][:3]]) for rule in found]
+    found += violations(page, rules=["color-contrast"])
+    assert found == []
 
 
 def test_many_points_are_dots_until_few_are_displayed(
-    serve: Callable[[Page], str], chromium: Any, tmp_path: Path, screenshot: Callable[..., None]
+    serve: Callable[[Page], str],
+    app_page: Callable[..., Any],
+    slowness: Callable[..., float],
+    tmp_path: Path,
+    screenshot: Callable[..., None],
 ) -> None:
     """2,000 points: no thumbnails are read before they are drawn; a drawing takes a fraction of a second."""
     n = 2000
     data = ListDataset("many", [Item(image, f"{i}", i % 3) for i, image in enumerate(noise(n))], ("a", "b", "c"))
-    model = load("toybox")
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    model = wrap(network.eval(), labels=data.classes, size=24)
     embed(model, data, way="pca", out=tmp_path / "embedding")
-    context = chromium.new_context()
-    page = context.new_page()
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{serve(Page([model], data, (tmp_path / 'embedding',)))}/#dataset")
+    address = serve(Page([model], data, (tmp_path / "embedding",)))
+    page = app_page(address, {"request": lambda request: asked.append(request.url)})
+    page.goto(f"{address}/#dataset")
     page.wait_for_selector(".plane canvas[data-thumbnails='0']")
     page.wait_for_selector(".scatter[data-drawn]")
     assert not any("thumbnails" in url for url in asked)
-    all_points = page.evaluate(FRAMES)
+    all_points = best_of(lambda: page.evaluate(FRAMES) / slowness(page), FRAME_MS)
     for _ in range(9):
         page.get_by_label("Zoom in").click()
         page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(100)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         if page.locator(".plane canvas").get_attribute("data-thumbnails") != "0":
             break
     page.wait_for_selector(".plane canvas[data-thumbnails]:not([data-thumbnails='0'])")
     assert 0 < int(page.locator(".plane canvas").get_attribute("data-thumbnails") or 0) <= 500
     assert sum("thumbnails" in url for url in asked) == 1
     screenshot(page, "dataset-many")
-    thumbnails = page.evaluate(FRAMES)
-    assert max(all_points, thumbnails) < 250, f"{all_points} ms for a frame with dots, {thumbnails} ms with thumbnails"
-    context.close()
+    thumbnails = best_of(lambda: page.evaluate(FRAMES) / slowness(page), FRAME_MS)
+    assert max(all_points, thumbnails) < FRAME_MS, (
+        f"{all_points} ms for a frame with dots, {thumbnails} ms with thumbnails"
+    )
 
 
 FRAMES = """async () => {

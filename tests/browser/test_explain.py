@@ -21,9 +21,13 @@ from camlucida import explain, wrap
 from camlucida.app.app_state import Page
 from camlucida.data.open import open_dataset
 
+from .conftest import best_of
+
 Open = Callable[..., Any]
 PHONE = {"width": 390, "height": 844}
 FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+QUIET_MS = 250
+"""Somewhat less than the time without a change after which the page writes its address."""
 HOLD = """(kind) => {
   window.held ??= {};
   return document.querySelector(`.explain-tab .view.${kind} canvas`).toDataURL();
@@ -90,17 +94,21 @@ def test_first_view_shows_a_sample_and_its_map(tab: Open, screenshot: Callable[.
     screenshot(page, "explain")
 
 
-def test_click_is_painted_within_a_tenth_of_a_second(open_view: Open) -> None:
-    """In addition to the time of the network."""
+def test_click_is_painted_within_a_tenth_of_a_second(open_view: Open, slowness: Callable[..., float]) -> None:
+    """In addition to the time of the network; as long as on the machine that `slowness` compares with."""
     page = open_view()
-    more = []
-    for tile in (5, 7, 9, 11):
+    tiles = itertools.cycle((5, 7, 9, 11))
+
+    def more() -> float:
+        tile = next(tiles)
         page.locator(".explain-tab .tile").nth(tile).click()
         chosen = page.locator(".explain-tab .tile").nth(tile).get_attribute("data-id")
         drawn(page, f"{chosen} ")
         root = page.locator(".explain-tab")
-        more.append(float(root.get_attribute("data-waited")) - 1000 * float(root.get_attribute("data-seconds")))
-    assert min(more) < 100, more
+        waited = float(root.get_attribute("data-waited")) - 1000 * float(root.get_attribute("data-seconds"))
+        return waited / slowness(page)
+
+    assert best_of(more, 100) < 100
 
 
 COUNT_PAINTS = """() => {
@@ -588,19 +596,24 @@ def test_opacity_steps_write_the_address_once(open_view: Open) -> None:
     )
     before = len(page.requests_seen)
     slider = page.get_by_label("Opacity", exact=True)
-    page.evaluate(
-        """async () => {
+    pauses = page.evaluate(
+        """async (quiet) => {
           const slider = document.querySelector('.painting input');
+          let pauses = 0;
           for (let step = 0; step < 120; step++) {
+            const before = performance.now();
             slider.value = String(step / 120);
             slider.dispatchEvent(new InputEvent('input', { bubbles: true }));
             await new Promise((done) => requestAnimationFrame(done));
+            pauses += performance.now() - before >= quiet;
           }
-        }"""
+          return pauses;
+        }""",
+        QUIET_MS,
     )
     page.wait_for_url("**opacity=0.99*")
     assert slider.input_value() == "0.99"
-    assert page.evaluate("window.writes") <= 3
+    assert page.evaluate("window.writes") <= 3 + pauses  # a busy machine pauses for as long as a user who stops
     later = (".js", ".css")  # the other tabs' files, which are requested after the first map
     seen = [path for path in page.requests_seen[before:] if "longest=160" not in path and not path.endswith(later)]
     assert len(seen) <= 2, seen
@@ -617,8 +630,8 @@ def thousand(serve: Callable[[Page], str]) -> str:
     return serve(Page([wrap(network, labels=labels, size=32)], open_dataset("toybox", count=4)))
 
 
-def test_all_classes_can_be_browsed(thousand: str, chromium: Any) -> None:
-    page = chromium.new_page()
+def test_all_classes_can_be_browsed(thousand: str, app_page: Open) -> None:
+    page = app_page(thousand, {})
     page.goto(f"{thousand}/#explain")
     page.wait_for_selector(".explain-tab[data-drawn]")
     field = page.get_by_role("combobox", name="Explained class")
@@ -640,7 +653,6 @@ def test_all_classes_can_be_browsed(thousand: str, chromium: Any) -> None:
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.wait_for_selector(".explain-tab[data-drawn$='terrier number 953']")
-    page.close()
 
 
 def test_uploads_keep_their_names(open_view: Open, image_file: Callable[..., Path]) -> None:

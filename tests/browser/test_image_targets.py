@@ -14,6 +14,8 @@ from camlucida.app.app_state import Page
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
+from .conftest import PATIENCE
+
 sys.path.append(str(Path(__file__).parents[1] / "app"))
 from test_image_targets import fake
 
@@ -29,24 +31,18 @@ def detectors(serve: Callable[[Page], str]) -> tuple[str, Page]:
 
 
 @pytest.fixture
-def open_image(chromium: Any, detectors: tuple[str, Page]) -> Iterator[Open]:
+def open_image(app_page: Open, detectors: tuple[str, Page]) -> Iterator[Open]:
     """Return a function that opens the tab Explain with a model; errors in the console fail the test."""
-    opened: list[Any] = []
     wrong: list[str] = []
 
     def open_(model: str = "toybox:detector", view: str = "", tab: str = "explain", **context: Any) -> Any:
-        made = chromium.new_context(viewport=context.pop("viewport", WIDE), **context)
-        opened.append(made)
-        page = made.new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
+        context = {"viewport": WIDE} | context
+        page = app_page(detectors[0], {"pageerror": lambda error: wrong.append(str(error))}, **context)
         page.goto(f"{detectors[0]}/#{tab}?image=s3&model={model}{view}")
         page.wait_for_selector(f".{tab}-tab[data-drawn]:not([aria-busy])")
         return page
 
     yield open_
-    for made in opened:
-        made.close()
     assert not wrong
 
 
@@ -172,22 +168,21 @@ def test_models_without_image_targets(open_image: Open) -> None:
 def test_trust_follows_the_box(open_image: Open, detectors: tuple[str, Page], screenshot: Any) -> None:
     page = open_image(view="&target=box+2", tab="trust")
     assert "(box 2)" in caption(page)
+    page.wait_for_selector(".start button:visible, .task progress:visible, .verdict[data-level]")
     start = page.get_by_role("button", name="Run tests")
-    page.wait_for_timeout(300)
     if start.count():
         start.click()
-    page.wait_for_selector(".verdict[data-level]", timeout=60_000)
+    page.wait_for_selector(".verdict[data-level]", timeout=4 * PATIENCE)
     screenshot(page, "image-targets-trust")
 
 
 @pytest.mark.parametrize("context", [{}, {"viewport": PHONE}, {"color_scheme": "dark"}], ids=["wide", "phone", "dark"])
 @pytest.mark.parametrize("model", ["toybox:detector", "caption"])
-def test_accessibility(open_image: Open, model: str, context: dict[str, Any], screenshot: Any) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+def test_accessibility(
+    open_image: Open, violations: Open, model: str, context: dict[str, Any], screenshot: Any
+) -> None:
     page = open_image(model, **context)
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-    violations = axe.Axe().run(page, options=options).response["violations"]
-    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in violations] == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     name = "-".join(["image-targets", model.split(":")[-1], *map(str, context)])
     screenshot(page, name)

@@ -24,6 +24,8 @@ from camlucida.models.load import load
 from camlucida.render.colours import NAN_COLOUR, apply_colormap, strength
 from camlucida.render.overlay import overlay
 
+from .conftest import PATIENCE
+
 LEVELS = 3
 """Grey levels that half floats, and rounding on a canvas, may cost."""
 
@@ -59,6 +61,7 @@ def opened(numbers: tuple[str, Page], chromium: Any) -> Any:
     """Return a function that opens the tab Explain at a view, given by keywords."""
     context = chromium.new_context(viewport={"width": 1300, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     counted = itertools.count()
 
     def open_(**view: Any) -> Any:

@@ -13,35 +13,26 @@ from camlucida.data import toybox
 from camlucida.data.open import open_dataset
 from camlucida.models.load import load
 
-from .conftest import PHONE
-
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+from .conftest import PHONE, WCAG_21
 
 TABS = ("explain", "compare", "trust", "activations", "dataset", "study")
 
 
 @pytest.mark.parametrize("name", TABS)
-def test_accessibility(tab: Callable[..., Any], screenshot: Callable[..., None], name: str) -> None:
+def test_accessibility(
+    tab: Callable[..., Any], violations: Callable[..., list[str]], screenshot: Callable[..., None], name: str
+) -> None:
     """axe-core finds no violation of WCAG 2 A and AA: names, roles, contrast, order; and contrast in the dark."""
     page = tab(f"#{name}", color_scheme="light")
     page.wait_for_selector(f".panel.{name}:visible")
     page.wait_for_load_state("networkidle")
-    wrong = violations(page, {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
+    wrong = violations(page, WCAG_21)
     screenshot(page, f"{name}-light")
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.wait_for_function("document.getAnimations().length === 0")
-    wrong += violations(page, {"runOnly": {"type": "rule", "values": ["color-contrast"]}})
+    wrong += violations(page, rules=["color-contrast"])
     screenshot(page, f"{name}-dark")
     assert not wrong, "\n".join(wrong)
-
-
-def violations(page: Any, options: dict[str, Any]) -> list[str]:
-    found = axe.Axe().run(page, options=options)
-    return [
-        f"{rule['id']}: {rule['help']}: {node['target']} {node['html'][:160]}"
-        for rule in found.response["violations"]
-        for node in rule["nodes"][:4]
-    ]
 
 
 @pytest.mark.parametrize("name", TABS)
@@ -132,13 +123,12 @@ def test_unreachable_server_and_reconnection(tab: Callable[..., Any], image_file
 
 
 def test_unreadable_image_shows_its_error(
-    tab: Callable[..., Any], chromium: Any, serve: Callable[[Page], str], tmp_path: Path
+    app_page: Callable[..., Any], serve: Callable[[Page], str], tmp_path: Path
 ) -> None:
     """Also if its map is cached, or fails later than the image."""
     (tmp_path / "cut.jpg").write_bytes(b"")
     toybox.scene(seed=4).picture().save(tmp_path / "whole.png")
     address = serve(Page([load("toybox")], open_dataset(str(tmp_path))))
-    page = chromium.new_page()
+    page = app_page(address, {})
     page.goto(f"{address}/#explain?image=s0")
     page.wait_for_selector(".explain-tab .trouble >> text=the file is empty")
-    page.close()

@@ -20,8 +20,10 @@ from camlucida.evaluation import evaluate
 from camlucida.models.load import load
 from camlucida.user_study import Study, make_study, results
 
-PHONE = {"width": 390, "height": 844}
+from .conftest import PATIENCE, PHONE, WCAG_21
+
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]
+AWAY_S = 1.5
 PAIR_KEYS = {"ArrowLeft": 1, "j": 2, "1": 1, "ArrowRight": 2, "f": 1, "2": 2}
 
 
@@ -50,22 +52,6 @@ def study(site: tuple[str, Page]) -> Study:
     assert folder is not None
     images = [sample.image for sample in Toybox(3, seed=5)]
     return make_study(folder, load("toybox"), images, methods=METHODS, pairs=2, seed=3)
-
-
-@pytest.fixture(scope="module")
-def reached() -> Callable[[Any], str]:
-    """Return a function that lists violations of WCAG 2 A and AA on the screen, found by axe-core."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
-
-    def run(page: Any) -> str:
-        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]})
-        return "\n".join(
-            f"{rule['id']}: {rule['help']}: {node['target']}"
-            for rule in found.response["violations"]
-            for node in rule["nodes"][:4]
-        )
-
-    return run
 
 
 def shown(page: Any, side: str) -> str:
@@ -110,7 +96,7 @@ def kept(path: Path, person: str) -> list[tuple[str, str, int]]:
 
 def until(true: Callable[[], bool], what: str) -> None:
     """Wait until a condition holds."""
-    for _ in range(200):
+    for _ in range(PATIENCE // 50):
         if true():
             return
         time.sleep(0.05)
@@ -118,6 +104,7 @@ def until(true: Callable[[], bool], what: str) -> None:
 
 
 def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, screenshot: Callable[..., None]) -> None:
+    started = time.monotonic()
     page = tab("#study")
     page.wait_for_selector('.study-tab[data-drawn="entry"]')
     tab_to(page, ".study input")
@@ -149,7 +136,9 @@ def test_study_by_keyboard(tab: Callable[..., Any], study: Study, run: Path, scr
     assert sorted(kept(study.path, "Ann 1 2 f j 5")) == sorted(noted.values())
     assert study.people() == {"Ann 1 2 f j 5": 9}
     with sqlite3.connect(study.path) as data:
-        assert all(0 < seconds < 30 for (seconds,) in data.execute("select seconds from answers"))
+        spent = [seconds for (seconds,) in data.execute("select seconds from answers")]
+    assert min(spent) > 0
+    assert sum(spent) < time.monotonic() - started
 
     tab_to(page, ".study .end button")
     page.keyboard.press("Enter")
@@ -189,7 +178,7 @@ def test_held_and_other_keys_give_no_further_answer(tab: Callable[..., Any], stu
     page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
     page.locator("#tab-explain").focus()
     page.keyboard.press("1")
-    page.wait_for_timeout(150)
+    page.evaluate("fetch('/api/study').then((answer) => answer.text())")  # after an answer, if one were sent
     assert len(kept(study.path, "bob")) == 1
 
 
@@ -197,6 +186,7 @@ def test_question_stays_when_the_tab_is_left(tab: Callable[..., Any], study: Stu
     page = tab("#study")
     page.locator(".study input").fill("dora")
     page.keyboard.press("Enter")
+    started = time.monotonic()
     for position in range(2):
         answer_by_key(page, position)
     page.wait_for_selector('.study-tab[data-drawn="trial 2"]')
@@ -207,7 +197,7 @@ def test_question_stays_when_the_tab_is_left(tab: Callable[..., Any], study: Stu
     page.click("#tab-explain")
     page.wait_for_selector(".explain-tab[data-drawn]")
     page.keyboard.press("1")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1000 * AWAY_S)
     page.click("#tab-study")
     page.wait_for_selector('.study-tab[data-drawn="trial 1"]')
     assert page.locator(".study .original img").get_attribute("src") == before
@@ -217,7 +207,7 @@ def test_question_stays_when_the_tab_is_left(tab: Callable[..., Any], study: Stu
     with sqlite3.connect(study.path) as data:
         (seconds,) = data.execute("select max(seconds) from answers where person = 'dora'").fetchone()
     assert seconds >= 0.3, "the time before the tab was left counts"
-    assert seconds < 1.5, "the time in another tab does not count"
+    assert seconds < time.monotonic() - started - AWAY_S, "the time in another tab does not count"
     page.get_by_role("button", name="Stop").click()
     page.wait_for_selector('.study-tab[data-drawn="entry"]')
     page.click("#tab-explain")
@@ -255,7 +245,7 @@ def test_failed_answer_can_be_repeated(tab: Callable[..., Any], study: Study) ->
 
 
 def test_study_on_a_phone(
-    tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
+    tab: Callable[..., Any], study: Study, violations: Callable[..., list[str]], screenshot: Callable[..., None]
 ) -> None:
     """In the dark: every question fits the screen without scrolling, the buttons are large enough for a thumb."""
     page = tab("#study", viewport=PHONE, has_touch=True, is_mobile=True, color_scheme="dark")
@@ -266,7 +256,7 @@ def test_study_on_a_phone(
         page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
-            assert reached(page) == ""
+            assert violations(page, WCAG_21) == []
             screenshot(page, f"study-phone-{kind}")
         kinds.add(kind)
         buttons = [one for one in page.locator(".study .pick").all() if one.is_visible()]
@@ -284,7 +274,7 @@ def test_study_on_a_phone(
     page.locator(".study .reveal").tap()
     page.wait_for_selector(".study .results[data-drawn]")
     screenshot(page, "study-phone-results")
-    assert reached(page) == ""
+    assert violations(page, WCAG_21) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
@@ -322,7 +312,7 @@ def test_study_can_be_created_in_the_app(
 
 
 def test_accessibility(
-    tab: Callable[..., Any], study: Study, reached: Callable[[Any], str], screenshot: Callable[..., None]
+    tab: Callable[..., Any], study: Study, violations: Callable[..., list[str]], screenshot: Callable[..., None]
 ) -> None:
     """In the light, on a wide screen: while a question is asked, and in the results."""
     for person in ("gus", "hal"):
@@ -336,7 +326,7 @@ def test_accessibility(
         page.wait_for_selector(f'.study-tab[data-drawn="trial {position}"]')
         kind = "pair" if page.locator(".study .pictures.pair").count() else "rating"
         if kind not in kinds:
-            assert reached(page) == ""
+            assert violations(page, WCAG_21) == []
             screenshot(page, f"study-{kind}")
         kinds.add(kind)
         if len(kinds) == 2:
@@ -348,4 +338,4 @@ def test_accessibility(
     page.locator(".study .reveal").click()
     page.wait_for_selector(".study .results[data-drawn]")
     screenshot(page, "study-results")
-    assert reached(page) == ""
+    assert violations(page, WCAG_21) == []

@@ -25,7 +25,6 @@ from test_image_targets import Quarter, fake
 
 WIDE, LAPTOP, PHONE = ({"width": width, "height": 900} for width in (1440, 1024, 390))
 Open = Callable[..., Any]
-AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,21 @@ def site(serve: Callable[[Page], str]) -> tuple[str, Page]:
 
 
 @pytest.fixture
-def open_tab(chromium: Any, site: tuple[str, Page]) -> Iterator[Open]:
+def open_tab(app_page: Open, site: tuple[str, Page]) -> Iterator[Open]:
     """Return a function that opens a tab; errors in the console and failed requests fail the test."""
-    opened: list[Any] = []
     wrong: list[str] = []
 
     def open_(tab: str, view: str, ready: str = "[data-drawn]:not([aria-busy])", **context: Any) -> Any:
-        made = chromium.new_context(viewport=context.pop("viewport", WIDE), **context)
-        opened.append(made)
-        page = made.new_page()
-        page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("response", lambda got: got.status >= 400 and wrong.append(f"{got.status} {got.url}"))
+        listeners = {
+            "pageerror": lambda error: wrong.append(str(error)),
+            "response": lambda got: got.status >= 400 and wrong.append(f"{got.status} {got.url}"),
+        }
+        page = app_page(site[0], listeners, **({"viewport": WIDE} | context))
         page.goto(f"{site[0]}/#{tab}?image=s3&{view}")
         page.wait_for_selector(f".{tab}-tab{ready}")
         return page
 
     yield open_
-    for made in opened:
-        made.close()
     assert not wrong
 
 
@@ -332,14 +327,14 @@ VIEWS = [
 
 
 @pytest.mark.parametrize(("tab", "model", "context"), VIEWS)
-def test_accessibility(open_tab: Open, tab: str, model: str, context: dict[str, Any], screenshot: Any) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="`make test-app` installs it")
+def test_accessibility(
+    open_tab: Open, violations: Open, tab: str, model: str, context: dict[str, Any], screenshot: Any
+) -> None:
     asks = model in ("answers", "texts")
     page = open_tab(tab, f"model={model}&compare.methods=grad_cam", **({"ready": ""} if asks else {}), **context)
     if tab == "compare":
         page.locator("details.controls").evaluate("one => { one.open = true; }")
-    violations = axe.Axe().run(page, options=AXE).response["violations"]
-    assert [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in violations] == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     small = page.locator(".target-list .target, .image-targets button, .image-targets input").evaluate_all(
         "all => all.filter((o) => o.offsetParent && !o.closest('.targets-on-image'))"
