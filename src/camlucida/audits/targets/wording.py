@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from camlucida.audits.audit_result import Audit
-from camlucida.audits.targets.matching import MIN_IOU
+from camlucida.evaluation.matching import MIN_IOU
 
 _IOU = f"an intersection over union of at least {MIN_IOU:g}"
 
