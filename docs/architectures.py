@@ -28,10 +28,10 @@ import camlucida as cl
 from camlucida.attribution.output_reader import output_reader
 from camlucida.attribution.outputs import class_scores
 from camlucida.engine import copy_of, default_layer, profile_calls, resolve
+from camlucida.engine.call_profile import CallProfile, main_tensor
 from camlucida.engine.influence import find_influences
 from camlucida.engine.layer_checks import Influence
 from camlucida.engine.layers import Layer
-from camlucida.engine.module_calls import CallProfile, main_tensor
 from camlucida.errors import CamlucidaError
 
 PAGE = Path(__file__).with_name("architectures.md")

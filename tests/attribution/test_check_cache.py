@@ -40,13 +40,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of calls that were measured."""
     numbers: list[int] = []
-    plain = geometry._measure
+    plain = geometry.measure_responses
 
     def measure(copy: Any, inputs: Any, module_calls: Any, *key: Any) -> Any:
         numbers.append(len(module_calls))
         return plain(copy, inputs, module_calls, *key)
 
-    monkeypatch.setattr(geometry, "_measure", measure)
+    monkeypatch.setattr(geometry, "measure_responses", measure)
     return numbers
 
 

@@ -10,8 +10,8 @@ import torch
 
 from camlucida.attribution.read_scores import OutputReader
 from camlucida.engine import Layer, nested, profile_calls
+from camlucida.engine.call_profile import CallProfile, ModuleCall
 from camlucida.engine.layer_checks import Influence
-from camlucida.engine.module_calls import CallProfile, ModuleCall
 from camlucida.engine.named_inputs import call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.models.model import Model

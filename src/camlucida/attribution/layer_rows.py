@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from torch import nn
 
 from camlucida.engine import Layer
-from camlucida.engine.module_calls import CallProfile, ModuleCall
+from camlucida.engine.call_profile import CallProfile, ModuleCall
 
 GeometrySource: TypeAlias = Literal["convolution", "measured", "not verified", "contradicted"]
 

@@ -20,9 +20,9 @@ from camlucida.attribution.output_reader import input_shape, output_reader
 from camlucida.attribution.read_scores import OutputReader
 from camlucida.attribution.several_inputs import of_first_image
 from camlucida.engine import candidates, copy_of, profile_calls, resolve
+from camlucida.engine.call_profile import ModuleCall
 from camlucida.engine.geometry import check_layouts
 from camlucida.engine.layers import require_layers
-from camlucida.engine.module_calls import ModuleCall
 from camlucida.engine.network_copy import NetworkCopy, unwrapped
 from camlucida.errors import DataError, ModelError, TargetError
 from camlucida.models.load import as_model, load

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from camlucida.engine.geometry import channel_samples, compare_responses
 from camlucida.engine.image_axes import image_axes
 from camlucida.engine.layout import Layout
 from camlucida.engine.module_calls import first_image, profile_calls
 from camlucida.engine.moving_patch import NoiseImage
 from camlucida.engine.network_copy import NetworkCopy
+from camlucida.engine.patch_response import channel_samples, compare_responses
 
 
 def check_grids(

@@ -24,17 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlucida.engine import nested
+from camlucida.engine.call_profile import CallProfile, ModuleCall, main_tensor
 from camlucida.engine.class_maps import find_class_maps
 from camlucida.engine.image_axes import is_image
 from camlucida.engine.layer_checks import Influence, ScoreReader
-from camlucida.engine.module_calls import (
-    CallProfile,
-    ModuleCall,
-    first_image,
-    main_tensor,
-    noise_image,
-    profile_calls,
-)
+from camlucida.engine.module_calls import first_image, noise_image, profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.errors import CamlucidaError, LayerError
 

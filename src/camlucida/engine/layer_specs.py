@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from camlucida.engine import geometry
+from camlucida.engine.call_profile import ModuleCall
 from camlucida.engine.layer_checks import LayoutCheck, ScoreReader
 from camlucida.engine.layers import Layer, candidates, default_layer, require_layers, to_layer
-from camlucida.engine.module_calls import ModuleCall, profile_calls
+from camlucida.engine.module_calls import profile_calls
 from camlucida.engine.named_inputs import NamedInputs
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint

@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from camlucida.engine import geometry, influence
+from camlucida.engine.call_profile import CallProfile, ModuleCall
 from camlucida.engine.image_axes import image_axes, image_size
 from camlucida.engine.layer_checks import Influence, ScoreReader
-from camlucida.engine.module_calls import CallProfile, ModuleCall, profile_calls
+from camlucida.engine.module_calls import profile_calls
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.unsupported import scripted_hint
 from camlucida.errors import LayerError

@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Protocol
 
+from camlucida.engine.call_profile import CallProfile, ModuleCall
 from camlucida.engine.layer_checks import LayoutCheck
 from camlucida.engine.layout import alternatives
-from camlucida.engine.module_calls import CallProfile, ModuleCall
 from camlucida.engine.network_copy import NetworkCopy
 
 RUN_LETTERS = 16

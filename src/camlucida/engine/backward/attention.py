@@ -17,11 +17,12 @@ from torch import Tensor
 from camlucida.engine.backward.attention_weights import AttentionWeights
 from camlucida.engine.backward.sampled_attention import SampledBlocks, Sampling, contradiction, find_blocks
 from camlucida.engine.batch_axes import n_images
+from camlucida.engine.call_profile import ModuleCall
 from camlucida.engine.geometry import check_layouts
 from camlucida.engine.grid_checks import check_grids
 from camlucida.engine.image_axes import image_size
 from camlucida.engine.image_dependence import differ, variants_of_image
-from camlucida.engine.module_calls import ModuleCall, profile_calls
+from camlucida.engine.module_calls import profile_calls
 from camlucida.engine.named_inputs import NamedInputs, call_network
 from camlucida.engine.network_copy import NetworkCopy
 from camlucida.engine.trace import at_least_float32, trace
