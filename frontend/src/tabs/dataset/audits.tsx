@@ -1,13 +1,14 @@
 // The audits of the command line: links to their reports, and their slices, which can be selected.
 
 import { useState } from "preact/hooks";
+import type { Schemas } from "../../api/types";
 import { counted, tenths } from "../../numbers";
-import { ErrorMessage } from "../../shared/error_message";
+import { Pending } from "../../shared/pending";
 import { useGet } from "../../shared/use_request";
-import { query, type RunList, type SliceList } from "./schemas";
+import { query, type RunList } from "./schemas";
 import { select, selectionOfView } from "./selection";
 
-export function Audits({ audits }: { audits: NonNullable<RunList["audits"]> }) {
+export function Audits({ audits }: { audits: RunList["audits"] }) {
   if (!audits.length) return null;
   return (
     <ul class="audits" aria-label="Audits">
@@ -25,31 +26,26 @@ export function Audits({ audits }: { audits: NonNullable<RunList["audits"]> }) {
 /** The slices of an audit, fetched when they are opened. */
 function Slices({ audit }: { audit: number }) {
   const [open, setOpen] = useState(false);
-  const request = useGet<SliceList>(open ? query("slices", { audit }) : null);
+  const request = useGet<Schemas["SliceList"]>(open ? query("slices", { audit }) : null);
   const slices = request.data?.slices;
   const selection = selectionOfView();
-  const selected = selection?.kind === "slice" ? selection.key : "";
   return (
     <details class="slices" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>Slices</summary>
-      <ErrorMessage error={request.error} retry={request.retry} />
-      {slices && !slices.length && <p class="note">This audit has no slices of the images of the app.</p>}
+      <Pending requests={[request]} />
+      {slices?.length === 0 && <p class="note">This audit has no slices of the images of the app.</p>}
       {slices && slices.length > 0 && (
         <ul>
-          {slices.map((one, number) => {
+          {slices.map(({ name, n, n_listed, accuracy, rest_accuracy, is_worse }, number) => {
             const key = `${audit}-${number}`;
-            const listed = one.n_listed < one.n ? `, of which ${one.n_listed} are listed` : "";
+            const on = selection?.kind === "slice" && selection.key === key;
+            const listed = n_listed < n ? `, of which ${n_listed} are listed` : "";
             return (
               <li key={key}>
-                <button
-                  aria-pressed={selected === key}
-                  onClick={() => select(selected === key ? null : { kind: "slice", key, name: one.name })}
-                >
-                  {one.name}
-                </button>
+                <button aria-pressed={on} onClick={() => select(on ? null : { kind: "slice", key, name })}>{name}</button>
                 <span class="note">
-                  {`${counted(one.n, "image")}${listed}; accuracy ${tenths(one.accuracy)}, ${tenths(one.rest_accuracy)} on the others`}
-                  {one.is_worse && " (significantly lower)"}
+                  {`${counted(n, "image")}${listed}; accuracy ${tenths(accuracy)}, ${tenths(rest_accuracy)} on the others`}
+                  {is_worse && " (significantly lower)"}
                 </span>
               </li>
             );

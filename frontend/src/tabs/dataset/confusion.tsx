@@ -1,102 +1,139 @@
 // The confusion matrix, what follows from it in numbers, and the images behind each number.
 
-import { useState } from "preact/hooks";
-import { ErrorMessage } from "../../shared/error_message";
-import { useGet } from "../../shared/use_request";
-import { Waiting } from "../../shared/progress_bar";
-import { CellImages } from "./cell_images";
-import { ConfusionMatrix } from "./confusion_matrix";
-import { OverallNumbers, useOverall } from "./overall";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { get } from "../../api/http";
+import { counted } from "../../numbers";
+import { Pending } from "../../shared/pending";
+import { useRovingFocus } from "../../shared/roving_focus";
+import { useGet, useRequest } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
-import { type Matrix, query } from "./schemas";
+import { MapPairs } from "./map_pairs";
+import { OverallNumbers, useOverall } from "./overall";
+import { type Matrix, query, type RowPrediction, type RowPredictionList, type RunInfo } from "./schemas";
 import { searchOfView, select, selectionOfView, useSubset } from "./selection";
 
 const SIZE = 20;
 
-interface Paging {
-  /** The most confused classes; otherwise all, from `offset` on. */
-  most: boolean;
-  offset: number;
-}
-
 export function Confusion({ run, subset }: PartProps) {
-  const [paging, setPaging] = useState<Paging>({ most: true, offset: 0 });
+  /** `most`: the most confused classes; otherwise all, from `offset` on. */
+  const [paging, setPaging] = useState({ most: true, offset: 0 });
   const selection = selectionOfView();
-  const cell = selection?.kind === "cell" ? selection : null;
+  const cell = selection?.kind === "cell" ? selection.key : "";
   // A selected cell is marked in the matrix; the other selections, and the search, restrict it.
   const found = useSubset(cell ? run : null, searchOfView(), null);
-  const counted = cell ? found.data : subset;
+  const within = cell ? found.data : subset;
   const overall = useOverall(run, subset);
-  const path = found.active && !found.current ? null : query("confusion", { run: run.id, ...paging, subset: counted?.id ?? null });
+  const path = found.active && !found.current ? null : query("confusion", { run: run.id, ...paging, subset: within?.id ?? null });
   const request = useGet<Matrix>(path);
   const matrix = request.data;
   const nameOf = (output: number): string =>
     [...(matrix?.rows ?? []), ...(matrix?.columns ?? [])].find((one) => one.output === output)?.name ?? "";
   const selectCell = (key: string): void => {
     const [label, predicted] = key.split("-").map((part) => nameOf(Number(part)));
-    select(key === cell?.key ? null : { kind: "cell", key, label: label!, predicted: predicted! });
+    select(key === cell ? null : { kind: "cell", key, label: label!, predicted: predicted! });
   };
   return (
     <div class="confusion" data-drawn={matrix ? run.id : undefined} data-told={overall.data ? overall.data.run : undefined}>
       <div class="numbers">{overall.data && <OverallNumbers found={overall.data} selected={overall.selected} />}</div>
-      <ErrorMessage error={request.error ?? overall.error} retry={request.error ? request.retry : overall.retry} />
-      {!matrix && !request.error && <Waiting what="Counting the confusions" />}
+      <Pending requests={[request, overall]} what="Counting the confusions" />
       {matrix && (
         <>
           <div class="row paging">
             <h3>{titleOf(matrix)}</h3>
-            {matrix.classes > SIZE && <PagingControls matrix={matrix} change={setPaging} />}
+            {matrix.classes > SIZE && <PagingControls matrix={matrix} turn={(offset, most = false) => setPaging({ most, offset })} />}
           </div>
           <div class="sides">
             <div class="matrix">
               {matrix.rows.length ? (
-                <ConfusionMatrix matrix={matrix} selected={cell?.key ?? ""} select={selectCell} />
+                <ConfusionMatrix matrix={matrix} selected={cell} select={selectCell} />
               ) : (
                 <p class="note">
-                  {counted
+                  {within
                     ? "No selected image has a label among the classes of the model."
                     : "No image of this run has a label among the classes of the model, so there is no confusion matrix."}
                 </p>
               )}
             </div>
-            <div class="confused">
-              {matrix.rows.length > 0 && <FrequentConfusions matrix={matrix} />}
-            </div>
+            <div class="confused">{matrix.pairs.length > 0 && <FrequentConfusions matrix={matrix} />}</div>
           </div>
-          {cell && <CellImages key={cell.key} run={run} cell={cell.key} nameOf={nameOf} />}
+          {cell && <CellImages key={cell} run={run} cell={cell} nameOf={nameOf} />}
         </>
       )}
     </div>
   );
 }
 
-function titleOf(matrix: Matrix): string {
-  const { matching, offset, rows, classes } = matrix;
+function titleOf({ matching, offset, rows, classes }: Matrix): string {
   if (matching) return `Classes ${offset + 1} to ${offset + rows.length} of ${matching}, lowest accuracy first`;
   return classes <= SIZE ? "Confusion matrix" : `The ${rows.length} most confused of ${classes} classes`;
 }
 
-function PagingControls({ matrix, change }: { matrix: Matrix; change: (to: Paging) => void }) {
-  const whole = matrix.matching === 0;
-  const next = matrix.offset + SIZE;
-  const turn = (offset: number): void => change({ most: false, offset: Math.max(0, offset) });
+function PagingControls({ matrix, turn }: { matrix: Matrix; turn: (offset: number, most?: boolean) => void }) {
+  const { matching, offset } = matrix;
+  const most = matching === 0;
+  const next = most ? 0 : offset + SIZE;
   return (
     <>
-      <button aria-pressed={whole} onClick={() => change({ most: true, offset: 0 })}>
-        Most confused
-      </button>
-      <button disabled={whole || matrix.offset === 0} onClick={() => turn(matrix.offset - SIZE)}>
-        Previous
-      </button>
-      <button disabled={!whole && next >= matrix.matching} onClick={() => turn(whole ? 0 : next)}>
-        {whole ? "All classes" : "Next"}
-      </button>
+      <button aria-pressed={most} onClick={() => turn(0, true)}>Most confused</button>
+      <button disabled={most || offset === 0} onClick={() => turn(Math.max(0, offset - SIZE))}>Previous</button>
+      <button disabled={!most && next >= matching} onClick={() => turn(next)}>{most ? "All classes" : "Next"}</button>
     </>
   );
 }
 
+/** Which class is predicted as which, as a table of numbers that can be selected. */
+function ConfusionMatrix({ matrix, selected, select }: { matrix: Matrix; selected: string; select: (cell: string) => void }) {
+  const box = useRovingFocus<HTMLDivElement>("button");
+  const { columns, rows, counts } = matrix;
+  const others = rows.some((row) => row.others > 0);
+  const heads = [...columns.map((one) => one.name), ...(others ? ["others"] : []), "all"];
+  return (
+    <div class="scroller" ref={box}>
+      <table>
+        <caption class="note">
+          Rows: true classes. The shade is the fraction of the row. Select a cell to see its images, here and in the other views; the
+          arrow keys move between cells.
+        </caption>
+        <thead>
+          <tr>
+            <td class="corner">
+              <span>true ↓</span>
+              <span>predicted →</span>
+            </td>
+            {heads.map((name, j) => <th scope="col" title={columns[j]?.name} key={j}><span>{name}</span></th>)}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row, i) => (
+            <tr key={row.output}>
+              <th scope="row" title={row.name}>{row.name}</th>
+              {columns.map((column, j) => {
+                const count = counts[i]![j]!;
+                const correct = row.output === column.output;
+                const key = `${row.output}-${column.output}`;
+                const label = `${count} of ${row.total} ${row.name}${correct ? ": correct" : `, predicted as ${column.name}`}`;
+                const depth = `${Math.round(8 + 42 * Math.sqrt(count / row.total))}%`;
+                return (
+                  <td key={column.output} class={correct ? "right" : "wrong"} style={count ? { "--depth": depth } : {}}>
+                    {count > 0 && (
+                      <button data-cell={key} aria-label={label} title={label} aria-pressed={key === selected} onClick={() => select(key)}>
+                        {count}
+                      </button>
+                    )}
+                  </td>
+                );
+              })}
+              {others && <td class="sum">{row.others || ""}</td>}
+              <td class="sum">{row.total}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
 function FrequentConfusions({ matrix }: { matrix: Matrix }) {
-  if (!matrix.pairs.length) return null;
   return (
     <>
       <h3>Most frequent confusions</h3>
@@ -113,5 +150,40 @@ function FrequentConfusions({ matrix }: { matrix: Matrix }) {
         })}
       </ol>
     </>
+  );
+}
+
+const STEP = 4;
+
+/** The images of a cell, with both maps. */
+function CellImages({ run, cell, nameOf }: { run: RunInfo; cell: string; nameOf: (output: number) => string }) {
+  const [label, predicted] = cell.split("-").map(Number) as [number, number];
+  const [offset, setOffset] = useState(0);
+  const rows = useRef<RowPrediction[]>([]);
+  const path = query("cell", { run: run.id, label_index: label, predicted_index: predicted, offset, n: STEP });
+  const request = useRequest<RowPredictionList>(path, async (signal) => {
+    const found = await get<RowPredictionList>(path, signal);
+    rows.current = [...rows.current.slice(0, offset), ...found.items];
+    return found;
+  });
+  const heading = useRef<HTMLHeadingElement>(null);
+  const found = request.data;
+  useLayoutEffect(() => {
+    heading.current?.focus({ preventScroll: true });
+    heading.current?.parentElement!.scrollIntoView({ block: "nearest" });
+  }, [found === null]);
+  if (!found) return <Pending requests={[request]} />;
+  const first = rows.current[0];
+  const of = (label === predicted ? first?.predicted : first?.label) || nameOf(label) || `class ${label}`;
+  const how = label === predicted ? ", predicted correctly" : `, predicted as ${first?.predicted ?? nameOf(predicted)}`;
+  return (
+    <section class="cell" aria-label="Images of the cell" data-cell={cell} data-total={String(found.total)}>
+      <h3 tabIndex={-1} ref={heading}>{`${counted(found.total, "image")} of ${of}${how}`}</h3>
+      <MapPairs run={run} rows={rows.current} />
+      <Pending requests={[request]} />
+      {rows.current.length < found.total && (
+        <button disabled={request.busy} onClick={() => setOffset(rows.current.length)}>Show more</button>
+      )}
+    </section>
   );
 }

@@ -4,8 +4,7 @@ import "../../styles/dataset.css";
 import type { ComponentType } from "preact";
 import { counted } from "../../numbers";
 import { Select } from "../../shared/controls";
-import { ErrorMessage } from "../../shared/error_message";
-import { Waiting } from "../../shared/progress_bar";
+import { Pending } from "../../shared/pending";
 import { SegmentedControl } from "../../shared/segmented_control";
 import { useGet } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
@@ -15,9 +14,8 @@ import { Confusion } from "./confusion";
 import { Embedding } from "./embedding";
 import { Errors } from "./errors";
 import { Evaluations } from "./evaluation";
-import type { Kind, RunInfo, RunList, Subset } from "./schemas";
-import { searchOfView, selectionOfView, useSubset } from "./selection";
-import { SelectionBar } from "./selection_bar";
+import type { RunInfo, RunList, Subset } from "./schemas";
+import { searchOfView, SelectionBar, selectionOfView, useSubset } from "./selection";
 
 export interface PartProps {
   run: RunInfo;
@@ -31,7 +29,7 @@ interface Part {
   name: string;
   title: string;
   /** The kind of runs that it displays. */
-  kind: Kind;
+  kind: RunInfo["kinds"][number];
   Component: ComponentType<PartProps>;
 }
 
@@ -50,8 +48,11 @@ export function Dataset() {
   const part = PARTS.find((one) => one.name === tabValue("dataset.part")) ?? PARTS.find(fits) ?? PARTS[0]!;
   const fitting = usable.filter((run) => run.kinds.includes(part.kind));
   const run = selectRun(usable, fitting, tabValue("dataset.run"));
-  const subset = useSubset(part.kind === "evaluation" ? null : run, searchOfView(), selectionOfView());
+  const ofImages = part.kind !== "evaluation";
+  const subset = useSubset(ofImages ? run : null, searchOfView(), selectionOfView());
   const { Component } = part;
+  const titleOf = (one: RunInfo): string =>
+    one.computed ? one.name : `${one.name}: ${one.model}, ${counted(one.n_images, "image")} of ${one.data}`;
   return (
     <div class="dataset-tab" data-part={part.name} data-run={runs ? (run?.id ?? "none") : undefined}>
       <div class="head">
@@ -70,20 +71,15 @@ export function Dataset() {
           />
         )}
       </div>
-      {part.kind !== "evaluation" && runs && <AnalyseForm empty={!run} done={request.retry} />}
-      <ErrorMessage error={request.error} retry={request.retry} />
-      {!runs && <Waiting what="Reading the runs" />}
+      {ofImages && runs && <AnalyseForm empty={!run} done={request.retry} />}
+      <Pending requests={[request]} what="Reading the runs" />
       {runs && (
         <div class="notes">
-          {notesOf(part, run, runs).map((text) => (
-            <p class="note" key={text}>
-              {text}
-            </p>
-          ))}
+          {notesOf(part, run, runs).map((text) => <p class="note" key={text}>{text}</p>)}
         </div>
       )}
       {request.data && <Audits audits={request.data.audits ?? []} />}
-      {run && part.kind !== "evaluation" && <SelectionBar run={run} subset={subset} />}
+      {run && ofImages && <SelectionBar run={run} subset={subset} />}
       {run && <Component run={run} subset={subset.data} current={subset.current} key={`${part.name} ${run.id}`} />}
     </div>
   );
@@ -92,10 +88,9 @@ export function Dataset() {
 /** The one that was selected; else one of the same model and images; else the latest that was computed here, or the first. */
 function selectRun(usable: readonly RunInfo[], fitting: readonly RunInfo[], id: string): RunInfo | null {
   const selected = usable.find((run) => run.id === id);
-  const isLike = (one: RunInfo): boolean => one.model === selected?.model && one.n_images === selected.n_images;
   return (
     fitting.find((run) => run.id === id) ??
-    fitting.find((run) => selected && isLike(run)) ??
+    fitting.find((run) => run.model === selected?.model && run.n_images === selected.n_images) ??
     fitting.find((run) => !run.computed) ??
     fitting.at(-1) ??
     null
@@ -117,6 +112,3 @@ function notesOf(part: Part, run: RunInfo | null, runs: readonly RunInfo[]): str
     notes.push(`None of the runs has an ${part.kind === "embedding" ? "embedding" : "error analysis"}. Analyse images here.`);
   return notes;
 }
-
-const titleOf = (run: RunInfo): string =>
-  run.computed ? run.name : `${run.name}: ${run.model}, ${counted(run.n_images, "image")} of ${run.data}`;
