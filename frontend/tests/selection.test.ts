@@ -2,7 +2,7 @@
 
 import { beforeEach, expect, test } from "vitest";
 import { setTabValues, view } from "../src/state/view";
-import { drawingOrder } from "../src/tabs/dataset/layout";
+import { drawingOrder } from "../src/tabs/dataset/points";
 import type { RunInfo } from "../src/tabs/dataset/schemas";
 import { select, selectionOfView, selectionText, subsetRequest } from "../src/tabs/dataset/selection";
 

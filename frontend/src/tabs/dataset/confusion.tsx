@@ -1,15 +1,16 @@
-// The confusion matrix, what follows from it in numbers, and the images behind each number.
+// The confusion matrix, the accuracy and the calibration in numbers, and the images behind each number.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../api/http";
-import { counted } from "../../numbers";
+import { counted, digits, tenths } from "../../numbers";
 import { Pending } from "../../shared/pending";
+import { Plot } from "../../shared/plot";
 import { useRovingFocus } from "../../shared/roving_focus";
-import { useGet, useRequest } from "../../shared/use_request";
+import { TextList } from "../../shared/table";
+import { type RequestState, useGet, useRequest } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
 import { MapPairs } from "./map_pairs";
-import { OverallNumbers, useOverall } from "./overall";
-import { type Matrix, query, type RowPrediction, type RowPredictionList, type RunInfo } from "./schemas";
+import { failureTexts, type Matrix, type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo, type Subset } from "./schemas";
 import { searchOfView, select, selectionOfView, useSubset } from "./selection";
 
 const SIZE = 20;
@@ -28,6 +29,9 @@ export function Confusion({ run, subset }: PartProps) {
   const matrix = request.data;
   const nameOf = (output: number): string =>
     [...(matrix?.rows ?? []), ...(matrix?.columns ?? [])].find((one) => one.output === output)?.name ?? "";
+  const most = matrix?.matching === 0;
+  const next = most ? 0 : (matrix?.offset ?? 0) + SIZE;
+  const turn = (offset: number): void => setPaging({ most: false, offset: Math.max(0, offset) });
   const selectCell = (key: string): void => {
     const [label, predicted] = key.split("-").map((part) => nameOf(Number(part)));
     select(key === cell ? null : { kind: "cell", key, label: label!, predicted: predicted! });
@@ -40,13 +44,18 @@ export function Confusion({ run, subset }: PartProps) {
         <>
           <div class="row paging">
             <h3>{titleOf(matrix)}</h3>
-            {matrix.classes > SIZE && <PagingControls matrix={matrix} turn={(offset, most = false) => setPaging({ most, offset })} />}
+            {matrix.classes > SIZE && (
+              <>
+                <button aria-pressed={most} onClick={() => setPaging({ most: true, offset: 0 })}>Most confused</button>
+                <button disabled={most || matrix.offset === 0} onClick={() => turn(matrix.offset - SIZE)}>Previous</button>
+                <button disabled={next >= matrix.matching && !most} onClick={() => turn(next)}>{most ? "All classes" : "Next"}</button>
+              </>
+            )}
           </div>
           <div class="sides">
             <div class="matrix">
-              {matrix.rows.length ? (
-                <ConfusionMatrix matrix={matrix} selected={cell} select={selectCell} />
-              ) : (
+              {matrix.rows.length > 0 && <ConfusionMatrix matrix={matrix} selected={cell} select={selectCell} />}
+              {!matrix.rows.length && (
                 <p class="note">
                   {within
                     ? "No selected image has a label among the classes of the model."
@@ -54,7 +63,21 @@ export function Confusion({ run, subset }: PartProps) {
                 </p>
               )}
             </div>
-            <div class="confused">{matrix.pairs.length > 0 && <FrequentConfusions matrix={matrix} />}</div>
+            <div class="confused">
+              {matrix.pairs.length > 0 && <h3>Most frequent confusions</h3>}
+              <ol>
+                {matrix.pairs.map(({ label, predicted, count, total }) => {
+                  const key = `${label.output}-${predicted.output}`;
+                  const choose = (): void => select({ kind: "cell", key, label: label.name, predicted: predicted.name });
+                  return (
+                    <li key={key}>
+                      <button class="quiet" onClick={choose}>{`${label.name} → ${predicted.name}`}</button>
+                      <span class="note">{` ${count} of ${total}`}</span>
+                    </li>
+                  );
+                })}
+              </ol>
+            </div>
           </div>
           {cell && <CellImages key={cell} run={run} cell={cell} nameOf={nameOf} />}
         </>
@@ -66,19 +89,6 @@ export function Confusion({ run, subset }: PartProps) {
 function titleOf({ matching, offset, rows, classes }: Matrix): string {
   if (matching) return `Classes ${offset + 1} to ${offset + rows.length} of ${matching}, lowest accuracy first`;
   return classes <= SIZE ? "Confusion matrix" : `The ${rows.length} most confused of ${classes} classes`;
-}
-
-function PagingControls({ matrix, turn }: { matrix: Matrix; turn: (offset: number, most?: boolean) => void }) {
-  const { matching, offset } = matrix;
-  const most = matching === 0;
-  const next = most ? 0 : offset + SIZE;
-  return (
-    <>
-      <button aria-pressed={most} onClick={() => turn(0, true)}>Most confused</button>
-      <button disabled={most || offset === 0} onClick={() => turn(Math.max(0, offset - SIZE))}>Previous</button>
-      <button disabled={!most && next >= matching} onClick={() => turn(next)}>{most ? "All classes" : "Next"}</button>
-    </>
-  );
 }
 
 /** Which class is predicted as which, as a table of numbers that can be selected. */
@@ -133,26 +143,6 @@ function ConfusionMatrix({ matrix, selected, select }: { matrix: Matrix; selecte
   );
 }
 
-function FrequentConfusions({ matrix }: { matrix: Matrix }) {
-  return (
-    <>
-      <h3>Most frequent confusions</h3>
-      <ol>
-        {matrix.pairs.map(({ label, predicted, count, total }) => {
-          const key = `${label.output}-${predicted.output}`;
-          const choose = (): void => select({ kind: "cell", key, label: label.name, predicted: predicted.name });
-          return (
-            <li key={key}>
-              <button class="quiet" onClick={choose}>{`${label.name} → ${predicted.name}`}</button>
-              <span class="note">{` ${count} of ${total}`}</span>
-            </li>
-          );
-        })}
-      </ol>
-    </>
-  );
-}
-
 const STEP = 4;
 
 /** The images of a cell, with both maps. */
@@ -185,5 +175,71 @@ function CellImages({ run, cell, nameOf }: { run: RunInfo; cell: string; nameOf:
         <button disabled={request.busy} onClick={() => setOffset(rows.current.length)}>Show more</button>
       )}
     </section>
+  );
+}
+
+/** The numbers of a run, or of a subset of its images; `selected`: whether those that are there are of a subset. */
+export function useOverall(run: RunInfo, subset: Subset | null): RequestState<Overall> & { selected: boolean } {
+  const whole = query("overall", { run: run.id });
+  const request = useGet<Overall>(query("overall", { run: run.id, subset: subset && subset.id }));
+  return { ...request, selected: request.data !== null && request.key !== whole };
+}
+
+function OverallNumbers({ found, selected }: { found: Overall; selected: boolean }) {
+  const { calibration, judged, rows, failures } = found;
+  const labelled = judged < rows ? `${judged.toLocaleString("en")} labelled of the ` : "";
+  const among = selected ? `of ${labelled || "the "}${rows.toLocaleString("en")} selected` : `of ${counted(judged, "image")}`;
+  const interval = ({ low, high }: Range): string => (low === null ? "" : `${tenths(low)} to ${tenths(high)}`);
+  const figures = [
+    { name: "correct", value: tenths(found.accuracy.value), below: interval(found.accuracy) },
+    found.top5 && { name: "in the top 5", value: tenths(found.top5.value), below: interval(found.top5) },
+    calibration && { name: "calibration error", value: tenths(calibration.ece), below: `up to ${tenths(calibration.chance[1])} by chance` },
+    { name: "wrong", value: found.wrong.toLocaleString("en"), below: among },
+  ];
+  return (
+    <>
+      <div class="figures">
+        {figures.map(
+          (figure) =>
+            figure && (
+              <div class="figure" key={figure.name}>
+                <b>{figure.value}</b>
+                <span>{figure.name}</span>
+                <small>{figure.below}</small>
+              </div>
+            ),
+        )}
+      </div>
+      <details class="card">
+        <summary>Summary</summary>
+        <div class="saying">
+          <TextList texts={found.sentences} />
+          {calibration && <Reliability calibration={calibration} />}
+        </div>
+        {found.failed > 0 && <TextList class="note" texts={failureTexts(failures)} />}
+      </details>
+    </>
+  );
+}
+
+function Reliability({ calibration: { bins, temperature } }: { calibration: NonNullable<Overall["calibration"]> }) {
+  const known = bins.filter((bin) => bin.count > 0);
+  const each = known.map((bin) => `confidence ${tenths(bin.confidence)}, accuracy ${tenths(bin.accuracy)}, ${counted(bin.count, "image")}`);
+  return (
+    <figure>
+      <Plot
+        lines={[
+          { name: "calibrated", kind: "quiet", points: [[0, 0], [1, 1]] },
+          { name: "accuracy", kind: "first", points: known.map((bin) => [bin.confidence!, bin.accuracy!] as const) },
+        ]}
+        x={{ label: "confidence", range: [0, 1] }}
+        y={{ label: "accuracy", range: [0, 1] }}
+        label={`Accuracy by confidence: ${each.join("; ")}`}
+      />
+      <figcaption class="note">
+        Dashed: accuracy equal to confidence.
+        {temperature !== null && ` A temperature of ${digits(temperature)} would help; it is not applied.`}
+      </figcaption>
+    </figure>
   );
 }

@@ -8,7 +8,7 @@ import { type Column, Table } from "../../shared/table";
 import { useGet } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
 import { MapPairs, SampleLinks } from "./map_pairs";
-import { useOverall } from "./overall";
+import { useOverall } from "./confusion";
 import { type Overall, query, type Range, type RowPrediction, type RowPredictionList } from "./schemas";
 import { selectionOfView } from "./selection";
 

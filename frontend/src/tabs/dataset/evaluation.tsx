@@ -16,6 +16,9 @@ type Method = Evaluation["methods"][number];
 type ScoreOf = (metric: Metric, method: Method) => Evaluation["scores"][number] | undefined;
 
 const DIRECTIONS = { high: "↑ higher is better", low: "↓ lower is better", neither: "describes" };
+const HELP =
+  "Select a metric to sort by it and to plot it; select it again to reverse the order. ★ better than all others by the paired " +
+  "tests; italics: controls.";
 
 export function Evaluations({ run }: { run: RunInfo }) {
   const request = useGet<Evaluation>(query("evaluation", { run: run.id }));
@@ -30,6 +33,8 @@ export function Evaluations({ run }: { run: RunInfo }) {
   const scoreOf: ScoreOf = (of, method) => scores.get(`${of.name} ${method.name}`);
   const reversed = tabValue("dataset.up") === "1";
   const methods = found && metric ? sortMethods(found.methods, metric, scoreOf, reversed) : [];
+  const sortBy = (name: string): void =>
+    setTabValues({ "dataset.metric": name, "dataset.up": name === metric?.name && !reversed ? "1" : null }, true);
   return (
     <div class="evaluation" aria-busy={request.busy || undefined} data-drawn={found && metric ? `${found.run} ${metric.name}` : undefined}>
       <ul class="said">
@@ -41,7 +46,14 @@ export function Evaluations({ run }: { run: RunInfo }) {
       {found && metric && (
         <>
           <div class="scroller card">
-            <ScoreTable found={found} methods={methods} metric={metric} reversed={reversed} scoreOf={scoreOf} />
+            <Table
+              caption={`${found.n_images} images, maps of ${found.explained}; 95 % intervals. ${HELP}`}
+              columns={columnsOf(metrics, scoreOf)}
+              rows={methods}
+              keyOf={(method) => method.name}
+              rowClass={(method) => (method.control ? "control" : "")}
+              sorted={{ by: metric.name, descending: (metric.better === "low") === reversed, change: sortBy, pressable: true }}
+            />
           </div>
           <div class="drawing">
             <div class="card">
@@ -84,15 +96,8 @@ function sortMethods(methods: readonly Method[], metric: Metric, scoreOf: ScoreO
   });
 }
 
-interface TableProps {
-  found: Evaluation;
-  methods: readonly Method[];
-  metric: Metric;
-  reversed: boolean;
-  scoreOf: ScoreOf;
-}
-
-function ScoreTable({ found, methods, metric, reversed, scoreOf }: TableProps) {
+/** The names of the methods, then a column per metric. */
+function columnsOf(metrics: readonly Metric[], scoreOf: ScoreOf): Column<Method>[] {
   const isBest = (of: Metric, method: Method): boolean => Boolean(scoreOf(of, method)?.n) && of.best.includes(method.name);
   const scoreCell = (of: Metric, method: Method) => {
     const score = scoreOf(of, method);
@@ -105,35 +110,21 @@ function ScoreTable({ found, methods, metric, reversed, scoreOf }: TableProps) {
       </>
     );
   };
-  const columns = found.metrics.map((of): Column<Method> => ({
-    head: of.name,
-    sort: of.name,
-    note: of.distrust ? `${DIRECTIONS[of.better]}; not trusted here` : DIRECTIONS[of.better],
-    cell: (method) => scoreCell(of, method),
-    td: (method) => ({
-      class: isBest(of, method) ? "best" : "",
-      title: scoreOf(of, method)?.n ? `n = ${scoreOf(of, method)!.n}` : undefined,
-    }),
-  }));
   const nameCell = ({ name, control, knows }: Method) => [
     name,
     control && <small>{knows === "ground truth" ? "control: knows the ground truth" : "control"}</small>,
   ];
-  return (
-    <Table
-      caption={`${found.n_images} images, maps of ${found.explained}; 95 % intervals. Select a metric to sort by it and to plot it; select it again to reverse the order. ★ better than all others by the paired tests; italics: controls.`}
-      columns={[{ head: "method", cell: nameCell }, ...columns]}
-      rows={methods}
-      keyOf={(method) => method.name}
-      rowClass={(method) => (method.control ? "control" : "")}
-      sorted={{
-        by: metric.name,
-        descending: (metric.better === "low") === reversed,
-        pressable: true,
-        change: (name) => setTabValues({ "dataset.metric": name, "dataset.up": name === metric.name && !reversed ? "1" : null }, true),
-      }}
-    />
-  );
+  const columns = metrics.map((of) => ({
+    head: of.name,
+    sort: of.name,
+    note: of.distrust ? `${DIRECTIONS[of.better]}; not trusted here` : DIRECTIONS[of.better],
+    cell: (method: Method) => scoreCell(of, method),
+    td: (method: Method) => {
+      const n = scoreOf(of, method)?.n;
+      return { class: isBest(of, method) ? "best" : "", title: n ? `n = ${n}` : undefined };
+    },
+  }));
+  return [{ head: "method", cell: nameCell }, ...columns];
 }
 
 /** Distinguished by colour and by dashes. */

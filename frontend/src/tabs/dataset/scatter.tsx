@@ -4,7 +4,7 @@
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { inNextFrame } from "../../shared/debounce";
 import { followPointers, fractionsOf, STEP, Zoom, zoomByKey } from "../../shared/zoom";
-import { type Coordinates, cross, dot, drawingOrder, EDGE, Layout, type PointStyle, stroke } from "./layout";
+import { type Coordinates, cross, dot, drawingOrder, EDGE, Layout, type PointStyle, stroke } from "./points";
 
 const MAX_ZOOM = 60;
 const REACH_PX = 12;

@@ -14,14 +14,14 @@ const MAX_SECONDS = 3600;
 const KEPT = 3;
 
 /** How far a participant is; `open` is the position of the first question without an answer. */
-export interface Progress {
+interface Progress {
   answered: number;
   total: number;
   open: number;
 }
 
 /** A question with its images, decoded: they are displayed at once. */
-export interface Loaded {
+interface Loaded {
   trial: Schemas["StudyTrial"];
   original: HTMLImageElement;
   maps: HTMLImageElement[];

@@ -35,14 +35,9 @@ export function StudyResultsCard({ info }: { info: Info }) {
             : "There are no answers yet."}
       </p>
       <Warning total={info.pairs + info.ratings} people={people} />
-      {found ? (
-        <OpenResults found={found} />
-      ) : (
-        <>
-          <button class="reveal" disabled={answers === 0} onClick={() => setOpen(true)}>Show the results (this reveals the methods)</button>
-          <Pending requests={[open ? request : { ...request, error: null }]} />
-        </>
-      )}
+      {found && <OpenResults found={found} />}
+      {!found && <button class="reveal" disabled={answers === 0} onClick={() => setOpen(true)}>Show the results (this reveals the methods)</button>}
+      {open && <Pending requests={[request]} />}
     </section>
   );
 }

@@ -15,8 +15,7 @@ import { useCoalescedRequest } from "../../shared/use_request";
 import { say, sayError } from "../../state/app";
 import { setTabValues, setView, tabValue } from "../../state/view";
 import { BrushCanvas, useBrush } from "./brush";
-import { changeText, ClassChanges, Outcome } from "./changes";
-import { type Subject, useDecoded } from "./subject";
+import { changeText, ClassChanges, Outcome, type Subject, useDecoded } from "./subject";
 
 type Response = Schemas["OccludeResponse"];
 

@@ -13,8 +13,7 @@ import { Pending } from "../../shared/pending";
 import { Plot } from "../../shared/plot";
 import { useCoalescedRequest, useRequest } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
-import { changeText, ClassChanges, Outcome } from "./changes";
-import { type MapRequest, type Subject, useDecoded } from "./subject";
+import { changeText, ClassChanges, type MapRequest, Outcome, type Subject, useDecoded } from "./subject";
 
 type Response = Schemas["PerturbResponse"];
 type Name = "angle" | "noise" | "across" | "down" | "blur" | "light";

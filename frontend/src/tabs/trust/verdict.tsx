@@ -50,9 +50,7 @@ export function VerdictPart({ subject }: { subject: Subject }) {
       ) : (
         <div class="cards planned">
           {TESTS.map(([title, what, cost]) => (
-            <Card key={title} title={title} answer={cost}>
-              <p class="note">{what}</p>
-            </Card>
+            <Card key={title} title={title} answer={cost}><p class="note">{what}</p></Card>
           ))}
         </div>
       )}
@@ -60,28 +58,11 @@ export function VerdictPart({ subject }: { subject: Subject }) {
   );
 }
 
-/** Circle, triangle or octagon: the shape says it, too. */
-const CIRCLE = "M12 1.8a10.2 10.2 0 1 0 .01 0z";
-const KINDS: Record<Verdict["level"], { kind: string; plain: string; frame: string; stroke: string }> = {
-  supported: { kind: "good", plain: "The map passed all tests.", frame: CIRCLE, stroke: "M6 12.5l4 4 8-9" },
-  "weakly supported": {
-    kind: "care",
-    plain: "The tests support the map with reservations:",
-    frame: "M12 2L23 21.5H1z",
-    stroke: "M12 8.5v7M12 19.2v.3",
-  },
-  "not supported": {
-    kind: "bad",
-    plain: "The reason:",
-    frame: "M7.8 1.8h8.4l6 6v8.4l-6 6H7.8l-6-6V7.8z",
-    stroke: "M7.5 7.5l9 9M16.5 7.5l-9 9",
-  },
-  "cannot tell": {
-    kind: "unknown",
-    plain: "The reason:",
-    frame: CIRCLE,
-    stroke: "M9 9.2a3 3 0 1 1 4.4 2.7c-1 .5-1.4 1.1-1.4 2.1M12 17.2v.3",
-  },
+const KINDS: Record<Verdict["level"], [kind: string, plain: string]> = {
+  supported: ["good", "The map passed all tests."],
+  "weakly supported": ["care", "The tests support the map with reservations:"],
+  "not supported": ["bad", "The reason:"],
+  "cannot tell": ["unknown", "The reason:"],
 };
 
 /** "Not better than random placement, p = 0.31". */
@@ -92,15 +73,12 @@ function placementText({ position_test: found, thresholds }: Verdict): string {
 }
 
 function Banner({ found, subject }: { found: Verdict; subject: Subject }) {
-  const { kind, plain, frame, stroke } = KINDS[found.level];
+  const [kind, plain] = KINDS[found.level];
   const { method, layer } = subject.map;
   const certainty = found.predicted === found.target ? `, ${percent(found.probability)}` : "";
   return (
     <section class={`banner ${kind}`} role="status">
-      <svg class="sign" viewBox="0 0 24 24" aria-hidden="true">
-        <path class="frame" d={frame} />
-        <path class="stroke" d={stroke} />
-      </svg>
+      <span class="sign" aria-hidden="true" />
       <div>
         <h2>{found.level === "cannot tell" ? "The tests cannot tell" : `The map is ${found.level}`}</h2>
         <p><b>{placementText(found)}</b></p>
