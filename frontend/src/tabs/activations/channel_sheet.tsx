@@ -1,7 +1,7 @@
 // The channels as tiles: each a map over the image, or alone; on its own scale, or on one that others share. They are drawn
 // when they are near the screen, a few per frame, and released when they are far.
 
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo } from "preact/hooks";
 import type { Geometry } from "../../api/types";
 import { Field } from "../../maps/field";
 import type { Grid } from "../../maps/packed";
@@ -10,7 +10,7 @@ import { short, signed } from "../../numbers";
 import { photoPixels, photoSize } from "../../shared/photo";
 import { useRovingFocus } from "../../shared/roving_focus";
 import { app } from "../../state/app";
-import { fractionOf, ranked, setValues, type Sheet, signedPercent, type Tile } from "./channels";
+import { type Channel, type Channels, fractionOf, ranked, setValues, type Sheet, signedPercent } from "./channels";
 
 /** The longer side of the canvas of a tile, in its own pixels. */
 const SIDE_PX = window.devicePixelRatio > 1.25 ? 208 : 136;
@@ -22,30 +22,20 @@ const MARGIN_PX = 400;
 class TilePainter {
   private readonly due = new Set<Element>();
   private readonly near = new Set<Element>();
-  private readonly draws = new Map<Element, (canvas: HTMLCanvasElement) => void>();
   private running = false;
+  draw: (tile: HTMLElement) => void = () => {};
   done: () => void = () => {};
-  private readonly observer = new IntersectionObserver(
+  readonly observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
         if (isIntersecting) this.near.add(target);
         else this.release(target);
+        if (!target.isConnected) this.observer.unobserve(target);
       }
       this.redraw(entries.filter((entry) => entry.isIntersecting).map((entry) => entry.target));
     },
     { rootMargin: `${MARGIN_PX}px` },
   );
-
-  /** Register how a tile is drawn; returns how to forget it. */
-  add(tile: Element, draw: (canvas: HTMLCanvasElement) => void): () => void {
-    this.draws.set(tile, draw);
-    this.observer.observe(tile);
-    return () => {
-      this.observer.unobserve(tile);
-      this.release(tile);
-      this.draws.delete(tile);
-    };
-  }
 
   private release(tile: Element): void {
     this.near.delete(tile);
@@ -56,7 +46,7 @@ class TilePainter {
 
   /** Draw tiles again; all that are near the screen, if none are given. */
   redraw(tiles: Iterable<Element> = this.near): void {
-    for (const tile of tiles) this.due.add(tile);
+    for (const tile of tiles) if (tile.isConnected) this.due.add(tile);
     if (this.running || !this.due.size) return;
     this.running = true;
     requestAnimationFrame(() => {
@@ -64,8 +54,7 @@ class TilePainter {
       const end = performance.now() + SLICE_MS;
       for (const tile of this.due) {
         this.due.delete(tile);
-        const canvas = tile.querySelector("canvas");
-        if (canvas) this.draws.get(tile)?.(canvas);
+        this.draw(tile as HTMLElement);
         if (performance.now() > end) break;
       }
       if (this.due.size) this.redraw([]);
@@ -87,44 +76,32 @@ export function ChannelSheet({ sheet, style, busy, drawn }: Props) {
   const box = useRovingFocus<HTMLDivElement>(".channel");
   const painter = useMemo(() => new TilePainter(), []);
   painter.done = drawn;
-  const latest = useRef({ image, style });
-  latest.current = { image, style };
-  useLayoutEffect(() => painter.redraw(), [JSON.stringify(style), image, answer]);
-  const draw = (tile: Tile) => (canvas: HTMLCanvasElement) => {
-    const now = latest.current;
-    const field = new ChannelField(tile.map, answer.geometry, answer.min_activation < 0, now.style.top);
-    drawChannel(canvas, now.image, field, now.style, SIDE_PX);
+  painter.draw = (element) => {
+    const tile = tiles.find(({ channel }) => String(channel.channel) === element.dataset.channel);
+    if (!tile || !element.isConnected) return; // it has just been removed
+    const field = new ChannelField(tile.map, answer.geometry, answer.min_activation < 0, style.top);
+    drawChannel(element.querySelector("canvas")!, image, field, style, SIDE_PX);
   };
+  useLayoutEffect(() => painter.redraw(), [JSON.stringify(style), image, answer]);
+  useLayoutEffect(() => {
+    for (const element of box.current!.children) painter.observer.observe(element);
+  });
+  useLayoutEffect(() => () => painter.observer.disconnect(), []);
   const largest = Math.max(...tiles.map((tile) => Math.abs(fractionOf(tile.channel, answer))), 1e-9);
   return (
     <div aria-busy={busy || undefined}>
       <div class="sheet" role="group" aria-label="Channels" ref={box} style={{ "--ratio": String(image.naturalWidth / image.naturalHeight) }}>
         {tiles.map((tile) => (
-          <ChannelTile
-            key={`${key} ${tile.channel.channel}`}
-            tile={tile}
-            sheet={sheet}
-            largest={largest}
-            register={(element) => painter.add(element, draw(tile))}
-          />
+          <ChannelTile key={`${key} ${tile.channel.channel}`} channel={tile.channel} answer={answer} largest={largest} />
         ))}
       </div>
     </div>
   );
 }
 
-interface TileProps {
-  tile: Tile;
-  sheet: Sheet;
-  largest: number;
-  register: (element: Element) => () => void;
-}
-
-function ChannelTile({ tile, sheet: { answer }, largest, register }: TileProps) {
-  const { channel, contribution, gradient, mean, ranks } = tile.channel;
-  const element = useRef<HTMLButtonElement>(null);
-  useLayoutEffect(() => register(element.current!), [tile]);
-  const fraction = fractionOf(tile.channel, answer);
+function ChannelTile({ channel: one, answer, largest }: { channel: Channel; answer: Channels; largest: number }) {
+  const { channel, contribution, gradient, mean, ranks } = one;
+  const fraction = fractionOf(one, answer);
   /** What the channels are sorted by, if that is not the contribution. */
   const second = { gradient: `weight ${signed(gradient)}`, activation: `mean ${short(mean)}`, contribution: "", channel: "" }[answer.order];
   const label =
@@ -132,7 +109,6 @@ function ChannelTile({ tile, sheet: { answer }, largest, register }: TileProps) 
     `${ranked(ranks.contribution, "largest")} contribution of ${answer.total}${second && `; ${second}`}`;
   return (
     <button
-      ref={element}
       class="channel"
       data-channel={channel}
       aria-label={label}

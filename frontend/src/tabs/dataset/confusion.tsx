@@ -10,7 +10,8 @@ import { TextList } from "../../shared/table";
 import { type RequestState, useGet, useRequest } from "../../shared/use_request";
 import type { PartProps } from "./dataset";
 import { MapPairs } from "./map_pairs";
-import { failureTexts, type Matrix, type Overall, query, type Range, type RowPrediction, type RowPredictionList, type RunInfo, type Subset } from "./schemas";
+import type { Matrix, Overall, Range, RowPrediction, RowPredictionList, RunInfo, Subset } from "./schemas";
+import { failureTexts, query } from "./schemas";
 import { searchOfView, select, selectionOfView, useSubset } from "./selection";
 
 const SIZE = 20;

@@ -16,7 +16,7 @@ import { sayError } from "../../state/app";
 import { setTabValues, tabValue } from "../../state/view";
 import type { PartProps } from "./dataset";
 import { mapsOf, openSample, SampleLinks } from "./map_pairs";
-import { COLOUR_BY, type ColourBy, defaultColouring, groupsOf, type PointStyle } from "./points";
+import { COLOUR_BY, defaultColouring, groupsOf, type PointStyle } from "./points";
 import { MAX_THUMBNAILS, Scatter } from "./scatter";
 import { failureTexts, type Points, query, type RunInfo } from "./schemas";
 import { appliesTo, select, selectionOfView } from "./selection";
@@ -74,7 +74,7 @@ export function Embedding({ run, subset, current }: PartProps) {
           options={(points?.projections ?? []).map((value) => ({ value, text: PROJECTIONS[value] ?? value }))}
           change={(way) => setTabValues({ "dataset.way": way }, true)}
         />
-        <Select label="Colour" value={by} options={COLOUR_BY} change={(colour) => setTabValues({ "dataset.colour": colour as ColourBy }, true)} />
+        <Select label="Colour" value={by} options={COLOUR_BY} change={(colour) => setTabValues({ "dataset.colour": colour }, true)} />
         {run.has_images && (
           <CheckBox
             label="Thumbnails"
@@ -229,12 +229,12 @@ function PointCard({ run, points, point, neighbours: { request, key, known, near
   const confidence = percent(points.confidence[point]!);
   const correct = points.correct[point]!;
   const name = points.names[point]!;
+  const waits = run.has_images && !complete && !map.error;
+  const drawn = { image: map.data?.image ?? null, field: map.data?.field ?? null };
   const caption = shown?.map ? `${shown.map.target}: ${methodName(shown.map.method)} at ${shown.map.layer}` : "the image";
   return (
-    <aside class="card point" aria-busy={(run.has_images && !complete && !map.error) || undefined} data-point={complete ? String(point) : undefined}>
-      {run.has_images && (
-        <MapView kind="overlay" side={SIDE_PX} image={map.data?.image ?? null} field={map.data?.field ?? null} label={caption} caption={caption} />
-      )}
+    <aside class="card point" aria-busy={waits || undefined} data-point={complete ? String(point) : undefined}>
+      {run.has_images && <MapView kind="overlay" side={SIDE_PX} {...drawn} label={caption} caption={caption} />}
       <Pending requests={[map, request]} />
       <div class="words" aria-live="polite">
         <h3>

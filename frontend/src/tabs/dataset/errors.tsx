@@ -112,6 +112,7 @@ export function Errors({ run, subset }: PartProps) {
 
 /** Whether the maps of correct and of wrong predictions differ. */
 function Differences({ found }: { found: Overall }) {
+  const layer = found.layer ?? "the default layer";
   const cell = ({ value, low, high }: Range, n: string) => (
     <>
       {digits(value)}
@@ -124,7 +125,7 @@ function Differences({ found }: { found: Overall }) {
       <div class="scroller card">
         <Table
           class="contrasts"
-          caption={`Maps of the predicted class, by ${found.method} at ${found.layer ?? "the default layer"}; 95 % intervals, p corrected for multiple tests.`}
+          caption={`Maps of the predicted class, by ${found.method} at ${layer}; 95 % intervals, p corrected for multiple tests.`}
           rows={found.differences}
           keyOf={(one) => one.name}
           columns={[

@@ -18,6 +18,7 @@ const MAX_METHODS = 8;
 export function CreateStudy({ created }: { created: () => void }) {
   const { data } = app.start;
   const { layers } = modelOf();
+  const available = data.count.toLocaleString("en");
   const [methods, setMethods] = useState<readonly string[]>(USUAL.filter((name) => methodNamed(name)));
   const [layer, setLayer] = useState("");
   const [numbers, setNumbers] = useState({ n_images: Math.min(12, data.count), pairs: 3, ratings: 1, seed: 0 });
@@ -46,9 +47,10 @@ export function CreateStudy({ created }: { created: () => void }) {
     if (JSON.stringify(next) === JSON.stringify(body)) request.retry();
     else setBody(next);
   };
-  const number = (label: string, key: keyof typeof numbers, max: number, note: string, min = 0) => (
-    <NumberField label={label} value={numbers[key]} min={min} max={max} note={note} change={({ value }) => setNumbers({ ...numbers, [key]: Number(value) })} />
-  );
+  const number = (label: string, key: keyof typeof numbers, max: number, note: string, min = 0) => {
+    const change = ({ value }: HTMLInputElement): void => setNumbers({ ...numbers, [key]: Number(value) });
+    return <NumberField label={label} value={numbers[key]} min={min} max={max} note={note} change={change} />;
+  };
   const offered = methodOptions().map((option) => methodNamed(option.value)!);
   const boxes = (quick: boolean) =>
     offered
@@ -95,7 +97,7 @@ export function CreateStudy({ created }: { created: () => void }) {
             options={[{ value: "", text: `the default${layers.length ? `, ${layers.at(-1)!.label}` : ""}` }, ...layerOptions(layers)]}
             change={setLayer}
           />
-          {number("Images", "n_images", Math.min(200, data.count), `selected at random from the ${data.count.toLocaleString("en")} of ${data.name}`, 1)}
+          {number("Images", "n_images", Math.min(200, data.count), `selected at random from the ${available} of ${data.name}`, 1)}
           {number("Pairs per image", "pairs", 28, "two maps: which is better?")}
           {number("Ratings per image", "ratings", MAX_METHODS, "one map: how good, 1 to 5?")}
           {number("Seed", "seed", 2 ** 31, "of all random choices")}

@@ -36,7 +36,11 @@ export function StudyResultsCard({ info }: { info: Info }) {
       </p>
       <Warning total={info.pairs + info.ratings} people={people} />
       {found && <OpenResults found={found} />}
-      {!found && <button class="reveal" disabled={answers === 0} onClick={() => setOpen(true)}>Show the results (this reveals the methods)</button>}
+      {!found && (
+        <button class="reveal" disabled={answers === 0} onClick={() => setOpen(true)}>
+          Show the results (this reveals the methods)
+        </button>
+      )}
       {open && <Pending requests={[request]} />}
     </section>
   );
@@ -112,7 +116,8 @@ function summaryOf(found: Results): string {
         : best.strength.low > last.strength.high
           ? "."
           : "; their intervals overlap, so more answers are needed.";
-    said.push(`According to these strengths, ${best.method} is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs${certainty}`);
+    const wins = `is preferred to ${last.method} in ${Math.round(100 * chance)} of 100 pairs`;
+    said.push(`According to these strengths, ${best.method} ${wins}${certainty}`);
   }
   said.push(
     found.agreement === null

@@ -100,7 +100,8 @@ export function Curves({ subject }: { subject: Subject }) {
             <div class="stills">
               {NAMES.map((kind) => {
                 const value = curves[kind].map?.values[at];
-                const text = `${portion(at / steps.n)} ${KINDS[kind].done}: ${subject.map.target} ${value === undefined ? "…" : percent(value)}`;
+                const chance = value === undefined ? "…" : percent(value);
+                const text = `${portion(at / steps.n)} ${KINDS[kind].done}: ${subject.map.target} ${chance}`;
                 return <Input key={kind} kind={kind} steps={steps} at={at} text={text} />;
               })}
             </div>

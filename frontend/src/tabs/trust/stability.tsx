@@ -44,6 +44,10 @@ const DIALS: readonly Dial[] = [
 /** Points of the range of a dial that a sweep requests. */
 const N_SWEEP = 15;
 
+/** The value of a dial at a point of its range. */
+const sweepValue = ({ min, max, step }: Dial, n: number): number =>
+  Number((Math.round((min + ((max - min) * n) / (N_SWEEP - 1)) / step) * step).toFixed(4));
+
 /** From the address; a value that no slider has is 0. */
 function valuesOfView(): Values {
   const entries = DIALS.map(({ name, min, max }) => {
@@ -56,12 +60,13 @@ function valuesOfView(): Values {
 export function Stability({ subject }: { subject: Subject }) {
   const { request, key, slow } = subject;
   const values = valuesOfView();
-  const [sweepAt, setSweepAt] = useState<Values | null>(null);
+  /** The point of the range of the moved dial that a sweep has come to; the next one follows when its result is displayed. */
+  const [step, setStep] = useState<number | null>(null);
   const [moving, setMoving] = useState<Dial>(() => DIALS.find((dial) => values[dial.name] !== 0) ?? DIALS[0]!);
   const [swept, setSwept] = useState("");
   /** The similarity by the values of the dial that is moved. */
   const trace = useRef({ name: moving.name, points: new Map<number, number>() });
-  const now = sweepAt ?? values;
+  const now = step === null ? values : { ...values, [moving.name]: sweepValue(moving, step) };
   const coalesced = useCoalescedRequest<MapRequest & Values, Response>("/api/perturb", { ...request, ...now }, slow);
   const plain = useRequest(key, async () => decodeImage((await post<Response>("/api/perturb", request)).network_input));
   const decoded = useDecoded(coalesced.result, ({ data }) => [data.network_input]);
@@ -70,14 +75,19 @@ export function Stability({ subject }: { subject: Subject }) {
   if (trace.current.name !== moving.name) trace.current = { name: moving.name, points: new Map() };
   if (asked && data!.correlation !== null) trace.current.points.set(asked[moving.name], data!.correlation);
 
-  const sweep = useSweep(moving, values, setSweepAt, asked, () => setSwept(moving.name));
+  useEffect(() => {
+    if (step === null || asked?.[moving.name] !== now[moving.name]) return;
+    const last = step + 1 === N_SWEEP;
+    setStep(last ? null : step + 1);
+    if (last) setSwept(moving.name);
+  }, [step, asked]);
   const move = (dial: Dial, value: number): void => {
-    sweep.stop();
+    setStep(null);
     setMoving(dial);
     setTabValues({ [`trust.${dial.name}`]: value === 0 ? null : String(value) });
   };
   const reset = (): void => {
-    sweep.stop();
+    setStep(null);
     setTabValues(Object.fromEntries(DIALS.map((dial) => [`trust.${dial.name}`, null])));
   };
   return (
@@ -99,7 +109,7 @@ export function Stability({ subject }: { subject: Subject }) {
           ))}
           <div class="row">
             <button onClick={reset}>Reset</button>
-            <button onClick={sweep.running ? sweep.stop : sweep.start}>{sweep.running ? "Stop" : "Sweep"}</button>
+            <button onClick={() => setStep(step === null ? 0 : null)}>{step === null ? "Sweep" : "Stop"}</button>
           </div>
         </section>
         <section class="card">
@@ -114,26 +124,6 @@ export function Stability({ subject }: { subject: Subject }) {
       </div>
     </div>
   );
-}
-
-/** Go through the range of a dial: the next point is set when the result of the last one is displayed. */
-function useSweep(dial: Dial, values: Values, set: (at: Values | null) => void, displayed: Values | undefined, done: () => void) {
-  const [step, setStep] = useState<number | null>(null);
-  const at = (n: number): Values => {
-    const value = dial.min + ((dial.max - dial.min) * n) / (N_SWEEP - 1);
-    return { ...values, [dial.name]: Number((Math.round(value / dial.step) * dial.step).toFixed(4)) };
-  };
-  const go = (next: number | null): void => {
-    setStep(next);
-    set(next === null ? null : at(next));
-  };
-  useEffect(() => {
-    if (step === null || displayed?.[dial.name] !== at(step)[dial.name]) return;
-    if (step + 1 < N_SWEEP) return go(step + 1);
-    go(null);
-    done();
-  }, [step, displayed]);
-  return { running: step !== null, start: () => go(0), stop: () => go(null) };
 }
 
 interface ViewsProps {

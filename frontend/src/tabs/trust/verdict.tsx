@@ -138,7 +138,9 @@ function cardsOf(found: Verdict, input: HTMLImageElement, blurred: HTMLImageElem
       title: region,
       answer: `${fixed(-position.drop)} nats`,
       wide: true,
-      help: "The network input. Left: the 20 % with the highest map values, outlined. Right: the input with that region blurred, and the change of the log-probability of the class.",
+      help:
+        "The network input. Left: the 20 % with the highest map values, outlined. Right: the input with that region blurred, and " +
+        "the change of the log-probability of the class.",
       children: (
         <div class="pair">
           <Still image={input} label="The network input, with the highlighted region outlined" region={unpack(position.highlighted)[0]!} />
