@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { minutes, percent, portion, short } from "../src/numbers";
 import { splitList } from "../src/tabs/compare/selection";
-import { EDGE, Layout } from "../src/tabs/dataset/layout";
-import { type CurveKind, curveText } from "../src/tabs/trust/curve_plot";
+import { EDGE, Layout } from "../src/tabs/dataset/points";
+import { type CurveKind, curveText } from "../src/tabs/trust/curves";
 
 const ranked = (own: number, [centre, random]: number[], high: boolean): string => {
   const curve = (area: number) => ({ values: [], area });

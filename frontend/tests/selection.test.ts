@@ -1,8 +1,7 @@
-// Selections of the tab Data set: points within a lasso, and what is requested from the server.
+// Selections of the tab Data set: what is selected, what is requested from the server, and what is drawn above what.
 
 import { beforeEach, expect, test } from "vitest";
 import { setTabValues, view } from "../src/state/view";
-import { insidePolygon } from "../src/tabs/dataset/layout";
 import { drawingOrder } from "../src/tabs/dataset/points";
 import type { RunInfo } from "../src/tabs/dataset/schemas";
 import { select, selectionOfView, selectionText, subsetRequest } from "../src/tabs/dataset/selection";
@@ -10,15 +9,6 @@ import { select, selectionOfView, selectionText, subsetRequest } from "../src/ta
 const run = (id: string, has_images = true): RunInfo => ({ id, has_images }) as RunInfo;
 
 beforeEach(() => select(null));
-
-test("a polygon contains what it surrounds, also where it is concave", () => {
-  const shape: [number, number][] = [[0, 0], [10, 0], [10, 10], [5, 4], [0, 10]];
-  expect(insidePolygon(shape, 5, 2)).toBe(true);
-  expect(insidePolygon(shape, 1, 7)).toBe(true);
-  expect(insidePolygon(shape, 5, 7)).toBe(false);
-  expect(insidePolygon(shape, 11, 5)).toBe(false);
-  expect(insidePolygon([], 0, 0)).toBe(false);
-});
 
 test("a selection replaces the one before it, and cells and slices stand in the address", () => {
   const cell = { kind: "cell", key: "3-5", label: "cat", predicted: "dog" } as const;

@@ -191,7 +191,7 @@ def test_evaluation_can_be_sorted_by_metric(
     order = sorted(found.methods, key=lambda method: -found.summary("energy", method).value)
     rows = page.locator(".evaluation tbody th").all_inner_texts()
     assert [row.split("\n")[0] for row in rows] == order
-    page.locator("[data-metric=max_box_acc]").click()
+    page.locator("[data-sort=max_box_acc]").click()
     page.wait_for_selector(".evaluation .curves")
     assert page.locator(".curves .line").count() == 2
     assert page.locator(".intervals .dot").count() == 4

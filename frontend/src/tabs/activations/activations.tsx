@@ -4,57 +4,59 @@ import "../../styles/activations.css";
 import { useState } from "preact/hooks";
 import { layerOptions, Select, Slider } from "../../shared/controls";
 import { debounce } from "../../shared/debounce";
-import { ErrorMessage } from "../../shared/error_message";
 import { ImagePicker } from "../../shared/image_picker";
 import { ModelPicker } from "../../shared/method_picker";
 import { OpacitySlider } from "../../shared/opacity_slider";
+import { Pending } from "../../shared/pending";
 import { Predictions } from "../../shared/predictions";
 import { Waiting } from "../../shared/progress_bar";
-import { SegmentedControl } from "../../shared/segmented_control";
+import { type Segment, SegmentedControl } from "../../shared/segmented_control";
 import { modelOf } from "../../state/app";
-import { mapStyle, setTabValues, setView, tabValue, view } from "../../state/view";
+import { mapStyle, setView, tabValue, view } from "../../state/view";
 import { ChannelDialog } from "./channel_dialog";
-import { channelLook, type Style } from "./channel_drawing";
-import { ChannelSheet } from "./channel_sheet";
-import { type Channels, ORDERS, subjectOfView } from "./schemas";
-import { layerMaximum, Summary } from "./summary";
-import { SLICE, useChannels } from "./use_channels";
+import { channelLook, ChannelSheet } from "./channel_sheet";
+import { isSharedScale, layerMaximum, ORDERS, setValues, SLICE, subjectOfView, Summary, useChannels } from "./channels";
 
-const set = (name: string, value: string | null): void => setTabValues({ [`activations.${name}`]: value });
-
-export const isSharedScale = (): boolean => tabValue("activations.scale") === "one";
+const DISPLAYS: { label: string; name: string; segments: readonly Segment[] }[] = [
+  { label: "Show", name: "show", segments: [["", "Overlay"], ["map", "Map only"]] },
+  { label: "Scale", name: "scale", segments: [["", "Per channel"], ["one", "Shared"]] },
+];
 
 export function Activations() {
   const order = ORDERS.find((one) => one.value === tabValue("activations.order"))?.value ?? "contribution";
   const subject = subjectOfView();
-  const { first, sheet, grow, more } = useChannels(subject, order);
+  const { request, sheet, grow, isFirst } = useChannels(subject, order);
   const [drawn, setDrawn] = useState("");
   const answer = sheet?.answer;
-  const shared = isSharedScale();
+  const count = sheet?.tiles.length ?? 0;
   const channel = tabValue("activations.channel");
-  const drawnText = answer ? `${answer.image} ${answer.layer} ${answer.target} ${answer.order} ${sheet!.tiles.length}` : "";
+  const over = tabValue("activations.show") !== "map";
+  const drawnText = answer ? `${answer.image} ${answer.layer} ${answer.target} ${answer.order} ${count}` : "";
   return (
     <div class="activations-tab" data-drawn={drawn && drawn === drawnText ? drawn : undefined}>
-      <aside class="pictures" aria-label="Images">
-        <ImagePicker />
-      </aside>
+      <aside class="pictures" aria-label="Images"><ImagePicker /></aside>
       <div class="middle">
-        {!sheet && !first.error && (subject.image ? <Waiting what="Computing the activations" /> : <p class="note">Select an image to see its activations.</p>)}
-        {sheet && <Summary sheet={sheet} shared={shared} />}
-        {sheet && (
+        {!subject.image && <p class="note">Select an image to see its activations.</p>}
+        {subject.image && !sheet && !request.error && <Waiting what="Computing the activations" />}
+        {sheet && <Summary sheet={sheet} />}
+        {sheet && answer && (
           <ChannelSheet
             sheet={sheet}
-            style={styleOf(sheet.answer, shared)}
-            busy={first.busy}
-            open={(n) => set("channel", String(n))}
+            style={{
+              look: channelLook(mapStyle.value, answer.min_activation < 0),
+              over,
+              faint: true,
+              top: isSharedScale() ? layerMaximum(answer) : 0,
+            }}
+            busy={request.busy && isFirst}
             drawn={() => setDrawn(drawnText)}
           />
         )}
         <div class="more">
-          <ErrorMessage error={first.error ?? more.error} retry={first.error ? first.retry : () => void grow()} />
-          {sheet && sheet.tiles.length < sheet.answer.total && (
-            <button disabled={more.busy} onClick={() => void grow()}>
-              {`Show ${Math.min(SLICE, sheet.answer.total - sheet.tiles.length)} more of ${sheet.answer.total} channels`}
+          <Pending requests={[request]} />
+          {answer && count < answer.total && (
+            <button disabled={request.busy} onClick={grow}>
+              {`Show ${Math.min(SLICE, answer.total - count)} more of ${answer.total} channels`}
             </button>
           )}
         </div>
@@ -69,42 +71,28 @@ export function Activations() {
         )}
         <ModelPicker />
         <LayerControls />
-        <Select label="Order by" value={order} options={ORDERS} change={(by) => set("order", by === "contribution" ? null : by)} />
-        <SegmentedControl
-          visible
-          label="Show"
-          segments={[
-            ["", "Overlay"],
-            ["map", "Map only"],
-          ]}
-          value={tabValue("activations.show")}
-          change={(show) => set("show", show)}
+        <Select
+          label="Order by"
+          value={order}
+          options={ORDERS}
+          change={(by) => setValues({ order: by === "contribution" ? null : by })}
         />
-        <SegmentedControl
-          visible
-          label="Scale"
-          segments={[
-            ["", "Per channel"],
-            ["one", "Shared"],
-          ]}
-          value={tabValue("activations.scale")}
-          change={(scale) => set("scale", scale)}
-        />
-        <OpacitySlider disabled={tabValue("activations.show") === "map"} />
-        <button class="across" onClick={() => setView({ tab: "explain" }, true)}>
-          Explain at this layer
-        </button>
+        {DISPLAYS.map(({ label, name, segments }) => (
+          <SegmentedControl
+            key={name}
+            visible
+            label={label}
+            segments={segments}
+            value={tabValue(`activations.${name}`)}
+            change={(value) => setValues({ [name]: value })}
+          />
+        ))}
+        <OpacitySlider disabled={!over} />
+        <button class="across" onClick={() => setView({ tab: "explain" }, true)}>Explain at this layer</button>
       </aside>
-      {sheet && /^\d+$/.test(channel) && (
-        <ChannelDialog sheet={sheet} subject={subject} channel={Number(channel)} select={(n) => set("channel", n === null ? null : String(n))} grow={grow} />
-      )}
+      {sheet && /^\d+$/.test(channel) && <ChannelDialog sheet={sheet} subject={subject} channel={Number(channel)} grow={grow} />}
     </div>
   );
-}
-
-function styleOf(answer: Channels, shared: boolean): Style {
-  const look = channelLook(mapStyle.value, answer.min_activation < 0);
-  return { look, over: tabValue("activations.show") !== "map", faint: true, top: shared ? layerMaximum(answer) : 0 };
 }
 
 const selectSoon = debounce(120, (layer: string) => setView({ layer }, true));
@@ -116,7 +104,10 @@ function LayerControls() {
   if (!options.some((option) => option.value === name)) options.unshift({ value: name, text: name });
   const at = layers.findIndex((layer) => layer.name === name);
   const [moving, setMoving] = useState<number | null>(null);
-  const shown = moving ?? (at < 0 ? layers.length - 1 : at);
+  const move = (i: number): void => {
+    setMoving(i);
+    selectSoon(layers[i]!.name);
+  };
   return (
     <>
       <Select label="Layer" value={name} options={options} change={(layer) => setView({ layer }, true)} />
@@ -125,13 +116,10 @@ function LayerControls() {
           label="From edges to objects"
           max={layers.length - 1}
           step={1}
-          value={shown}
+          value={moving ?? (at < 0 ? layers.length - 1 : at)}
           text={(i) => layers[i]?.label ?? ""}
           disabled={layers.length < 2}
-          change={(i) => {
-            setMoving(i);
-            selectSoon(layers[i]!.name);
-          }}
+          change={move}
           done={() => setMoving(null)}
         />
       </div>

@@ -1,49 +1,67 @@
 // Evaluations: methods by metrics with their intervals. The selected metric sorts the table and is plotted.
 
+import type { Schemas } from "../../api/types";
 import { digits } from "../../numbers";
-import { ErrorMessage } from "../../shared/error_message";
 import { IntervalPlot } from "../../shared/interval_plot";
+import { Plot } from "../../shared/plot";
+import { Pending } from "../../shared/pending";
+import { type Column, Table, TextList } from "../../shared/table";
 import { useGet } from "../../shared/use_request";
 import { setTabValues, tabValue } from "../../state/view";
-import { MeanCurves } from "./mean_curves";
-import { type Curves, type Evaluation, query, type RunInfo } from "./schemas";
+import { failureTexts, query, type RunInfo } from "./schemas";
 
+type Evaluation = Schemas["EvaluationOut"];
 type Metric = Evaluation["metrics"][number];
 type Method = Evaluation["methods"][number];
-type Score = Evaluation["scores"][number];
-type ScoreOf = (metric: Metric, method: Method) => Score | undefined;
+type ScoreOf = (metric: Metric, method: Method) => Evaluation["scores"][number] | undefined;
 
 const DIRECTIONS = { high: "↑ higher is better", low: "↓ lower is better", neither: "describes" };
+const HELP =
+  "Select a metric to sort by it and to plot it; select it again to reverse the order. ★ better than all others by the paired " +
+  "tests; italics: controls.";
 
 export function Evaluations({ run }: { run: RunInfo }) {
   const request = useGet<Evaluation>(query("evaluation", { run: run.id }));
   const found = request.data;
-  const metric = found && selectedMetric(found);
+  const metrics = found?.metrics ?? [];
+  const metric =
+    metrics.find((one) => one.name === tabValue("dataset.metric")) ?? metrics.find((one) => one.better !== "neither") ?? metrics[0];
   const curvesPath = metric?.curves ? query("curves", { run: run.id, metric: metric.name }) : null;
-  const curves = useGet<Curves>(curvesPath);
-  const reversed = tabValue("dataset.up") === "1";
+  const curves = useGet<Schemas["Curves"]>(curvesPath);
+  const drawnCurves = curvesPath !== null && curves.key === curvesPath ? curves.data : null;
   const scores = new Map(found?.scores.map((one) => [`${one.metric} ${one.method}`, one]));
   const scoreOf: ScoreOf = (of, method) => scores.get(`${of.name} ${method.name}`);
+  const reversed = tabValue("dataset.up") === "1";
   const methods = found && metric ? sortMethods(found.methods, metric, scoreOf, reversed) : [];
-  const drawnCurves = curvesPath !== null && curves.key === curvesPath ? curves.data : null;
+  const sortBy = (name: string): void =>
+    setTabValues({ "dataset.metric": name, "dataset.up": name === metric?.name && !reversed ? "1" : null }, true);
   return (
     <div class="evaluation" aria-busy={request.busy || undefined} data-drawn={found && metric ? `${found.run} ${metric.name}` : undefined}>
       <ul class="said">
         {request.busy && <li class="note">Computing intervals and tests …</li>}
-        {found?.sentences.map((text) => (
-          <li key={text}>{text}</li>
-        ))}
+        {found?.sentences.map((text) => <li key={text}>{text}</li>)}
       </ul>
-      <ErrorMessage error={request.error ?? curves.error} retry={request.error ? request.retry : curves.retry} />
+      <Pending requests={[request, curves]} />
       {found && !metric && <p class="note">This run contains no scores.</p>}
       {found && metric && (
         <>
           <div class="scroller card">
-            <ScoreTable found={found} methods={methods} metric={metric} reversed={reversed} scoreOf={scoreOf} />
+            <Table
+              caption={`${found.n_images} images, maps of ${found.explained}; 95 % intervals. ${HELP}`}
+              columns={columnsOf(metrics, scoreOf)}
+              rows={methods}
+              keyOf={(method) => method.name}
+              rowClass={(method) => (method.control ? "control" : "")}
+              sorted={{ by: metric.name, descending: (metric.better === "low") === reversed, change: sortBy, pressable: true }}
+            />
           </div>
           <div class="drawing">
             <div class="card">
-              <IntervalPlot label={metric.name} rows={methods.map((method) => rowOf(method, scoreOf(metric, method)))} text={digits}>
+              <IntervalPlot
+                label={metric.name}
+                rows={methods.map((method) => ({ ...NO_SCORE, ...scoreOf(metric, method), name: method.name, control: method.control }))}
+                text={digits}
+              >
                 <h3>
                   {metric.name}
                   <span class="note">{` ${DIRECTIONS[metric.better]}`}</span>
@@ -57,11 +75,7 @@ export function Evaluations({ run }: { run: RunInfo }) {
           {found.failed > 0 && (
             <details class="card">
               <summary>{`${found.failed} could not be scored`}</summary>
-              <ul>
-                {found.failures.map((one) => (
-                  <li key={one.name}>{`${one.name}: ${one.reason}`}</li>
-                ))}
-              </ul>
+              <TextList texts={failureTexts(found.failures)} />
             </details>
           )}
         </>
@@ -70,19 +84,7 @@ export function Evaluations({ run }: { run: RunInfo }) {
   );
 }
 
-const selectedMetric = ({ metrics }: Evaluation): Metric | null =>
-  metrics.find((one) => one.name === tabValue("dataset.metric")) ??
-  metrics.find((one) => one.better !== "neither") ??
-  metrics[0] ??
-  null;
-
-const rowOf = ({ name, control }: Method, score: Score | undefined) => ({
-  name,
-  control,
-  value: score?.value ?? null,
-  low: score?.low ?? null,
-  high: score?.high ?? null,
-});
+const NO_SCORE = { value: null, low: null, high: null };
 
 /** The best first, methods without a score last. */
 function sortMethods(methods: readonly Method[], metric: Metric, scoreOf: ScoreOf, reversed: boolean): Method[] {
@@ -94,64 +96,76 @@ function sortMethods(methods: readonly Method[], metric: Metric, scoreOf: ScoreO
   });
 }
 
-interface TableProps {
-  found: Evaluation;
-  methods: readonly Method[];
-  metric: Metric;
-  reversed: boolean;
-  scoreOf: ScoreOf;
+/** The names of the methods, then a column per metric. */
+function columnsOf(metrics: readonly Metric[], scoreOf: ScoreOf): Column<Method>[] {
+  const isBest = (of: Metric, method: Method): boolean => Boolean(scoreOf(of, method)?.n) && of.best.includes(method.name);
+  const scoreCell = (of: Metric, method: Method) => {
+    const score = scoreOf(of, method);
+    if (!score?.n) return "–";
+    return (
+      <>
+        <span>{`${isBest(of, method) ? "★ " : ""}${digits(score.value)}`}</span>
+        <small>{score.low === null ? "" : `${digits(score.low)} to ${digits(score.high)}`}</small>
+        {score.invalid > 0 && <small>{`${score.invalid} of ${score.n} not scored`}</small>}
+      </>
+    );
+  };
+  const nameCell = ({ name, control, knows }: Method) => [
+    name,
+    control && <small>{knows === "ground truth" ? "control: knows the ground truth" : "control"}</small>,
+  ];
+  const columns = metrics.map((of) => ({
+    head: of.name,
+    sort: of.name,
+    note: of.distrust ? `${DIRECTIONS[of.better]}; not trusted here` : DIRECTIONS[of.better],
+    cell: (method: Method) => scoreCell(of, method),
+    td: (method: Method) => {
+      const n = scoreOf(of, method)?.n;
+      return { class: isBest(of, method) ? "best" : "", title: n ? `n = ${n}` : undefined };
+    },
+  }));
+  return [{ head: "method", cell: nameCell }, ...columns];
 }
 
-function ScoreTable({ found, methods, metric, reversed, scoreOf }: TableProps) {
-  const select = (name: string, reverse: boolean): void =>
-    setTabValues({ "dataset.metric": name, "dataset.up": reverse ? "1" : null }, true);
+/** Distinguished by colour and by dashes. */
+const COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#882255", "#999933"];
+const DASHES = ["", "7 4", "2 3", "10 3 2 3", "5 2", "1 2", "12 4", "4 4 1 4"];
+
+/** The mean curves of a metric, such as deletion: one line per method. */
+function MeanCurves({ found: { metric, lines, x_label, y_label } }: { found: Schemas["Curves"] }) {
+  const last = Math.max(1, (lines[0]?.mean.length ?? 1) - 1);
+  const drawn = lines.map(({ method, mean }, i) => ({
+    name: method,
+    kind: "first" as const,
+    points: mean.map((value, step) => [step / last, value] as const),
+    stroke: { stroke: COLOURS[i % COLOURS.length]!, strokeDasharray: DASHES[i % DASHES.length]! },
+  }));
+  const values = lines.flatMap((line) => line.mean);
+  const [low, top] = [Math.min(0, ...values), Math.max(...values)];
+  const each = lines.map(({ method, mean }) => `${method} from ${digits(mean[0])} to ${digits(mean.at(-1))}`);
   return (
-    <table>
-      <caption class="note">
-        {`${found.n_images} images, maps of ${found.explained}; 95 % intervals. Select a metric to sort by it and to plot it; select it again to reverse the order. ★ better than all others by the paired tests; italics: controls.`}
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">method</th>
-          {found.metrics.map((one) => {
-            const on = one === metric;
-            const ascending = (one.better === "low") !== reversed;
-            return (
-              <th scope="col" key={one.name} aria-sort={on ? (ascending ? "ascending" : "descending") : "none"}>
-                <button class="quiet" aria-pressed={on} data-metric={one.name} onClick={() => select(one.name, on && !reversed)}>
-                  {one.name}
-                  {on && <span aria-hidden="true">{ascending ? " ↑" : " ↓"}</span>}
-                </button>
-                <small>{one.distrust ? `${DIRECTIONS[one.better]}; not trusted here` : DIRECTIONS[one.better]}</small>
-              </th>
-            );
-          })}
-        </tr>
-      </thead>
-      <tbody>
-        {methods.map((method) => (
-          <tr key={method.name} class={method.control ? "control" : ""}>
-            <th scope="row">
-              {method.name}
-              {method.control && <small>{method.knows === "ground truth" ? "control: knows the ground truth" : "control"}</small>}
-            </th>
-            {found.metrics.map((one) => (
-              <ScoreCell key={one.name} score={scoreOf(one, method)} best={one.best.includes(method.name)} />
-            ))}
-          </tr>
+    <figure class="card curves">
+      <h3>
+        {metric}
+        <span class="note"> mean curves</span>
+      </h3>
+      <p class="note">{`Vertical axis: ${y_label}.`}</p>
+      <Plot
+        lines={drawn}
+        x={{ label: x_label, range: [0, 1] }}
+        y={{ label: "", range: [low, top <= 1 && low >= 0 ? 1 : top] }}
+        label={`${y_label} by ${x_label}: ${each.join("; ")}`}
+      />
+      <figcaption class="legend">
+        {drawn.map((line) => (
+          <span class="row" key={line.name}>
+            <svg viewBox="0 0 30 10" width={30} height={10} aria-hidden="true">
+              <line x1={0} x2={30} y1={5} y2={5} stroke-width={2.5} style={line.stroke} />
+            </svg>
+            {line.name}
+          </span>
         ))}
-      </tbody>
-    </table>
-  );
-}
-
-function ScoreCell({ score, best }: { score: Score | undefined; best: boolean }) {
-  if (!score?.n) return <td>–</td>;
-  return (
-    <td class={best ? "best" : ""} title={`n = ${score.n}`}>
-      <span>{`${best ? "★ " : ""}${digits(score.value)}`}</span>
-      <small>{score.low === null ? "" : `${digits(score.low)} to ${digits(score.high)}`}</small>
-      {score.invalid > 0 && <small>{`${score.invalid} of ${score.n} not scored`}</small>}
-    </td>
+      </figcaption>
+    </figure>
   );
 }

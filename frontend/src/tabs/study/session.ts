@@ -1,27 +1,71 @@
 // The session of a participant: which question is displayed, and the answers, which are saved one by one.
 
 import { batch, signal } from "@preact/signals";
-import { post } from "../../api/http";
+import { get, post } from "../../api/http";
+import { decodeImage } from "../../api/images";
+import type { Schemas } from "../../api/types";
+import { isTiny } from "../../shared/photo";
 import { say, sayError } from "../../state/app";
-import { Clock } from "./clock";
-import { type Loaded, Questions } from "./questions";
-import type { StudyProgress } from "./schemas";
 
 const PAIR_KEYS: Record<string, number> = { ArrowLeft: 1, 1: 1, f: 1, ArrowRight: 2, 2: 2, j: 2 };
 /** Seconds: longer than this nobody looks at a question. */
 const MAX_SECONDS = 3600;
+/** Questions that are kept around the displayed one. */
+const KEPT = 3;
 
 /** How far a participant is; `open` is the position of the first question without an answer. */
-export interface Progress {
+interface Progress {
   answered: number;
   total: number;
   open: number;
 }
 
+/** A question with its images, decoded: they are displayed at once. */
+interface Loaded {
+  trial: Schemas["StudyTrial"];
+  original: HTMLImageElement;
+  maps: HTMLImageElement[];
+}
+
+/** How long a question was displayed, without the time when it was out of sight. */
+class Clock {
+  /** Whether a question is on the screen. */
+  begun = false;
+  private question: object | null = null;
+  private since: number | null = null;
+  private sum = 0;
+
+  /** A question is on the screen; the time of one that was left for another tab goes on. */
+  begin(question: object): void {
+    this.pause();
+    if (question !== this.question) this.sum = 0;
+    this.question = question;
+    this.begun = true;
+    this.turn();
+  }
+
+  /** `forget`: the same question begins anew. */
+  pause(forget = false): void {
+    this.begun = false;
+    this.turn();
+    if (forget) this.question = null;
+  }
+
+  readonly turn = (): void => {
+    const now = performance.now();
+    if (this.since !== null) this.sum += now - this.since;
+    this.since = this.begun && !document.hidden ? now : null;
+  };
+
+  get seconds(): number {
+    this.turn();
+    return this.sum / 1000;
+  }
+}
+
 /** The answers of one participant; it stays while another tab is displayed. */
 export class Session {
   readonly clock = new Clock();
-  private readonly questions: Questions;
   readonly progress = signal<Progress>({ answered: 0, total: 0, open: 0 });
   readonly shown = signal<Loaded | null>(null);
   readonly ended = signal(false);
@@ -31,16 +75,17 @@ export class Session {
   readonly drawn = signal("");
   /** The position of the question that is ready to be displayed next. */
   readonly prepared = signal("");
+  private readonly loaded = new Map<number, Promise<Loaded>>();
   private busy = false;
   private started = false;
 
   constructor(readonly person: string) {
-    this.questions = new Questions(person);
+    document.addEventListener("visibilitychange", this.clock.turn);
   }
 
   close(): void {
     this.shown.value = null;
-    this.clock.close();
+    document.removeEventListener("visibilitychange", this.clock.turn);
   }
 
   /** Display the first open question, unless one is displayed already; `leave` if there is none because of an error. */
@@ -48,57 +93,68 @@ export class Session {
     if (this.started) return;
     this.started = true;
     try {
-      const position = await this.findOpen();
-      if (position === null) this.end();
-      else await this.go(position);
+      await this.findOpen();
+      await this.go(this.progress.peek().open);
     } catch (error) {
       sayError(error);
       leave();
     }
   }
 
-  /** Ask the server for the first open question, and how far the participant is. */
-  private async findOpen(): Promise<number | null> {
-    const next = await this.questions.ask();
-    this.progress.value = { answered: next.answered, total: next.total, open: next.trial?.position ?? next.total };
-    return next.trial?.position ?? null;
+  /** Ask the server for the question at a position; else for the first open one. */
+  private ask(position?: number): Promise<Schemas["StudyQuestion"]> {
+    const where = new URLSearchParams({ person: this.person, ...(position !== undefined && { position: String(position) }) });
+    return get(`/api/study/next?${where}`);
   }
 
-  private end(): void {
-    batch(() => {
-      this.shown.value = null;
-      this.ended.value = true;
+  /** Ask the server for the first open question, and how far the participant is. */
+  private async findOpen(): Promise<void> {
+    const { answered, total, trial } = await this.ask();
+    this.progress.value = { answered, total, open: trial?.position ?? total };
+    if (trial) this.loaded.set(trial.position, withImages(trial));
+  }
+
+  /** The question at a position, once all its images are there. */
+  private load(position: number): Promise<Loaded> {
+    const known = this.loaded.get(position);
+    if (known) return known;
+    const loading = this.ask(position).then(({ trial }) => {
+      if (!trial) throw new Error("The study has changed. Reload the page.");
+      return withImages(trial);
     });
-    this.clock.forget();
+    loading.catch(() => this.loaded.delete(position));
+    this.loaded.set(position, loading);
+    return loading;
+  }
+
+  private show(loaded: Loaded | null): void {
+    batch(() => {
+      this.shown.value = loaded;
+      this.ended.value = loaded === null;
+    });
+    if (!loaded) this.clock.pause(true);
   }
 
   /** Display the question at a position once all its images are there; then fetch the one after it. */
   async go(position: number): Promise<void> {
     const { total, open } = this.progress.peek();
+    if (position >= total) return this.show(null);
     this.busy = true;
     try {
-      if (position >= total) return this.end();
-      const loaded = await this.questions.load(position);
-      batch(() => {
-        this.shown.value = loaded;
-        this.ended.value = false;
-      });
-      this.questions.keepNear(position, open);
-      this.prepare(position + 1);
+      this.show(await this.load(position));
+      for (const kept of [...this.loaded.keys()])
+        if (Math.abs(kept - position) > KEPT && kept !== open) this.loaded.delete(kept);
+      if (position + 1 < total)
+        this.load(position + 1).then(
+          () => (this.prepared.value = String(position + 1)),
+          () => {}, // requested again when it is needed
+        );
     } catch (error) {
-      this.questions.forget(position);
+      this.loaded.delete(position);
       sayError(error);
     } finally {
       this.busy = false;
     }
-  }
-
-  private prepare(position: number): void {
-    if (position >= this.progress.peek().total) return;
-    this.questions.load(position).then(
-      () => (this.prepared.value = String(position)),
-      () => {}, // requested again when it is needed
-    );
   }
 
   async back(): Promise<void> {
@@ -116,31 +172,25 @@ export class Session {
     this.busy = true;
     this.pending.value = answer;
     try {
-      const saved = await post<StudyProgress>("/api/study/answer", { person, position, maps, answer, seconds });
+      const saved = await post<Schemas["StudyProgress"]>("/api/study/answer", { person, position, maps, answer, seconds });
       shown.trial = { ...shown.trial, answer };
       const { open, total } = this.progress.peek();
       this.progress.value = { answered: saved.answered, total, open: position === open ? open + 1 : open };
     } catch (error) {
-      say(`Not saved. ${(error as Error).message}`, "error");
-      return;
+      return say(`Not saved. ${(error as Error).message}`, "error");
     } finally {
       this.pending.value = null;
       this.busy = false;
     }
     say("");
-    if (await this.isOpen()) await this.go(this.progress.peek().open);
-  }
-
-  /** Whether the next question is really open; some may have been answered in another window. */
-  private async isOpen(): Promise<boolean> {
-    const { answered, total, open } = this.progress.peek();
     try {
-      const next = open < total ? await this.questions.load(open) : null;
+      // Some of the next questions may have been answered in another window.
+      const { answered, total, open } = this.progress.peek();
+      const next = open < total ? await this.load(open) : null;
       if (next ? next.trial.answer !== null : answered < total) await this.findOpen();
-      return true;
+      await this.go(this.progress.peek().open);
     } catch (error) {
       sayError(error);
-      return false;
     }
   }
 
@@ -152,14 +202,21 @@ export class Session {
     if (event.repeat || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
     if (target.closest?.("input, select, textarea, #top")) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (name === "Backspace") {
-      event.preventDefault();
-      void this.back();
-      return;
-    }
     const answer = trial.kind === "pair" ? PAIR_KEYS[name] : /^[1-5]$/.test(name) ? Number(name) : undefined;
-    if (answer === undefined) return;
+    if (name !== "Backspace" && answer === undefined) return;
     event.preventDefault();
-    void this.answer(answer);
+    void (answer === undefined ? this.back() : this.answer(answer));
   }
+}
+
+async function withImages(trial: Schemas["StudyTrial"]): Promise<Loaded> {
+  const load = async (id: string): Promise<HTMLImageElement> => {
+    const image = await decodeImage(`/api/study/images/${id}`).catch(() => {
+      throw new Error("An image of the study cannot be displayed (any more). Is its folder complete?");
+    });
+    if (isTiny(image)) image.className = "tiny";
+    return image;
+  };
+  const [original, ...maps] = await Promise.all([trial.original, ...trial.maps].map(load));
+  return { trial, original: original!, maps };
 }

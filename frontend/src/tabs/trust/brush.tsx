@@ -1,16 +1,20 @@
 // Painting a mask over an image: with a pointer, a finger or a pen; with the keyboard by a box.
 
-import { effect, type Signal, signal } from "@preact/signals";
+import { type Signal, signal } from "@preact/signals";
 import { useId, useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { inNextFrame } from "../../shared/debounce";
+import { drawPhoto } from "../../shared/photo";
+import { fractionsOf } from "../../shared/zoom";
 import { type Box, Mask } from "./mask";
-import { drawn, outlined } from "./mask_drawing";
 
 /** Cells of the mask along its longer side. */
 const CELLS = 128;
 const SIDE_PX = 640;
 
-const scaled = (length: number, longest: number, most: number): number => Math.max(1, Math.round((length / longest) * most));
+/** The size of an image, if its longer side is `longest`. */
+function sizeWithin({ naturalWidth: width, naturalHeight: height }: HTMLImageElement, longest: number): [number, number] {
+  const factor = longest / Math.max(width, height);
+  return [Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))];
+}
 
 /** What is painted. `version` changes with the mask, `box` is that of the keyboard: its middle and side, in fractions. */
 export class Brush {
@@ -24,14 +28,12 @@ export class Brush {
   readonly pointer: Signal<[number, number] | null> = signal(null);
   private last: [number, number] | null = null;
 
+  /** `region`: the part of the image that the network sees. */
   constructor(
     public image: HTMLImageElement,
-    /** The part of the image that the network sees. */
     public region: Box,
   ) {
-    const { naturalWidth: width, naturalHeight: height } = image;
-    const longest = Math.max(width, height);
-    this.mask = new Mask(scaled(width, longest, CELLS), scaled(height, longest, CELLS));
+    this.mask = new Mask(...sizeWithin(image, CELLS));
   }
 
   /** Whether a stroke is being painted. */
@@ -39,31 +41,25 @@ export class Brush {
     return this.last !== null;
   }
 
-  private changed(): void {
+  /** Change the mask in a step that can be undone. */
+  private step(change: (mask: Mask) => void): void {
+    this.mask.keep();
+    change(this.mask);
     this.version.value += 1;
   }
 
   cover(cells: Uint8Array): void {
-    this.mask.keep();
-    this.mask.marked.set(cells);
-    this.changed();
-  }
-
-  clear(): void {
-    if (this.mask.share > 0) this.cover(new Uint8Array(this.mask.marked.length));
-  }
-
-  undo(): void {
-    if (!this.mask.canUndo) return;
-    this.mask.undo();
-    this.changed();
+    this.step((mask) => mask.marked.set(cells));
   }
 
   /** Occlude, or restore, what is in the box of the keyboard. */
   fillBox(value: 0 | 1): void {
-    this.mask.keep();
-    this.mask.box(this.edges(), value);
-    this.changed();
+    this.step((mask) => mask.box(this.edges(), value));
+  }
+
+  undo(): void {
+    this.mask.undo();
+    this.version.value += 1;
   }
 
   showBox(on: boolean): void {
@@ -74,9 +70,8 @@ export class Brush {
   edges(): Box {
     const { width, height } = this.mask;
     const { x, y, side } = this.box.peek();
-    const shorter = Math.min(width, height);
-    const [w, h] = [(side * shorter) / width / 2, (side * shorter) / height / 2];
-    return [x - w, y - h, x + w, y + h];
+    const half = (side * Math.min(width, height)) / 2;
+    return [x - half / width, y - half / height, x + half / width, y + half / height];
   }
 
   begin(at: [number, number], event: PointerEvent): void {
@@ -94,7 +89,7 @@ export class Brush {
   end(): void {
     if (!this.last) return;
     this.last = null;
-    this.changed();
+    this.version.value += 1;
   }
 
   /** Discs from the last position to this one; a pen that is pressed harder paints wider. */
@@ -103,14 +98,12 @@ export class Brush {
     const pressed = event.pointerType === "pen" && event.pressure > 0 ? 0.5 + event.pressure : 1;
     const radius = Math.max(0.6, this.size.peek() * pressed * Math.max(width, height));
     const from = this.last ?? to;
-    const far = Math.hypot((to[0] - from[0]) * width, (to[1] - from[1]) * height);
-    const steps = Math.max(1, Math.ceil(far / Math.max(0.5, radius / 3)));
-    for (let step = 0; step <= steps; step++) {
-      const [x, y] = [0, 1].map((i) => from[i]! + ((to[i]! - from[i]!) * step) / steps) as [number, number];
-      this.mask.disc(x, y, radius, this.erasing.peek() ? 0 : 1);
-    }
+    const [dx, dy] = [to[0] - from[0], to[1] - from[1]];
+    const steps = Math.max(1, Math.ceil(Math.hypot(dx * width, dy * height) / Math.max(0.5, radius / 3)));
+    for (let step = 0; step <= steps; step++)
+      this.mask.disc(from[0] + (dx * step) / steps, from[1] + (dy * step) / steps, radius, this.erasing.peek() ? 0 : 1);
     this.last = to;
-    this.changed();
+    this.version.value += 1;
   }
 
   /** Returns whether the key means something here. */
@@ -148,54 +141,35 @@ const MAX_BRUSHES = 8;
 
 /** The brush of an image. */
 export function useBrush(id: string, image: HTMLImageElement, region: Box): Brush {
-  const brush = useMemo(() => {
-    const known = brushes.get(id) ?? new Brush(image, region);
+  return useMemo(() => {
+    const brush = brushes.get(id) ?? new Brush(image, region);
     brushes.delete(id);
-    brushes.set(id, known);
-    if (brushes.size > MAX_BRUSHES) brushes.delete(brushes.keys().next().value as string);
-    known.end(); // the pointer may have been lifted elsewhere
-    known.pointer.value = null;
-    return known;
+    brushes.set(id, brush);
+    if (brushes.size > MAX_BRUSHES) brushes.delete(brushes.keys().next().value!);
+    brush.end(); // the pointer may have been lifted elsewhere
+    brush.pointer.value = null;
+    return Object.assign(brush, { image, region });
   }, [id]);
-  brush.image = image;
-  brush.region = region;
-  return brush;
 }
 
 export function BrushCanvas({ brush }: { brush: Brush }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const id = useId();
-  const { naturalWidth, naturalHeight } = brush.image;
-  const longest = Math.max(naturalWidth, naturalHeight);
-  const latest = useRef(brush);
-  latest.current = brush;
-  const drawSoon = useMemo(() => inNextFrame(() => canvas.current && draw(canvas.current, latest.current)), []);
-  useLayoutEffect(drawSoon, [brush]);
-  useLayoutEffect(
-    () =>
-      effect(() => {
-        const { version, box, boxShown, pointer, size } = brush;
-        void [version.value, box.value, boxShown.value, pointer.value, size.value];
-        drawSoon();
-      }),
-    [brush],
-  );
-  const at = (event: PointerEvent): [number, number] => {
-    const box = canvas.current!.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-  };
+  const [width, height] = sizeWithin(brush.image, SIDE_PX);
+  const { version, box, boxShown, pointer, size } = brush;
+  useLayoutEffect(() => draw(canvas.current!, brush), [brush, version.value, box.value, boxShown.value, pointer.value, size.value]);
   const down = (event: PointerEvent): void => {
     if (event.button !== 0) return;
     event.preventDefault();
     canvas.current!.focus({ preventScroll: true });
     canvas.current!.setPointerCapture(event.pointerId);
-    brush.begin(at(event), event);
+    brush.begin(fractionsOf(canvas.current!, event), event);
   };
   const move = (event: PointerEvent): void => {
     const passed = brush.painting ? event.getCoalescedEvents?.() : [];
-    for (const one of passed?.length ? passed : [event]) brush.move(at(one), one);
+    for (const one of passed?.length ? passed : [event]) brush.move(fractionsOf(canvas.current!, one), one);
   };
-  const { x, y, side } = brush.box.value;
+  const { x, y, side } = box.value;
   const percent = (value: number): string => `${Math.round(100 * value)} %`;
   return (
     <div class="brush">
@@ -204,22 +178,22 @@ export function BrushCanvas({ brush }: { brush: Brush }) {
           ref={canvas}
           role="application"
           tabIndex={0}
-          width={scaled(naturalWidth, longest, SIDE_PX)}
-          height={scaled(naturalHeight, longest, SIDE_PX)}
+          width={width}
+          height={height}
           aria-label="The image, for painting a mask"
           aria-describedby={id}
           onPointerDown={down}
           onPointerMove={move}
           onPointerUp={() => brush.end()}
           onPointerCancel={() => brush.end()}
-          onPointerLeave={() => void (brush.pointer.value = null)}
+          onPointerLeave={() => void (pointer.value = null)}
           onKeyDown={(event) => brush.key(event) && event.preventDefault()}
           onFocus={() => brush.showBox(canvas.current!.matches(":focus-visible"))}
           onBlur={() => brush.showBox(false)}
         />
       </div>
       <output class="reading-box">
-        {brush.boxShown.value && `Box at ${percent(x)} from the left, ${percent(y)} from the top, ${percent(side)} wide`}
+        {boxShown.value && `Box at ${percent(x)} from the left, ${percent(y)} from the top, ${percent(side)} wide`}
       </output>
       <p class="note" id={id}>
         Paint with the pointer. Keyboard: arrow keys move a box (with Shift: faster), + and − change its size, Enter occludes it,
@@ -229,18 +203,41 @@ export function BrushCanvas({ brush }: { brush: Brush }) {
   );
 }
 
+/** The image, its occluded part hatched, what the network never sees in grey, and the box or the brush. */
 function draw(canvas: HTMLCanvasElement, brush: Brush): void {
   const { width, height } = canvas;
   const context = canvas.getContext("2d")!;
-  drawn(context, brush.image, brush.mask, brush.region);
-  const line = Math.max(1.5, width / 320);
+  const addBox = ([left, top, right, bottom]: Box): void =>
+    context.rect(left * width, top * height, (right - left) * width, (bottom - top) * height);
+  drawPhoto(context, brush.image, width, height);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(veil(brush.mask), 0, 0, width, height);
+  context.beginPath();
+  context.rect(0, 0, width, height);
+  addBox(brush.region);
+  context.fillStyle = "rgb(128 128 134 / 0.6)";
+  context.fill("evenodd");
+  context.beginPath();
   const pointer = brush.pointer.peek();
-  if (brush.boxShown.peek()) {
-    const [left, top, right, bottom] = brush.edges();
-    outlined(context, line, () => context.rect(left * width, top * height, (right - left) * width, (bottom - top) * height));
-  } else if (pointer) {
-    const [x, y] = pointer;
-    const radius = brush.size.peek() * Math.max(width, height);
-    outlined(context, line, () => context.arc(x * width, y * height, radius, 0, 2 * Math.PI));
+  if (brush.boxShown.peek()) addBox(brush.edges());
+  else if (pointer) context.arc(pointer[0] * width, pointer[1] * height, brush.size.peek() * Math.max(width, height), 0, 2 * Math.PI);
+  const line = Math.max(1.5, width / 320);
+  // A white line with a dark one beside it: visible on any image.
+  for (const [lineWidth, strokeStyle] of [[3 * line, "rgb(20 20 26 / 0.7)"], [line, "#fff"]] as const) {
+    Object.assign(context, { lineWidth, strokeStyle });
+    context.stroke();
   }
+}
+
+/** The occluded part, hatched: visible on any image, and without distinguishing colours. */
+function veil({ width, height, marked }: Mask): HTMLCanvasElement {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d")!;
+  const pixels = context.createImageData(width, height);
+  marked.forEach((one, i) => {
+    const stripe = ((i % width) + Math.floor(i / width)) % 8 < 4;
+    if (one) pixels.data.set(stripe ? [194, 51, 122, 200] : [255, 255, 255, 130], 4 * i);
+  });
+  context.putImageData(pixels, 0, 0);
+  return canvas;
 }

@@ -2,22 +2,44 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { decodeImage } from "../../api/images";
+import type { Schemas } from "../../api/types";
 import { bytes } from "../../maps/packed";
-import { percent, portion } from "../../numbers";
+import { fixed, percent, portion } from "../../numbers";
 import { Slider } from "../../shared/controls";
 import { photoPixels } from "../../shared/photo";
-import { type CurveKind, CurvePlot, type CurveSet, curveText, withLine } from "./curve_plot";
-import type { CurveLine, CurvesResponse, CurveSteps, Subject } from "./schemas";
-import { TestControl, useTest } from "./use_test";
+import { Plot } from "../../shared/plot";
+import { type Subject, TestControl, useTest } from "./subject";
 
 /** Points of all six curves. */
 const N_RUNS = 174;
-const KINDS: readonly CurveKind[] = ["insertion", "deletion"];
-const HELP: Record<CurveKind, string> = {
-  insertion:
-    "Pixels are inserted into a blurred image in descending order of the map. A good map restores the class early: the area is large.",
-  deletion: "Pixels are blurred in the same order. With a good map the probability drops early: the area is small.",
+export type CurveKind = Schemas["CurveLine"]["kind"];
+const KINDS: Record<CurveKind, { title: string; done: string; help: string }> = {
+  insertion: {
+    title: "Insertion",
+    done: "inserted",
+    help: "Pixels are inserted into a blurred image in descending order of the map. A good map restores the class early: the area is large.",
+  },
+  deletion: {
+    title: "Deletion",
+    done: "removed",
+    help: "Pixels are blurred in the same order. With a good map the probability drops early: the area is small.",
+  },
 };
+const NAMES = Object.keys(KINDS) as CurveKind[];
+/** The orders of removal, as they are drawn and called. */
+const ORDERS = { map: "this map", centre: "centre first", random: "random order" };
+type Order = keyof typeof ORDERS;
+const ORDER_NAMES = Object.keys(ORDERS) as Order[];
+
+/** What has arrived of the curves of one kind, by order. */
+type CurveSet = Readonly<Partial<Record<Order, { values: readonly number[]; area: number | null }>>>;
+
+function withLine(curves: CurveSet, { of, start, values: arrived, area }: Schemas["CurveLine"]): CurveSet {
+  const before = curves[of as Order];
+  const values = [...(before?.values ?? [])];
+  arrived.forEach((value, i) => (values[start + i] = value));
+  return { ...curves, [of]: { values, area: area ?? before?.area ?? null } };
+}
 
 interface Steps {
   n: number;
@@ -27,86 +49,61 @@ interface Steps {
   first: Uint8Array;
 }
 
-interface Arrived {
-  key: string;
-  steps: Steps | null;
-  curves: Record<CurveKind, CurveSet>;
-}
-
-const nothing = (key: string): Arrived => ({ key, steps: null, curves: { insertion: {}, deletion: {} } });
-
 export function Curves({ subject }: { subject: Subject }) {
-  const { slow, answer, key } = subject;
+  const { slow, answer } = subject;
   const seconds = (slow ? answer.seconds : 0) + (answer.seconds * N_RUNS) / (slow ? 500 : 1.6);
-  const [state, setState] = useState(nothing(key));
+  const [steps, setSteps] = useState<Steps | null>(null);
+  const [curves, setCurves] = useState<Record<CurveKind, CurveSet>>({ insertion: {}, deletion: {} });
   const [at, setAt] = useState(7);
-  const arrived = state.key === key ? state : nothing(key);
-  const change = (update: (now: Arrived) => Arrived): void => setState((now) => update(now.key === key ? now : nothing(key)));
-  const addLine = (line: CurveLine): void =>
-    change((now) => ({ ...now, curves: { ...now.curves, [line.kind]: withLine(now.curves[line.kind as CurveKind], line) } }));
-  const addSteps = async (raw: CurveSteps): Promise<void> => {
-    const [input, infill] = await Promise.all([decodeImage(raw.network_input), decodeImage(raw.infill)]);
-    const steps = { n: raw.n_steps, input: photoPixels(input), infill: photoPixels(infill), first: bytes(raw.order.first) };
-    change((now) => (now.steps ? now : { ...now, steps }));
+  const addLine = (line: Schemas["CurveLine"]): void => setCurves((now) => ({ ...now, [line.kind]: withLine(now[line.kind], line) }));
+  const addSteps = async ({ network_input, infill: infilled, n_steps: n, order }: Schemas["CurveSteps"]): Promise<void> => {
+    const [input, infill] = (await Promise.all([network_input, infilled].map(decodeImage))).map((image) => photoPixels(image));
+    setSteps((now) => now ?? { n, input: input!, infill: infill!, first: bytes(order.first) });
   };
-  const test = useTest<CurvesResponse>("/api/curves", subject, seconds, (name, content) => {
-    if (name === "steps") void addSteps(content as CurveSteps);
-    if (name === "points") addLine(content as CurveLine);
+  const test = useTest<Schemas["CurvesResponse"]>("/api/curves", subject, seconds, (name, content) => {
+    if (name === "steps") void addSteps(content as Schemas["CurveSteps"]);
+    if (name === "points") addLine(content as Schemas["CurveLine"]);
   });
-  const { result } = test;
   useEffect(() => {
-    if (!result) return;
-    void addSteps(result.steps);
-    result.lines.forEach(addLine);
-  }, [result]);
-
-  const { steps, curves } = arrived;
-  const done = result !== null && steps !== null && curves.deletion.map?.area != null;
-  const n = steps?.n ?? 28;
+    if (!test.data) return;
+    void addSteps(test.data.steps);
+    test.data.lines.forEach(addLine);
+  }, [test.data]);
+  const done = test.data !== null && steps !== null && curves.deletion.map?.area != null;
+  const areaOf = (kind: CurveKind): string | undefined => (done ? String(curves[kind].map?.area) : undefined);
   return (
-    <div
-      class="curves"
-      data-insertion={done ? String(curves.insertion.map?.area) : undefined}
-      data-deletion={done ? String(curves.deletion.map?.area) : undefined}
-    >
+    <div class="curves" data-insertion={areaOf("insertion")} data-deletion={areaOf("deletion")}>
       <TestControl
         test={test}
         doing="Computing the curves"
         button="Compute the curves"
         what={`Insertion and deletion curves, with ${N_RUNS} runs of the network`}
-        seconds={seconds}
       />
       {steps && (
         <>
           <p class="outcome" aria-live="polite">
-            {done && `Areas under the curves: ${KINDS.map((kind) => curveText(kind, curves[kind])).join("; ")}.`}
+            {done && `Areas under the curves: ${NAMES.map((kind) => curveText(kind, curves[kind])).join("; ")}.`}
           </p>
           <div class="plots">
-            {KINDS.map((kind) => (
-              <CurvePlot key={kind} kind={kind} help={HELP[kind]} curves={curves[kind]} steps={n} at={at} change={setAt} />
-            ))}
+            {NAMES.map((kind) => <CurveCard key={kind} kind={kind} curves={curves[kind]} steps={steps.n} at={at} change={setAt} />)}
           </div>
           <section class="card">
             <h3>Input at this step</h3>
             <Slider
               label="Fraction of the pixels that are removed or inserted"
-              max={n}
+              max={steps.n}
               step={1}
               value={at}
-              text={(step) => portion(step / n)}
+              text={(step) => portion(step / steps.n)}
               change={setAt}
             />
             <div class="stills">
-              {KINDS.map((kind) => (
-                <Input
-                  key={kind}
-                  kind={kind}
-                  steps={steps}
-                  at={at}
-                  value={curves[kind].map?.values[at]}
-                  target={subject.map.target}
-                />
-              ))}
+              {NAMES.map((kind) => {
+                const value = curves[kind].map?.values[at];
+                const chance = value === undefined ? "…" : percent(value);
+                const text = `${portion(at / steps.n)} ${KINDS[kind].done}: ${subject.map.target} ${chance}`;
+                return <Input key={kind} kind={kind} steps={steps} at={at} text={text} />;
+              })}
             </div>
             <p class="note">Move along a curve or the slider to see the input at that step.</p>
           </section>
@@ -116,28 +113,80 @@ export function Curves({ subject }: { subject: Subject }) {
   );
 }
 
-function Input(props: { kind: CurveKind; steps: Steps; at: number; value: number | undefined; target: string }) {
-  const { kind, steps, at, value, target } = props;
-  const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height } = steps.input;
-  useLayoutEffect(() => canvas.current!.getContext("2d")!.putImageData(inputAt(steps, at, kind), 0, 0), [steps, at]);
-  const what = `${portion(at / steps.n)} ${kind === "insertion" ? "inserted" : "removed"}`;
-  const words = `${what}: ${target} ${value === undefined ? "…" : percent(value)}`;
+interface CardProps {
+  kind: CurveKind;
+  curves: CurveSet;
+  steps: number;
+  /** The marked step. */
+  at: number;
+  change: (step: number) => void;
+}
+
+/** A plot that grows while its points arrive. */
+function CurveCard({ kind, curves, steps, at, change }: CardProps) {
+  const { title, done, help } = KINDS[kind];
+  const here = curves.map?.values[at];
+  const areaText = (of: Order, missing = "…"): string => (curves[of]?.area == null ? missing : fixed(curves[of].area, 3));
+  const axis = { range: [0, 1] as const, ticks: [0, 0.5, 1], text: (part: number) => `${100 * part} %` };
+  const areas = ORDER_NAMES.map((of) => `${ORDERS[of]} ${areaText(of, "not yet")}`).join(", ");
   return (
-    <figure>
-      <canvas ref={canvas} role="img" aria-label={words} width={width} height={height} class={Math.max(width, height) <= 96 ? "tiny" : ""} />
-      <figcaption>{words}</figcaption>
-    </figure>
+    <section class="card">
+      <h3>
+        {title}
+        <span class="answer">{areaText("map")}</span>
+      </h3>
+      <Plot
+        wide
+        label={`Probability of the class against the fraction of pixels ${done}. Areas: ${areas}`}
+        lines={[...ORDER_NAMES].reverse().map((of) => ({
+          name: of,
+          kind: of,
+          points: (curves[of]?.values ?? []).map((value, i) => [i / steps, value] as const),
+          filled: of === "map",
+        }))}
+        x={{ ...axis, label: `fraction of pixels ${done}` }}
+        y={{ ...axis, label: "" }}
+        cursor={here === undefined ? undefined : [at / steps, here]}
+        point={(fraction) => change(Math.round(fraction * steps))}
+      />
+      <ul class="legend">
+        {ORDER_NAMES.map((of) => (
+          <li key={of}>
+            <svg class="key" viewBox="0 0 26 8" aria-hidden="true"><line class={`line ${of}`} x1={1} x2={25} y1={4} y2={4} /></svg>
+            <span>{ORDERS[of]}</span>
+            <b>{areaText(of)}</b>
+          </li>
+        ))}
+      </ul>
+      <p class="note">{help}</p>
+    </section>
   );
 }
 
+/** "insertion 0.812: better than both baselines". */
+export function curveText(kind: CurveKind, curves: CurveSet): string {
+  const own = curves.map?.area ?? 0;
+  const others = [curves.centre, curves.random].map((curve) => curve?.area ?? 0);
+  const beaten = others.filter((other) => (kind === "insertion" ? own > other : own < other)).length;
+  const text = ["not better than either baseline", "better than one baseline", "better than both baselines"][beaten];
+  return `${kind} ${fixed(own, 3)}: ${text}`;
+}
+
 /** The network input at a step: pixels whose turn has come are infilled or, for insertion, the only ones that are not. */
-function inputAt({ input, infill, first }: Steps, step: number, kind: CurveKind): ImageData {
-  const made = new ImageData(input.width, input.height);
-  for (let i = 0; i < first.length; i++) {
-    const from = first[i]! <= step === (kind === "insertion") ? input : infill;
-    for (let c = 0; c < 3; c++) made.data[4 * i + c] = from.data[4 * i + c]!;
-    made.data[4 * i + 3] = 255;
-  }
-  return made;
+function Input({ kind, steps, at, text }: { kind: CurveKind; steps: Steps; at: number; text: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { input, infill, first } = steps;
+  const { width, height } = input;
+  useLayoutEffect(() => {
+    const pixels = new Uint32Array(input.data.slice().buffer);
+    const infilled = new Uint32Array(infill.data.buffer);
+    for (let i = 0; i < first.length; i++) if (first[i]! <= at !== (kind === "insertion")) pixels[i] = infilled[i]!;
+    canvas.current!.getContext("2d")!.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), width, height), 0, 0);
+  }, [steps, at]);
+  return (
+    <figure>
+      <canvas ref={canvas} role="img" aria-label={text} width={width} height={height} class={Math.max(width, height) <= 96 ? "tiny" : ""} />
+      <figcaption>{text}</figcaption>
+    </figure>
+  );
 }

@@ -33,35 +33,34 @@ export class Mask {
   }
 
   undo(): void {
-    const before = this.past.pop();
-    if (before) this.marked.set(before);
+    this.marked.set(this.past.pop() ?? this.marked);
   }
 
   /** A disc at a place in shares of the sides; `radius` in cells. */
   disc(u: number, v: number, radius: number, value: 0 | 1): void {
-    const { width, height, marked } = this;
-    const [x, y] = [u * width, v * height];
-    const [top, bottom] = [Math.max(0, Math.floor(y - radius)), Math.min(height - 1, Math.ceil(y + radius))];
-    const [left, right] = [Math.max(0, Math.floor(x - radius)), Math.min(width - 1, Math.ceil(x + radius))];
-    for (let row = top; row <= bottom; row++)
-      for (let column = left; column <= right; column++)
-        if ((column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= radius ** 2) marked[row * width + column] = value;
+    const [x, y] = [u * this.width, v * this.height];
+    const inside = (column: number, row: number): boolean => Math.hypot(column + 0.5 - x, row + 0.5 - y) <= radius;
+    this.fill([x - radius, y - radius, x + radius + 1, y + radius + 1], value, inside);
   }
 
   box([left, top, right, bottom]: Box, value: 0 | 1): void {
+    const { width, height } = this;
+    this.fill([left * width, top * height, right * width, bottom * height], value, () => true);
+  }
+
+  /** The cells between edges that are given in cells. */
+  private fill([left, top, right, bottom]: Box, value: 0 | 1, inside: (column: number, row: number) => boolean): void {
     const { width, height, marked } = this;
-    for (let y = Math.max(0, Math.floor(top * height)); y < Math.min(height, Math.ceil(bottom * height)); y++)
-      for (let x = Math.max(0, Math.floor(left * width)); x < Math.min(width, Math.ceil(right * width)); x++)
-        marked[y * width + x] = value;
+    for (let row = Math.max(0, Math.floor(top)); row < Math.min(height, Math.ceil(bottom)); row++)
+      for (let column = Math.max(0, Math.floor(left)); column < Math.min(width, Math.ceil(right)); column++)
+        if (inside(column, row)) marked[row * width + column] = value;
   }
 
   /** As the server reads it: bits row by row, the highest first. */
   packed(): { width: number; height: number; bits: string } {
     const { width, height, marked } = this;
     const bytes = new Uint8Array(Math.ceil(marked.length / 8));
-    marked.forEach((one, i) => {
-      if (one) bytes[i >> 3] = bytes[i >> 3]! | (0x80 >> (i & 7));
-    });
+    marked.forEach((one, i) => (bytes[i >> 3]! |= one && 0x80 >> (i & 7)));
     return { width, height, bits: btoa(String.fromCharCode(...bytes)) };
   }
 }

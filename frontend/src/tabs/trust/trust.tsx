@@ -3,30 +3,27 @@
 import "../../styles/trust.css";
 import type { ComponentType } from "preact";
 import { loadImage } from "../../api/images";
-import { explain } from "../../api/explain";
-import type { ExplainRequest } from "../../api/types";
-import { Field } from "../../maps/field";
-import { ErrorMessage } from "../../shared/error_message";
 import { ImagePicker } from "../../shared/image_picker";
 import { LayerList } from "../../shared/layer_list";
 import { MapView } from "../../shared/map_view";
 import { methodName } from "../../shared/method_names";
 import { MethodPicker, ModelPicker } from "../../shared/method_picker";
+import { Pending } from "../../shared/pending";
 import { Predictions } from "../../shared/predictions";
 import { SegmentedControl } from "../../shared/segmented_control";
 import { useRequest } from "../../shared/use_request";
 import { WHOLE } from "../../shared/zoom";
-import { isLayered, mapsOneLayer, methodInView, methodNamed, methodOfView, modelOf, questionOf } from "../../state/app";
+import { mapsOneLayer, methodInView, methodOfView, modelOf } from "../../state/app";
 import { setTabValues, setView, tabValue, view } from "../../state/view";
 import { neededText } from "../explain/question_field";
 import { TargetChoice } from "../explain/target_choice";
-import { TargetMarks, REACH_PX } from "../explain/target_marks";
+import { REACH_PX, TargetMarks } from "../explain/target_marks";
 import { isAt } from "../explain/target_text";
 import { classInTarget, explainTarget, neededFirst, shapeAt, useShapes, useTargets } from "../explain/targets";
 import { Curves } from "./curves";
 import { Occlude } from "./occlude";
-import type { MapRequest, Subject } from "./schemas";
 import { Stability } from "./stability";
+import { fetchSubject, requestOfView, type Subject } from "./subject";
 import { VerdictPart } from "./verdict";
 
 const PARTS: readonly { name: string; title: string; Component: ComponentType<{ subject: Subject }> }[] = [
@@ -39,8 +36,8 @@ const PARTS: readonly { name: string; title: string; Component: ComponentType<{ 
 export function Trust() {
   const needed = neededFirst();
   const image = view.image.value;
-  const request = useRequest(image && !needed ? requestKey() : null, fetchSubject);
-  const { busy } = request;
+  const asked = image && !needed ? requestOfView() : null;
+  const request = useRequest(asked && JSON.stringify(asked), () => fetchSubject(asked!));
   const subject = needed ? null : request.data;
   const error = needed ? null : request.error;
   const photo = useRequest<HTMLImageElement>(needed && image ? image : null, () => loadImage(image));
@@ -53,13 +50,13 @@ export function Trust() {
     const hit = shapeAt(shapes, size, x * size[0], y * size[1], REACH_PX * perPixel * size[0])?.target.spec;
     if (hit && !isSelected(hit)) explainTarget(hit);
   };
-  const part = PARTS.find((one) => one.name === tabValue("trust.part")) ?? PARTS[0]!;
-  const { Component } = part;
+  const { name, Component } = PARTS.find((one) => one.name === tabValue("trust.part")) ?? PARTS[0]!;
   const map = subject?.map;
+  const marked = subject && shapes.length > 0;
   return (
     <div
       class="trust-tab"
-      aria-busy={busy || undefined}
+      aria-busy={request.busy || undefined}
       data-drawn={subject ? `${subject.answer.image} ${subject.map.method} ${subject.map.target}` : undefined}
     >
       <aside class="side" aria-label="Tested map">
@@ -71,11 +68,9 @@ export function Trust() {
             field={subject?.field ?? null}
             label={map ? `The map for ${map.target}` : "No map"}
             caption={map && <b>{`Map: ${map.target} · ${methodName(map.method)} · ${map.layer}`}</b>}
-            pick={subject && shapes.length > 0 ? pick : undefined}
+            pick={marked ? pick : undefined}
           >
-            {subject && shapes.length > 0 && (
-              <TargetMarks shapes={shapes} size={size} isSelected={isSelected} choose={explainTarget} window={WHOLE} />
-            )}
+            {marked && <TargetMarks shapes={shapes} size={size} isSelected={isSelected} choose={explainTarget} window={WHOLE} />}
           </MapView>
           {subject && <SubjectClass subject={subject} />}
         </div>
@@ -88,69 +83,37 @@ export function Trust() {
           <summary>Another model, method, layer</summary>
           <ModelPicker />
           <MethodPicker change={(method) => setView({ method: methodInView(method) }, true)} />
-          {mapsOneLayer(methodOfView()) && <LayerList selected={selectedLayer()} change={(layer) => setView({ layer }, true)} />}
+          {mapsOneLayer(methodOfView()) && (
+            <LayerList selected={view.layer.value || (modelOf().layers.at(-1)?.name ?? "")} change={(layer) => setView({ layer }, true)} />
+          )}
         </details>
       </aside>
       <div class="tests">
         <SegmentedControl
           label="Tests"
-          segments={PARTS.map(({ name, title }) => [name, title] as const)}
-          value={part.name}
-          change={(name) => setTabValues({ "trust.part": name === PARTS[0]!.name ? null : name })}
+          segments={PARTS.map((part) => [part.name, part.title] as const)}
+          value={name}
+          change={(next) => setTabValues({ "trust.part": next === PARTS[0]!.name ? null : next })}
         />
         {needed && <p class="lead">{neededText(needed)}</p>}
-        <ErrorMessage error={error} retry={request.retry} />
-        {subject && !error && <Component subject={subject} key={part.name} />}
+        <Pending requests={[{ ...request, error }]} />
+        {subject && !error && <Component subject={subject} key={`${name} ${subject.key}`} />}
       </div>
     </div>
   );
 }
 
-const selectedLayer = (): string => view.layer.value || (modelOf().layers.at(-1)?.name ?? "");
-
-function SubjectClass({ subject }: { subject: Subject }) {
-  const { answer, map } = subject;
+function SubjectClass({ subject: { answer, map } }: { subject: Subject }) {
+  const explainClass = (index: number): void => setView({ target: String(index) }, true);
   return (
     <div class="guesses">
       <Predictions
         predictions={answer.predictions}
         selected={map.index}
-        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels, answer.predictions) : (index) => setView({ target: String(index) }, true)}
+        change={map.spec ? classInTarget(map.spec, modelOf(map.model).labels, answer.predictions) : explainClass}
       />
-      {map.index === null && (
-        <p class="note">This map does not explain a single class. Select a class above to test its map.</p>
-      )}
+      {map.index === null && <p class="note">This map does not explain a single class. Select a class above to test its map.</p>}
       {view.score.value !== "logit" && <p class="note">The tested map explains the logit of the class.</p>}
     </div>
   );
-}
-
-/** The tested map as the API takes it, as text; subscribes to the view. */
-function requestKey(): string {
-  const { image, model, layer, target } = view;
-  const method = methodOfView();
-  const made: MapRequest = { image: image.value, model: model.value, ...questionOf(), method };
-  if (layer.value && isLayered(method)) made.layer = layer.value;
-  if (target.value) made.target = target.value;
-  return JSON.stringify(made);
-}
-
-async function fetchSubject(): Promise<Subject> {
-  const key = requestKey();
-  const request = JSON.parse(key) as MapRequest;
-  const method = request.method!;
-  const body: ExplainRequest = {
-    image: request.image,
-    model: request.model,
-    ...(request.question ? { question: request.question } : {}),
-    methods: [method],
-    layers: mapsOneLayer(method) && request.layer ? [request.layer] : [],
-    targets: request.target ? [request.target] : [],
-    score: "logit",
-  };
-  const [image, answer] = await Promise.all([loadImage(request.image), explain(body)]);
-  const map = answer.maps[0]!;
-  const known = methodNamed(method);
-  const slow = known ? !known.quick : answer.seconds > 1;
-  return { request, key, image, answer, map, field: Field.of(map, answer.geometry), slow };
 }
