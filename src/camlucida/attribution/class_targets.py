@@ -36,6 +36,7 @@ class ClassTarget:
         is_class: Whether it is a class. If not, such as "cat rather than dog", its score is the model's only output.
         evidence_for: The class whose evidence is explained, among those of `bound.model`: that of "cat" in "cat rather
             than dog"; None for a callable.
+        is_pinned: Whether it is read from the same candidate of a detector, by its number, whatever the weights.
     """
 
     model: Model
@@ -46,6 +47,7 @@ class ClassTarget:
     bound: BoundTarget
     is_class: bool = True
     evidence_for: int | None = None
+    is_pinned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,12 @@ def class_targets(
     """
     bound = bind_targets(model, inputs, specs, geometry)
     if pinned:
-        bound = [replace(each, model=_pinned(each.model, inputs)) for each in bound]
+        models = [_pinned(each.model, inputs) for each in bound]
+        return [
+            replace(found, is_pinned=model is not one.model)
+            for one, model in zip(bound, models, strict=True)
+            for found in _classes(replace(one, model=model), inputs, geometry)
+        ]
     return [found for one in bound for found in _classes(one, inputs, geometry)]
 
 

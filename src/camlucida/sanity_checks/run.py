@@ -37,6 +37,10 @@ SMOOTH_EXPRESSION = "smooth({}, n=50, noise=0.1)"
 """Method of the smooth variant, with the number of noisy images and the noise of Hedström et al. (2023)."""
 
 
+MIN_SUPPORT = 4
+"""Smallest number of positions at which the maps of a candidate are compared by ranks."""
+
+
 @checked_arguments(MethodError)
 @plain_arithmetic()
 def sanity(
@@ -141,9 +145,10 @@ def _compare_maps(
     height = max(original_maps.shape[1], 64)  # minimum size for SSIM's window and HOG's cells
     size = (height, max(1, round(height * original_maps.shape[2] / original_maps.shape[1])))
     original_large, maps_large = upsample(original_maps, size), upsample(maps, size)
+    pinned = [target.is_pinned for target in inputs.targets] or [False] * len(maps)
     similarities = (
-        spearman(original_maps, maps),
-        spearman(original_maps.abs(), maps.abs()),
+        _rank_correlation(original_maps, maps, pinned),
+        _rank_correlation(original_maps.abs(), maps.abs(), pinned),
         ssim(original_large, maps_large),
         pearson(hog(original_large), hog(maps_large)),
         spearman(original_maps[inputs.neighbours], maps),
@@ -153,6 +158,20 @@ def _compare_maps(
     for name, label, row in zip(inputs.names, labels, numbers, strict=True):
         signed, absolute, structure, gradients, pair = row
         yield Step(name, method, check, stage, fraction, seed, signed, absolute, structure, gradients, pair, label)
+
+
+def _rank_correlation(original: Tensor, maps: Tensor, pinned: Sequence[bool]) -> Tensor:
+    """Return the rank correlation of each pair of maps `(n, h, w)`.
+
+    The candidate of a detector depends on the positions around it only, whatever the weights. Where the same one is
+    read, all other positions are zero in both maps and are left out: they would be alike for every network.
+    """
+    correlations = spearman(original, maps)
+    for i in (i for i, is_pinned in enumerate(pinned) if is_pinned):
+        support = (original[i] != 0) | (maps[i] != 0)
+        if int(support.sum()) >= MIN_SUPPORT:
+            correlations[i] = spearman(original[i][support][None, None], maps[i][support][None, None])[0]
+    return correlations
 
 
 def _displayed_values(method: Method | Combined, map_: Tensor) -> Tensor:

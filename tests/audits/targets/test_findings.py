@@ -217,6 +217,8 @@ def test_duplicates_compare_each_image_once(measured: Audit) -> None:
 
 def test_two_audits_are_compared_object_by_object(model: cl.Model, measured: Audit, tmp_path: Path) -> None:
     same = find_comparison(measured, measured)
+    assert same.sentences()[0] == f"{len(measured.rows)} targets compared; the prediction differs on 0."
+    assert not any(sentence.startswith("Accuracy") for sentence in same.sentences())
     assert (same.n_flips, same.n_regressions, same.n_fixes) == (0, 0, 0)
     assert same.matching["n"] == len(measured.rows)
     strict = load("toybox:detector")

@@ -101,6 +101,7 @@ def compare_matched(matched: MatchedAudits, seed: int = 0) -> Comparison:
             "min_energy_drop": MIN_ENERGY_DROP,
             "min_change": MIN_CHANGE,
             "correction": "Benjamini-Hochberg",
+            **({"rows": "targets"} if matched.new.has_targets else {}),
         },
     )
 

@@ -136,15 +136,16 @@ class Comparison:
 
     def sentences(self) -> list[str]:
         """Return the result in sentences."""
-        n = self.matching["n"]
-        sentences = [f"{n:,} images compared; the prediction differs on {self.n_flips:,}."]
+        n, rows = self.matching["n"], self.settings.get("rows", "images")
+        rate = "Accuracy" if rows == "images" else "Fraction of correct ones among correct, false and missed targets"
+        sentences = [f"{n:,} {rows} compared; the prediction differs on {self.n_flips:,}."]
         if self.n_labelled:
             sentences.append(
-                f"Accuracy {self.accuracy[0]:.1%} before, {self.accuracy[1]:.1%} now: {self.n_regressions:,} "
+                f"{rate} {self.accuracy[0]:.1%} before, {self.accuracy[1]:.1%} now: {self.n_regressions:,} "
                 f"regressions and {self.n_fixes:,} fixes (McNemar's exact p = {self.mcnemar_p:.2g})."
             )
         sentences.append(
-            f"On {self.n_different_reasons:,} of {n - self.n_flips:,} images with the same prediction, the reasons "
+            f"On {self.n_different_reasons:,} of {n - self.n_flips:,} {rows} with the same prediction, the reasons "
             "differ (low rank correlation of the maps, or evidence that moved off the object)."
         )
         shifts = [shift for shift in self.shifts if shift.differs and not self._repeats(shift)]
