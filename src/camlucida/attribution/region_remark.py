@@ -20,7 +20,7 @@ CHANNEL_METHODS = frozenset({"grad_cam", "grad_cam_plusplus", "xgrad_cam"})
 Of one of two objects of a class, 0 to 33 % of their maps have the majority in it, and 100 % of those of hires_cam
 (benchmarks/region_methods.py).
 """
-MAX_CELLS = 256
+MAX_CELLS = 128
 """Largest number of pixels along a side that are looked at, at even distances."""
 MIN_IN_OBJECT = 0.5
 """Fraction of the map's positive part in the object below which there is a remark."""
