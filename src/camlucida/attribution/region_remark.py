@@ -20,8 +20,8 @@ CHANNEL_METHODS = frozenset({"grad_cam", "grad_cam_plusplus", "xgrad_cam"})
 Of one of two objects of a class, 0 to 33 % of their maps have the majority in it, and 100 % of those of hires_cam
 (benchmarks/region_methods.py).
 """
-MAX_CELLS = 256
-"""Largest number of pixels along a side that are looked at, at even distances."""
+MAX_CELLS = 128
+"""Largest number of pixels along a side that are evaluated, at even distances."""
 MIN_IN_OBJECT = 0.5
 """Fraction of the map's positive part in the object below which there is a remark."""
 POINT_RADIUS = 1 / 8
@@ -47,9 +47,9 @@ def region_remark(explanation: Explanation) -> str:
     fraction = float(saliency[own].sum()) / total if total else 1.0
     if fraction >= MIN_IN_OBJECT:
         return ""
-    place = "at the point" if region.point is not None else "in the object of the region"
+    where = "at the point" if region.point is not None else "in the object of the region"
     return (
-        f"Only {fraction:.0%} of the map lies {place}: {explanation.method} weights channels, not positions, and shows "
+        f"Only {fraction:.0%} of the map lies {where}: {explanation.method} weights channels, not positions, and shows "
         "other parts of the image. Use hires_cam."
     )
 
@@ -60,7 +60,7 @@ def _object_of(region: Region, classes: PredictedClasses, step: int) -> tuple[Te
     Args:
         region: The region, in pixels of the image.
         classes: The predicted classes.
-        step: Every how many pixels are looked at.
+        step: Distance of the pixels that are evaluated.
     """
     indices = classes.indices[::step, ::step]
     if region.point is not None:

@@ -171,7 +171,8 @@ def _evaluated(
 def _class_there(target: ClassTarget) -> tuple[int | None, bool]:
     """Return the class of the box or region of a target, and whether it was missed; None where the scores decide."""
     region = target.bound.region
-    if region is None or not target.is_class or target.bound.spec.startswith(REGION_PREFIX):
+    is_class = target.is_class and target.model.task != "regression"  # the score of an edge is a coordinate
+    if region is None or not is_class or target.bound.spec.startswith(REGION_PREFIX):
         return None, False
     return region.index, region.is_missed
 
