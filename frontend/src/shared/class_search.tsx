@@ -2,7 +2,6 @@
 
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { counted } from "../numbers";
-import { matchingClasses } from "./matching_classes";
 
 const PAGE = 50;
 
@@ -132,4 +131,16 @@ export function ClassSearch({ label, names, value, change, placeholder }: Props)
 function countText(hits: number, all: number, page: number): string {
   const what = hits === all ? counted(all, "class", "classes") : `${hits.toLocaleString("en")} of ${counted(all, "class", "classes")}`;
   return hits > PAGE ? `${what}, ${page * PAGE + 1} to ${Math.min(hits, (page + 1) * PAGE)}` : what;
+}
+
+/** Indices of the classes whose name contains all words of a text; names that begin with it are first. */
+export function matchingClasses(names: readonly string[], text: string): number[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const hits: [number, number][] = [];
+  names.forEach((label, index) => {
+    const name = label.toLowerCase();
+    if (words.every((word) => name.includes(word)) || text.trim() === String(index))
+      hits.push([words.length && name.startsWith(words[0]!) ? 0 : 1, index]);
+  });
+  return hits.sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, index]) => index);
 }
