@@ -27,7 +27,6 @@ export class Field {
     return new Field(unpack(made.map)[0]!, geometry, made.relu, made.signed, made.percentile);
   }
 
-  /** The value at a point of the image (in its own pixels); NaN outside the valid region. */
   at(x: number, y: number): number {
     return valueAt(this.map, this.geometry, x, y);
   }
@@ -88,7 +87,6 @@ export class Field {
     return left > 0.5 || top > 0.5 || right < width - 0.5 || bottom < height - 0.5;
   }
 
-  /** Whether what is below zero is shown. */
   get showsSigns(): boolean {
     return (this.signs ??= this.signed && this.map.values.some((value) => value < 0));
   }

@@ -88,9 +88,7 @@ export function Compare() {
       data-scale={tabValue("compare.scale") || "own"}
       data-refused={refused ? String(n) : undefined}
     >
-      <div class="pictures">
-        <ImagePicker />
-      </div>
+      <div class="pictures"><ImagePicker /></div>
       <SelectionPanel selection={selection} results={results} targets={found.targets} />
       <div class="found">
         <div class="row status">
@@ -152,7 +150,6 @@ function Summary({ results, stopped, shared }: { results: Results; stopped: bool
   );
 }
 
-/** What could not be requested at all. */
 function Faults({ results: { cells, selection } }: { results: Results }) {
   const lost = cells.filter((cell) => !cell.method && cell.error);
   const what = (cell: Cell): string =>

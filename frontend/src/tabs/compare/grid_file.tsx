@@ -10,7 +10,6 @@ import { canvasesIn, reasonOf } from "./map_grid";
 import type { Results } from "./results";
 import { keyOf, type Layout } from "./table_layout";
 
-/** What is displayed. */
 export interface Grid {
   results: Results;
   layout: Layout;
@@ -120,9 +119,7 @@ function Main(grid: Grid) {
           <h2>Rank correlation of the maps</h2>
           <div class="scroll" tabIndex={0} role="region" aria-label="Rank correlation">
             <table class="similarity">
-              <thead>
-                <tr><td />{names.map((_, i) => <th scope="col" key={i}>{i + 1}</th>)}</tr>
-              </thead>
+              <thead><tr><td />{names.map((_, i) => <th scope="col" key={i}>{i + 1}</th>)}</tr></thead>
               <tbody>
                 {names.map((name, i) => (
                   <tr key={i}>

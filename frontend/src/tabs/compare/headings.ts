@@ -11,7 +11,6 @@ import { type Axis, differing, type Layout } from "./table_layout";
 export interface Heading {
   title: string;
   below?: string | undefined;
-  /** The id of a method. */
   id?: string;
 }
 
@@ -38,7 +37,6 @@ export function headingOf(results: Results, axis: Axis, value: string, model?: s
 export const columnHeadings = (results: Results, { across, columns }: Layout): Heading[] =>
   columns.map((value) => headingOf(results, across, value));
 
-/** The headings of a row. */
 export function rowHeadings(results: Results, { rows, down }: Layout, row: number): Heading[] {
   const values = rows[row]!;
   const model = values[down.indexOf("model")] ?? undefined;

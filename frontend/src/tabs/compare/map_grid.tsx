@@ -24,12 +24,9 @@ interface Props {
   fields: ReadonlyMap<string, Field>;
   /** Whether maps in one unit are on one scale. */
   shared: boolean;
-  /** Whether missing maps may still arrive. */
   waiting: boolean;
-  /** The maps A and B. */
   pair: readonly (Cell | undefined)[];
   select: (cell: Cell) => void;
-  /** Called when all maps are drawn. */
   drawn: () => void;
 }
 
@@ -111,7 +108,6 @@ function MapCell(props: Props & { placed: Placed; size: [number, number] }) {
   );
 }
 
-/** The canvases of a table, by the keys of their cells. */
 export const canvasesIn = (table: HTMLTableElement): Map<string, HTMLCanvasElement> =>
   new Map([...table.querySelectorAll("canvas")].map((canvas) => [canvas.closest("button")!.dataset.key!, canvas]));
 

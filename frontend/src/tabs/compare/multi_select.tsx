@@ -11,7 +11,6 @@ export interface MultiSelectProps {
   selected: readonly Option[];
   options: readonly Option[];
   change: (values: string[]) => void;
-  /** Displayed if nothing is selected. */
   none?: string | undefined;
   /** A search field: its placeholder, and what a text may mean, the most likely first. */
   search?: { placeholder: string; find: (text: string) => readonly Option[] };

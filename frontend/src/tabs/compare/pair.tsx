@@ -140,9 +140,7 @@ function SwipeView(props: Sides) {
         aria-valuetext={`A ${rounded} %, B ${100 - rounded} %`}
         onInput={(event) => (at.value = event.currentTarget.valueAsNumber)}
       />
-      <div class="divider" style={{ left: `${at.value}%` }} aria-hidden="true">
-        <span class="grip">⇔</span>
-      </div>
+      <div class="divider" style={{ left: `${at.value}%` }} aria-hidden="true"><span class="grip">⇔</span></div>
     </div>
   );
 }
@@ -185,7 +183,6 @@ function FlickerView(props: Sides) {
   );
 }
 
-/** Both map values at the marked position. */
 function Values({ mark, a, b }: Sides) {
   const at = mark.value;
   if (!at) return <output class="values">Hover over the image to read both maps.</output>;

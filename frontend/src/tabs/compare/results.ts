@@ -50,7 +50,6 @@ export class Results {
     this.whole = whole;
   }
 
-  /** The cells that have a map. */
   get withMap(): Cell[] {
     return this.cells.filter((cell) => cell.map);
   }

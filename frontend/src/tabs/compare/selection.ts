@@ -6,7 +6,6 @@ import { setTabValues, tabValue, view } from "../../state/view";
 import { isPrompt } from "../explain/target_text";
 import { kindOf, type Targets } from "../explain/targets";
 
-/** The request of the view. */
 export interface Selection {
   image: string;
   models: string[];
@@ -22,7 +21,6 @@ const TARGETS = ["predicted", "runner-up"];
 /** Boxes, regions or words that are compared unless others are selected. */
 const N_USUAL = 2;
 export const RANKS: Option[] = [...TARGETS, "third"].map((value) => ({ value, text: value, group: "rank in the prediction" }));
-/** Maps of one request. */
 export const MAX_MAPS = 144;
 
 /** Whether a class is named by its rank in the prediction. */
@@ -81,7 +79,6 @@ export function setSelection(name: ListName, values: readonly string[], targets:
   setTabValues({ [`compare.${name}`]: text, ...(other && { "compare.targets": "" }) }, true);
 }
 
-/** The number of maps of a selection. */
 export function countMaps({ models, methods, layers, targets }: Selection): number {
   const classes = new Set(targets.flatMap((one) => (one === "top3" ? RANKS.map((rank) => rank.value) : [one]))).size;
   const counts = models.flatMap((name) => {

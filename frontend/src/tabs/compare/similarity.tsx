@@ -128,9 +128,7 @@ function OneAgainstAll(props: { names: readonly string[]; a: number; correlation
       <p class="note">{`Too many maps for a matrix: A, ${names[a]}, with each of the others.`}</p>
       <div class="matrixbox list">
         <table>
-          <tbody>
-            {others.map((i) => <tr key={names[i]}><th scope="row">{names[i]}</th>{cell(i, a)}</tr>)}
-          </tbody>
+          <tbody>{others.map((i) => <tr key={names[i]}><th scope="row">{names[i]}</th>{cell(i, a)}</tr>)}</tbody>
         </table>
       </div>
     </>

@@ -5,7 +5,6 @@ import type { Cell } from "./results";
 export const AXES = ["model", "method", "target", "layer"] as const;
 export type Axis = (typeof AXES)[number];
 
-/** The key of a cell in links. */
 export const keyOf = (cell: Cell): string => AXES.map((axis) => cell[axis] ?? "").join("|");
 
 export interface Placed {
