@@ -157,7 +157,7 @@ def test_painting_sends_no_requests(open_view: Open) -> None:
     seen.append(canvas(page))
     # Thumbnails come when they scroll into sight, and the code of other tabs when nothing else happens; Chromium
     # fetches the icon at each new address.
-    others = re.compile(r"/api/images/.*longest=160|/icon.svg|/\w+\.js")
+    others = re.compile(r"/api/images/.*longest=160|/icon.svg|/\w+\.(js|css)")
     assert [path for path in page.requests_seen[before:] if not others.match(path)] == []
     assert all((one != other).any() for one, other in itertools.pairwise(seen))
 

@@ -58,6 +58,10 @@ function Matrix({ results, pair }: { results: Results; pair: Two }) {
     ["Least similar", pairs.length > 1 ? pairs.at(-1) : undefined],
   ] as const;
   const constant = names.filter((_, i) => table[i]![i] === null);
+  // A table of all pairs, below the diagonal since the other half is the same; too large to read, it is A with all others.
+  const isLarge = names.length > MAX_SQUARE;
+  const first = Math.max(0, a);
+  const others = [...names.keys()].filter((i) => i !== first).sort((i, j) => (table[first]![j] ?? -2) - (table[first]![i] ?? -2));
   const cell = (row: number, column: number) => {
     const value = table[row]![column] ?? null;
     const text = value === null ? "–" : fixed(value);
@@ -85,52 +89,33 @@ function Matrix({ results, pair }: { results: Results; pair: Two }) {
         <p class="told" key={what}><b>{what}: </b>{`${names[one.j]} and ${names[one.i]}, ${fixed(one.value)}.`}</p>
       ))}
       {constant.length > 0 && <p class="note">{`Constant maps, which cannot be ranked: ${constant.join(", ")}.`}</p>}
-      {names.length > MAX_SQUARE
-        ? <OneAgainstAll names={names} a={Math.max(0, a)} correlations={table[Math.max(0, a)]!} cell={cell} />
-        : <AllPairs names={names} cell={cell} />}
-    </div>
-  );
-}
-
-type CellOf = (row: number, column: number) => preact.JSX.Element;
-
-/** All pairs: below the diagonal, since the other half is the same. */
-function AllPairs({ names, cell }: { names: readonly string[]; cell: CellOf }) {
-  const columns = names.slice(0, -1);
-  return (
-    <div class="matrixbox">
-      <table aria-label="Rank correlation of all pairs of maps">
-        <thead>
-          <tr>
-            <td><p class="note first"><span class="nth">1</span>{names[0]}</p></td>
-            {columns.map((name, i) => <th scope="col" title={name} key={i}>{i + 1}</th>)}
-          </tr>
-        </thead>
-        <tbody>
-          {names.map((name, row) => row > 0 && (
-            <tr key={name}>
-              <th scope="row"><span class="nth">{row + 1}</span>{name}</th>
-              {columns.map((_, column) => (column < row ? cell(row, column) : <td class="none" key={column} />))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-/** One map with all others, where a table of all pairs would be too large to read. */
-function OneAgainstAll(props: { names: readonly string[]; a: number; correlations: readonly (number | null)[]; cell: CellOf }) {
-  const { names, a, correlations, cell } = props;
-  const others = [...names.keys()].filter((i) => i !== a).sort((i, j) => (correlations[j] ?? -2) - (correlations[i] ?? -2));
-  return (
-    <>
-      <p class="note">{`Too many maps for a matrix: A, ${names[a]}, with each of the others.`}</p>
-      <div class="matrixbox list">
-        <table>
-          <tbody>{others.map((i) => <tr key={names[i]}><th scope="row">{names[i]}</th>{cell(i, a)}</tr>)}</tbody>
-        </table>
+      <p class="note" hidden={!isLarge}>{`Too many maps for a matrix: A, ${names[first]}, with each of the others.`}</p>
+      <div class={`matrixbox ${isLarge ? "list" : ""}`}>
+        {isLarge ? (
+          <table>
+            <tbody>
+              {others.map((i) => <tr key={names[i]}><th scope="row">{names[i]}</th>{cell(i, first)}</tr>)}
+            </tbody>
+          </table>
+        ) : (
+          <table aria-label="Rank correlation of all pairs of maps">
+            <thead>
+              <tr>
+                <td><p class="note first"><span class="nth">1</span>{names[0]}</p></td>
+                {names.slice(0, -1).map((name, i) => <th scope="col" title={name} key={i}>{i + 1}</th>)}
+              </tr>
+            </thead>
+            <tbody>
+              {names.map((name, row) => row > 0 && (
+                <tr key={name}>
+                  <th scope="row"><span class="nth">{row + 1}</span>{name}</th>
+                  {names.slice(0, -1).map((_, column) => (column < row ? cell(row, column) : <td class="none" key={column} />))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
       </div>
-    </>
+    </div>
   );
 }
