@@ -1,17 +1,16 @@
 // The shell: the header, one tab at a time, and messages.
 
-import { effect } from "@preact/signals";
+import { effect, useSignal } from "@preact/signals";
 import { type ComponentType } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { DropAnywhere } from "./shared/drop_anywhere";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { ErrorMessage } from "./shared/error_message";
+import { DropAnywhere } from "./shared/image_picker";
 import { useRequest } from "./shared/use_request";
 import { message, say } from "./state/app";
 import { setView, view } from "./state/view";
 import { Explain } from "./tabs/explain/explain";
 
 interface Tab {
-  /** In addresses and ids. */
   name: string;
   title: string;
   /** Fetches its code; that of the first tab is there at once. */
@@ -33,13 +32,8 @@ export function prefetchTabs(): void {
   for (const tab of TABS) tab.load().then((component) => loaded.set(tab.name, component), () => {}); // fetched again when it is opened
 }
 
-/** A tab, once its code is there. */
 function LoadedTab({ tab }: { tab: Tab }) {
-  const request = useRequest<ComponentType>(loaded.has(tab.name) ? null : tab.name, async () => {
-    const component = await tab.load();
-    loaded.set(tab.name, component);
-    return component;
-  });
+  const request = useRequest(loaded.has(tab.name) ? null : tab.name, async () => loaded.set(tab.name, await tab.load()));
   const Component = loaded.get(tab.name);
   return Component ? <Component /> : <ErrorMessage error={request.error} retry={request.retry} />;
 }
@@ -55,28 +49,23 @@ export function followTabs(): void {
 }
 
 export function Header() {
-  const bar = useRef<HTMLElement>(null);
   const selected = view.tab.value;
   // After the frame: before it, the layout of the page would be computed twice.
   useEffect(() => {
     document.getElementById(`tab-${selected}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [selected]);
   const keydown = (event: KeyboardEvent): void => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, Home: -TABS.length, End: TABS.length }[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
     const at = TABS.findIndex((tab) => tab.name === selected);
-    const next = Math.abs(step) === 1 ? (at + step + TABS.length) % TABS.length : step < 0 ? 0 : TABS.length - 1;
-    setView({ tab: TABS[next]!.name }, true);
-    bar.current!.querySelectorAll("button")[next]!.focus();
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const { name } = TABS.at(to % TABS.length)!;
+    setView({ tab: name }, true);
+    document.getElementById(`tab-${name}`)!.focus();
   };
   return (
     <>
-      <h1 class="brand">
-        <Icon />
-        Camlucida
-      </h1>
-      <nav class="tabs" role="tablist" aria-label="Views" onKeyDown={keydown} ref={bar}>
+      <nav class="tabs" role="tablist" aria-label="Views" onKeyDown={keydown}>
         {TABS.map(({ name, title }) => (
           <button
             key={name}
@@ -96,64 +85,40 @@ export function Header() {
   );
 }
 
-/** public/icon.svg, as part of the page: an image would be another request, and a document of its own. */
-function Icon() {
-  return (
-    <svg viewBox="0 0 32 32" width={22} height={22} aria-hidden="true">
-      <radialGradient id="icon">
-        <stop offset="0" stop-color="#fdeb61" />
-        <stop offset=".45" stop-color="#fb5432" />
-        <stop offset="1" stop-color="#2c176f" />
-      </radialGradient>
-      <rect width="32" height="32" rx="7" fill="#2c176f" />
-      <circle cx="17" cy="15" r="11" fill="url(#icon)" />
-    </svg>
-  );
-}
-
 /** A tab is there while it is displayed; what it needs again is in the address and in the caches. */
-export function Panels() {
-  return (
-    <>
-      {TABS.map((tab) => (
-        <section
-          key={tab.name}
-          id={`panel-${tab.name}`}
-          class={`panel ${tab.name}`}
-          role="tabpanel"
-          aria-labelledby={`tab-${tab.name}`}
-          hidden={tab.name !== view.tab.value}
-        >
-          {tab.name === view.tab.value && <LoadedTab tab={tab} />}
+export const Panels = () => (
+  <>
+    {TABS.map((tab) => {
+      const { name } = tab;
+      const displayed = name === view.tab.value;
+      return (
+        <section key={name} id={`panel-${name}`} class={`panel ${name}`} role="tabpanel" aria-labelledby={`tab-${name}`} hidden={!displayed}>
+          {displayed && <LoadedTab tab={tab} />}
         </section>
-      ))}
-      <DropAnywhere />
-    </>
-  );
-}
+      );
+    })}
+    <DropAnywhere />
+  </>
+);
 
 export function Message() {
   const now = message.value;
   useEffect(() => {
     document.getElementById("said")!.className = now?.kind ?? "";
   }, [now]);
-  if (!now) return null;
-  return (
+  return now && (
     <>
       <span>{now.text}</span>
-      <button aria-label="Close" onClick={() => say("")}>
-        ×
-      </button>
+      <button aria-label="Close" onClick={() => say("")}>×</button>
     </>
   );
 }
 
-const THEMES = ["auto", "light", "dark"];
-const SIGNS = ["◐", "☀", "☾"];
+const THEMES = [["auto", "◐"], ["light", "☀"], ["dark", "☾"]] as const;
 
 function ThemeButton() {
-  const [at, setAt] = useState(() => Math.max(0, THEMES.indexOf(localStorage.getItem("theme") ?? "auto")));
-  const theme = THEMES[at]!;
+  const at = useSignal(Math.max(0, THEMES.findIndex(([name]) => name === localStorage.getItem("theme"))));
+  const [theme, sign] = THEMES[at.value]!;
   useLayoutEffect(() => {
     localStorage.setItem("theme", theme);
     if (theme === "auto") delete document.documentElement.dataset.theme;
@@ -164,9 +129,9 @@ function ThemeButton() {
       class="theme quiet"
       title={`Colours: ${theme}`}
       aria-label={`Colours of the page: ${theme}. Change`}
-      onClick={() => setAt((at + 1) % THEMES.length)}
+      onClick={() => (at.value = (at.value + 1) % THEMES.length)}
     >
-      {SIGNS[at]}
+      {sign}
     </button>
   );
 }

@@ -34,7 +34,7 @@ async function begin(): Promise<void> {
   }
   followTabs();
   startSamples(); // its request is on its way while the page is rendered
-  render(<Header />, document.getElementById("top")!);
+  render(<Header />, document.getElementById("bar")!);
   render(<Message />, document.getElementById("said")!);
   render(<Panels />, main);
   let wasOnline = true;

@@ -41,11 +41,9 @@ export const tenths = (share: number | null): string => (share === null ? "–" 
 export const portion = (share: number): string =>
   share > 0 && share < 0.01 ? "less than 1 %" : `${Math.round(100 * share)} %`;
 
-/** "1 pair", "3 pairs". */
 export const counted = (count: number, one: string, many = `${one}s`): string =>
   `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
-/** "12 × 12". */
 export const sized = (sides: readonly number[]): string => sides.join(" × ");
 
 /** A duration as people say it: "0.4 s", "12 s", "3 min". */

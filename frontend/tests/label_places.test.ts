@@ -1,7 +1,7 @@
 // Labels of boxes: each in its corner if that is free, and none over another.
 
 import { expect, test } from "vitest";
-import { type Box, labelPlaces } from "../src/tabs/explain/label_places";
+import { type Box, labelPlaces } from "../src/tabs/explain/target_marks";
 
 const FRAME = { width: 200, height: 200 };
 const SIZE = { width: 40, height: 14 };

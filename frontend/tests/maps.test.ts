@@ -3,8 +3,7 @@ import type { Geometry } from "../src/api/types";
 import { Field } from "../src/maps/field";
 import { plainGeometry, toImageGrid, validRegion, valueAt } from "../src/maps/landing";
 import { bytes, unpack } from "../src/maps/packed";
-import { Painter } from "../src/maps/painter";
-import { gradient, STEPS, table } from "../src/maps/palettes";
+import { gradient, Painter, STEPS, table } from "../src/maps/painter";
 
 const grid = (height: number, width: number, of: (row: number, column: number) => number) => ({
   height,

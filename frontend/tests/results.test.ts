@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { plainGeometry } from "../src/maps/landing";
 import { keyOf } from "../src/tabs/compare/table_layout";
-import { DEFAULT, Results } from "../src/tabs/compare/results";
-import type { Cell } from "../src/tabs/compare/schemas";
+import { type Cell, DEFAULT, Results } from "../src/tabs/compare/results";
 import type { Selection } from "../src/tabs/compare/selection";
 
 const wish: Selection = { image: "s1", models: ["net"], methods: ["a", "b"], layers: [], targets: ["0", "1"], score: "logit" };

@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { Field } from "../src/maps/field";
+import { Difference, Field } from "../src/maps/field";
 import { plainGeometry } from "../src/maps/landing";
-import { Difference, ScaledField } from "../src/tabs/compare/shared_scale";
 
 const field = (values: number[], width = 3): Field =>
   new Field({ height: values.length / width, width, values: Float32Array.from(values) }, plainGeometry(width, values.length / width), false, true, 100);
@@ -35,7 +34,7 @@ describe("the difference of two maps", () => {
 describe("maps on one scale", () => {
   it("have the full colour that they are given, and their own values", () => {
     const own = field([0, 2, 4]);
-    const shared = new ScaledField(own, 12, false);
+    const shared = own.scaledTo(12, false);
     expect(shared.top).toBe(12);
     expect([...shared.landed(3, 1)]).toEqual([0, 2, 4]);
     expect(shared.showsSigns).toBe(false);

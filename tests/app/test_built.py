@@ -48,7 +48,7 @@ def test_no_lock_file_records_addresses() -> None:
 def test_icon_of_the_page_is_that_of_the_file() -> None:
     """The header contains the icon, which saves a request; its colours and numbers are those of the file."""
     file = (ROOT / "frontend" / "public" / "icon.svg").read_text(encoding="utf-8").partition("<defs>")[2]
-    source = (ROOT / "frontend" / "src" / "app.tsx").read_text(encoding="utf-8")
+    source = (ROOT / "frontend" / "index.html").read_text(encoding="utf-8")
     element = source.partition("<radialGradient")[2].partition("</svg>")[0]
     pattern = r'(?:offset|stop-color|width|height|rx|cx|cy|r)="([^"]+)"'
     assert re.findall(pattern, element) == re.findall(pattern, file)

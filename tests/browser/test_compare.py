@@ -119,9 +119,9 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
     assert page.locator('.compare [data-is="B"]').get_attribute("data-key").startswith("toybox|hires_cam|runner-up")
 
     divider = page.get_by_role("slider", name="Divider between A and B")
-    assert divider.get_attribute("aria-valuenow") == "50"
+    assert divider.input_value() == "50"
     divider.press("ArrowRight")
-    assert divider.get_attribute("aria-valuenow") == "52"
+    assert divider.input_value() == "51"
     divider.press("End")
     assert divider.get_attribute("aria-valuetext") == "A 100 %, B 0 %"
     box = page.locator(".compare .stage").bounding_box()
@@ -129,11 +129,11 @@ def test_two_maps_can_be_chosen_and_swiped(tab: Callable[..., Any], screenshot: 
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + 60, steps=4)
     page.mouse.up()
-    assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)
+    assert float(divider.input_value()) == pytest.approx(25, abs=1)
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 60)
-    assert int(divider.get_attribute("aria-valuenow")) == pytest.approx(25, abs=1)  # it was let go
+    assert float(divider.input_value()) == pytest.approx(25, abs=1)  # it was let go
     above = page.locator(".compare .stage .above canvas")
-    assert above.evaluate("one => one.style.clipPath").startswith("inset(0px 0px 0px 25")
+    assert re.match(r"inset\(0px 0px 0px 2[45]", above.evaluate("one => one.style.clipPath"))
     screenshot(page, "compare-swipe")
 
 

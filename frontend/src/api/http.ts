@@ -1,9 +1,8 @@
 // Requests to the server, and what it says when one fails.
 
-import { signal } from "@preact/signals";
+import { signal as state } from "@preact/signals";
 import type { ImageInfo } from "./types";
 
-/** A failure with a sentence for people. */
 export class RequestError extends Error {
   constructor(
     readonly kind: string,
@@ -19,87 +18,59 @@ export const isAborted = (error: unknown): boolean => error instanceof DOMExcept
 export const isOffline = (error: unknown): boolean => error instanceof RequestError && error.kind === "Offline";
 
 const ATTEMPTS = 3;
+const PAUSE_MS = 700;
 const PING_MS = 2000;
 const UNREACHABLE = "The server does not respond. Is `camlucida app` still running?";
 
 /** Whether the server answered the last request; while it does not, it is asked again and again. */
-export const online = signal(true);
+export const online = state(true);
 
 function setOffline(): void {
   if (!online.peek()) return;
   online.value = false;
-  const timer = setInterval(() => {
-    fetch("/", { method: "HEAD", cache: "no-store" }).then(
-      () => {
-        clearInterval(timer);
-        online.value = true;
-      },
-      () => {},
-    );
-  }, PING_MS);
+  const answered = (): void => {
+    clearInterval(timer);
+    online.value = true;
+  };
+  const timer = setInterval(() => fetch("/", { method: "HEAD", cache: "no-store" }).then(answered, () => {}), PING_MS);
 }
 
 /** The response, or its failure as a sentence; a busy server is asked again. */
 export async function request(path: string, init: RequestInit): Promise<Response> {
   for (let attempt = 1; ; attempt++) {
-    let response: Response;
-    try {
-      response = await fetch(path, init);
-    } catch (error) {
+    const response = await fetch(path, init).catch((error: unknown) => {
       if (isAborted(error)) throw error;
       setOffline();
       throw new RequestError("Offline", UNREACHABLE, 0);
-    }
+    });
     if (response.ok) return response;
-    if (response.status === 503 && attempt < ATTEMPTS) {
-      await pause(700 * attempt, init.signal ?? undefined);
-      continue;
-    }
-    throw await failure(response);
+    if (response.status !== 503 || attempt === ATTEMPTS) throw await failure(response);
+    await new Promise((done) => setTimeout(done, PAUSE_MS * attempt));
+    init.signal?.throwIfAborted();
   }
 }
 
 async function failure(response: Response): Promise<RequestError> {
-  try {
-    const { kind, detail } = (await response.json()) as { kind?: string; detail?: string };
-    return new RequestError(kind ?? "Fault", detail ?? response.statusText, response.status);
-  } catch {
-    const sentence = `The server returned status ${response.status} ${response.statusText}.`;
-    return new RequestError("Fault", sentence, response.status);
-  }
+  const { status, statusText } = response;
+  const sentence = `The server returned status ${status} ${statusText}.`;
+  const { kind = "Fault", detail = sentence } = (await response.json().catch(() => ({}))) as { kind?: string; detail?: string };
+  return new RequestError(kind, detail, status);
 }
 
-function pause(milliseconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((done, stop) => {
-    const timer = setTimeout(done, milliseconds);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      stop(new DOMException("stopped", "AbortError"));
-    });
-  });
+export function jsonInit(body: unknown, signal: AbortSignal | null = null, accept = "application/json"): RequestInit {
+  return { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json", accept }, signal };
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await request(path, { signal: signal ?? null })).json() as Promise<T>;
-}
+export const get = async <T>(path: string, signal: AbortSignal | null = null): Promise<T> => (await request(path, { signal })).json();
 
-export async function post<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
-  return (await request(path, jsonInit(body, signal))).json() as Promise<T>;
-}
+export const post = async <T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> =>
+  (await request(path, jsonInit(body, signal))).json();
 
-export async function upload(file: Blob, signal?: AbortSignal): Promise<ImageInfo> {
-  const init = { method: "POST", body: file, headers: { "content-type": "application/octet-stream" } };
+export const postForFile = async (path: string, body: unknown, signal?: AbortSignal): Promise<Blob> =>
+  (await request(path, jsonInit(body, signal, "*/*"))).blob();
+
+export async function upload(file: Blob): Promise<ImageInfo> {
   const name = file instanceof File && file.name ? `?name=${encodeURIComponent(file.name.slice(-80))}` : "";
-  return (await request(`/api/images${name}`, { ...init, signal: signal ?? null })).json() as Promise<ImageInfo>;
-}
-
-/** A file that the server makes. */
-export async function postForFile(path: string, body: unknown, signal?: AbortSignal): Promise<Blob> {
-  return (await request(path, jsonInit(body, signal, "*/*"))).blob();
-}
-
-/** A request with a body. */
-export function jsonInit(body: unknown, signal?: AbortSignal, accept = "application/json"): RequestInit {
-  const headers = { "content-type": "application/json", accept };
-  return { method: "POST", body: JSON.stringify(body), headers, signal: signal ?? null };
+  const headers = { "content-type": "application/octet-stream" };
+  return (await request(`/api/images${name}`, { method: "POST", body: file, headers })).json();
 }

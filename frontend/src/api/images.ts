@@ -1,30 +1,23 @@
 // Images from the server, decoded; the most recent ones are kept.
 
+import { Kept } from "../kept";
 import { request, RequestError } from "./http";
 
-const KEPT = 200;
-
-/** The URL of an image of the app. */
 export const imageUrl = (id: string, longest = 1024): string => `/api/images/${id}?longest=${longest}`;
 
-const images = new Map<string, Promise<HTMLImageElement>>();
+const images = new Kept<Promise<HTMLImageElement>>(200);
 
-/** An image of the app, decoded. */
 export function loadImage(id: string, longest = 1024): Promise<HTMLImageElement> {
   const url = imageUrl(id, longest);
-  const known = images.get(url);
-  if (known) return known;
-  const loaded = decodeImage(url).catch(async () => {
-    images.delete(url);
-    await request(url, {}); // an image element does not say why it failed; the server does
-    throw new RequestError("ImageError", "The browser cannot display this image. Select it again.", 0);
-  });
-  images.set(url, loaded);
-  if (images.size > KEPT) images.delete(images.keys().next().value as string);
-  return loaded;
+  return images.of(url, () =>
+    decodeImage(url).catch(async () => {
+      images.delete(url);
+      await request(url, {}); // an image element does not say why it failed; the server does
+      throw new RequestError("ImageError", "The browser cannot display this image. Select it again.", 0);
+    }),
+  );
 }
 
-/** The image at a URL, ready to be drawn. */
 export async function decodeImage(url: string): Promise<HTMLImageElement> {
   const image = new Image();
   image.src = url;

@@ -8,39 +8,32 @@ export interface Listener {
   event?: (name: string, content: unknown) => void;
 }
 
-const CUT = { done: true, value: undefined } as const;
 const STREAM = "text/event-stream";
+const LOST = new RequestError("Offline", "The connection was lost before the response was complete.", 0);
 
 /** Send a request that takes long. Aborting it also stops the work. Without a body it is a GET. */
-export async function stream<T>(path: string, body: unknown, listener: Listener, signal?: AbortSignal): Promise<T> {
-  const init = body === undefined ? { headers: { accept: STREAM }, signal: signal ?? null } : jsonInit(body, signal, STREAM);
+export async function stream<T>(path: string, body: unknown, listener: Listener, signal: AbortSignal | null = null): Promise<T> {
+  const init = body === undefined ? { headers: { accept: STREAM }, signal } : jsonInit(body, signal, STREAM);
   const response = await request(path, init);
   if (!response.body) throw new RequestError("Fault", "The server sent an empty response.", 0);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let waiting = "";
   for (;;) {
     const { done, value } = await reader.read().catch((error: unknown) => {
-      if (isAborted(error)) throw error;
-      return CUT; // the connection broke
+      throw isAborted(error) ? error : LOST;
     });
-    if (done) throw new RequestError("Offline", "The connection was lost before the response was complete.", 0);
-    waiting += value;
-    const parts = waiting.split("\n\n");
-    waiting = parts.pop() ?? "";
+    if (done) throw LOST;
+    const parts = (waiting + value).split("\n\n");
+    waiting = parts.pop()!;
     for (const part of parts) {
       const name = /^event: (.*)$/m.exec(part)?.[1];
       const data = /^data: (.*)$/m.exec(part)?.[1];
       if (name === undefined || data === undefined) continue;
-      const content: unknown = JSON.parse(data);
+      const content = JSON.parse(data);
       if (name === "result") return content as T;
-      if (name === "error") {
-        const { kind, detail } = content as { kind: string; detail: string };
-        throw new RequestError(kind, detail, 200);
-      }
-      if (name === "progress") {
-        const { done: steps, total } = content as { done: number; total: number };
-        listener.progress?.(steps, total);
-      } else listener.event?.(name, content);
+      if (name === "error") throw new RequestError(content.kind, content.detail, 200);
+      if (name === "progress") listener.progress?.(content.done, content.total);
+      else listener.event?.(name, content);
     }
   }
 }

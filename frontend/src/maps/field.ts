@@ -10,7 +10,8 @@ const LARGEST = 1024;
 export class Field {
   readonly map: Grid;
   private last: { width: number; height: number; values: Float32Array } | null = null;
-  private full: number | null = null;
+  protected full: number | null = null;
+  protected signs: boolean | null = null;
 
   constructor(
     raw: Grid,
@@ -26,7 +27,6 @@ export class Field {
     return new Field(unpack(made.map)[0]!, geometry, made.relu, made.signed, made.percentile);
   }
 
-  /** The value at a point of the image (in its own pixels); NaN outside the valid region. */
   at(x: number, y: number): number {
     return valueAt(this.map, this.geometry, x, y);
   }
@@ -62,10 +62,10 @@ export class Field {
     return this.full;
   }
 
-  /** The same map, where full colour stands for another value. */
-  scaledTo(top: number): Field {
+  /** The same map, where full colour stands for another value; `signs`: whether what is below zero is shown. */
+  scaledTo(top: number, signs = this.showsSigns): Field {
     const made = new Field(this.map, this.geometry, this.relu, this.signed, this.percentile);
-    made.full = top;
+    [made.full, made.signs] = [top, signs];
     return made;
   }
 
@@ -87,11 +87,48 @@ export class Field {
     return left > 0.5 || top > 0.5 || right < width - 0.5 || bottom < height - 0.5;
   }
 
-  /** Whether what is below zero is shown. */
   get showsSigns(): boolean {
-    return this.signed && this.map.values.some((value) => value < 0);
+    return (this.signs ??= this.signed && this.map.values.some((value) => value < 0));
   }
 }
+
+/** The difference of two maps, the positive part of each divided by its maximum: from -1 to 1. */
+export class Difference extends Field {
+  private readonly scales: readonly number[];
+
+  constructor(
+    private readonly a: Field,
+    private readonly b: Field,
+  ) {
+    super({ height: 1, width: 1, values: new Float32Array(1) }, a.geometry, false, true, 100);
+    this.scales = [a, b].map((field) => largest(field.landedWithin(DISPLAYED)) || 1);
+    [this.full, this.signs] = [1, true];
+  }
+
+  /** The largest absolute value, on the image as it is displayed. */
+  get largest(): number {
+    return largest(this.landedWithin(DISPLAYED).map(Math.abs));
+  }
+
+  override at(x: number, y: number): number {
+    return this.between(this.a.at(x, y), this.b.at(x, y));
+  }
+
+  protected override land(width: number, height: number): Float32Array {
+    const other = this.b.landed(width, height);
+    return this.a.landed(width, height).map((value, i) => this.between(value, other[i]!));
+  }
+
+  private between(one: number, other: number): number {
+    return Math.max(one, 0) / this.scales[0]! - Math.max(other, 0) / this.scales[1]!;
+  }
+}
+
+/** The longer side of a displayed map, in pixels. */
+const DISPLAYED = 512;
+
+/** The largest number; 0 if none is positive. NaN does not count. */
+const largest = (values: Float32Array): number => values.reduce((top, value) => (value > top ? value : top), 0);
 
 /** The nth smallest of numbers from 0 up. Their bits are in their order: only those alike in the first 17 are sorted. */
 function nth(values: Float32Array, n: number): number {

@@ -3,6 +3,7 @@
 // one after the other, so each position of an axis is a sum of at most four of the map's cells: no large map in between.
 
 import type { Geometry } from "../api/types";
+import { Kept } from "../kept";
 import type { Grid } from "./packed";
 
 /** The cells that each position of an axis is interpolated from, four per position, with weights; `seen` in the valid region. */
@@ -83,37 +84,30 @@ const taps = (count: number): Taps => ({
   seen: new Uint8Array(count),
 });
 
-const KEPT = 12;
-const known = new Map<string, Taps>();
+const axes = new Kept<Taps>(12);
 
 /** Along one axis. All channels of a layer land alike, so the last few are kept. */
 function axis(which: 0 | 1, count: number, cells: number, geometry: Geometry): Taps {
   const [original, input, scale, offset] = [geometry.original, geometry.input, geometry.scale, geometry.offset].map(
     (pair) => pair[which]!,
   ) as [number, number, number, number];
-  const key = [count, cells, original, input, scale, offset].join(" ");
-  const had = known.get(key);
-  if (had) return had;
-  const [start, end] = [validRegion(geometry)[which]!, validRegion(geometry)[which + 2]!];
-  const made = taps(count);
-  for (let i = 0; i < count; i++) {
-    const centre = ((i + 0.5) * original) / count;
-    if (!(centre > start && centre < end)) continue;
-    made.seen[i] = 1;
-    mix(made, i, centre * scale + offset - 0.5, input, cells);
-  }
-  known.set(key, made);
-  if (known.size > KEPT) known.delete(known.keys().next().value as string);
-  return made;
+  return axes.of([count, cells, original, input, scale, offset].join(" "), () => {
+    const [start, end] = [validRegion(geometry)[which]!, validRegion(geometry)[which + 2]!];
+    const made = taps(count);
+    for (let i = 0; i < count; i++) {
+      const centre = ((i + 0.5) * original) / count;
+      if (!(centre > start && centre < end)) continue;
+      made.seen[i] = 1;
+      mix(made, i, centre * scale + offset - 0.5, input, cells);
+    }
+    return made;
+  });
 }
 
 /** A position of the network's input lies between two of its pixels, and each of those between two cells of the map. */
 function mix({ cells: to, weights }: Taps, i: number, position: number, input: number, cells: number): void {
   const [one, other, u] = between(position, input);
-  [
-    [one, 1 - u],
-    [other, u],
-  ].forEach(([pixel, share], half) => {
+  [[one, 1 - u], [other, u]].forEach(([pixel, share], half) => {
     const [first, second, v] = between(((pixel! + 0.5) * cells) / input - 0.5, cells);
     const at = 4 * i + 2 * half;
     to[at] = share ? first : to[4 * i]!;

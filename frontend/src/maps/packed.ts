@@ -20,7 +20,6 @@ export function unpack({ count, height, width, peak, values }: EncodedMap): Grid
   });
 }
 
-/** What base64 stands for. */
 export function bytes(text: string): Uint8Array<ArrayBuffer> {
   const letters = atob(text);
   const made = new Uint8Array(letters.length);

@@ -2,9 +2,8 @@
 // them (tests/browser/test_numbers.py).
 
 import type { Start } from "../api/types";
-import { outlined } from "./contour";
+import { Kept } from "../kept";
 import type { Field } from "./field";
-import { gradient, STEPS, table } from "./palettes";
 
 /** How maps are painted. `threshold`: nothing below this share of the full colour; `contour`: a line round it. */
 export interface Look {
@@ -20,13 +19,8 @@ const LEVELS = 4096;
 const DIMMED = 0.45;
 const CONTRAST = 0.4;
 
-/** How a field's values become levels: value × gain + zero. */
-interface Scale {
-  gain: number;
-  zero: number;
-  colours: Uint8ClampedArray;
-  diverging: boolean;
-}
+/** The last ones: the same for all maps that are painted alike, of which a sheet has thousands. */
+const coats = new Kept<Float32Array>(4);
 
 /** The colours of all palettes, and how a map is painted with them. */
 export class Painter {
@@ -50,11 +44,8 @@ export class Painter {
 
   /** 1025 colours from 0 to 1, rgb after rgb. */
   table(name: string): Uint8ClampedArray {
-    const known = this.tables.get(name);
-    if (known) return known;
-    const made = table(this.palettes[name]!);
-    this.tables.set(name, made);
-    return made;
+    if (!this.tables.has(name)) this.tables.set(name, table(this.palettes[name]!));
+    return this.tables.get(name)!;
   }
 
   /** The grey of what the network did not see. */
@@ -67,36 +58,31 @@ export class Painter {
     return gradient(this.palettes[name]!);
   }
 
-  /** The heat alone: rgba for a canvas. */
   heat(field: Field, width: number, height: number, look: Look): ImageData {
-    const made = new ImageData(width, height);
-    const data = new Uint32Array(made.data.buffer); // abgr: every machine with a browser has the low byte first
-    const scale = this.scale(field, look);
-    const colours = new Uint32Array(LEVELS + 1);
-    for (let level = 0; level <= LEVELS; level++) {
-      const hidden = strength(level, scale.diverging) < look.threshold;
-      const at = 3 * step(hidden ? (scale.diverging ? LEVELS / 2 : 0) : level);
-      colours[level] = opaque(scale.colours[at]!, scale.colours[at + 1]!, scale.colours[at + 2]!);
-    }
-    const blank = opaque(...this.unseen);
-    const landed = field.landed(width, height);
-    for (let i = 0; i < landed.length; i++) {
-      const level = landed[i]! * scale.gain + scale.zero;
-      data[i] = level !== level ? blank : colours[(Math.min(Math.max(level, 0), LEVELS) + 0.5) | 0]!;
-    }
-    return made;
+    const into = new ImageData(width, height);
+    this.paint(into, field, look, into, true);
+    return into;
   }
 
   /** The heat over the photo, as camlucida.render.overlay does it: into another of its size, or in place. */
   over(photo: ImageData, field: Field, look: Look, into = photo): ImageData {
-    const { width, height, data } = photo;
+    this.paint(photo, field, look, into, false);
+    if (look.contour > 0) outline(into, this.strong(field, look, into));
+    return into;
+  }
+
+  private paint({ width, height, data }: ImageData, field: Field, look: Look, into: ImageData, opaque: boolean): void {
     const made = into.data;
-    const scale = this.scale(field, look);
-    const coat = coatOf(this.palette(field, look.colormap), scale, look);
+    const name = this.palette(field, look.colormap);
+    const diverging = this.diverging(name);
+    const coat = this.coat(name, look, opaque);
     const [ur, ug, ub] = this.unseen;
     const dim = Math.min(1, 2 * look.opacity);
-    const fade = DIMMED * dim;
-    const grey = scale.diverging ? dim : 0;
+    const fade = opaque ? 1 : DIMMED * dim;
+    const grey = diverging && !opaque ? dim : 0;
+    const { top } = field;
+    const reach = diverging ? LEVELS / 2 : LEVELS;
+    const [gain, zero] = [top ? reach / top : 0, diverging ? reach : 0];
     const landed = field.landed(width, height);
     for (let i = 0, at = 0; i < landed.length; i++, at += 4) {
       let r = data[at]!;
@@ -108,7 +94,7 @@ export class Painter {
         g += grey * (pale - g);
         b += grey * (pale - b);
       }
-      const level = landed[i]! * scale.gain + scale.zero;
+      const level = landed[i]! * gain + zero;
       if (level !== level) {
         made[at] = r + fade * (ur - r);
         made[at + 1] = g + fade * (ug - g);
@@ -122,53 +108,92 @@ export class Painter {
       }
       made[at + 3] = 255;
     }
-    if (look.contour > 0) outlined(into, strong(landed, field, scale.diverging, look.contour));
-    return into;
   }
 
-  private scale(field: Field, look: Look): Scale {
-    const name = this.palette(field, look.colormap);
-    const diverging = this.diverging(name);
-    const reach = diverging ? LEVELS / 2 : LEVELS;
-    const { top } = field;
-    return { gain: top ? reach / top : 0, zero: diverging ? reach : 0, colours: this.table(name), diverging };
+  /** For every level its colour and how much that covers of the photo; where nothing else is below it, all. */
+  private coat(name: string, look: Look, opaque: boolean): Float32Array {
+    const { opacity, blend, threshold } = look;
+    return coats.of([name, opacity, blend, threshold, opaque].join(" "), () => {
+      const colours = this.table(name);
+      const diverging = this.diverging(name);
+      const made = new Float32Array(4 * (LEVELS + 1));
+      for (let level = 0; level <= LEVELS; level++) {
+        const heat = diverging ? Math.abs((2 * level) / LEVELS - 1) : level / LEVELS;
+        const hidden = heat < threshold;
+        const cover = blend === "uniform" ? opacity : 1 - (1 - opacity) ** (2 * heat);
+        const shown = opaque && hidden ? (diverging ? LEVELS / 2 : 0) : level;
+        const at = 3 * Math.round((shown / LEVELS) * (STEPS - 1));
+        made.set(colours.subarray(at, at + 3), 4 * level);
+        made[4 * level + 3] = opaque ? 1 : hidden ? 0 : cover;
+      }
+      return made;
+    });
+  }
+
+  /** A 1 for every pixel that is at least as strong as the contour. */
+  private strong(field: Field, { colormap, contour }: Look, { width, height }: ImageData): Uint8Array {
+    const diverging = this.diverging(this.palette(field, colormap));
+    const landed = field.landed(width, height);
+    const made = new Uint8Array(landed.length);
+    if (!field.top) return made;
+    landed.forEach((value, i) => {
+      const fraction = value / field.top;
+      if ((diverging ? Math.abs(fraction) : fraction) >= contour) made[i] = 1;
+    });
+    return made;
   }
 }
 
-let last: { key: string; coat: Float32Array } | null = null;
-
-/** The same for all maps that are painted alike: a sheet has thousands. */
-function coatOf(name: string, scale: Scale, look: Look): Float32Array {
-  const key = [name, look.opacity, look.blend, look.threshold].join(" ");
-  if (last?.key !== key) last = { key, coat: coats(scale, look) };
-  return last.coat;
+/** A line round all that is inside, light with a dark edge: visible on any image. */
+function outline({ width, height, data }: ImageData, inside: Uint8Array): void {
+  const reach = Math.max(1, Math.round(Math.min(width, height) / 200));
+  for (const [by, colour] of [[2 * reach, [29, 29, 34]], [reach, [255, 255, 255]]] as const)
+    dilated(inside, width, height, by).forEach((grown, i) => {
+      if (grown && !inside[i]) data.set(colour, 4 * i);
+    });
 }
 
-/** For every level its colour and how much that covers of the photo. */
-function coats({ colours, diverging }: Scale, look: Look): Float32Array {
-  const made = new Float32Array(4 * (LEVELS + 1));
-  for (let level = 0; level <= LEVELS; level++) {
-    const heat = strength(level, diverging);
-    const cover = look.blend === "uniform" ? look.opacity : 1 - (1 - look.opacity) ** (2 * heat);
-    const at = 3 * step(level);
-    for (let c = 0; c < 3; c++) made[4 * level + c] = colours[at + c]!;
-    made[4 * level + 3] = heat < look.threshold ? 0 : cover;
+/** Every place from which a marked one is at most `by` steps away, along each axis. */
+function dilated(marked: Uint8Array, width: number, height: number, by: number): Uint8Array {
+  /** The same along one axis: so many lines, the first cell of each, the step from one cell to the next. */
+  const along = (from: Uint8Array, lines: number, length: number, start: number, step: number): Uint8Array => {
+    const made = new Uint8Array(from.length);
+    for (let line = 0; line < lines; line++)
+      for (let i = 0, last = -Infinity; i < length + by; i++) {
+        if (i < length && from[line * start + i * step]) last = i;
+        if (i >= by && last >= i - 2 * by) made[line * start + (i - by) * step] = 1;
+      }
+    return made;
+  };
+  return along(along(marked, height, width, width, 1), width, height, 1, width);
+}
+
+type Palette = Start["palettes"][string];
+
+/** So many colours has a table, from 0 to 1. */
+export const STEPS = 1025;
+
+/** Colours from 0 to 1, rgb after rgb. */
+export function table({ colours, positions }: Palette): Uint8ClampedArray {
+  const made = new Uint8ClampedArray(STEPS * 3);
+  let part = 0;
+  for (let i = 0; i < STEPS; i++) {
+    const at = i / (STEPS - 1);
+    while (part < positions.length - 2 && at > positions[part + 1]!) part++;
+    const [start, end] = [positions[part]!, positions[part + 1]!];
+    const share = end > start ? Math.min(Math.max((at - start) / (end - start), 0), 1) : 0;
+    for (let c = 0; c < 3; c++) {
+      const [one, other] = [hex(colours[part]!, c), hex(colours[part + 1]!, c)];
+      made[3 * i + c] = Math.round(one + (other - one) * share);
+    }
   }
   return made;
 }
 
-function strong(landed: Float32Array, field: Field, diverging: boolean, least: number): Uint8Array {
-  const made = new Uint8Array(landed.length);
-  const { top } = field;
-  if (!top) return made;
-  for (let i = 0; i < landed.length; i++) {
-    const share = landed[i]! / top;
-    if ((diverging ? Math.abs(share) : share) >= least) made[i] = 1;
-  }
-  return made;
-}
+const hex = (colour: string, channel: number): number => parseInt(colour.slice(2 * channel, 2 * channel + 2), 16);
 
-const step = (level: number): number => Math.round((level / LEVELS) * (STEPS - 1));
-const strength = (level: number, diverging: boolean): number =>
-  diverging ? Math.abs((2 * level) / LEVELS - 1) : level / LEVELS;
-const opaque = (r: number, g: number, b: number): number => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+/** From low to high as an image of a style sheet, which interpolates as `table` does. */
+export function gradient({ colours, positions }: Palette): string {
+  const stops = colours.map((colour, i) => `#${colour} ${(100 * positions[i]!).toFixed(2)}%`);
+  return `linear-gradient(to right, ${stops.join(", ")})`;
+}

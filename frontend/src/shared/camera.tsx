@@ -8,26 +8,29 @@ import { pngOf } from "./files";
 /** Ask for a photo. Where the page may not use the camera, the phone's own app is opened. */
 export async function openCamera(done: (photo: File) => void): Promise<void> {
   if (!navigator.mediaDevices?.getUserMedia) return openCameraApp(done); // needs https, or a page of this machine
-  let stream: MediaStream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
+    const host = document.createElement("div");
+    document.body.append(host);
+    const close = (): void => {
+      for (const track of stream.getTracks()) track.stop();
+      render(null, host);
+      host.remove();
+    };
+    render(<CameraDialog stream={stream} done={done} close={close} />, host);
   } catch (error) {
-    return say(refusal(error as DOMException), "error");
+    const { name, message } = error as DOMException;
+    const reasons: Record<string, string> = {
+      NotAllowedError: "The browser blocks the camera. Allow it in the address bar.",
+      NotFoundError: "No camera was found.",
+    };
+    say(reasons[name] ?? `The camera cannot be used: ${message || name}.`, "error");
   }
-  const host = document.createElement("div");
-  document.body.append(host);
-  const close = (): void => {
-    for (const track of stream.getTracks()) track.stop();
-    render(null, host);
-    host.remove();
-  };
-  render(<CameraDialog stream={stream} done={done} close={close} />, host);
 }
 
 function openCameraApp(done: (photo: File) => void): void {
   const input = document.createElement("input");
-  Object.assign(input, { type: "file", accept: "image/*" });
-  input.setAttribute("capture", "environment");
+  Object.assign(input, { type: "file", accept: "image/*", capture: "environment" });
   input.addEventListener("change", () => input.files?.[0] && done(input.files[0]));
   input.click();
 }
@@ -36,16 +39,14 @@ function CameraDialog(props: { stream: MediaStream; done: (photo: File) => void;
   const dialog = useRef<HTMLDialogElement>(null);
   const video = useRef<HTMLVideoElement>(null);
   useLayoutEffect(() => {
-    video.current!.muted = true;
-    video.current!.srcObject = props.stream;
+    Object.assign(video.current!, { muted: true, srcObject: props.stream });
     dialog.current!.showModal();
   }, []);
   const shut = (): void => dialog.current!.close();
   const capture = async (): Promise<void> => {
     const { videoWidth: width, videoHeight: height } = video.current!;
     if (!width) return; // no frame yet
-    const canvas = document.createElement("canvas");
-    Object.assign(canvas, { width, height });
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
     canvas.getContext("2d")!.drawImage(video.current!, 0, 0);
     shut();
     props.done(new File([await pngOf(canvas)], "photo.png", { type: "image/png" }));
@@ -54,20 +55,10 @@ function CameraDialog(props: { stream: MediaStream; done: (photo: File) => void;
     <dialog class="camera" aria-label="Camera" ref={dialog} onClose={props.close}>
       <video ref={video} autoplay playsInline aria-label="Camera preview" />
       <div class="row">
-        <button class="main" onClick={() => void capture()}>
-          Capture
-        </button>
+        <button class="main" onClick={() => void capture()}>Capture</button>
         <button onClick={shut}>Cancel</button>
-        <button class="quiet" onClick={() => (shut(), openCameraApp(props.done))}>
-          Camera app …
-        </button>
+        <button class="quiet" onClick={() => (shut(), openCameraApp(props.done))}>Camera app …</button>
       </div>
     </dialog>
   );
-}
-
-function refusal(error: DOMException): string {
-  if (error.name === "NotAllowedError") return "The browser blocks the camera. Allow it in the address bar.";
-  if (error.name === "NotFoundError") return "No camera was found.";
-  return `The camera cannot be used: ${error.message || error.name}.`;
 }

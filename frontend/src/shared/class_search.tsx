@@ -1,8 +1,8 @@
 // A field that finds classes by name, or browses all of them in pages: the combobox pattern of WAI-ARIA.
 
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { counted } from "../numbers";
-import { matchingClasses } from "./matching_classes";
 
 const PAGE = 50;
 
@@ -20,52 +20,53 @@ interface Props {
 export function ClassSearch({ label, names, value, change, placeholder }: Props) {
   const id = useId();
   const selected = value === null ? "" : (names[value] ?? String(value));
-  const [text, setText] = useState<string | null>(null); // null: closed
-  const [active, setActive] = useState(-1);
+  const typed = useSignal<string | null>(null); // null: closed
+  const at = useSignal(-1);
   const list = useRef<HTMLUListElement>(null);
   const input = useRef<HTMLInputElement>(null);
+  const [text, active] = [typed.value, at.value];
   const open = text !== null;
   const hits = open ? matchingClasses(names, text === selected ? "" : text) : [];
+  const pages = Math.ceil(hits.length / PAGE);
   const page = Math.floor(Math.max(active, 0) / PAGE);
-  const shown = hits.slice(page * PAGE, (page + 1) * PAGE);
 
   useLayoutEffect(() => {
     list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   }, [active, open]);
 
-  const start = (now: string): void => {
-    setText(now);
-    setActive(-1);
+  const show = (now: string | null): void => {
+    typed.value = now;
+    at.value = -1;
   };
   const close = (): void => {
-    setText(null);
-    setActive(-1);
+    show(null);
     if (input.current) input.current.value = selected;
   };
   const take = (index: number): void => {
-    setText(null);
-    setActive(-1);
+    show(null);
     input.current!.value = names[index] ?? String(index);
     change(index);
   };
-  const turn = (pages: number): void => setActive(Math.min(Math.max(page + pages, 0), Math.ceil(hits.length / PAGE) - 1) * PAGE);
-
+  const turn = (by: number): void => void (at.value = Math.min(Math.max(page + by, 0), pages - 1) * PAGE);
+  const step = (by: number): void => {
+    if (!open) show(input.current!.value);
+    else at.value = by < 0 && active <= 0 ? hits.length - 1 : (active + by) % hits.length;
+  };
   const keydown = (event: KeyboardEvent): void => {
-    const { key } = event;
-    if (key === "Enter" && !names.length && /^\d+$/.test(input.current!.value)) return take(Number(input.current!.value));
-    if (key === "Escape" && open) close();
-    else if (key === "Enter" && open && hits.length) take(hits[Math.max(active, 0)]!);
-    else if (key === "ArrowDown" || key === "ArrowUp") {
-      if (!open) start(input.current!.value);
-      else if (key === "ArrowDown") setActive((active + 1) % hits.length);
-      else setActive(active <= 0 ? hits.length - 1 : active - 1);
-    } else if (key === "PageDown" && open) turn(1);
-    else if (key === "PageUp" && open) turn(-1);
-    else return;
+    const { value: now } = input.current!;
+    if (event.key === "Enter" && !names.length && /^\d+$/.test(now)) return take(Number(now));
+    const whenOpen: Record<string, () => void> = {
+      Escape: close,
+      PageDown: () => turn(1),
+      PageUp: () => turn(-1),
+      ...(hits.length > 0 && { Enter: () => take(hits[Math.max(active, 0)]!) }),
+    };
+    const actions: Record<string, () => void> = { ArrowDown: () => step(1), ArrowUp: () => step(-1), ...(open && whenOpen) };
+    const action = actions[event.key];
+    if (!action) return;
+    action();
     event.preventDefault();
   };
-  const keepFocus = (event: Event): void => event.preventDefault();
-
   return (
     <div class="field combobox">
       <label for={id}>{label}</label>
@@ -83,44 +84,33 @@ export function ClassSearch({ label, names, value, change, placeholder }: Props)
         aria-activedescendant={active >= 0 ? `${id}-${active}` : undefined}
         value={text ?? selected}
         onInput={(event) => {
-          const now = event.currentTarget.value;
-          start(now);
-          if (!now && value !== null) change(null);
+          show(event.currentTarget.value);
+          if (!event.currentTarget.value && value !== null) change(null);
         }}
         onFocus={(event) => event.currentTarget.select()}
-        onClick={(event) => !open && start(event.currentTarget.value)}
+        onClick={(event) => !open && show(event.currentTarget.value)}
         onBlur={close}
         onKeyDown={keydown}
       />
       {open && names.length > 0 && (
-        <div class="options" onPointerDown={keepFocus}>
-          <p class="soft count" role="status">
-            {hits.length ? countText(hits.length, names.length, page) : "No class contains all these words."}
-          </p>
+        <div class="options" onPointerDown={(event) => event.preventDefault() /* the field keeps the focus */}>
+          <p class="soft count" role="status">{countText(hits.length, names.length, page)}</p>
           {hits.length > 0 && (
             <ul role="listbox" id={`${id}-list`} aria-label={label} ref={list}>
-              {shown.map((index, i) => (
-                <li
-                  key={index}
-                  id={`${id}-${page * PAGE + i}`}
-                  role="option"
-                  aria-selected={page * PAGE + i === active}
-                  title={`class ${index}`}
-                  onClick={() => take(index)}
-                >
-                  {names[index]}
-                </li>
-              ))}
+              {hits.slice(page * PAGE, (page + 1) * PAGE).map((index, i) => {
+                const nth = page * PAGE + i;
+                return (
+                  <li key={index} id={`${id}-${nth}`} role="option" aria-selected={nth === active} title={`class ${index}`} onClick={() => take(index)}>
+                    {names[index]}
+                  </li>
+                );
+              })}
             </ul>
           )}
-          {hits.length > PAGE && (
+          {pages > 1 && (
             <div class="row pages">
-              <button tabIndex={-1} disabled={page === 0} onClick={() => turn(-1)}>
-                Previous
-              </button>
-              <button tabIndex={-1} disabled={(page + 1) * PAGE >= hits.length} onClick={() => turn(1)}>
-                Next
-              </button>
+              <button tabIndex={-1} disabled={page === 0} onClick={() => turn(-1)}>Previous</button>
+              <button tabIndex={-1} disabled={page === pages - 1} onClick={() => turn(1)}>Next</button>
             </div>
           )}
         </div>
@@ -130,6 +120,17 @@ export function ClassSearch({ label, names, value, change, placeholder }: Props)
 }
 
 function countText(hits: number, all: number, page: number): string {
-  const what = hits === all ? counted(all, "class", "classes") : `${hits.toLocaleString("en")} of ${counted(all, "class", "classes")}`;
+  if (!hits) return "No class contains all these words.";
+  const what = (hits === all ? "" : `${hits.toLocaleString("en")} of `) + counted(all, "class", "classes");
   return hits > PAGE ? `${what}, ${page * PAGE + 1} to ${Math.min(hits, (page + 1) * PAGE)}` : what;
+}
+
+/** Indices of the classes whose name contains all words of a text; names that begin with it are first. */
+export function matchingClasses(names: readonly string[], text: string): number[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const matches = (name: string, index: number): boolean =>
+    words.every((word) => name.toLowerCase().includes(word)) || text.trim() === String(index);
+  const hits = [...names.keys()].filter((index) => matches(names[index]!, index));
+  const isLater = (index: number): number => Number(!words.length || !names[index]!.toLowerCase().startsWith(words[0]!));
+  return hits.toSorted((a, b) => isLater(a) - isLater(b));
 }

@@ -6,7 +6,7 @@ import type { LayerChoice } from "../api/types";
 import { sized } from "../numbers";
 
 /** A labelled field; the control takes the id that it is given. */
-export function Field(props: { label: string; class?: string; children: (id: string) => ComponentChildren }) {
+export function Field(props: { label: string; class?: string | undefined; children: (id: string) => ComponentChildren }) {
   const id = useId();
   return (
     <div class={`field ${props.class ?? ""}`}>
@@ -26,19 +26,13 @@ export interface Option {
 
 /** The options of a list, those of a group below its name. */
 export function OptionList({ options }: { options: readonly Option[] }) {
-  const groups = [...new Set(options.map((option) => option.group))];
-  return (
-    <>
-      {groups.map((group) => {
-        const made = options.filter((option) => option.group === group).map((option) => (
-          <option key={option.value} value={option.value} title={option.title} disabled={option.disabled}>
-            {option.text}
-          </option>
-        ));
-        return group ? <optgroup label={group}>{made}</optgroup> : made;
-      })}
-    </>
-  );
+  const groups = [...new Set(options.map((option) => option.group))].map((group) => {
+    const members = options.filter((option) => option.group === group).map(({ value, text, title, disabled }) => (
+      <option key={value} value={value} title={title} disabled={disabled}>{text}</option>
+    ));
+    return group ? <optgroup key={group} label={group}>{members}</optgroup> : members;
+  });
+  return <>{groups}</>;
 }
 
 export function Select(props: {
@@ -48,14 +42,10 @@ export function Select(props: {
   change: (value: string) => void;
   disabled?: boolean;
 }) {
-  const { label, value, options, change, disabled } = props;
+  const { label, options, change, ...rest } = props;
   return (
     <Field label={label}>
-      {(id) => (
-        <select id={id} value={value} disabled={disabled} onChange={(event) => change(event.currentTarget.value)}>
-          <OptionList options={options} />
-        </select>
-      )}
+      {(id) => <select id={id} {...rest} onChange={(event) => change(event.currentTarget.value)}><OptionList options={options} /></select>}
     </Field>
   );
 }
@@ -67,11 +57,9 @@ export function Slider(props: {
   step?: number;
   value: number;
   text: (value: number) => string;
-  /** Called while it moves. */
   change: (value: number) => void;
-  /** Called when it has moved. */
   done?: (value: number) => void;
-  disabled?: boolean;
+  disabled?: boolean | undefined;
 }) {
   const { label, min = 0, max = 1, step = 0.01, value, text, change, done, disabled } = props;
   return (
@@ -81,14 +69,10 @@ export function Slider(props: {
           <input
             id={id}
             type="range"
-            min={min}
-            max={max}
-            step={step}
-            value={value}
-            disabled={disabled}
+            {...{ min, max, step, value, disabled }}
             aria-valuetext={text(value)}
-            onInput={(event) => change(Number(event.currentTarget.value))}
-            onChange={(event) => done?.(Number(event.currentTarget.value))}
+            onInput={(event) => change(event.currentTarget.valueAsNumber)}
+            onChange={(event) => done?.(event.currentTarget.valueAsNumber)}
           />
           <output>{text(value)}</output>
         </>
@@ -117,21 +101,20 @@ export function TextField(props: {
   class?: string;
 }) {
   const { label, value, change, number, placeholder } = props;
+  const complete = (input: HTMLInputElement): void => {
+    if (input.checkValidity()) change(input.value.trim());
+    else input.value = value;
+  };
   return (
     <Field label={label} class={props.class}>
       {(id) => (
         <input
           id={id}
           {...(number ? { type: "number" as const, ...number } : { type: "text" as const })}
-          value={value}
-          placeholder={placeholder}
+          {...{ value, placeholder }}
           spellcheck={false}
           autocomplete="off"
-          onChange={(event) => {
-            const input = event.currentTarget;
-            if (input.checkValidity()) change(input.value.trim());
-            else input.value = value;
-          }}
+          onChange={(event) => complete(event.currentTarget)}
         />
       )}
     </Field>
@@ -148,7 +131,7 @@ export function NumberField(props: {
   note?: string;
   placeholder?: string;
 }) {
-  const { label, value, min, max, change, note, placeholder } = props;
+  const { label, change, note, ...rest } = props;
   return (
     <Field label={label}>
       {(id) => (
@@ -157,12 +140,9 @@ export function NumberField(props: {
             id={id}
             type="number"
             inputMode="numeric"
-            min={min}
-            max={max}
             step={1}
-            required={typeof value === "number"}
-            value={value}
-            placeholder={placeholder}
+            required={typeof rest.value === "number"}
+            {...rest}
             onInput={(event) => change(event.currentTarget)}
           />
           {note && <p class="note">{note}</p>}
@@ -172,20 +152,9 @@ export function NumberField(props: {
   );
 }
 
-/** The head of a table whose columns are not sorted. */
-export function TableHead({ columns }: { columns: readonly string[] }) {
-  return (
-    <thead>
-      <tr>
-        {columns.map((text) => (
-          <th scope="col" key={text}>
-            {text}
-          </th>
-        ))}
-      </tr>
-    </thead>
-  );
-}
+export const TableHead = ({ columns }: { columns: readonly string[] }) => (
+  <thead><tr>{columns.map((text) => <th scope="col" key={text}>{text}</th>)}</tr></thead>
+);
 
 /** The recommended layers of a model as options, with the size of their grids. */
 export const layerOptions = (layers: readonly LayerChoice[]): Option[] =>

@@ -7,7 +7,6 @@ interface Row {
   value: number | null;
   low: number | null;
   high: number | null;
-  /** Drawn hollow. */
   control?: boolean;
 }
 
@@ -23,25 +22,28 @@ interface Props {
 }
 
 export function IntervalPlot({ label, rows, range, text, children }: Props) {
-  const known = rows.flatMap(({ value, low, high, ...row }) => (value === null ? [] : [{ ...row, value, low: low ?? value, high: high ?? value }]));
-  const ends = known.flatMap((row) => [row.low, row.high, row.value]);
-  const [from, to] = range ?? rounded(Math.min(...ends), Math.max(...ends));
+  const known = rows.flatMap(({ value, low, high, ...row }) =>
+    value === null ? [] : [{ ...row, value, low: low ?? value, high: high ?? value }],
+  );
+  const [from, to] = range ?? rounded(known.flatMap((row) => [row.low, row.high, row.value]));
   const at = (value: number): string => `${(100 * (value - from)) / (to - from)}%`;
+  const words = known.map(({ name, value }) => `${name} ${text ? text(value) : value.toFixed(2)}`).join("; ");
+  const told = text ? "told" : "";
   return (
-    <figure class="intervals" role="img" aria-label={`${label}: ${known.map((row) => `${row.name} ${(text ?? toHundredths)(row.value)}`).join("; ")}`}>
+    <figure class="intervals" role="img" aria-label={`${label}: ${words}`}>
       <figcaption>{children}</figcaption>
-      {known.map((row) => (
-        <div class={`line ${row.control ? "control" : ""} ${text ? "told" : ""}`} key={row.name} title={row.name}>
-          <span class="name">{row.name}</span>
+      {known.map(({ name, value, low, high, control }) => (
+        <div class={`line ${control ? "control" : ""} ${told}`} key={name} title={name}>
+          <span class="name">{name}</span>
           <div class="track">
             {from < 0 && to > 0 && <span class="zero" style={{ left: at(0) }} />}
-            <span class="span" style={{ left: at(row.low), right: `calc(100% - ${at(row.high)})` }} />
-            <span class="dot" style={{ left: at(row.value) }} />
-            {text && <span class="value" style={{ left: at(row.high) }}>{text(row.value)}</span>}
+            <span class="span" style={{ left: at(low), right: `calc(100% - ${at(high)})` }} />
+            <span class="dot" style={{ left: at(value) }} />
+            {text && <span class="value" style={{ left: at(high) }}>{text(value)}</span>}
           </div>
         </div>
       ))}
-      <div class={`line axis ${text ? "told" : ""}`} aria-hidden="true">
+      <div class={`line axis ${told}`} aria-hidden="true">
         <span class="name" />
         <div class="track">
           {ticks(from, to).map((value) => (
@@ -55,23 +57,20 @@ export function IntervalPlot({ label, rows, range, text, children }: Props) {
   );
 }
 
-const toHundredths = (value: number): string => value.toFixed(2);
-
-/** A little wider than the ends, to round numbers. */
-function rounded(low: number, high: number): [number, number] {
+/** A little wider than the numbers, to round ones. */
+function rounded(numbers: readonly number[]): [number, number] {
+  const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   const step = stepOf(high - low || 1);
   return [Math.floor(low / step) * step, Math.ceil(high / step) * step + (high === low ? step : 0)];
 }
 
 function stepOf(length: number): number {
-  const rough = length / 4;
-  const ten = 10 ** Math.floor(Math.log10(rough));
-  return [1, 2, 5, 10].map((factor) => factor * ten).find((step) => step >= rough)!;
+  const ten = 10 ** Math.floor(Math.log10(length / 4));
+  return [1, 2, 5, 10].map((factor) => factor * ten).find((step) => step >= length / 4)!;
 }
 
 function ticks(from: number, to: number): number[] {
   const step = stepOf(to - from);
   const first = Math.ceil(from / step - 1e-9);
-  const last = Math.floor(to / step + 1e-9);
-  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+  return Array.from({ length: Math.floor(to / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
 }

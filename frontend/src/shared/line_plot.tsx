@@ -3,9 +3,7 @@
 export interface Line {
   name: string;
   points: readonly (readonly [number, number])[];
-  /** A class of the style sheet. */
   kind: "first" | "second" | "quiet";
-  /** Instead of the stroke of its class. */
   stroke?: { stroke: string; strokeDasharray: string };
 }
 
@@ -26,26 +24,21 @@ export function LinePlot({ lines, x, y, label }: { lines: readonly Line[]; x: Ax
   const [y0, y1] = y.range ?? rangeOf(points.map(([, at]) => at));
   const across = (at: number): number => PAD.left + ((at - x0) / (x1 - x0 || 1)) * (WIDTH - PAD.left - PAD.right);
   const up = (at: number): number => HEIGHT - PAD.bottom - ((at - y0) / (y1 - y0 || 1)) * (HEIGHT - PAD.top - PAD.bottom);
+  const ticks = [
+    ...[y0, y1].map((at) => ({ at, x: PAD.left - 4, y: up(at) + 3, anchor: "end" as const })),
+    ...[x0, x1].map((at) => ({ at, x: across(at), y: HEIGHT - 17, anchor: "middle" as const })),
+  ];
   return (
     <svg class="plot" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
       <line class="axis" x1={PAD.left} x2={WIDTH - PAD.right} y1={up(y0)} y2={up(y0)} />
       <line class="axis" x1={PAD.left} x2={PAD.left} y1={up(y0)} y2={up(y1)} />
-      {[y0, y1].map((at) => (
-        <text key={at} class="tick" x={PAD.left - 4} y={up(at) + 3} text-anchor="end">
-          {tick(at)}
+      {ticks.map(({ at, anchor, ...position }, i) => (
+        <text key={i} class="tick" {...position} text-anchor={anchor}>
+          {(Number.isInteger(at) ? String(at) : at.toPrecision(2)).replace("-", "−")}
         </text>
       ))}
-      {[x0, x1].map((at) => (
-        <text key={at} class="tick" x={across(at)} y={HEIGHT - 17} text-anchor="middle">
-          {tick(at)}
-        </text>
-      ))}
-      <text class="label" x={(PAD.left + WIDTH) / 2} y={HEIGHT - 4} text-anchor="middle">
-        {x.label}
-      </text>
-      <text class="label" transform={`translate(10 ${HEIGHT / 2 - 10}) rotate(-90)`} text-anchor="middle">
-        {y.label}
-      </text>
+      <text class="label" x={(PAD.left + WIDTH) / 2} y={HEIGHT - 4} text-anchor="middle">{x.label}</text>
+      <text class="label" transform={`translate(10 ${HEIGHT / 2 - 10}) rotate(-90)`} text-anchor="middle">{y.label}</text>
       {lines.map((line) => (
         <polyline
           key={line.name}
@@ -64,5 +57,3 @@ function rangeOf(values: number[]): [number, number] {
   const [low, high] = [Math.min(...known), Math.max(...known)];
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }
-
-const tick = (value: number): string => (Number.isInteger(value) ? String(value) : value.toPrecision(2)).replace("-", "−");

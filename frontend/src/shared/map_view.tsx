@@ -8,13 +8,16 @@ import type { Look } from "../maps/painter";
 import { short } from "../numbers";
 import { mapStyle } from "../state/view";
 import { inNextFrame } from "./debounce";
-import { colourAt, fit, type Kind, MapDrawing, relevantStyle } from "./map_canvas";
-import { useZoomGestures, WHOLE, type Zoom } from "./zoom";
+import { colourAt, drawMap, fit, type Kind, relevantStyle } from "./map_canvas";
+import { fractionsOf, useZoomGestures, WHOLE, type Zoom } from "./zoom";
 
 /** The longer side of the canvas, in its own pixels; the style sheet sets its size on the screen. */
 export const SIDE_PX = 512;
-/** The same while the image is enlarged. */
+/** The same while the image is enlarged by more than this. */
 const ENLARGED_PX = 1024;
+const STEP_TO_ENLARGED = 1.5;
+/** Farther than this, a press and a release are no click, but drag an enlarged image. */
+const DRAG_PX = 5;
 
 /** A position in the image, in its pixels; `by` is the view in which the keyboard moved there, so that it is read out. */
 export interface Mark {
@@ -50,78 +53,62 @@ interface Props {
 }
 
 export function MapView(props: Props) {
-  const { kind, image, field, label, caption, side = SIDE_PX, zoom } = props;
+  const { kind, image, field, label, caption, side = SIDE_PX, zoom, paint, pick, clip } = props;
   const canvas = useRef<HTMLCanvasElement>(null);
-  const drawing = useMemo(() => new MapDrawing(kind), [kind]);
   const own = useSignal<Mark | null>(null);
   const mark = props.mark ?? own;
-  const { paint } = props;
-  const latest = useRef({ image, field, side, paint });
-  latest.current = { image, field, side, paint };
   const styled = (style: Look): Look => (props.colormap ? { ...style, colormap: props.colormap } : style);
   const drawn = useRef("");
-  const window = zoom?.window.value ?? WHOLE;
-  const pixels = window.k > STEP_TO_ENLARGED ? Math.max(side, ENLARGED_PX) : side;
+  const { k, x, y } = zoom?.window.value ?? WHOLE;
+  const pixels = k > STEP_TO_ENLARGED ? Math.max(side, ENLARGED_PX) : side;
 
-  const draw = (): void => {
-    const now = latest.current;
-    if (!now.image) {
+  const draw = useRef(() => {});
+  draw.current = () => {
+    if (!image) {
       canvas.current!.width = canvas.current!.height = 1; // nothing of another image stays
       return;
     }
     const style = styled(mapStyle.peek());
     drawn.current = relevantStyle(kind, style);
-    const enlarged = (zoom?.window.peek().k ?? 1) > STEP_TO_ENLARGED;
-    const longest = enlarged ? Math.max(now.side, ENLARGED_PX) : now.side;
-    if (!now.paint) return drawing.draw(canvas.current!, now.image, now.field, style, longest);
-    fit(canvas.current!, now.image, longest);
-    now.paint(canvas.current!, now.image);
+    fit(canvas.current!, image, pixels);
+    if (paint) paint(canvas.current!, image);
+    else drawMap(canvas.current!, kind, image, field, style);
   };
-  const drawSoon = useMemo(() => inNextFrame(draw), []);
-  useLayoutEffect(draw, [image, kind === "photo" || paint ? null : field, pixels, paint]); // a photo is the same with any map
-  useLayoutEffect(
-    () =>
-      effect(() => {
-        if (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && latest.current.image) drawSoon();
-      }),
-    [],
-  );
+  const drawSoon = useMemo(() => inNextFrame(() => draw.current()), []);
+  useLayoutEffect(() => draw.current(), [image, kind === "photo" || paint ? null : field, pixels, paint]); // a photo is the same with any map
+  useLayoutEffect(() => effect(() => void (relevantStyle(kind, styled(mapStyle.value)) !== drawn.current && drawSoon())), []);
   useZoomGestures(zoom, canvas);
 
-  const move = (x: number, y: number, by: Kind | null): void => {
-    const [width, height] = field!.geometry.original;
-    mark.value = { x: middle(x, width), y: middle(y, height), by };
-  };
+  const [width, height] = field?.geometry.original ?? [1, 1];
+  // The middle of the pixel there: what is read is what the library has for that pixel.
+  const middle = (at: number, count: number): number => Math.min(Math.max(Math.floor(at), 0), count - 1) + 0.5;
+  const move = (toX: number, toY: number, by: Kind | null): void =>
+    void (field && (mark.value = { x: middle(toX, width), y: middle(toY, height), by }));
   const point = (event: PointerEvent): void => {
-    if (!field) return;
-    const box = canvas.current!.getBoundingClientRect();
-    const [width, height] = field.geometry.original;
-    move(((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, null);
-  };
-  const pressed = useRef([0, 0]);
-  const click = (event: MouseEvent): void => {
-    const [x, y] = pressed.current;
-    if (!props.pick || Math.hypot(event.clientX - x!, event.clientY - y!) > DRAG_PX) return;
-    const box = canvas.current!.getBoundingClientRect();
-    props.pick((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height, 1 / box.width);
+    const [left, top] = fractionsOf(canvas.current!, event);
+    move(left * width, top * height, null);
   };
   const leave = (): void => void (mark.value = null);
+  const pressed = useRef([0, 0]);
+  const click = (event: MouseEvent): void => {
+    const [startX, startY] = pressed.current as [number, number];
+    if (Math.hypot(event.clientX - startX, event.clientY - startY) > DRAG_PX) return;
+    pick?.(...fractionsOf(canvas.current!, event), 1 / canvas.current!.getBoundingClientRect().width);
+  };
   const keydown = (event: KeyboardEvent): void => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === "Escape") leave();
     if (!step || event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || !field) return;
     event.preventDefault();
-    const { k, x, y } = window;
-    const [width, height] = field.geometry.original;
     const at = mark.peek();
     if (!at) return move((x + 0.5 / k) * width, (y + 0.5 / k) * height, kind);
     const far = Math.max(1, Math.round(Math.max(width, height) / (64 * k)));
     move(at.x + far * step[0]!, at.y + far * step[1]!, kind);
   };
-  const transform = window.k > 1 ? `scale(${window.k}) translate(${-100 * window.x}%, ${-100 * window.y}%)` : "";
+  const transform = k > 1 ? `scale(${k}) translate(${-100 * x}%, ${-100 * y}%)` : "";
   return (
     <figure class={`view ${kind} ${props.class ?? ""}`} style={image ? { "--ratio": String(image.naturalWidth / image.naturalHeight) } : {}}>
-      <div class={`frame ${window.k > 1 ? "enlarged" : ""}`}>
+      <div class={`frame ${k > 1 ? "enlarged" : ""}`}>
         <canvas
           ref={canvas}
           role="img"
@@ -129,19 +116,23 @@ export function MapView(props: Props) {
           height={1}
           aria-label={label}
           tabIndex={props.mark ? 0 : undefined}
-          style={{ transformOrigin: "0 0", transform, clipPath: props.clip === undefined ? "" : `inset(0 0 0 ${props.clip}%)` }}
+          style={{ transformOrigin: "0 0", transform, clipPath: clip === undefined ? "" : `inset(0 0 0 ${clip}%)` }}
           onPointerMove={point}
           onPointerDown={(event) => {
             pressed.current = [event.clientX, event.clientY];
             point(event);
           }}
-          onClick={props.pick && click}
+          onClick={pick && click}
           onPointerLeave={leave}
           onKeyDown={props.mark ? keydown : undefined}
           onBlur={props.mark ? leave : undefined}
         />
-        {image && field && <Reading mark={mark} zoom={zoom} image={image} field={field} kind={kind} read={props.read} />}
-        {zoom && <ZoomHint zoom={zoom} />}
+        {image && field && <Reading {...props} image={image} field={field} mark={mark} />}
+        {zoom && (
+          <span class={`zoom-hint ${zoom.hint.value ? "on" : ""}`} aria-hidden="true">
+            Ctrl + wheel, or a double click, enlarges the image
+          </span>
+        )}
         {props.children}
       </div>
       {caption !== undefined && <figcaption>{caption}</figcaption>}
@@ -149,43 +140,21 @@ export function MapView(props: Props) {
   );
 }
 
-const STEP_TO_ENLARGED = 1.5;
-/** Farther than this, a press and a release are no click, but drag an enlarged image. */
-const DRAG_PX = 5;
-
-/** The map value and the colour at the marked position. */
-function Reading(props: {
-  mark: Signal<Mark | null>;
-  zoom: Zoom | undefined;
-  image: HTMLImageElement;
-  field: Field;
-  kind: Kind;
-  read: ((x: number, y: number) => string) | undefined;
-}) {
-  const { mark, zoom, image, field } = props;
+function Reading(props: Props & { mark: Signal<Mark | null>; image: HTMLImageElement; field: Field }) {
+  const { mark, zoom, image, field, kind, read } = props;
   const at = mark.value;
   const { k, x, y } = zoom?.window.value ?? WHOLE;
   const [width, height] = field.geometry.original;
-  const [left, top] = at ? [(at.x / width - x) * k, (at.y / height - y) * k] : [0, 0];
+  const [across, down] = at ? [at.x / width, at.y / height] : [0, 0];
+  const [left, top] = [(across - x) * k, (down - y) * k];
   const on = at && left >= 0 && left <= 1 && top >= 0 && top <= 1 ? "on" : "";
   const place = { left: `${100 * left}%`, top: `${100 * top}%` };
   return (
     <>
       <span class={`cross ${on}`} style={place} aria-hidden="true" />
-      <output class={`reading ${on} ${left > 0.6 ? "beside" : ""}`} style={place} aria-hidden={at?.by === props.kind ? "false" : "true"}>
-        {at && (props.read?.(at.x / width, at.y / height) ?? `${short(field.at(at.x, at.y))} · ${colourAt(image, at.x / width, at.y / height)}`)}
+      <output class={`reading ${on} ${left > 0.6 ? "beside" : ""}`} style={place} aria-hidden={at?.by === kind ? "false" : "true"}>
+        {at && (read?.(across, down) ?? `${short(field.at(at.x, at.y))} · ${colourAt(image, across, down)}`)}
       </output>
     </>
   );
 }
-
-function ZoomHint({ zoom }: { zoom: Zoom }) {
-  return (
-    <span class={`zoom-hint ${zoom.hint.value ? "on" : ""}`} aria-hidden="true">
-      Ctrl + wheel, or a double click, enlarges the image
-    </span>
-  );
-}
-
-/** The middle of the pixel there: what is read is what the library has for that pixel. */
-const middle = (at: number, count: number): number => Math.min(Math.max(Math.floor(at), 0), count - 1) + 0.5;

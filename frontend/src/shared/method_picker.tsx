@@ -1,6 +1,5 @@
 // The methods that run on a model, with the time that the slow ones take, and a sentence about the selected one.
 
-import type { MethodChoice } from "../api/types";
 import { duration } from "../numbers";
 import { app, methodCostsOf, methodNamed, methodOfView } from "../state/app";
 import { setView, view } from "../state/view";
@@ -10,17 +9,14 @@ import { methodName } from "./method_names";
 /** The options of a selection of methods; methods that do not run on the model are left out. */
 export function methodOptions(model = view.model.value): Option[] {
   const costs = methodCostsOf(model).value;
-  return app.start.methods
-    .filter((method) => !costs?.get(method.name)?.reason)
-    .map((method) => {
-      const seconds = costs?.get(method.name)?.seconds;
-      const time = method.quick || !seconds ? "" : ` · about ${duration(seconds)}`;
-      return { value: method.name, text: methodName(method.name) + time, title: method.name, group: groupOf(method) };
-    });
+  const known = app.start.methods.map((method) => ({ ...method, ...costs?.get(method.name) }));
+  return known.filter(({ reason }) => !reason).map(({ name, quick, layered, seconds }) => ({
+    value: name,
+    text: methodName(name) + (quick || !seconds ? "" : ` · about ${duration(seconds)}`),
+    title: name,
+    group: `${layered ? "Maps of a layer" : "Maps of the input"}, ${quick ? "fast" : "slow"}`,
+  }));
 }
-
-const groupOf = (method: MethodChoice): string =>
-  `${method.layered ? "Maps of a layer" : "Maps of the input"}, ${method.quick ? "fast" : "slow"}`;
 
 export function MethodPicker(props: { change: (name: string) => void }) {
   const value = methodOfView();
@@ -28,6 +24,9 @@ export function MethodPicker(props: { change: (name: string) => void }) {
   const known = methodNamed(value);
   if (!options.some((option) => option.value === value))
     options.unshift({ value, text: methodName(value), group: known ? "Does not run on this model" : "Combined" });
+  // Of an expression, the combinators and methods in it, the outermost first.
+  const all = [...app.start.combinators, ...app.start.methods];
+  const parts = (value.match(/[a-z_]\w*/gi) ?? []).flatMap((word) => all.find((part) => part.name === word) ?? []);
   return (
     <div class="method-picker">
       <Select label="Method" value={value} options={options} change={props.change} />
@@ -35,27 +34,14 @@ export function MethodPicker(props: { change: (name: string) => void }) {
         {known ? (
           <>
             {known.summary}{" "}
-            <span class="formula" tabIndex={0} title={known.paper} aria-label={`Formula: ${known.paper}`}>
-              ƒ
-            </span>
+            <span class="formula" tabIndex={0} title={known.paper} aria-label={`Formula: ${known.paper}`}>ƒ</span>
           </>
         ) : (
-          partsOf(value).map((part) => (
-            <span class="part" key={part.name}>
-              <b>{part.name}</b>: {part.summary}
-            </span>
-          ))
+          parts.map((part) => <span class="part" key={part.name}><b>{part.name}</b>: {part.summary}</span>)
         )}
       </p>
     </div>
   );
-}
-
-/** The combinators and methods in an expression, the outermost first. */
-function partsOf(expression: string) {
-  const parts = [...app.start.combinators, ...app.start.methods];
-  const words = expression.match(/[a-z_]\w*/gi) ?? [];
-  return words.map((word) => parts.find((part) => part.name === word)).filter((part) => part !== undefined);
 }
 
 export function ModelPicker() {

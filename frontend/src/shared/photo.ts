@@ -5,7 +5,6 @@ const TINY_PX = 96;
 
 export const isTiny = (image: HTMLImageElement): boolean => Math.max(image.naturalWidth, image.naturalHeight) <= TINY_PX;
 
-/** Draw an image over the whole canvas. */
 export function drawPhoto(context: CanvasRenderingContext2D, image: HTMLImageElement, width: number, height: number): void {
   context.imageSmoothingEnabled = !isTiny(image);
   context.imageSmoothingQuality = "high";
@@ -14,16 +13,14 @@ export function drawPhoto(context: CanvasRenderingContext2D, image: HTMLImageEle
 
 /** The size of its canvas, if the longer side is `side`; tiny images are enlarged by an integer. */
 export function photoSize(image: HTMLImageElement, side: number): [number, number] {
-  const longest = Math.max(image.naturalWidth, image.naturalHeight);
-  const factor = isTiny(image) ? Math.max(1, Math.floor(side / longest)) : side / longest;
-  return [Math.max(1, Math.round(image.naturalWidth * factor)), Math.max(1, Math.round(image.naturalHeight * factor))];
+  const { naturalWidth, naturalHeight } = image;
+  const scale = side / Math.max(naturalWidth, naturalHeight);
+  const factor = isTiny(image) ? Math.max(1, Math.floor(scale)) : scale;
+  return [Math.max(1, Math.round(naturalWidth * factor)), Math.max(1, Math.round(naturalHeight * factor))];
 }
 
-/** Its pixels at a size. */
 export function photoPixels(image: HTMLImageElement, width = image.naturalWidth, height = image.naturalHeight): ImageData {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   drawPhoto(context, image, width, height);
   return context.getImageData(0, 0, width, height);

@@ -15,24 +15,27 @@ export function Predictions(props: {
   const { predictions, selected, change, truth, other } = props;
   return (
     <div class="bars" role="group" aria-label="Most probable classes">
-      {predictions.map((prediction) => (
-        <button
-          key={prediction.index}
-          class="guess"
-          aria-pressed={prediction.index === selected}
-          title={`logit ${fixed(prediction.logit)}`}
-          disabled={change === null}
-          onClick={() => change?.(prediction.index)}
-        >
-          <span class="name">{prediction.name}</span>
-          {prediction.index === truth && <span class="mark">true class</span>}
-          {prediction.index === other && <span class="mark">rather than</span>}
-          <span class="number">{chance(prediction)}</span>
-          <span class="track" aria-hidden="true">
-            <span class="bar" style={{ width: `${Math.max(0.5, 100 * (prediction.probability ?? 0))}%` }} />
-          </span>
-        </button>
-      ))}
+      {predictions.map((prediction) => {
+        const { index, name, logit, probability } = prediction;
+        return (
+          <button
+            key={index}
+            class="guess"
+            aria-pressed={index === selected}
+            title={`logit ${fixed(logit)}`}
+            disabled={change === null}
+            onClick={() => change?.(index)}
+          >
+            <span class="name">{name}</span>
+            {index === truth && <span class="mark">true class</span>}
+            {index === other && <span class="mark">rather than</span>}
+            <span class="number">{chance(prediction)}</span>
+            <span class="track" aria-hidden="true">
+              <span class="bar" style={{ width: `${Math.max(0.5, 100 * (probability ?? 0))}%` }} />
+            </span>
+          </button>
+        );
+      })}
     </div>
   );
 }

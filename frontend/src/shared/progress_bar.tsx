@@ -15,11 +15,7 @@ export function ProgressBar(props: { what: string; progress: Progress | null; st
 }
 
 /** What is awaited; displayed only if that takes longer than a moment. */
-export const Waiting = ({ what }: { what: string }) => (
-  <p class="note waiting" role="status">
-    {what} …
-  </p>
-);
+export const Waiting = ({ what }: { what: string }) => <p class="note waiting" role="status">{what} …</p>;
 
 /** The state of a request that a button starts; one that was stopped is over without a word. */
 export function TaskState({ what, request }: { what: string; request: RequestState<unknown> }) {

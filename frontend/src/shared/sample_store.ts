@@ -7,46 +7,34 @@ import type { ImageInfo, Samples } from "../api/types";
 import { counted } from "../numbers";
 import { say } from "../state/app";
 import { selectImage, setTabValues, setView, tabValue, view } from "../state/view";
+import type { Progress } from "./use_request";
 
 const MAX_BYTES = 25 << 20;
 const N_SAMPLES = 20;
 const MAX_FILES = 12;
 const STORED = "uploads";
 
-/** What samples are searched for; empty strings for any. `low` and `high` in percent. */
-export interface Filter {
-  label: string;
-  prediction: string;
-  low: string;
-  high: string;
-}
-
 export const samples = signal<readonly ImageInfo[]>([]);
 export const uploads = signal<readonly ImageInfo[]>(stored());
-/** The result of the last search, as a sentence. */
 export const searchNote = signal("");
-/** How far a search is. */
-export const search = signal<{ done: number; total: number } | null>(null);
+export const search = signal<Progress | null>(null);
 
-export const filter = computed<Filter>(() => ({
-  label: tabValue("samples.label"),
-  prediction: tabValue("samples.prediction"),
-  low: tabValue("samples.low"),
-  high: tabValue("samples.high"),
-}));
-export const setFilter = (patch: Partial<Filter>): void =>
+/** What samples are searched for; empty strings for any. `low` and `high` in percent. */
+const NO_FILTER = { label: "", prediction: "", low: "", high: "" };
+export type Filter = typeof NO_FILTER;
+const FILTERS = Object.keys(NO_FILTER) as (keyof Filter)[];
+
+export const filter = computed(() => Object.fromEntries(FILTERS.map((name) => [name, tabValue(`samples.${name}`)])) as Filter);
+export const setFilter = (patch: Partial<Filter> = NO_FILTER): void =>
   setTabValues(Object.fromEntries(Object.entries(patch).map(([name, value]) => [`samples.${name}`, value])));
 
-const query = computed(() => {
+/** The path of the request for samples; with a model if its predictions count. */
+const path = computed(() => {
   const { label, prediction, low, high } = filter.value;
-  const made = new URLSearchParams({ seed: String(view.seed.value), n: String(N_SAMPLES) });
-  if (label) made.set("label", label);
-  const evaluates = Boolean(prediction || low || high);
-  if (evaluates) made.set("model", view.model.value);
-  if (prediction) made.set("prediction", prediction);
-  if (low) made.set("low", String(Number(low) / 100));
-  if (high) made.set("high", String(Number(high) / 100));
-  return JSON.stringify({ path: `/api/samples?${made}`, evaluates });
+  const model = prediction || low || high ? view.model.value : "";
+  const fraction = (percent: string): string => percent && String(Number(percent) / 100);
+  const all = { seed: String(view.seed.value), n: String(N_SAMPLES), label, model, prediction, low: fraction(low), high: fraction(high) };
+  return `/api/samples?${new URLSearchParams(Object.entries(all).filter(([, value]) => value))}`;
 });
 
 let running: AbortController | null = null;
@@ -54,31 +42,29 @@ let missing = false;
 
 /** Fetch samples whenever the seed, the filter or the model change, and again after a lost connection. */
 export function startSamples(): void {
-  effect(() => void load(query.value));
+  effect(() => void load(path.value));
   effect(() => {
-    if (online.value && missing) void load(query.peek());
+    if (online.value && missing) void load(path.peek());
   });
 }
 
 export const stopSearch = (): void => running?.abort();
 
-async function load(asked: string): Promise<void> {
-  const { path, evaluates } = JSON.parse(asked) as { path: string; evaluates: boolean };
+async function load(from: string): Promise<void> {
   running?.abort();
   const controller = (running = new AbortController());
   const wanted = (): boolean => running === controller;
+  const evaluates = from.includes("&model=");
   missing = false;
   try {
-    const found = evaluates ? await evaluated(path, controller, wanted) : await get<Samples>(path, controller.signal);
+    const found = await (evaluates ? evaluated(from, controller.signal, wanted) : get<Samples>(from, controller.signal));
     if (!wanted()) return;
     samples.value = found.items;
     searchNote.value = evaluates ? summary(found) : found.items.length ? "" : "No images match.";
   } catch (error) {
     if (!wanted()) return;
     missing = isOffline(error);
-    searchNote.value = isAborted(error)
-      ? `Stopped; ${counted(samples.peek().length, "image")} found.`
-      : (error as Error).message;
+    searchNote.value = isAborted(error) ? `Stopped; ${counted(samples.peek().length, "image")} found.` : (error as Error).message;
   }
   running = search.value = null;
   const first = samples.peek().find((image) => !image.error);
@@ -86,7 +72,7 @@ async function load(asked: string): Promise<void> {
 }
 
 /** Search among predictions; matches are displayed as they are found. */
-function evaluated(path: string, controller: AbortController, wanted: () => boolean): Promise<Samples> {
+function evaluated(from: string, stop: AbortSignal, wanted: () => boolean): Promise<Samples> {
   samples.value = [];
   searchNote.value = "";
   search.value = { done: 0, total: 1 };
@@ -96,21 +82,17 @@ function evaluated(path: string, controller: AbortController, wanted: () => bool
       if (wanted() && name === "found") samples.value = [...samples.peek(), content as ImageInfo];
     },
   };
-  return stream<Samples>(path, undefined, listener, controller.signal);
+  return stream<Samples>(from, undefined, listener, stop);
 }
 
-function summary(found: Samples): string {
-  const unread = found.n_failed ? `; ${found.n_failed} could not be read` : "";
-  const more = found.complete ? " No other images match." : found.items.length < N_SAMPLES ? " Shuffle to evaluate others." : "";
-  const matches = counted(found.items.length, "match", "matches");
-  return `${matches} among ${found.n_evaluated} evaluated images${unread}.${more}`;
+function summary({ items, complete, n_failed, n_evaluated }: Samples): string {
+  const unread = n_failed ? `; ${n_failed} could not be read` : "";
+  const more = complete ? " No other images match." : items.length < N_SAMPLES ? " Shuffle to evaluate others." : "";
+  return `${counted(items.length, "match", "matches")} among ${n_evaluated} evaluated images${unread}.${more}`;
 }
 
-/** What is known of an image. */
-export const infoOf = (id: string): ImageInfo | undefined =>
-  [...uploads.value, ...samples.value].find((image) => image.id === id);
+export const infoOf = (id: string): ImageInfo | undefined => [...uploads.value, ...samples.value].find((image) => image.id === id);
 
-/** Upload an image and select it. */
 export async function uploadImage(file: Blob): Promise<void> {
   if (file.size > MAX_BYTES)
     return say(`The file has ${(file.size / 1e6).toFixed(0)} MB; the limit is 25 MB. Select a smaller image.`, "error");
@@ -127,8 +109,8 @@ export async function uploadImage(file: Blob): Promise<void> {
 }
 
 /** Several files, one after the other; the first one is selected at the end. */
-export async function uploadAll(files: readonly File[]): Promise<void> {
-  for (const file of files.slice(0, MAX_FILES).reverse()) await uploadImage(file);
+export async function uploadAll(files: Iterable<File>): Promise<void> {
+  for (const file of [...files].slice(0, MAX_FILES).reverse()) await uploadImage(file);
 }
 
 /** The server no longer has an upload. */
@@ -142,8 +124,7 @@ function setUploads(list: readonly ImageInfo[]): void {
 /** The uploads of this browser tab, so that a reload keeps them. */
 function stored(): ImageInfo[] {
   try {
-    const found: unknown = JSON.parse(sessionStorage.getItem(STORED) ?? "[]");
-    return Array.isArray(found) ? (found as ImageInfo[]).filter((image) => /^u[0-9a-f]+$/.test(image?.id)) : [];
+    return (JSON.parse(sessionStorage.getItem(STORED) ?? "[]") as ImageInfo[]).filter((image) => /^u[0-9a-f]+$/.test(image.id));
   } catch {
     return [];
   }

@@ -16,23 +16,12 @@ export function SegmentedControl(props: {
   const { label, segments, value, change, visible } = props;
   const id = useId();
   const box = useRovingFocus<HTMLDivElement>("button");
-  const name = visible ? { "aria-labelledby": id } : { "aria-label": label };
   const bar = (
-    <div class="segments" role="toolbar" ref={box} {...name}>
+    <div class="segments" role="toolbar" ref={box} {...(visible ? { "aria-labelledby": id } : { "aria-label": label })}>
       {segments.map(([key, text]) => (
-        <button key={key} data-value={key} aria-pressed={key === value} onClick={() => change(key)}>
-          {text}
-        </button>
+        <button key={key} data-value={key} aria-pressed={key === value} onClick={() => change(key)}>{text}</button>
       ))}
     </div>
   );
-  if (!visible) return bar;
-  return (
-    <div class="field">
-      <span class="label" id={id}>
-        {label}
-      </span>
-      {bar}
-    </div>
-  );
+  return visible ? <div class="field"><span class="label" id={id}>{label}</span>{bar}</div> : bar;
 }

@@ -24,44 +24,45 @@ export interface RequestState<T> extends State<T> {
   stop(): void;
 }
 
-type Run<T> = (signal: AbortSignal, listener: Listener) => Promise<T>;
-
-/** The message of a request that was stopped. */
 export const STOPPED = "Stopped.";
-const IDLE = { data: null, key: null, error: null, busy: false, progress: null };
+const BEGUN = { busy: true, error: null, progress: null };
+const OVER = { busy: false, progress: null };
 
 /**
  * Run a request whenever its key changes; null for none. `run` reports progress and events to the listener that it is
  * given, and stops at the signal. After a lost connection it runs again as soon as the server responds.
  */
-export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener["event"]): RequestState<T> {
-  const [state, setState] = useState<State<T>>(IDLE);
+export function useRequest<T>(
+  key: string | null,
+  run: (signal: AbortSignal, listener: Listener) => Promise<T>,
+  event?: Listener["event"],
+): RequestState<T> {
+  const [state, setState] = useState<State<T>>({ data: null, key: null, error: null, ...OVER });
   const [attempt, setAttempt] = useState(0);
   const current = useRef<AbortController | null>(null);
   const sent = useRef<string | null>(null);
+  const change = (patch: Partial<State<T>>): void => setState((s) => ({ ...s, ...patch }));
+  const retry = (): void => setAttempt((n) => n + 1);
   const lost = state.error !== null && isOffline(state.error) && online.value;
 
   useLayoutEffect(() => {
-    if (lost) setAttempt((n) => n + 1);
+    if (lost) retry();
   }, [lost]);
 
   useLayoutEffect(() => {
     current.current?.abort();
     sent.current = key;
-    if (key === null) {
-      setState((s) => (s.busy ? { ...s, busy: false, progress: null } : s));
-      return;
-    }
+    if (key === null) return setState((s) => (s.busy ? { ...s, ...OVER } : s));
     const controller = (current.current = new AbortController());
     const wanted = (): boolean => current.current === controller;
-    setState((s) => ({ ...s, busy: true, error: null, progress: null }));
+    change(BEGUN);
     const listener: Listener = {
-      progress: (done, total) => wanted() && setState((s) => ({ ...s, progress: { done, total } })),
+      progress: (done, total) => wanted() && change({ progress: { done, total } }),
       event: (name, content) => wanted() && event?.(name, content),
     };
     run(controller.signal, listener).then(
-      (data) => wanted() && setState({ data, key, error: null, busy: false, progress: null }),
-      (error: Error) => wanted() && !controller.signal.aborted && setState((s) => ({ ...s, error, busy: false, progress: null })),
+      (data) => wanted() && change({ data, key, error: null, ...OVER }),
+      (error: Error) => wanted() && !controller.signal.aborted && change({ error, ...OVER }),
     );
     return () => {
       controller.abort();
@@ -72,19 +73,14 @@ export function useRequest<T>(key: string | null, run: Run<T>, event?: Listener[
   // In the rendering in which the key changes the request has not begun; it counts as begun, so that what is displayed
   // until it is answered is not rendered without it in between.
   const starts = key !== null && sent.current !== key;
-  return {
-    ...state,
-    ...(starts && { busy: true, error: null, progress: null }),
-    retry: () => setAttempt((n) => n + 1),
-    stop: () => {
-      current.current?.abort();
-      current.current = null;
-      setState((s) => ({ ...s, error: new Error(STOPPED), busy: false, progress: null }));
-    },
+  const stop = (): void => {
+    current.current?.abort();
+    current.current = null;
+    change({ error: new Error(STOPPED), ...OVER });
   };
+  return { ...state, ...(starts && BEGUN), retry, stop };
 }
 
-/** What is at a URL; null for nothing. */
 export const useGet = <T>(path: string | null): RequestState<T> => useRequest<T>(path, (signal) => get<T>(path!, signal));
 
 /** Milliseconds without a change after which a slow request is sent. */

@@ -1,7 +1,7 @@
 // Which part of an image or a plane is displayed, and the gestures that change it: keys, wheel, double click, two fingers,
 // dragging.
 
-import { type Signal, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { type RefObject } from "preact";
 import { useLayoutEffect } from "preact/hooks";
 
@@ -16,8 +16,10 @@ export const WHOLE: Window = { k: 1, x: 0, y: 0 };
 export const STEP = 1.5;
 const HINT_MS = 1600;
 
+const clamp = (value: number, low: number, high: number): number => Math.min(Math.max(value, low), high);
+
 export class Zoom {
-  readonly window: Signal<Window> = signal(WHOLE);
+  readonly window = signal(WHOLE);
   /** Whether the wheel was turned without Ctrl: how to zoom is then displayed. */
   readonly hint = signal(false);
   private timer = 0;
@@ -28,15 +30,11 @@ export class Zoom {
     private readonly places = 4,
   ) {}
 
-  private rounded(number: number): number {
-    return Number(number.toFixed(this.places));
-  }
-
   /** Display this part of the image, as far as it exists. */
   set({ k, x, y }: Window): void {
-    const size = this.rounded(Math.min(Math.max(k, 1), this.most));
-    const inside = (at: number): number => this.rounded(Math.min(Math.max(at, 0), 1 - 1 / size));
-    const next = { k: size, x: inside(x), y: inside(y) };
+    const rounded = (number: number): number => Number(number.toFixed(this.places));
+    const size = rounded(clamp(k, 1, this.most));
+    const next = { k: size, x: rounded(clamp(x, 0, 1 - 1 / size)), y: rounded(clamp(y, 0, 1 - 1 / size)) };
     const now = this.window.peek();
     if (next.k !== now.k || next.x !== now.x || next.y !== now.y) this.window.value = next;
   }
@@ -48,7 +46,7 @@ export class Zoom {
   /** Zoom in or out; what is at these fractions of the frame stays there. */
   by(factor: number, atX = 0.5, atY = 0.5): void {
     const { k, x, y } = this.window.peek();
-    const next = Math.min(Math.max(k * factor, 1), this.most);
+    const next = clamp(k * factor, 1, this.most);
     this.set({ k: next, x: x + atX / k - atX / next, y: y + atY / k - atY / next });
   }
 
@@ -81,7 +79,6 @@ interface PointerActions {
   up?(at: At, event: PointerEvent): void;
 }
 
-/** Where an event is, in fractions of the sides of an element. */
 export function fractionsOf(element: Element, event: MouseEvent): [number, number] {
   const box = element.getBoundingClientRect();
   return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -90,10 +87,6 @@ export function fractionsOf(element: Element, event: MouseEvent): [number, numbe
 /** Follow the pointers on a canvas: one drags, two pinch. */
 export function followPointers(canvas: HTMLCanvasElement, frame: Element, signal: AbortSignal, on: PointerActions): void {
   const fingers = new Map<number, At>();
-  const down = (event: PointerEvent): void => {
-    fingers.set(event.pointerId, fractionsOf(frame, event));
-    on.down?.(fingers.get(event.pointerId)!, event, fingers.size);
-  };
   const move = (event: PointerEvent): void => {
     const before = fingers.get(event.pointerId);
     const now = fractionsOf(frame, event);
@@ -108,6 +101,11 @@ export function followPointers(canvas: HTMLCanvasElement, frame: Element, signal
   const up = (event: PointerEvent): void => {
     if (fingers.delete(event.pointerId)) on.up?.(fractionsOf(frame, event), event);
   };
+  const down = (event: PointerEvent): void => {
+    const at = fractionsOf(frame, event);
+    fingers.set(event.pointerId, at);
+    on.down?.(at, event, fingers.size);
+  };
   canvas.addEventListener("pointerdown", down, { signal });
   canvas.addEventListener("pointermove", move, { signal });
   canvas.addEventListener("pointerup", up, { signal });
@@ -115,18 +113,16 @@ export function followPointers(canvas: HTMLCanvasElement, frame: Element, signal
 }
 
 /** Zoom by + and −, pan by Shift + arrow keys, 0 for the whole; returns whether the key means something. */
-export function zoomByKey(zoom: Zoom, event: KeyboardEvent): boolean {
-  const pans = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
-  const pan = event.shiftKey ? pans[event.key as keyof typeof pans] : undefined;
-  if (event.key === "+" || event.key === "=") zoom.by(STEP);
-  else if (event.key === "-") zoom.by(1 / STEP);
-  else if (event.key === "0") zoom.reset();
+export function zoomByKey(zoom: Zoom, { key, shiftKey }: KeyboardEvent): boolean {
+  const pan = shiftKey && { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[key];
+  if (key === "+" || key === "=") zoom.by(STEP);
+  else if (key === "-") zoom.by(1 / STEP);
+  else if (key === "0") zoom.reset();
   else if (pan) zoom.pan(pan[0]!, pan[1]!);
   else return false;
   return true;
 }
 
-/** Returns how to stop. */
 export function followGestures(zoom: Zoom, canvas: HTMLCanvasElement): () => void {
   const frame = canvas.parentElement!;
   const stop = new AbortController();
@@ -134,7 +130,7 @@ export function followGestures(zoom: Zoom, canvas: HTMLCanvasElement): () => voi
   const wheel = (event: WheelEvent): void => {
     if (!event.ctrlKey && !event.metaKey) return zoom.showHint(); // the page scrolls
     event.preventDefault();
-    zoom.by(Math.exp(-Math.min(Math.max(event.deltaY, -60), 60) / 100), ...fractionsOf(frame, event));
+    zoom.by(Math.exp(-clamp(event.deltaY, -60, 60) / 100), ...fractionsOf(frame, event));
   };
   const doubleClick = (event: MouseEvent): void => {
     event.preventDefault();
@@ -160,7 +156,7 @@ export function followGestures(zoom: Zoom, canvas: HTMLCanvasElement): () => voi
 /** A part of the image as text, and back; the whole image is "". */
 export const windowText = ({ k, x, y }: Window): string => (k === 1 ? "" : [k, x, y].join(","));
 
-export function windowOf(text: string | undefined): Window {
-  const [k, x, y] = (text ?? "").split(",").map(Number);
+export function windowOf(text = ""): Window {
+  const [k, x, y] = text.split(",").map(Number);
   return k && Number.isFinite(k) ? { k, x: x || 0, y: y || 0 } : WHOLE;
 }

@@ -16,24 +16,22 @@ export function setStart(start: Start): void {
 
 /** A message for everybody, also for those who cannot see it; errors stay until the next message. */
 export const message = signal<{ text: string; kind: "info" | "error" } | null>(null);
+const MESSAGE_MS = 6000;
 let timer = 0;
 
 export function say(text: string, kind: "info" | "error" = "info"): void {
   clearTimeout(timer);
   message.value = text ? { text, kind } : null;
-  if (text && kind === "info") timer = window.setTimeout(() => say(""), 6000);
+  if (text && kind === "info") timer = window.setTimeout(() => say(""), MESSAGE_MS);
 }
 
 /** Report a failure that has no place of its own; an aborted request is no failure. */
-export function sayError(error: unknown): void {
-  if (!isAborted(error)) say((error as Error).message, "error");
-}
+export const sayError = (error: unknown): void => void (isAborted(error) || say((error as Error).message, "error"));
 
 /** A model of the app; that of the view by default. */
 export const modelOf = (name = view.model.value): ModelChoice =>
   app.start.models.find((model) => model.name === name) ?? app.start.models[0]!;
 
-/** The method of the view: that of the link, else the default method of the model. */
 export const methodOfView = (): string => view.method.value || modelOf().method;
 
 /** What the view has of a method: nothing for the default one, so that another model has its own default. */
@@ -45,20 +43,16 @@ export const questionOf = (name?: string): { question?: string } =>
 
 export const className = (index: number, model?: string): string => modelOf(model).labels[index] ?? `class ${index}`;
 
-/** Methods that occur in a name, which may have combinators: "refine(layer_cam)". */
-const methodsIn = (name: string): MethodChoice[] =>
-  app.start.methods.filter((method) => new RegExp(`\\b${method.name}\\b`).test(name));
+export const methodNamed = (name: string): MethodChoice | undefined => app.start.methods.find((one) => one.name === name);
 
-/** Whether a method maps a layer. */
+/** Whether a method maps a layer; its name may have combinators: "refine(layer_cam)". */
 export function isLayered(name: string): boolean {
-  const inner = methodsIn(name);
+  const inner = app.start.methods.filter((method) => new RegExp(`\\b${method.name}\\b`).test(name));
   return inner.length === 0 || inner.some((method) => method.layered);
 }
 
-/** Whether a method fuses several layers into one map. */
-export const fusesLayers = (name: string): boolean => /\b(refine|fuse_max|fuse_mean)\(/.test(name);
-export const mapsOneLayer = (name: string): boolean => isLayered(name) && !fusesLayers(name);
-export const methodNamed = (name: string): MethodChoice | undefined => app.start.methods.find((one) => one.name === name);
+/** Whether it maps one layer, and does not fuse several of them into one map. */
+export const mapsOneLayer = (name: string): boolean => isLayered(name) && !/\b(refine|fuse_max|fuse_mean)\(/.test(name);
 
 /** Whether a map takes only a few runs of the network; combined methods may take many. */
 export const isQuick = (name: string): boolean => methodNamed(name)?.quick ?? false;
@@ -78,24 +72,23 @@ function afterOpening(run: () => unknown): void {
 function perModel<T>(path: string, read: (answer: never) => T): (model?: string) => Signal<T | null> {
   const known = new Map<string, Signal<T | null>>();
   return (model = view.model.value) => {
-    const had = known.get(model);
-    if (had) return had;
-    const made = signal<T | null>(null);
-    known.set(model, made);
-    afterOpening(() =>
-      get<never>(`${path}?model=${encodeURIComponent(model)}`).then(
-        (answer) => (made.value = read(answer)),
-        () => known.delete(model), // asked again when it is needed again
-      ),
-    );
-    return made;
+    if (!known.has(model)) {
+      const made = signal<T | null>(null);
+      known.set(model, made);
+      const fetched = (): Promise<unknown> =>
+        get<never>(`${path}?model=${encodeURIComponent(model)}`).then(
+          (answer) => (made.value = read(answer)),
+          () => known.delete(model), // asked again when it is needed again
+        );
+      afterOpening(fetched);
+    }
+    return known.get(model)!;
   };
 }
 
-/** All layers of a model with a grid. */
 export const layersOf = perModel("/api/layers", (answer: { layers: LayerOut[] }) => answer.layers);
 /** Which methods run on a model, and how long they take. */
 export const methodCostsOf = perModel(
   "/api/methods",
-  (answer: { methods: MethodCost[] }) => new Map(answer.methods.map((method) => [method.name, method])),
+  ({ methods }: { methods: MethodCost[] }) => new Map(methods.map((method) => [method.name, method])),
 );

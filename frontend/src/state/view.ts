@@ -43,40 +43,40 @@ const DEFAULTS: View = {
   more: {},
 };
 const KEYS = Object.keys(DEFAULTS) as (keyof View)[];
-/** Names of earlier links. */
 const RENAMED: Record<string, string> = { look: "explain", doubt: "trust", picture: "image" };
 
 export const view = Object.fromEntries(KEYS.map((key) => [key, signal(DEFAULTS[key])])) as unknown as {
   readonly [K in keyof View]: Signal<View[K]>;
 };
 
-/** How maps are drawn. */
-export const mapStyle = computed(() => ({
-  opacity: view.opacity.value,
-  colormap: view.colormap.value,
-  threshold: view.threshold.value,
-  contour: view.contour.value,
-  blend: view.blend.value,
-}));
+const LOOK = ["opacity", "colormap", "threshold", "contour", "blend"] as const;
+
+export const mapStyle = computed(() => Object.fromEntries(LOOK.map((key) => [key, view[key].value])) as unknown as Look);
 
 /** The view as one value, without a subscription to it. */
 export const currentView = (): View => Object.fromEntries(KEYS.map((key) => [key, view[key].peek()])) as unknown as View;
 
-/** Change a part of the view; the address follows. `push`: the Back button of the browser returns to this step. */
-export function setView(patch: Partial<View>, push = false): void {
+const assign = (patch: Partial<View>): void =>
   batch(() => {
     for (const [key, value] of Object.entries(patch)) (view[key as keyof View] as Signal<unknown>).value = value;
   });
-  if (push) writeAddress(true);
-  else {
-    clearTimeout(timer);
-    timer = window.setTimeout(writeAddress, QUIET_MS);
-  }
+
+/** Milliseconds without a change after which it is written: browsers limit how often a page may change its address. */
+const QUIET_MS = 300;
+let timer = 0;
+
+/** Change a part of the view; the address follows. `push`: the Back button of the browser returns to this step. */
+export function setView(patch: Partial<View>, push = false): void {
+  assign(patch);
+  if (push) return writeAddress(true);
+  clearTimeout(timer);
+  timer = window.setTimeout(writeAddress, QUIET_MS);
 }
 
 /** Explain another image: its predicted class, unless the target is pinned, or a text, which belongs to no image. */
 export function selectImage(id: string, push = true): void {
-  setView(view.pin.peek() || /^(not )?text:/.test(view.target.peek()) || id === view.image.peek() ? { image: id } : { image: id, target: "" }, push);
+  const stays = view.pin.peek() || /^(not )?text:/.test(view.target.peek()) || id === view.image.peek();
+  setView({ image: id, ...(!stays && { target: "" }) }, push);
 }
 
 /** A value of a tab in the address; subscribes to it. */
@@ -84,19 +84,11 @@ export const tabValue = (name: string): string => view.more.value[name] ?? "";
 
 /** Change values of tabs, by full name; null or "" removes one. The rest of the view can change with them. */
 export function setTabValues(values: Record<string, string | null>, push = false, rest: Partial<View> = {}): void {
-  const more = { ...view.more.peek() };
-  for (const [name, value] of Object.entries(values))
-    if (value) more[name] = value;
-    else delete more[name];
-  const same = JSON.stringify(more) === JSON.stringify(view.more.peek());
-  setView(same ? rest : { ...rest, more }, push);
+  const before = view.more.peek();
+  const more = Object.fromEntries(Object.entries({ ...before, ...values }).filter((entry): entry is [string, string] => Boolean(entry[1])));
+  setView(JSON.stringify(more) === JSON.stringify(before) ? rest : { ...rest, more }, push);
 }
 
-/** Milliseconds without a change after which it is written: browsers limit how often a page may change its address. */
-const QUIET_MS = 300;
-let timer = 0;
-
-/** Write the view to the address now. */
 export function writeAddress(push = false): void {
   clearTimeout(timer);
   const hash = addressOf(currentView());
@@ -105,35 +97,32 @@ export function writeAddress(push = false): void {
   else history.replaceState(null, "", hash);
 }
 
-/** Read the address, now and whenever it changes. */
 export function followAddress(start: Start): void {
   const read = (): void => {
     clearTimeout(timer);
     const next = viewOf(location.hash, start);
     if (JSON.stringify(next.more) === JSON.stringify(view.more.peek())) next.more = view.more.peek();
-    batch(() => {
-      for (const key of KEYS) (view[key] as Signal<unknown>).value = next[key];
-    });
+    assign(next);
   };
   read();
-  window.addEventListener("hashchange", () => location.hash !== addressOf(currentView()) && read());
-  window.addEventListener("popstate", () => location.hash !== addressOf(currentView()) && read());
+  const changed = (): void => void (location.hash !== addressOf(currentView()) && read());
+  window.addEventListener("hashchange", changed);
+  window.addEventListener("popstate", changed);
 }
 
 /** Read a view from an address; invalid values become the defaults. */
-export function viewOf(hash: string, start: Start): View {
+function viewOf(hash: string, start: Start): View {
   const [tab, query = ""] = hash.replace(/^#/, "").split("?");
-  const made: View = { ...DEFAULTS, model: start.models[0]!.name, more: {} };
+  const made: Record<string, unknown> & View = { ...DEFAULTS, model: start.models[0]!.name, more: {} };
   if (tab) made.tab = RENAMED[tab] ?? tab;
   for (const [written, value] of new URLSearchParams(query)) {
     const [first, ...rest] = written.split(".");
     const key = [RENAMED[first!] ?? first!, ...rest].join(".");
-    if (key.includes(".")) made.more[key] = value;
+    const usual = DEFAULTS[key as keyof View];
+    if (rest.length) made.more[key] = value;
     else if (key === "blend") made.blend = value === "uniform" ? "uniform" : "saliency";
-    else if (key in DEFAULTS && key !== "more" && key !== "tab") {
-      const usual = DEFAULTS[key as "seed" | "image"];
-      (made as unknown as Record<string, unknown>)[key] = typeof usual === "number" ? within(key, Number(value), usual) : value;
-    }
+    else if (typeof usual === "number") made[key] = within(key, Number(value), usual);
+    else if (typeof usual === "string" && key !== "tab") made[key] = value;
   }
   if (!start.models.some((model) => model.name === made.model)) made.model = start.models[0]!.name;
   return made;
@@ -142,16 +131,12 @@ export function viewOf(hash: string, start: Start): View {
 /** Links are also written by hand: fractions lie between 0 and 1, a seed is an integer. */
 function within(key: string, value: number, usual: number): number {
   if (!Number.isFinite(value)) return usual;
-  const most = key === "seed" ? 2 ** 31 - 1 : 1;
-  const inside = Math.min(Math.max(value, 0), most);
+  const inside = Math.min(Math.max(value, 0), key === "seed" ? 2 ** 31 - 1 : 1);
   return key === "seed" || key === "pin" ? Math.round(inside) : inside;
 }
 
-export function addressOf(now: View): string {
-  const query = new URLSearchParams();
-  for (const key of KEYS)
-    if (key !== "tab" && key !== "more" && now[key] !== DEFAULTS[key]) query.set(key, String(now[key]));
-  for (const [key, value] of Object.entries(now.more)) query.set(key, value);
-  const text = query.toString();
-  return `#${now.tab}${text ? `?${text}` : ""}`;
+function addressOf({ tab, more, ...now }: View): string {
+  const changed = Object.entries(now).filter(([key, value]) => value !== DEFAULTS[key as keyof View]);
+  const query = new URLSearchParams([...changed.map(([key, value]) => [key, String(value)]), ...Object.entries(more)]);
+  return `#${tab}${query.size ? `?${query}` : ""}`;
 }

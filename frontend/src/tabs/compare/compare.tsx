@@ -1,7 +1,8 @@
 // Compare: a grid of maps of one image, two of them over each other, and how similar all of them are.
 
 import "../../styles/compare.css";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useMemo, useRef } from "preact/hooks";
 import { loadImage } from "../../api/images";
 import { stream } from "../../api/stream";
 import { chance } from "../../numbers";
@@ -10,26 +11,23 @@ import { pngOf, saveFile } from "../../shared/files";
 import { ImagePicker } from "../../shared/image_picker";
 import { Predictions } from "../../shared/predictions";
 import { ProgressBar } from "../../shared/progress_bar";
-import { useRequest } from "../../shared/use_request";
-import { app, className, modelOf, say, sayError } from "../../state/app";
+import { STOPPED, useRequest } from "../../shared/use_request";
+import { className, modelOf, say, sayError } from "../../state/app";
 import { tabValue } from "../../state/view";
 import { neededText } from "../explain/question_field";
 import { neededFirst, type Targets, useTargetsOf } from "../explain/targets";
-import { gridCanvas, type GridFile } from "./grid_file";
-import { gridHtml } from "./grid_html";
-import { captionOf, commonOf, fullLabelOf, headingOf, labelOf, missingOf } from "./headings";
+import { type Grid, gridCanvas, gridHtml } from "./grid_file";
+import { commonOf } from "./headings";
 import { MapGrid } from "./map_grid";
-import { PairCard, pairOf, selectInGrid, setPair } from "./pair";
-import { Results } from "./results";
-import type { Cell, Comparison, Expected, ModelResult } from "./schemas";
+import { PairCard, pairOf, selectInGrid } from "./pair";
+import { type Cell, type Comparison, type Expected, type ModelResult, Results } from "./results";
 import { countMaps, MAX_MAPS, modelsOfView, type Selection, selectionOfView, setSelection } from "./selection";
 import { isSharedScale, SelectionPanel } from "./selection_panel";
 import { Similarity } from "./similarity";
 import { keyOf, tableLayout } from "./table_layout";
 
-const STOPPED = "Stopped.";
-
 export function Compare() {
+  const root = useRef<HTMLDivElement>(null);
   const [model] = modelsOfView() as [string];
   const found = useTargetsOf(model);
   const selection = selectionOfView(found.targets);
@@ -39,58 +37,58 @@ export function Compare() {
   const needed = selection.models.map((name) => neededFirst(modelOf(name), selection.targets)).find(Boolean) ?? null;
   const n = countMaps(selection);
   const refused = n > MAX_MAPS;
-  const current = useRef<{ key: string; results: Results } | null>(null);
-  const coming = useRef<{ key: string; results: Results } | null>(null);
-  const [version, setVersion] = useState(0);
-  const [drawn, setDrawn] = useState("");
-  const canvases = useRef(new Map<string, HTMLCanvasElement>()).current;
-  const changed = (): void => setVersion((now) => now + 1);
+  const latest = useSignal<{ key: string; results: Results } | null>(null);
+  const drawn = useSignal("");
 
-  const request = useRequest<Results>(
+  const request = useRequest(
     selection.image && !refused && !needed && !pending && selection.targets.length > 0 ? key : null,
     async (signal, listener) => {
-      const known = current.current;
-      if (known?.key === key && known.results.whole) return known.results;
-      const image = await loadImage(selection.image);
-      const results = new Results(selection, image);
-      coming.current = { key, results };
-      results.finish(await stream<Comparison>("/api/compare", selection, listener, signal));
-      current.current = coming.current;
-      return results;
-    },
-    (name, content) => {
-      const { results } = coming.current!;
-      if (name === "expected") results.expect(content as Expected);
-      else if (name === "cells") results.arrive((content as { cells: Cell[] }).cells);
-      current.current = coming.current;
-      changed();
+      const known = latest.peek();
+      if (known?.key === key && known.results.whole) return;
+      const results = new Results(selection, await loadImage(selection.image));
+      const event = (name: string, content: unknown): void => {
+        if (name === "expected") results.expect(content as Expected);
+        else if (name === "cells") results.arrive((content as { cells: Cell[] }).cells);
+        latest.value = { key, results };
+      };
+      results.finish(await stream<Comparison>("/api/compare", selection, { ...listener, event }, signal));
+      latest.value = { key, results };
     },
   );
   const { busy } = request;
   const error = needed ? null : request.error;
   const stopped = error?.message === STOPPED;
-  const now = current.current;
+  const now = latest.value;
   // Results of another selection are there only until the first of this one arrive.
   const results = now && !needed && (now.key === key || busy || refused) ? now.results : null;
   const shared = isSharedScale() && (results?.comparable.length ?? 0) > 0;
-  const shownVersion = `${version} ${results?.whole ? "whole" : ""}`;
-  const fields = useMemo(() => results?.fieldsFor(shared) ?? new Map(), [results, shownVersion, shared]);
-  const layout = useMemo(() => tableLayout(results?.cells ?? [], tabValue("compare.across")), [results, shownVersion, tabValue("compare.across")]);
+  const fields = useMemo(() => results?.fieldsFor(shared) ?? new Map(), [results && now, shared]);
+  const across = tabValue("compare.across");
+  const layout = useMemo(() => tableLayout(results?.cells ?? [], across), [results && now, across]);
   const pair = pairOf(results);
   const [a, b] = pair;
-  const done = (): void => setDrawn(results?.whole ? `${results.whole.image} ${results.withMap.length}` : "");
-  const isDrawn = results?.whole && drawn === `${results.whole.image} ${results.withMap.length}` && now?.key === key;
+  const whole = results?.whole;
+  const drawnText = whole ? `${whole.image} ${results.withMap.length}` : "";
+  const save = (kind: "png" | "html") => async (): Promise<void> => {
+    const grid: Grid = { results: results!, layout, shared, table: root.current!.querySelector<HTMLTableElement>("table.grid")! };
+    const content = kind === "png" ? pngOf(gridCanvas(grid)) : new Blob([gridHtml(grid)], { type: "text/html" });
+    saveFile(await content, `compare-${selection.image}.${kind}`);
+  };
+  const saveButton = (kind: "png" | "html", title?: string) => (
+    <button class="save" title={title} disabled={!results?.withMap.length} onClick={() => void save(kind)().catch(sayError)}>
+      {`Grid as ${kind.toUpperCase()}`}
+    </button>
+  );
   return (
     <div
+      ref={root}
       class="compare-tab"
       aria-busy={busy || undefined}
-      data-drawn={isDrawn ? drawn : undefined}
+      data-drawn={drawnText && drawn.value === drawnText && now?.key === key ? drawnText : undefined}
       data-scale={tabValue("compare.scale") || "own"}
       data-refused={refused ? String(n) : undefined}
     >
-      <div class="pictures">
-        <ImagePicker />
-      </div>
+      <div class="pictures"><ImagePicker /></div>
       <SelectionPanel selection={selection} results={results} targets={found.targets} />
       <div class="found">
         <div class="row status">
@@ -98,24 +96,11 @@ export function Compare() {
             {refused
               ? `${n} maps are selected; at most ${MAX_MAPS} are computed at once. Reduce the selection.`
               : results && <Summary results={results} stopped={stopped} shared={shared} />}
-            {stopped && (
-              <button class="again" onClick={request.retry}>
-                Continue
-              </button>
-            )}
+            {stopped && <button class="again" onClick={request.retry}>Continue</button>}
           </p>
           <div class="row saves">
-            <button class="save" disabled={!results?.withMap.length} onClick={() => results && void saveGrid(results, canvases, shared)}>
-              Grid as PNG
-            </button>
-            <button
-              class="save"
-              title="One file with the image, all maps and their similarity; it opens without a server or a network"
-              disabled={!results?.withMap.length}
-              onClick={() => results && saveGridPage(results, canvases, shared)}
-            >
-              Grid as HTML
-            </button>
+            {saveButton("png")}
+            {saveButton("html", "One file with the image, all maps and their similarity; it opens without a server or a network")}
           </div>
         </div>
         <div class="task">
@@ -132,24 +117,19 @@ export function Compare() {
             )}
             {layout.placed.length > 0 && (
               <MapGrid
-                image={results.image}
+                results={results}
                 layout={layout}
                 fields={fields}
-                headingOf={headingOf(results)}
-                caption={(cell) => captionOf(results, cell, shared)}
-                label={fullLabelOf}
-                waiting={busy && !results.whole}
-                selected={[a ? keyOf(a) : "", b ? keyOf(b) : ""]}
+                shared={shared}
+                waiting={busy && !whole}
+                pair={pair}
                 select={(cell) => selectInGrid(pair, cell)}
-                canvases={canvases}
-                drawn={done}
+                drawn={() => (drawn.value = drawnText)}
               />
             )}
             <div class="beside-each-other">
               {a && b && <PairCard results={results} a={a} b={b} />}
-              {results.whole?.correlation && (
-                <Similarity results={results} pair={pair} select={(one, other) => setPair(keyOf(one), keyOf(other))} />
-              )}
+              {whole?.correlation && <Similarity results={results} pair={pair} />}
             </div>
           </>
         )}
@@ -170,17 +150,12 @@ function Summary({ results, stopped, shared }: { results: Results; stopped: bool
   );
 }
 
-/** What could not be requested at all. */
-function Faults({ results }: { results: Results }) {
-  const lost = results.cells.filter((cell) => !cell.method && cell.error);
+function Faults({ results: { cells, selection } }: { results: Results }) {
+  const lost = cells.filter((cell) => !cell.method && cell.error);
+  const what = (cell: Cell): string =>
+    [selection.models.length > 1 && cell.model, cell.layer ?? cell.target].filter(Boolean).join(", ");
   if (!lost.length) return null;
-  return (
-    <ul class="faults">
-      {lost.map((cell) => (
-        <li key={keyOf(cell)}>{`${missingOf(results, cell)}: ${cell.error}`}</li>
-      ))}
-    </ul>
-  );
+  return <ul class="faults">{lost.map((cell) => <li key={keyOf(cell)}>{`${what(cell)}: ${cell.error}`}</li>)}</ul>;
 }
 
 /** What several models predict; a class adds its maps to the grid. */
@@ -188,14 +163,14 @@ function ModelPredictions(props: { models: readonly ModelResult[]; add: (model: 
   // Networks that write a text, or compare the image with one, predict no class of the image.
   const models = props.models.filter((one) => one.predictions.length > 0);
   if (!models.length) return null;
-  const best = models.map((one) => one.predictions[0]!);
-  const agree = new Set(best.map((prediction) => prediction.name)).size === 1;
-  const each = models.map((one, i) => (agree ? `${one.model} ${chance(best[i]!)}` : `${one.model} predicts ${best[i]!.name} (${chance(best[i]!)})`));
+  const best = models.map((one) => ({ model: one.model, ...one.predictions[0]! }));
+  const agree = best.every(({ name }) => name === best[0]!.name);
+  const each = best.map((one) => (agree ? `${one.model} ${chance(one)}` : `${one.model} predicts ${one.name} (${chance(one)})`));
   return (
     <section class="card opinions">
       <h2>Predictions</h2>
       <p class="agreement" data-agree={agree ? "yes" : "no"}>
-        {agree ? `All models predict ${best[0]!.name}: ${each.join(", ")}.` : `The models differ: ${each.join(", ")}.`}
+        {`${agree ? `All models predict ${best[0]!.name}` : "The models differ"}: ${each.join(", ")}.`}
       </p>
       <div class="each">
         {models.map((one) => (
@@ -210,42 +185,10 @@ function ModelPredictions(props: { models: readonly ModelResult[]; add: (model: 
 }
 
 /** Add a class of a model; targets are indices of the first model. */
-function addClass(model: ModelResult, index: number, selection: Selection, found: Targets | null): void {
-  const { models, targets } = selection;
+function addClass(model: ModelResult, index: number, { models, targets }: Selection, found: Targets | null): void {
   const first = modelOf(models[0]);
   const name = className(index, model.model);
   const here = model.model === first.name ? index : first.labels.indexOf(name);
   if (here < 0) say(`${first.name} has no class ${name}.`, "error");
   else if (!targets.includes(String(here))) setSelection("targets", [...targets, String(here)], found);
-}
-
-type Canvases = ReadonlyMap<string, HTMLCanvasElement>;
-
-async function saveGrid(results: Results, canvases: Canvases, shared: boolean): Promise<void> {
-  const content = pngOf(gridCanvas(gridFile(results, canvases, shared)));
-  await content.then((png) => saveFile(png, `compare-${results.selection.image}.png`), sayError);
-}
-
-function saveGridPage(results: Results, canvases: Canvases, shared: boolean): void {
-  const { image, withMap, whole, selection } = results;
-  const table = whole?.correlation;
-  const similarity = table ? { names: withMap.map((cell) => labelOf(results, cell)), table } : null;
-  const content = gridHtml({ ...gridFile(results, canvases, shared), image, similarity, label: fullLabelOf });
-  saveFile(new Blob([content], { type: "text/html" }), `compare-${selection.image}.html`);
-}
-
-function gridFile(results: Results, canvases: Canvases, shared: boolean): GridFile {
-  const { selection, whole } = results;
-  const scale = shared ? "maps of one method at one layer share a scale" : "each map has its own scale";
-  const source = [selection.models.join(", "), whole?.name ?? selection.image, `camlucida ${app.start.version}`];
-  return {
-    layout: tableLayout(results.cells, tabValue("compare.across")),
-    title: commonOf(results).join(" · "),
-    footer: [scale, ...source].join(" · "),
-    headingOf: headingOf(results),
-    at: ({ cell, again }) => ({
-      canvas: again ? undefined : canvases.get(keyOf(cell)),
-      text: again ? "as above" : (cell.error ?? (cell.map ? captionOf(results, cell, shared) : "")),
-    }),
-  };
 }

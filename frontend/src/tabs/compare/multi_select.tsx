@@ -1,60 +1,54 @@
 // Several of many: the selected ones as buttons that remove them, a list and a field that add to them.
 
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useId, useRef } from "preact/hooks";
 import { type Option, OptionList } from "../../shared/controls";
 
 const MAX_HINTS = 8;
 
-interface Props {
+export interface MultiSelectProps {
   label: string;
   selected: readonly Option[];
   options: readonly Option[];
   change: (values: string[]) => void;
-  /** Displayed if nothing is selected. */
-  none?: string;
+  none?: string | undefined;
   /** A search field: its placeholder, and what a text may mean, the most likely first. */
   search?: { placeholder: string; find: (text: string) => readonly Option[] };
 }
 
-export function MultiSelect({ label, selected, options, change, none, search }: Props) {
+export function MultiSelect({ label, selected, options, change, none, search }: MultiSelectProps) {
   const id = useId();
-  const [text, setText] = useState("");
+  const text = useSignal("");
   const box = useRef<HTMLDivElement>(null);
-  const removed = useRef(-1);
-  useLayoutEffect(() => {
-    if (removed.current < 0) return; // the focus stays where a button was
-    const chips = box.current!.querySelectorAll<HTMLElement>(".chip");
-    (chips[Math.min(removed.current, chips.length - 1)] ?? box.current!.querySelector<HTMLElement>("select, input"))?.focus();
-    removed.current = -1;
-  }, [selected.length]);
-  const left = options.filter((option) => !selected.some((one) => one.value === option.value));
-  const found = text.trim() && search ? search.find(text.trim()).slice(0, MAX_HINTS) : [];
-  const add = (value: string): void => {
-    setText("");
-    if (value && !selected.some((one) => one.value === value)) change([...selected.map((one) => one.value), value]);
+  const values = selected.map((one) => one.value);
+  const left = options.filter((option) => !values.includes(option.value));
+  const found = text.value.trim() && search ? search.find(text.value.trim()).slice(0, MAX_HINTS) : [];
+  const add = (value: string | undefined): void => {
+    text.value = "";
+    if (value && !values.includes(value)) change([...values, value]);
   };
   const remove = (at: number): void => {
-    removed.current = at;
-    change(selected.filter((_, i) => i !== at).map((one) => one.value));
+    change(values.toSpliced(at, 1));
+    // The focus stays where the button was.
+    requestAnimationFrame(() => {
+      const chips = box.current?.querySelectorAll<HTMLElement>(".chip");
+      (chips?.[Math.min(at, chips.length - 1)] ?? box.current?.querySelector<HTMLElement>("select, input"))?.focus();
+    });
   };
   const keydown = (event: KeyboardEvent): void => {
-    if (event.key === "Escape") setText("");
+    if (event.key === "Escape") text.value = "";
     if (event.key !== "Enter") return;
     event.preventDefault();
     if (found[0]) add(found[0].value);
   };
   return (
     <div class="several" role="group" aria-labelledby={id} ref={box}>
-      <span class="title" id={id}>
-        {label}
-      </span>
+      <span class="title" id={id}>{label}</span>
       <div class="chips">
         {selected.map((one, i) => (
           <button key={one.value} class="chip" data-value={one.value} title={one.value} aria-label={`Remove ${one.text}`} onClick={() => remove(i)}>
             <span>{one.text}</span>
-            <span class="off" aria-hidden="true">
-              ×
-            </span>
+            <span class="off" aria-hidden="true">×</span>
           </button>
         ))}
         {!selected.length && none && <span class="note">{none}</span>}
@@ -72,18 +66,14 @@ export function MultiSelect({ label, selected, options, change, none, search }: 
             aria-label={`${label}: search`}
             placeholder={search.placeholder}
             autocomplete="off"
-            value={text}
-            onInput={(event) => setText(event.currentTarget.value)}
+            value={text.value}
+            onInput={(event) => (text.value = event.currentTarget.value)}
             onKeyDown={keydown}
           />
         )}
       </div>
       <div class="hints">
-        {found.map((one) => (
-          <button key={one.value} onClick={() => add(one.value)}>
-            {one.text}
-          </button>
-        ))}
+        {found.map((one) => <button key={one.value} onClick={() => add(one.value)}>{one.text}</button>)}
       </div>
     </div>
   );

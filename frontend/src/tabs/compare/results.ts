@@ -1,10 +1,19 @@
 // The results of a comparison so far: cells that are pending, cells with maps, at the end all of them.
 
+import type { Schemas } from "../../api/types";
 import { Field } from "../../maps/field";
-import { keyOf } from "./table_layout";
-import { ScaledField } from "./shared_scale";
-import type { Cell, Comparison, Expected, ModelResult } from "./schemas";
 import type { Selection } from "./selection";
+import { keyOf } from "./table_layout";
+
+export type Cell = Schemas["Cell"];
+export type ModelResult = Schemas["ModelResult"];
+export type Comparison = Schemas["Comparison"];
+
+/** What is sent before the maps of a model. */
+export interface Expected {
+  result: ModelResult;
+  cells: Cell[];
+}
 
 /** Stands for the default layer of every model, where no layer was selected. */
 export const DEFAULT = "default layer";
@@ -13,8 +22,6 @@ export class Results {
   models: ModelResult[] = [];
   cells: Cell[] = [];
   whole: Comparison | null = null;
-  /** Stopped before the end. */
-  stopped = false;
   private readonly fields = new Map<string, Field>();
 
   constructor(
@@ -25,7 +32,7 @@ export class Results {
   /** The prediction of a model, and its pending cells. */
   expect({ result, cells }: Expected): void {
     this.models.push(result);
-    this.cells.push(...cells.map((cell) => this.atDefaultLayer(cell)));
+    this.cells.push(...this.atDefaultLayer(cells));
   }
 
   /** Cells that have arrived, in place of the pending ones. */
@@ -34,63 +41,55 @@ export class Results {
       !cell.map && !cell.error && cells.some((one) => one.model === cell.model && one.method === cell.method);
     const at = this.cells.findIndex(isPending);
     const rest = this.cells.filter((cell) => !isPending(cell));
-    rest.splice(at < 0 ? rest.length : at, 0, ...cells.map((cell) => this.atDefaultLayer(cell)));
-    this.cells = rest;
+    this.cells = rest.toSpliced(at < 0 ? rest.length : at, 0, ...this.atDefaultLayer(cells));
   }
 
   finish(whole: Comparison): void {
     this.models = whole.models;
-    this.cells = whole.cells.map((cell) => this.atDefaultLayer(cell));
+    this.cells = this.atDefaultLayer(whole.cells);
     this.whole = whole;
   }
 
-  /** The cells that have a map. */
   get withMap(): Cell[] {
     return this.cells.filter((cell) => cell.map);
   }
 
   field(cell: Cell): Field {
     const key = keyOf(cell);
-    const known = this.fields.get(key);
-    if (known) return known;
-    const made = Field.of(cell.map!, this.models.find((one) => one.model === cell.model)!.geometry);
-    this.fields.set(key, made);
-    return made;
+    const { geometry } = this.models.find((one) => one.model === cell.model)!;
+    if (!this.fields.has(key)) this.fields.set(key, Field.of(cell.map!, geometry));
+    return this.fields.get(key)!;
   }
 
   /** Groups of maps in one unit: of one model, method and layer. They can share a scale. */
   get comparable(): Cell[][] {
-    const groups = new Map<string, Cell[]>();
-    for (const cell of this.withMap) {
-      const unit = `${cell.model}|${cell.method}|${cell.layer}`;
-      groups.set(unit, [...(groups.get(unit) ?? []), cell]);
-    }
-    return [...groups.values()].filter((group) => group.length > 1);
+    const unitOf = (cell: Cell): string => `${cell.model}|${cell.method}|${cell.layer}`;
+    const units = [...new Set(this.withMap.map(unitOf))];
+    return units.map((unit) => this.withMap.filter((cell) => unitOf(cell) === unit)).filter((group) => group.length > 1);
   }
 
   /** The maps as they are drawn: each on its own scale, or those in one unit on one. */
   fieldsFor(shared: boolean): Map<string, Field> {
     const made = new Map(this.withMap.map((cell) => [keyOf(cell), this.field(cell)]));
-    if (!shared) return made;
-    for (const group of this.comparable) {
-      const theirs = group.map((cell) => this.field(cell));
-      const top = Math.max(...theirs.map((field) => field.top));
-      const signs = theirs.some((field) => field.showsSigns);
-      group.forEach((cell, i) => made.set(keyOf(cell), new ScaledField(theirs[i]!, top, signs)));
+    for (const group of shared ? this.comparable : []) {
+      const fields = group.map((cell) => this.field(cell));
+      const top = Math.max(...fields.map((field) => field.top));
+      const signs = fields.some((field) => field.showsSigns);
+      group.forEach((cell, i) => made.set(keyOf(cell), fields[i]!.scaledTo(top, signs)));
     }
     return made;
-  }
-
-  /** Where no layer was selected, the default layers of all models are one. */
-  private atDefaultLayer(cell: Cell): Cell {
-    return this.selection.layers.length || !cell.layer || !cell.method ? cell : { ...cell, layer: DEFAULT };
   }
 
   /** How strong a map is beside the strongest one in its unit, as a fraction; null if it is the only one. */
   strength(cell: Cell): number | null {
     const group = this.comparable.find((cells) => cells.includes(cell));
-    if (!group) return null;
-    const largest = Math.max(...group.map((one) => this.field(one).top));
+    const largest = Math.max(...(group ?? []).map((one) => this.field(one).top));
     return largest > 0 ? this.field(cell).top / largest : null;
+  }
+
+  /** Where no layer was selected, the default layers of all models are one. */
+  private atDefaultLayer(cells: readonly Cell[]): Cell[] {
+    const isDefault = (cell: Cell): unknown => !this.selection.layers.length && cell.layer && cell.method;
+    return cells.map((cell) => (isDefault(cell) ? { ...cell, layer: DEFAULT } : cell));
   }
 }

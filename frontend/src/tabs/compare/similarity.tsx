@@ -6,30 +6,17 @@ import { fixed } from "../../numbers";
 import { MapView } from "../../shared/map_view";
 import { useRovingFocus } from "../../shared/roving_focus";
 import { labelOf } from "./headings";
+import { setPair, type Two } from "./pair";
 import type { Results } from "./results";
-import type { Cell } from "./schemas";
 
 /** For more maps than this, one map is compared with all others. */
 const MAX_SQUARE = 20;
 
-type Table = readonly (readonly (number | null)[])[];
-
-interface Props {
-  results: Results;
-  pair: readonly [Cell | undefined, Cell | undefined];
-  select: (a: Cell, b: Cell) => void;
-}
-
-export function Similarity({ results, pair, select }: Props) {
-  const { withMap } = results;
-  const whole = results.whole!;
-  const names = withMap.map((cell) => labelOf(results, cell));
-  const [a, b] = pair.map((cell) => (cell ? withMap.indexOf(cell) : -1)) as [number, number];
-  const choose = (one: number, other: number): void => select(withMap[one]!, withMap[other]!);
+export function Similarity({ results, pair }: { results: Results; pair: Two }) {
   return (
     <section class="card alike">
       <h2>Similarity</h2>
-      <Matrix table={whole.correlation!} names={names} a={a} b={b} choose={choose} />
+      <Matrix results={results} pair={pair} />
       <details class="help">
         <summary>How to read this</summary>
         <p class="note">
@@ -37,7 +24,7 @@ export function Similarity({ results, pair, select }: Props) {
           orders are unrelated, −1 if the order is reversed. Only the order matters, not the values.
         </p>
       </details>
-      {whole.disagreement && <Disagreement results={results} />}
+      {results.whole!.disagreement && <Disagreement results={results} />}
     </section>
   );
 }
@@ -56,149 +43,79 @@ function Disagreement({ results }: { results: Results }) {
   );
 }
 
-interface MatrixProps {
-  table: Table;
-  names: readonly string[];
-  a: number;
-  b: number;
-  choose: (one: number, other: number) => void;
-}
-
-function Matrix({ table, names, a, b, choose }: MatrixProps) {
+function Matrix({ results, pair }: { results: Results; pair: Two }) {
+  const { withMap } = results;
+  const table = results.whole!.correlation!;
+  const names = withMap.map((cell) => labelOf(results, cell));
+  const [a, b] = pair.map((cell) => withMap.indexOf(cell!)) as [number, number];
   const box = useRovingFocus<HTMLDivElement>("button.pair");
-  const pairs = sortedPairs(table);
-  const [best, last] = [pairs[0], pairs.at(-1)];
+  // The pairs that have a correlation, the most similar first.
+  const pairs = table
+    .flatMap((row, i) => row.flatMap((value, j) => (j < i && value !== null ? [{ i, j, value }] : [])))
+    .sort((x, y) => y.value - x.value);
+  const extremes = [
+    [pairs.length > 1 ? "Most similar" : "Rank correlation", pairs[0]],
+    ["Least similar", pairs.length > 1 ? pairs.at(-1) : undefined],
+  ] as const;
   const constant = names.filter((_, i) => table[i]![i] === null);
-  const cell = (value: number | null, row: number, column: number, pressed: boolean) => (
-    <PairCell value={value} row={row} column={column} names={names} pressed={pressed} choose={choose} />
-  );
-  const told = (what: string, pair: Pair) => (
-    <p class="told">
-      <b>{what}: </b>
-      {`${names[pair.one]} and ${names[pair.other]}, ${fixed(pair.value)}.`}
-    </p>
-  );
+  // A table of all pairs, below the diagonal since the other half is the same; too large to read, it is A with all others.
+  const isLarge = names.length > MAX_SQUARE;
+  const first = Math.max(0, a);
+  const others = [...names.keys()].filter((i) => i !== first).sort((i, j) => (table[first]![j] ?? -2) - (table[first]![i] ?? -2));
+  const cell = (row: number, column: number) => {
+    const value = table[row]![column] ?? null;
+    const text = value === null ? "–" : fixed(value);
+    const both = `${names[column]} and ${names[row]}`;
+    const share = `var(${(value ?? 0) < 0 ? "--first" : "--second"}) ${Math.round(55 * Math.abs(value ?? 0))}%`;
+    return (
+      <td key={`${row} ${column}`}>
+        <button
+          class="pair"
+          data-pair={`${row}-${column}`}
+          title={both}
+          aria-label={`${both}: ${value === null ? "none" : text}`}
+          aria-pressed={(a === row && b === column) || (a === column && b === row)}
+          style={{ background: value === null ? "" : `color-mix(in oklab, ${share}, var(--paper))` }}
+          onClick={() => setPair(withMap[column]!, withMap[row]!)}
+        >
+          {text}
+        </button>
+      </td>
+    );
+  };
   return (
     <div class="matrix" ref={box}>
-      {best && told(pairs.length > 1 ? "Most similar" : "Rank correlation", best)}
-      {last && pairs.length > 1 && told("Least similar", last)}
+      {extremes.map(([what, one]) => one && (
+        <p class="told" key={what}><b>{what}: </b>{`${names[one.j]} and ${names[one.i]}, ${fixed(one.value)}.`}</p>
+      ))}
       {constant.length > 0 && <p class="note">{`Constant maps, which cannot be ranked: ${constant.join(", ")}.`}</p>}
-      {names.length > MAX_SQUARE ? (
-        <OneAgainstAll table={table} names={names} a={Math.max(0, a)} cell={cell} />
-      ) : (
-        <AllPairs table={table} names={names} a={a} b={b} cell={cell} />
-      )}
-    </div>
-  );
-}
-
-interface Pair {
-  one: number;
-  other: number;
-  value: number;
-}
-
-/** The pairs that have a correlation, the most similar first. */
-export function sortedPairs(table: Table): Pair[] {
-  const pairs = table.flatMap((row, other) =>
-    row.flatMap((value, one): Pair[] => (one < other && value !== null ? [{ one, other, value }] : [])),
-  );
-  return pairs.sort((x, y) => y.value - x.value);
-}
-
-type CellOf = (value: number | null, row: number, column: number, pressed: boolean) => preact.JSX.Element;
-
-/** All pairs: below the diagonal, since the other half is the same. */
-function AllPairs({ table, names, a, b, cell }: { table: Table; names: readonly string[]; a: number; b: number; cell: CellOf }) {
-  const columns = names.slice(0, -1);
-  return (
-    <div class="matrixbox">
-      <table aria-label="Rank correlation of all pairs of maps">
-        <thead>
-          <tr>
-            <td>
-              <p class="note first">
-                <span class="nth">1</span>
-                {names[0]}
-              </p>
-            </td>
-            {columns.map((name, i) => (
-              <th scope="col" title={name} key={i}>
-                {i + 1}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {names.slice(1).map((name, i) => (
-            <tr key={name}>
-              <th scope="row">
-                <span class="nth">{i + 2}</span>
-                {name}
-              </th>
-              {columns.map((_, column) => {
-                const row = i + 1;
-                if (column >= row) return <td class="none" key={column} />;
-                const pressed = (a === row && b === column) || (a === column && b === row);
-                return <td key={column}>{cell(table[row]![column]!, row, column, pressed)}</td>;
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-}
-
-/** One map with all others, where a table of all pairs would be too large to read. */
-function OneAgainstAll({ table, names, a, cell }: { table: Table; names: readonly string[]; a: number; cell: CellOf }) {
-  const others = names
-    .map((name, i) => ({ name, i, value: table[a]![i] ?? null }))
-    .filter(({ i }) => i !== a)
-    .sort((x, y) => (y.value ?? -2) - (x.value ?? -2));
-  return (
-    <>
-      <p class="note">{`Too many maps for a matrix: A, ${names[a]}, with each of the others.`}</p>
-      <div class="matrixbox list">
-        <table>
-          <tbody>
-            {others.map(({ name, i, value }) => (
-              <tr key={name}>
-                <th scope="row">{name}</th>
-                <td>{cell(value, i, a, false)}</td>
+      <p class="note" hidden={!isLarge}>{`Too many maps for a matrix: A, ${names[first]}, with each of the others.`}</p>
+      <div class={`matrixbox ${isLarge ? "list" : ""}`}>
+        {isLarge ? (
+          <table>
+            <tbody>
+              {others.map((i) => <tr key={names[i]}><th scope="row">{names[i]}</th>{cell(i, first)}</tr>)}
+            </tbody>
+          </table>
+        ) : (
+          <table aria-label="Rank correlation of all pairs of maps">
+            <thead>
+              <tr>
+                <td><p class="note first"><span class="nth">1</span>{names[0]}</p></td>
+                {names.slice(0, -1).map((name, i) => <th scope="col" title={name} key={i}>{i + 1}</th>)}
               </tr>
-            ))}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {names.map((name, row) => row > 0 && (
+                <tr key={name}>
+                  <th scope="row"><span class="nth">{row + 1}</span>{name}</th>
+                  {names.slice(0, -1).map((_, column) => (column < row ? cell(row, column) : <td class="none" key={column} />))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        )}
       </div>
-    </>
-  );
-}
-
-interface PairCellProps {
-  value: number | null;
-  row: number;
-  column: number;
-  names: readonly string[];
-  pressed: boolean;
-  choose: (one: number, other: number) => void;
-}
-
-function PairCell({ value, row, column, names, pressed, choose }: PairCellProps) {
-  const text = value === null ? "–" : fixed(value);
-  const pair = `${names[column]} and ${names[row]}`;
-  const colour = value === null ? "" : `color-mix(in oklab, var(${value < 0 ? "--first" : "--second"}) ${Math.round(55 * Math.abs(value))}%, var(--paper))`;
-  return (
-    <button
-      class="pair"
-      data-pair={`${row}-${column}`}
-      title={pair}
-      aria-label={`${pair}: ${value === null ? "none" : text}`}
-      aria-pressed={pressed}
-      style={{ background: colour }}
-      onClick={() => choose(column, row)}
-    >
-      {text}
-    </button>
+    </div>
   );
 }

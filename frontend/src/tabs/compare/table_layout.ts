@@ -1,11 +1,10 @@
 // Cells along four axes, and their positions in a table.
 
-import type { Cell } from "./schemas";
+import type { Cell } from "./results";
 
 export const AXES = ["model", "method", "target", "layer"] as const;
 export type Axis = (typeof AXES)[number];
 
-/** The key of a cell in links. */
 export const keyOf = (cell: Cell): string => AXES.map((axis) => cell[axis] ?? "").join("|");
 
 export interface Placed {
@@ -18,19 +17,19 @@ export interface Placed {
   again: boolean;
 }
 
+/** The values of a row along the axes that go down; null where they do not matter. */
+type Row = (string | null)[];
+
 export interface Layout {
   across: Axis;
   down: Axis[];
   columns: string[];
-  /** A row's values along the axes that go down; null where they do not matter. */
-  rows: (string | null)[][];
+  rows: Row[];
   placed: Placed[];
 }
 
 /** The different values of an axis, in the order in which they were asked for. */
-export function valuesOf(cells: readonly Cell[], axis: Axis): string[] {
-  return [...new Set(cells.map((cell) => cell[axis]).filter((value): value is string => value !== null && value !== undefined))];
-}
+const valuesOf = (cells: readonly Cell[], axis: Axis): string[] => [...new Set(cells.flatMap((cell) => cell[axis] ?? []))];
 
 /** The axes that tell cells apart. */
 export function differing(cells: readonly Cell[]): Axis[] {
@@ -55,48 +54,43 @@ export function tableLayout(all: readonly Cell[], preferred: string): Layout {
   for (const cell of cells) {
     const value = cell[across];
     const [column, wide] = value ? [columns.indexOf(value), 1] : [0, Math.max(1, columns.length)];
-    const fits = rows.flatMap((row, i) =>
-      down.every((axis, d) => !cell[axis] || cell[axis] === row[d]) && !taken.has(`${i} ${column}`) ? [i] : [],
-    );
-    let again = false;
-    for (const run of runs(fits)) {
-      placed.push({ cell, row: run[0]!, column, rows: run.length, columns: wide, again });
-      for (const row of run) for (let i = 0; i < wide; i++) taken.add(`${row} ${column + i}`);
-      again = true;
+    let [last, again]: [Placed | null, boolean] = [null, false]; // it spans rows that follow each other
+    for (const [row, values] of rows.entries()) {
+      const fits = down.every((axis, d) => !cell[axis] || cell[axis] === values[d]) && !taken.has(`${row} ${column}`);
+      if (!fits) last = null;
+      else {
+        if (last) last.rows++;
+        else placed.push((last = { cell, row, column, rows: 1, columns: wide, again }));
+        again = true;
+        for (let i = 0; i < wide; i++) taken.add(`${row} ${column + i}`);
+      }
     }
   }
   return { across, down, columns, rows, placed };
 }
 
 /** Rows in the order of their values; one with an open value is no row where others have that value. */
-function rowsOf(cells: readonly Cell[], down: Axis[]): (string | null)[][] {
+function rowsOf(cells: readonly Cell[], down: readonly Axis[]): Row[] {
   const orders = down.map((axis) => valuesOf(cells, axis));
-  const different = new Map<string, (string | null)[]>();
-  for (const cell of cells) {
+  const different = new Map(cells.map((cell): [string, Row] => {
     const row = down.map((axis) => cell[axis] ?? null);
-    different.set(JSON.stringify(row), row);
-  }
+    return [JSON.stringify(row), row];
+  }));
   const all = [...different.values()];
-  const covered = (row: (string | null)[]): boolean =>
-    row.includes(null) &&
-    all.some((other) => other !== row && other.every((value, d) => (row[d] === null ? value !== null : value === row[d])));
-  const place = (row: (string | null)[]): number[] => row.map((value, d) => (value === null ? -1 : orders[d]!.indexOf(value)));
+  const covers = (other: Row, row: Row): boolean =>
+    other !== row && other.every((value, d) => (row[d] === null ? value !== null : value === row[d]));
+  const position = (value: string | null, d: number): number => (value === null ? -1 : orders[d]!.indexOf(value));
   return all
-    .filter((row) => !covered(row))
-    .sort((one, other) => {
-      const [a, b] = [place(one), place(other)];
-      const first = a.findIndex((value, d) => value !== b[d]);
-      return first < 0 ? 0 : a[first]! - b[first]!;
-    });
+    .filter((row) => !row.includes(null) || !all.some((other) => covers(other, row)))
+    .sort((a, b) => a.map((value, d) => position(value, d) - position(b[d]!, d)).find((step) => step !== 0) ?? 0);
 }
 
-/** Numbers in runs without a gap. */
-function runs(numbers: number[]): number[][] {
-  const made: number[][] = [];
-  for (const number of numbers) {
-    const last = made[made.length - 1];
-    if (last && last[last.length - 1] === number - 1) last.push(number);
-    else made.push([number]);
-  }
-  return made;
+/** What begins in a row: cells, and null where there is nothing. */
+export function cellsOf({ placed, columns }: Layout, row: number): { column: number; placed: Placed | null }[] {
+  return columns.flatMap((_, column): { column: number; placed: Placed | null }[] => {
+    const covers = (one: Placed): boolean =>
+      one.row <= row && row < one.row + one.rows && one.column <= column && column < one.column + one.columns;
+    const here = placed.find(covers) ?? null;
+    return here && (here.row !== row || here.column !== column) ? [] : [{ column, placed: here }];
+  });
 }

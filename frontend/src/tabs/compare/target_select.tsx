@@ -1,18 +1,17 @@
 // What is compared: classes; boxes, regions or words of the image, which can be clicked; texts.
 
-import { useMemo } from "preact/hooks";
 import { loadImage } from "../../api/images";
 import type { ModelChoice } from "../../api/types";
 import type { Option } from "../../shared/controls";
+import { matchingClasses } from "../../shared/class_search";
 import { MapView } from "../../shared/map_view";
-import { matchingClasses } from "../../shared/matching_classes";
 import { useRequest } from "../../shared/use_request";
 import { WHOLE } from "../../shared/zoom";
-import { app, className, say } from "../../state/app";
+import { app, say } from "../../state/app";
 import { HEADINGS, TargetList } from "../explain/target_choice";
 import { REACH_PX, TargetMarks } from "../explain/target_marks";
 import { isPrompt, promptOf } from "../explain/target_text";
-import { shapeAt, shapesOf, type Targets } from "../explain/targets";
+import { kindOf, shapeAt, type Targets, useShapes } from "../explain/targets";
 import { MultiSelect } from "./multi_select";
 import type { Results } from "./results";
 import { RANKS, type Selection } from "./selection";
@@ -23,8 +22,7 @@ const MAX_LISTED = 30;
 const SIDE_PX = 256;
 
 interface Props {
-  /** The kind of the targets of the first model; null for classes. */
-  kind: string | null;
+  /** The first model, and its targets in the image. */
   model: ModelChoice;
   targets: Targets | null;
   selection: Selection;
@@ -33,31 +31,11 @@ interface Props {
 }
 
 export function TargetSelect(props: Props) {
-  const { kind, targets } = props;
-  if (!kind) return <ClassSelect {...props} label="Classes" keys={props.selection.targets} />;
+  const { model, targets, selection } = props;
+  const kind = kindOf(targets, model);
+  if (!kind) return <ClassSelect {...props} kind="" label="Classes" keys={selection.targets} />;
   if (kind === "image-text") return <TextSelect {...props} />;
   return targets ? <ImageTargetSelect {...props} kind={kind} targets={targets} /> : <p class="note">Looking for targets …</p>;
-}
-
-/** Classes by rank and by name; in models with image targets, those of the whole image, and targets as text. */
-function ClassSelect(props: Props & { label: string; keys: readonly string[] }) {
-  const { kind, model, selection, results, change, label, keys } = props;
-  const named = (index: number): Option => ({ value: String(index), text: className(index, model.name) });
-  const listed = model.labels.length <= MAX_LISTED ? model.labels : [];
-  const others = selection.targets.filter((key) => !keys.includes(key));
-  const hasClasses = kind !== "caption";
-  const written = (text: string): Option[] => (kind ? [{ value: text, text: `Target: ${text}` }] : []);
-  const find = (text: string): Option[] => [...(hasClasses ? matchingClasses(model.labels, text).map(named) : []), ...written(text)];
-  return (
-    <MultiSelect
-      label={label}
-      selected={keys.map((key) => (/^\d+$/.test(key) ? named(Number(key)) : { value: key, text: rankText(key, results) }))}
-      options={hasClasses ? [...RANKS, ...listed.map((text, index) => ({ value: String(index), text, group: "by name" }))] : []}
-      change={(values) => change([...others, ...values])}
-      search={{ placeholder: PLACEHOLDERS[kind ?? ""] ?? "or search for a class", find }}
-      none={kind ? "none" : undefined}
-    />
-  );
 }
 
 const PLACEHOLDERS: Record<string, string> = {
@@ -66,11 +44,35 @@ const PLACEHOLDERS: Record<string, string> = {
   caption: "type one: word 2: cat rather than dog",
 };
 
-/** "predicted: mug", as soon as that is known. */
-function rankText(key: string, results: Results | null): string {
-  const only = results?.models.length === 1 ? results.models[0]! : null;
-  const name = only?.targets.find((target) => target.key === key)?.name;
-  return name && name !== key ? `${key}: ${name}` : key;
+/** Classes by rank and by name; in models with image targets, those of the whole image, and targets as text. */
+function ClassSelect(props: Props & { kind: string; label: string; keys: readonly string[] }) {
+  const { kind, model, selection, results, change, label, keys } = props;
+  const { labels } = model;
+  const named = (index: number): Option => ({ value: String(index), text: labels[index] ?? `class ${index}` });
+  // "predicted: mug", as soon as that is known.
+  const ranked = (key: string): string => {
+    const name = results?.models.length === 1 && results.models[0]!.targets.find((target) => target.key === key)?.name;
+    return name && name !== key ? `${key}: ${name}` : key;
+  };
+  const others = selection.targets.filter((key) => !keys.includes(key));
+  const hasClasses = kind !== "caption";
+  const listed = labels.length <= MAX_LISTED ? labels.map((_, index) => ({ ...named(index), group: "by name" })) : [];
+  return (
+    <MultiSelect
+      label={label}
+      selected={keys.map((key) => (/^\d+$/.test(key) ? named(Number(key)) : { value: key, text: ranked(key) }))}
+      options={hasClasses ? [...RANKS, ...listed] : []}
+      change={(values) => change([...others, ...values])}
+      search={{
+        placeholder: PLACEHOLDERS[kind] ?? "or search for a class",
+        find: (text) => [
+          ...(hasClasses ? matchingClasses(labels, text).map(named) : []),
+          ...(kind ? [{ value: text, text: `Target: ${text}` }] : []),
+        ],
+      }}
+      none={kind ? "none" : undefined}
+    />
+  );
 }
 
 /** The targets of the image as buttons, and over the image where they have a place. */
@@ -78,7 +80,7 @@ function ImageTargetSelect(props: Props & { kind: string; targets: Targets }) {
   const { kind, model, targets, selection, change } = props;
   const { image, targets: keys } = selection;
   const photo = useRequest<HTMLImageElement>(image, () => loadImage(image)).data;
-  const shapes = useMemo(() => shapesOf(targets), [targets]);
+  const shapes = useShapes(targets);
   const size = targets.size as [number, number];
   const isSelected = (spec: string): boolean => keys.includes(spec);
   const toggle = (spec: string): void => {
@@ -109,15 +111,15 @@ function ImageTargetSelect(props: Props & { kind: string; targets: Targets }) {
 /** Texts that are compared with the image. */
 function TextSelect({ selection, change }: Props) {
   const text = (target: string): Option => ({ value: target, text: target.replace(/^text:/, "") });
-  const [one = "dog"] = app.start.data.classes;
+  const { classes } = app.start.data;
   return (
     <MultiSelect
       label="Texts"
       selected={selection.targets.filter(isPrompt).map(text)}
-      options={app.start.data.classes.slice(0, MAX_LISTED).map((name) => text(`text:a ${name.replace(/_/g, " ")}`))}
+      options={classes.slice(0, MAX_LISTED).map((name) => text(`text:a ${name.replaceAll("_", " ")}`))}
       change={change}
       search={{
-        placeholder: `or type one: a photo of a ${one}`,
+        placeholder: `or type one: a photo of a ${classes[0] ?? "dog"}`,
         find: (typed) => (promptOf(`text:${typed}`).text ? [text(`text:${typed}`)] : []),
       }}
       none="none"

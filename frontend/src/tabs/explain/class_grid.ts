@@ -5,7 +5,7 @@ import { regionOf } from "./target_text";
 import { outlineOf, type Shape } from "./targets";
 
 export type Classes = Schemas["PredictedClassesOut"];
-export type PredictedClass = Schemas["PredictedClassOut"];
+type PredictedClass = Schemas["PredictedClassOut"];
 
 /** Opacity of the colours in the region in question, and in the others; contrast of the photo: as camlucida.render has them. */
 const OPACITY = 0.75;
@@ -15,17 +15,16 @@ const CONTRAST = 0.4;
 export class ClassGrid {
   readonly width: number;
   readonly height: number;
-  /** The place of each cell's class in `classes`; -1 without a class. */
-  readonly cells: Int16Array;
   readonly classes: readonly PredictedClass[];
   readonly overlap: boolean;
+  /** The place of each cell's class in `classes`; -1 without a class. */
+  readonly cells: Int16Array;
 
   constructor({ width, height, runs, classes, overlap }: Classes) {
     [this.width, this.height, this.classes, this.overlap] = [width, height, classes, overlap];
-    const places = new Map(classes.map((one, place) => [one.index, place]));
     this.cells = new Int16Array(width * height);
     for (let i = 0, at = 0; i < runs.length; at += runs[i + 1]!, i += 2)
-      this.cells.fill(places.get(runs[i]!) ?? -1, at, at + runs[i + 1]!);
+      this.cells.fill(classes.findIndex(({ index }) => index === runs[i]), at, at + runs[i + 1]!);
   }
 
   /** The class at fractions of the image; null without one. */
@@ -49,17 +48,20 @@ export interface Region {
 /** The region of a target in an image of a size; null for a target that is no region of a class. */
 export function regionIn(grid: ClassGrid, spec: string, shapes: readonly Shape[], size: readonly [number, number]): Region | null {
   const meant = regionOf(spec);
-  const place = meant ? grid.classes.findIndex((one) => namesClass(meant.whole, one)) : -1;
+  // "class:Bus" or "class:6".
+  const names = (one: PredictedClass): boolean =>
+    meant?.whole.toLowerCase() === one.spec.toLowerCase() || meant?.whole === `class:${one.index}`;
+  const place = grid.classes.findIndex(names);
   if (!meant || place < 0) return null;
   // Where regions overlap, a cell of this class may have the colour of another one.
-  const mask = grid.overlap ? (shapes.find(({ target }) => target.spec === grid.classes[place]!.spec)?.mask ?? null) : null;
+  const mask = grid.overlap ? shapes.find(({ target }) => target.spec === grid.classes[place]!.spec)?.mask : null;
   const { width, height } = grid;
-  let inside = new Uint8Array(width * height);
-  for (let y = 0, i = 0; y < height; y++)
-    for (let x = 0; x < width; x++, i++) {
-      const [column, row] = [Math.floor(((x + 0.5) / width) * (mask?.width ?? 1)), Math.floor(((y + 0.5) / height) * (mask?.height ?? 1))];
-      inside[i] = Number(mask ? mask.at(column, row) : grid.cells[i] === place);
-    }
+  const isInside = (cell: number): boolean => {
+    if (!mask) return grid.cells[cell] === place;
+    const [x, y] = [((cell % width) + 0.5) / width, (Math.floor(cell / width) + 0.5) / height];
+    return mask.at(Math.floor(x * mask.width), Math.floor(y * mask.height));
+  };
+  let inside = Uint8Array.from({ length: width * height }, (_, cell) => Number(isInside(cell)));
   if (meant.point) {
     const point = [meant.point[0] / size[0], meant.point[1] / size[1]] as const;
     const from = grid.cellAt(...point);
@@ -69,10 +71,6 @@ export function regionIn(grid: ClassGrid, spec: string, shapes: readonly Shape[]
   const at = (x: number, y: number): boolean => x >= 0 && y >= 0 && x < width && y < height && inside[y * width + x] === 1;
   return { inside, point: null, outline: outlineOf({ width, height, at }) };
 }
-
-/** Whether "class:Bus" or "class:6" means a class. */
-const namesClass = (whole: string, { spec, index }: PredictedClass): boolean =>
-  whole.toLowerCase() === spec.toLowerCase() || whole === `class:${index}`;
 
 /** The cells that are connected with one of them, also over corners. */
 function connected(inside: Uint8Array, width: number, from: number): Uint8Array<ArrayBuffer> {

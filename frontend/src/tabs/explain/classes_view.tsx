@@ -35,16 +35,12 @@ export function ClassesView({ classes, targets, image, field, mark, zoom }: Prop
     },
     [grid, region],
   );
-  const choose = (chosen: string): void => {
-    if (targets && !targets.isSelected(chosen)) targets.choose(chosen);
-  };
-  const pick = (x: number, y: number): void => {
-    const found = grid?.at(x, y);
-    if (found) choose(found.spec);
+  const choose = (chosen: string | undefined): void => {
+    if (chosen !== undefined && targets && !targets.isSelected(chosen)) targets.choose(chosen);
   };
   const { k, x, y } = zoom.window.value;
-  const whole = { left: `${-100 * k * x}%`, top: `${-100 * k * y}%`, width: `${100 * k}%`, height: `${100 * k}%` };
-  const names = (grid?.classes ?? []).map(({ name, fraction }) => `${name} ${percent(fraction)}`).join(", ");
+  const percentOf = (fraction: number): string => `${100 * k * fraction}%`;
+  const all = grid?.classes ?? [];
   return (
     <div class="classes-and-legend">
       <MapView
@@ -53,18 +49,22 @@ export function ClassesView({ classes, targets, image, field, mark, zoom }: Prop
         field={field}
         mark={mark}
         zoom={zoom}
-        label={`Predicted classes: ${names}`}
+        label={`Predicted classes: ${all.map(({ name, fraction }) => `${name} ${percent(fraction)}`).join(", ")}`}
         caption="Predicted classes"
         paint={paint}
         read={(left, top) => grid?.at(left, top)?.name ?? "no class"}
-        pick={pick}
+        pick={(left, top) => choose(grid?.at(left, top)?.spec)}
       >
         {grid && region && (
           <div class="region-in-question" aria-hidden="true">
             {region.point ? (
-              <span style={{ left: `${100 * k * (region.point[0] - x)}%`, top: `${100 * k * (region.point[1] - y)}%` }} />
+              <span style={{ left: percentOf(region.point[0] - x), top: percentOf(region.point[1] - y) }} />
             ) : (
-              <svg viewBox={`0 0 ${grid.width} ${grid.height}`} preserveAspectRatio="none" style={whole}>
+              <svg
+                viewBox={`0 0 ${grid.width} ${grid.height}`}
+                preserveAspectRatio="none"
+                style={{ left: percentOf(-x), top: percentOf(-y), width: percentOf(1), height: percentOf(1) }}
+              >
                 <path class="under" d={region.outline} />
                 <path d={region.outline} />
               </svg>
@@ -74,7 +74,7 @@ export function ClassesView({ classes, targets, image, field, mark, zoom }: Prop
       </MapView>
       {grid && targets && (
         <div class="class-legend" role="group" aria-label="Predicted classes">
-          {grid.classes.map(({ index, name, colour, fraction, spec: chosen }) => (
+          {all.map(({ index, name, colour, fraction, spec: chosen }) => (
             <button key={index} aria-pressed={targets.isSelected(chosen)} title={name} onClick={() => choose(chosen)}>
               <span class="swatch" style={{ background: colour }} aria-hidden="true" />
               <span class="name">{name}</span> <span class="number">{percent(fraction)}</span>

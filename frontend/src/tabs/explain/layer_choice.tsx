@@ -1,44 +1,41 @@
 // Which layer is mapped: a list of all layers, and the stages of the network as a strip with a slider.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { sized } from "../../numbers";
 import { Slider } from "../../shared/controls";
-import { LayerList } from "../../shared/layer_list";
+import { LayerList, stagesOf } from "../../shared/layer_list";
 import { useRovingFocus } from "../../shared/roving_focus";
-import { stagesOf } from "../../shared/stages_of";
-import { fusesLayers, isLayered, layersOf, mapsOneLayer, methodOfView, modelOf } from "../../state/app";
+import { isLayered, layersOf, mapsOneLayer, methodOfView, modelOf } from "../../state/app";
 import { setView, view } from "../../state/view";
 
 const select = (layer: string, push = true): void => setView({ layer }, push);
 
 /** The name of the layer of the view, in the list of the model; the last one is the default. */
-function selectedLayer(): string {
-  const { layers } = modelOf();
-  return view.layer.value || (layers[layers.length - 1]?.name ?? "");
-}
+const selectedLayer = (): string => view.layer.value || (modelOf().layers.at(-1)?.name ?? "");
 
 /** "layer3 · 12 × 12". */
 function layerText(name: string): string {
-  const grid = modelOf().layers.find((layer) => layer.name === name)?.grid ?? layersOf().value?.find((l) => l.name === name)?.grid;
+  const grid = [...modelOf().layers, ...(layersOf().value ?? [])].find((layer) => layer.name === name && layer.grid)?.grid;
   return grid ? `${name} · ${sized(grid)}` : name;
 }
 
 export function LayerChoice() {
   const method = methodOfView();
   const name = selectedLayer();
-  const [open, setOpen] = useState(false);
+  const open = useSignal(false);
   const list = useRef<HTMLDetailsElement>(null);
-  useEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [open]);
+  useEffect(() => list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [open.value]);
   return (
     <section class="decision">
       <h3>Layer</h3>
       {mapsOneLayer(method) ? (
-        <details class="all-layers" ref={list} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <details class="all-layers" ref={list} open={open.value} onToggle={(event) => (open.value = event.currentTarget.open)}>
           <summary>
             <b>{layerText(name)}</b>
             {!view.layer.value && <span class="soft"> default</span>}
           </summary>
-          {open && <LayerList selected={name} change={select} />}
+          {open.value && <LayerList selected={name} change={select} />}
         </details>
       ) : (
         <p class="note">
@@ -55,14 +52,13 @@ export function LayerChoice() {
 export function NetworkStrip() {
   const { layers } = modelOf();
   const all = layersOf().value ?? [];
-  const method = methodOfView();
+  const isUsed = mapsOneLayer(methodOfView());
   const box = useRovingFocus<HTMLDivElement>("button");
   const name = selectedLayer();
   if (!layers.length) return null;
-  const disabled = !mapsOneLayer(method) || layers.length < 2;
+  const disabled = !isUsed || layers.length < 2;
   const at = stageIndex(name);
   const choose = (i: number, push: boolean): void => void (layers[i] && select(layers[i].name, push));
-  const text = !isLayered(method) || fusesLayers(method) ? "not used" : layerText(name);
   const largest = Math.max(...layers.map((layer) => layer.grid?.[0] ?? 1));
   return (
     <section class="network" aria-label="The network">
@@ -72,28 +68,27 @@ export function NetworkStrip() {
         max={layers.length - 1}
         step={1}
         value={at}
-        text={() => text}
+        text={() => (isUsed ? layerText(name) : "not used")}
         change={(i) => choose(i, false)}
         done={(i) => choose(i, true)}
         disabled={disabled}
       />
       <div class="stages" role="toolbar" aria-label="Stages of the network" ref={box}>
-        {layers.map((layer, i) => {
-          const channels = all.find((one) => one.name === layer.name)?.channels;
-          const size = layer.grid ? sized(channels ? [...layer.grid, channels] : layer.grid) : "";
-          const height = 10 + 30 * Math.sqrt((layer.grid?.[0] ?? 1) / largest);
+        {layers.map(({ name: of, label, grid }, i) => {
+          const channels = all.find((one) => one.name === of)?.channels;
+          const size = grid ? sized(channels ? [...grid, channels] : grid) : "";
           return (
             <button
-              key={layer.name}
+              key={of}
               class="stage-block"
               disabled={disabled}
               aria-pressed={!disabled && i === at}
-              aria-label={`${layer.name}, ${size}`}
-              title={`${layer.label}: activations of ${size || "unknown size"}. Click to map this layer.`}
+              aria-label={`${of}, ${size}`}
+              title={`${label}: activations of ${size || "unknown size"}. Click to map this layer.`}
               onClick={() => choose(i, true)}
             >
-              <span class="block" style={{ height: `${height}px` }} aria-hidden="true" />
-              <span class="name">{shortName(layer.name)}</span>
+              <span class="block" style={{ height: `${10 + 30 * Math.sqrt((grid?.[0] ?? 1) / largest)}px` }} aria-hidden="true" />
+              <span class="name">{of.length > 14 ? `…${of.slice(-13)}` : of}</span>
               <span class="soft size">{size}</span>
             </button>
           );
@@ -118,6 +113,3 @@ function stageIndex(name: string): number {
   const before = layers.findIndex((layer) => stage?.endsWith(` ${layer.name}`));
   return before >= 0 ? before : layers.length - 1;
 }
-
-/** The last parts of a long name. */
-const shortName = (name: string): string => (name.length > 14 ? `…${name.slice(-13)}` : name);

@@ -4,7 +4,7 @@ import { CheckBox, Select, TextField } from "../../shared/controls";
 import { MethodPicker, ModelPicker } from "../../shared/method_picker";
 import { app, methodInView, methodNamed, methodOfView } from "../../state/app";
 import { setTabValues, setView, view } from "../../state/view";
-import { optionsOfView } from "./request";
+import { optionsOfView } from "./requests";
 
 const PRESETS = ["refine(layer_cam)", "smooth(positive(hires_cam), n=4)", "fuse_mean(grad_cam)", "negative(hires_cam)"];
 const SCORES = [
@@ -14,7 +14,7 @@ const SCORES = [
 ];
 
 /** Another method has other options. */
-const selectMethod = (method: string): void => 
+const selectMethod = (method: string): void =>
   setTabValues({ "explain.options": null }, true, { method: methodInView(method) });
 
 export function MethodChoice() {
@@ -28,11 +28,7 @@ export function MethodChoice() {
         <summary>Combine methods</summary>
         <TextField label="Expression" value={methodOfView()} change={(text) => text && selectMethod(text)} />
         <div class="presets">
-          {PRESETS.map((text) => (
-            <button class="preset" key={text} onClick={() => selectMethod(text)}>
-              {text}
-            </button>
-          ))}
+          {PRESETS.map((text) => <button class="preset" key={text} onClick={() => selectMethod(text)}>{text}</button>)}
         </div>
         <p class="note">Combinators for any method: {app.start.combinators.map((one) => one.name).join(", ")}.</p>
       </details>
@@ -61,18 +57,12 @@ function Options() {
       <div class="fields">
         {entries.map(([name, usual]) => {
           const value = (now[name] ?? usual) as Value;
+          const common = { key: name, label: name };
           if (typeof usual === "boolean")
-            return <CheckBox key={name} label={name} checked={Boolean(value)} change={(checked) => set(name, checked)} />;
-          const number = typeof usual === "number";
-          return (
-            <TextField
-              key={name}
-              label={name}
-              value={String(value)}
-              number={number ? { step: "any" } : undefined}
-              change={(text) => text && set(name, number ? Number(text) : text)}
-            />
-          );
+            return <CheckBox {...common} checked={Boolean(value)} change={(checked) => set(name, checked)} />;
+          if (typeof usual === "number")
+            return <TextField {...common} value={String(value)} number={{ step: "any" }} change={(text) => text && set(name, Number(text))} />;
+          return <TextField {...common} value={String(value)} change={(text) => text && set(name, text)} />;
         })}
       </div>
     </details>

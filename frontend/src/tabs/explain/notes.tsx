@@ -4,7 +4,7 @@ import type { ExplainResponse } from "../../api/types";
 import { chance, short, sized } from "../../numbers";
 import { methodName } from "../../shared/method_names";
 import { methodNamed } from "../../state/app";
-import { fieldOf } from "./field_of";
+import { fieldOf } from "./requests";
 
 const MEANINGS: Record<string, (value: string) => string> = {
   completeness_gap: (value) => `The sum of all attributions differs from the score by ${value}.`,
@@ -31,8 +31,8 @@ export function Headline({ answer }: { answer: ExplainResponse }) {
 }
 
 /** "Map: mug · Grad-CAM · layer4". */
-export function mapCaption(answer: ExplainResponse): string {
-  const { target, method, layer } = answer.maps[0]!;
+export function mapCaption({ maps: [map] }: ExplainResponse): string {
+  const { target, method, layer } = map!;
   return `Map: ${target} · ${methodName(method)} · ${layer}`;
 }
 
@@ -51,20 +51,11 @@ export function Notes({ answer }: { answer: ExplainResponse }) {
     <div class="notes">
       <p class="what">
         <b>{map.target}</b>
-        <span class="soft">
-          {" "}
-          {map.score_kind.replace("_", " ")} {short(map.score)} · {map.model}
-        </span>
+        <span class="soft">{` ${map.score_kind.replace("_", " ")} ${short(map.score)} · ${map.model}`}</span>
       </p>
       <ul class="note">
-        {map.remark && (
-          <li>
-            <b>{map.remark}</b>
-          </li>
-        )}
-        {sentences.filter(Boolean).map((sentence) => (
-          <li key={sentence}>{sentence}</li>
-        ))}
+        {map.remark && <li><b>{map.remark}</b></li>}
+        {sentences.filter(Boolean).map((sentence) => <li key={sentence}>{sentence}</li>)}
       </ul>
     </div>
   );

@@ -1,6 +1,7 @@
 // What a model needs first: a question about the image, or a text that is compared with it.
 
-import { useEffect, useId, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useEffect, useId } from "preact/hooks";
 import { app, modelOf } from "../../state/app";
 import { setView, view } from "../../state/view";
 import { type Prompt, promptOf, promptText } from "./target_text";
@@ -11,21 +12,20 @@ const QUESTION = "What animal is this?";
 const MAX_LENGTH = 180;
 
 /** Why nothing is explained yet. */
-export function neededText(needed: Needed): string {
-  return needed === "question"
+export const neededText = (needed: Needed): string =>
+  needed === "question"
     ? "This model answers a question about the image. Enter a question first."
     : "This model compares the image with a text. Enter a text first.";
-}
 
-/** A field whose text counts when it is sent. */
-function SentField(props: { label: string; value: string; placeholder: string; button?: string; send: (text: string) => void }) {
+/** A field whose text counts when it is sent: by its button, or without one also when the field is left. */
+export function SentField(props: { label: string; value: string; placeholder: string; button?: string; send: (text: string) => void }) {
   const { label, value, placeholder, button, send } = props;
   const id = useId();
-  const [text, setText] = useState(value);
-  useEffect(() => setText(value), [value]);
+  const text = useSignal(value);
+  useEffect(() => void (text.value = value), [value]);
   const submit = (event: Event): void => {
     event.preventDefault();
-    send(text.trim());
+    send(text.value.trim());
   };
   return (
     <form class="field" onSubmit={submit}>
@@ -38,8 +38,8 @@ function SentField(props: { label: string; value: string; placeholder: string; b
           spellcheck={false}
           maxLength={MAX_LENGTH}
           placeholder={placeholder}
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
+          value={text.value}
+          onInput={(event) => (text.value = event.currentTarget.value)}
           onChange={button ? undefined : submit}
         />
         {button && <button type="submit">{button}</button>}
@@ -56,20 +56,19 @@ export function QuestionField() {
       <h3>Question</h3>
       <SentField label="Question about the image" value={view.question.value} placeholder={QUESTION} button="Ask" send={ask} />
       {!view.question.value && (
-        <>
-          <p class="note">This model answers a question about the image, and the answer is explained.</p>
-          <Example text={QUESTION} take={ask} />
-        </>
+        <Example note="This model answers a question about the image, and the answer is explained." text={QUESTION} take={ask} />
       )}
     </section>
   );
 }
 
 /** The text, and what it is compared with. */
-export function PromptFields() {
+function PromptFields() {
   const now = promptOf(view.target.value);
   const set = (patch: Partial<Prompt>): void => setView({ target: promptText({ ...now, ...patch }) }, true);
-  const [first, second] = examples();
+  // Two texts as examples, with the first classes of the data set.
+  const [one = "dog", other = "cat"] = app.start.data.classes.map((name) => name.replaceAll("_", " "));
+  const [first, second] = [`a photo of a ${one}`, `a photo of a ${other}`];
   return (
     <section class="decision image-targets prompt">
       <h3>Text</h3>
@@ -77,32 +76,28 @@ export function PromptFields() {
       {now.text ? (
         <details open={Boolean(now.other || now.among) || undefined}>
           <summary>Compare with other texts</summary>
-          <SentField label="Rather than" value={now.other} placeholder={second} send={(other) => set({ other })} />
+          <SentField label="Rather than" value={now.other} placeholder={second} send={(text) => set({ other: text })} />
           <SentField label="Competing texts, separated by commas" value={now.among} placeholder={second} send={(among) => set({ among })} />
           <p class="note">One text alone has no probability. Competing texts give it one, which the tests of the tab Trust need.</p>
         </details>
       ) : (
-        <>
-          <p class="note">This model compares the image with a text, and the map shows where the image matches it.</p>
-          <Example text={first} take={(text) => set({ text })} />
-        </>
+        <Example
+          note="This model compares the image with a text, and the map shows where the image matches it."
+          text={first}
+          take={(text) => set({ text })}
+        />
       )}
     </section>
   );
 }
 
-function Example({ text, take }: { text: string; take: (text: string) => void }) {
+function Example({ note, text, take }: { note: string; text: string; take: (text: string) => void }) {
   return (
-    <p class="example">
-      For example: <button class="preset" onClick={() => take(text)}>{text}</button>
-    </p>
+    <>
+      <p class="note">{note}</p>
+      <p class="example">For example: <button class="preset" onClick={() => take(text)}>{text}</button></p>
+    </>
   );
-}
-
-/** Two texts as examples, with the first classes of the data set. */
-function examples(): [string, string] {
-  const [one = "dog", other = "cat"] = app.start.data.classes.map((name) => name.replace(/_/g, " "));
-  return [`a photo of a ${one}`, `a photo of a ${other}`];
 }
 
 /** The field that the model of the view needs, if any. */

@@ -1,10 +1,10 @@
 // The boxes, masks and points of an image over it. A click on the image explains the smallest of them there; the keyboard
 // reaches each one as a button. The pointer stays with the canvas, which displays map values and is zoomed by gestures.
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { percent } from "../../numbers";
 import type { Window } from "../../shared/zoom";
-import { labelPlaces } from "./label_places";
 import { type Shape, targetName } from "./targets";
 
 /** Smallest side of what can be clicked, in pixels of the screen. */
@@ -16,12 +16,10 @@ interface Props {
   size: readonly [number, number];
   isSelected: (spec: string) => boolean;
   choose: (spec: string) => void;
-  /** The part of the image that is displayed. */
   window: Window;
 }
 
-export function TargetMarks({ shapes, size, isSelected, choose, window }: Props) {
-  const { k, x, y } = window;
+export function TargetMarks({ shapes, size, isSelected, choose, window: { k, x, y } }: Props) {
   const [width, height] = size;
   const box = useRef<HTMLDivElement>(null);
   const place = ([left, top, right, bottom]: Shape["rect"]): Record<string, string> => ({
@@ -30,46 +28,53 @@ export function TargetMarks({ shapes, size, isSelected, choose, window }: Props)
     width: `${(100 * k * (right - left)) / width}%`,
     height: `${(100 * k * (bottom - top)) / height}%`,
   });
-  const outside = ([left, top, right, bottom]: Shape["rect"]): boolean =>
-    right / width < x || bottom / height < y || left / width > x + 1 / k || top / height > y + 1 / k;
-  useLabelPlaces(box, shapes.map(({ target }) => isSelected(target.spec)), [shapes, k, x, y]);
+  const marks = shapes.map((shape, i) => {
+    const { target: { spec, label, probability }, rect: [left, top, right, bottom] } = shape;
+    const selected = isSelected(spec);
+    return {
+      ...shape,
+      selected,
+      outside: right / width < x || bottom / height < y || left / width > x + 1 / k || top / height > y + 1 / k,
+      // The most probable are first, also for the keyboard, and above the others.
+      zIndex: selected ? shapes.length : shapes.length - 1 - i,
+      words: probability === null ? label : `${label}, ${percent(probability)}`,
+    };
+  });
+  useLabelPlaces(box, marks.map(({ selected }) => selected), [shapes, k, x, y]);
   return (
     <div class="targets-on-image" role="group" aria-label="Targets on the image" ref={box}>
-      {shapes.map(({ target, mask, outline }, i) =>
-        mask ? (
-          <svg
-            key={i}
-            class={isSelected(target.spec) ? "selected" : ""}
-            aria-hidden="true"
-            viewBox={`0 0 ${mask.width} ${mask.height}`}
-            preserveAspectRatio="none"
-            style={place([0, 0, width, height])}
-          >
-            <path class="under" d={outline} />
-            <path d={outline} />
-          </svg>
-        ) : null,
-      )}
-      {shapes.map(({ target, rect, mask }, i) => (
+      {marks.map(({ mask, outline, selected }, i) => mask && (
+        <svg
+          key={i}
+          class={selected ? "selected" : ""}
+          aria-hidden="true"
+          viewBox={`0 0 ${mask.width} ${mask.height}`}
+          preserveAspectRatio="none"
+          style={place([0, 0, width, height])}
+        >
+          <path class="under" d={outline} />
+          <path d={outline} />
+        </svg>
+      ))}
+      {marks.map(({ target, rect, mask, selected, outside, zIndex, words }, i) => (
         <button
           key={i}
           class={`place ${mask ? "masked" : target.box ? "" : "point"}`}
-          aria-label={targetText(target)}
-          aria-pressed={isSelected(target.spec)}
+          aria-label={words}
+          aria-pressed={selected}
           disabled={!target.spec}
-          hidden={outside(rect)}
-          // The most probable are first, also for the keyboard, and above the others.
-          style={{ ...place(rect), zIndex: isSelected(target.spec) ? shapes.length : shapes.length - 1 - i }}
+          hidden={outside}
+          style={{ ...place(rect), zIndex }}
           onClick={() => choose(target.spec)}
         />
       ))}
-      {shapes.map(({ target, rect }, i) => (
+      {marks.map(({ target, selected, outside }, i) => (
         <span
           key={i}
-          class={`target-label ${isSelected(target.spec) ? "selected" : ""}`}
+          class={`target-label ${selected ? "selected" : ""}`}
           data-at={i}
           aria-hidden="true"
-          hidden={outside(rect)}
+          hidden={outside}
           style={{ zIndex: shapes.length + 1 }}
         >
           {targetName(target)}
@@ -81,31 +86,58 @@ export function TargetMarks({ shapes, size, isSelected, choose, window }: Props)
 
 /** Put the labels where none hides another: that of the selected target first, then the most probable. */
 function useLabelPlaces(box: { readonly current: HTMLDivElement | null }, selected: readonly boolean[], changes: readonly unknown[]): void {
-  const [frame, setFrame] = useState("");
+  const frame = useSignal("");
   useLayoutEffect(() => {
-    const observer = new ResizeObserver(() => box.current && setFrame(`${box.current.offsetWidth} ${box.current.offsetHeight}`));
-    observer.observe(box.current!);
+    const element = box.current!;
+    const observer = new ResizeObserver(() => (frame.value = `${element.offsetWidth} ${element.offsetHeight}`));
+    observer.observe(element);
     return () => observer.disconnect();
   }, []);
   useLayoutEffect(() => {
     const places = [...box.current!.querySelectorAll<HTMLElement>(".place")];
-    const tags = [...box.current!.querySelectorAll<HTMLElement>(".target-label")].filter((tag) => !tag.hidden);
-    const at = (tag: HTMLElement): number => Number(tag.dataset.at);
-    tags.sort((a, b) => Number(selected[at(b)]) - Number(selected[at(a)]) || at(a) - at(b));
+    const labels = [...box.current!.querySelectorAll<HTMLElement>(".target-label")].filter((label) => !label.hidden);
+    const at = (label: HTMLElement): number => Number(label.dataset.at);
+    labels.sort((a, b) => Number(selected[at(b)]) - Number(selected[at(a)]) || at(a) - at(b));
     const here = box.current!.getBoundingClientRect();
-    const boxes = tags.map((tag) => {
-      const { left, top, right, bottom } = places[at(tag)]!.getBoundingClientRect();
+    const boxes = labels.map((label) => {
+      const { left, top, right, bottom } = places[at(label)]!.getBoundingClientRect();
       return { left: left - here.left, top: top - here.top, right: right - here.left, bottom: bottom - here.top };
     });
-    const sizes = tags.map((tag) => ({ width: tag.offsetWidth, height: tag.offsetHeight }));
-    labelPlaces(boxes, sizes, { width: here.width, height: here.height }).forEach((found, i) => {
-      const { style } = tags[i]!;
+    const sizes = labels.map((label) => ({ width: label.offsetWidth, height: label.offsetHeight }));
+    labelPlaces(boxes, sizes, here).forEach((found, i) => {
+      const { style } = labels[i]!;
       style.visibility = found ? "visible" : "hidden"; // it is in the list beside the image
       if (found) [style.left, style.top] = [`${found.x}px`, `${found.y}px`];
     });
-  }, [frame, selected.join(), ...changes]);
+  }, [frame.value, selected.join(), ...changes]);
 }
 
-/** "dog (box 3), 93 %". */
-const targetText = ({ label, probability }: Shape["target"]): string =>
-  probability === null ? label : `${label}, ${percent(probability)}`;
+export type Box = Record<"left" | "top" | "right" | "bottom", number>;
+type Size = Record<"width" | "height", number>;
+
+/** The free place of each label in a frame, in pixels from its corner; null where there is none. The first boxes choose first. */
+export function labelPlaces(boxes: readonly Box[], sizes: readonly Size[], frame: Size): ({ x: number; y: number } | null)[] {
+  const taken: Box[] = [];
+  return boxes.map((box, i) => {
+    const { width, height } = sizes[i]!;
+    const isFree = ({ left, top, right, bottom }: Box): boolean =>
+      left >= -0.5 && top >= -0.5 && right <= frame.width + 0.5 && bottom <= frame.height + 0.5 &&
+      !taken.some((other) => left < other.right && other.left < right && top < other.bottom && other.top < bottom);
+    for (const [x, y] of candidates(box, sizes[i]!, frame)) {
+      const place = { left: x, top: y, right: x + width, bottom: y + height };
+      if (!isFree(place)) continue;
+      taken.push(place);
+      return { x, y };
+    }
+    return null;
+  });
+}
+
+/** Inside the upper left corner, else at the other corners, inside and outside, else along the left and the right edge. */
+function* candidates(box: Box, { width, height }: Size, frame: Size): Generator<[number, number]> {
+  const clamp = (x: number): number => Math.min(Math.max(x, 0), Math.max(0, frame.width - width));
+  const [top, bottom] = [Math.min(Math.max(box.top, 0), frame.height - height), Math.min(box.bottom, frame.height) - height];
+  const heights = [top, box.top - height, bottom, box.bottom];
+  for (let y = top + height; y < bottom; y += height) heights.push(y);
+  for (const y of heights) for (const x of [box.left, box.right - width]) yield [clamp(x), y];
+}

@@ -3,6 +3,7 @@
 import { useMemo } from "preact/hooks";
 import { post } from "../../api/http";
 import type { Prediction, Schemas } from "../../api/types";
+import { bytes } from "../../maps/packed";
 import { useRequest } from "../../shared/use_request";
 import { modelOf, questionOf } from "../../state/app";
 import { setView, view } from "../../state/view";
@@ -10,7 +11,7 @@ import { isPrompt, promptOf, promptText } from "./target_text";
 
 export type ImageTarget = Schemas["ImageTargetOut"];
 export type Targets = Schemas["TargetsResponse"];
-type Rect = [number, number, number, number];
+type Rect = [left: number, top: number, right: number, bottom: number];
 
 /** What is requested by default is the first target, so its map is that of the target without a name. */
 export const explainTarget = (spec: string): void => setView({ target: spec }, true);
@@ -32,8 +33,9 @@ export function useTargetsOf(model: string): { targets: Targets | null; error: E
   const { image_targets } = modelOf(model);
   const question = questionOf(model);
   const asked = image_targets && image_targets !== "image-text" && (image_targets !== "question" || question.question);
-  const key = image && asked ? JSON.stringify({ image, model, ...question }) : null;
-  const { data, key: of, error, retry } = useRequest<Targets>(key, (signal) => post<Targets>("/api/targets", JSON.parse(key!), signal));
+  const body = { image, model, ...question };
+  const key = image && asked ? JSON.stringify(body) : null;
+  const { data, key: of, error, retry } = useRequest(key, (signal) => post<Targets>("/api/targets", body, signal));
   return { targets: key !== null && of === key ? data : null, error: key === null ? null : error, retry };
 }
 
@@ -52,29 +54,20 @@ export function classInTarget(spec: string, labels: readonly string[], predictio
   if (isPrompt(spec)) {
     const { text, other, among } = promptOf(spec);
     const texts = [text, other, ...among.split(",").map((one) => one.trim())].filter(Boolean);
-    const named = (index: number): string => predictions.find((one) => one.index === index)?.name ?? text;
     return (index) => {
-      const others = texts.filter((one) => one !== named(index));
-      explainTarget(promptText({ text: named(index), other: "", among: others.join(", ") }));
+      const named = predictions.find((one) => one.index === index)?.name ?? text;
+      explainTarget(promptText({ text: named, other: "", among: texts.filter((one) => one !== named).join(", ") }));
     };
   }
   const place = /^(box|word) \d+/.exec(spec)?.[0];
   return place ? (index) => explainTarget(`${place}: ${labels[index] ?? index}`) : null;
 }
 
-/** A mask by rows. */
-export class Mask {
-  constructor(
-    readonly width: number,
-    readonly height: number,
-    private readonly bytes: Uint8Array,
-  ) {}
-
-  at(x: number, y: number): boolean {
-    if (x < 0 || y < 0 || x >= this.width || y >= this.height) return false;
-    const index = y * this.width + x;
-    return ((this.bytes[index >> 3]! >> (7 - (index & 7))) & 1) === 1;
-  }
+/** Cells by rows, and whether each of them is inside. */
+export interface Mask {
+  width: number;
+  height: number;
+  at(x: number, y: number): boolean;
 }
 
 /** A target on the image: its rectangle in pixels of the image, and the outline of its mask in cells of the mask. */
@@ -88,18 +81,24 @@ export interface Shape {
 /** The targets that have a place on the image. */
 export const useShapes = (targets: Targets | null): Shape[] => useMemo(() => (targets ? shapesOf(targets) : []), [targets]);
 
-export function shapesOf({ targets, size: [width, height] }: Pick<Targets, "targets" | "size">): Shape[] {
+export function shapesOf({ targets, size }: Pick<Targets, "targets" | "size">): Shape[] {
   return targets.flatMap((target): Shape[] => {
     if (target.mask) {
-      const bytes = Uint8Array.from(atob(target.mask.bits), (letter) => letter.charCodeAt(0));
-      const mask = new Mask(target.mask.width, target.mask.height, bytes);
-      const [left, top, right, bottom] = boundsOf(mask);
-      const [sx, sy] = [width / mask.width, height / mask.height];
-      return [{ target, rect: [left * sx, top * sy, right * sx, bottom * sy], mask, outline: outlineOf(mask) }];
+      const mask = maskOf(target.mask);
+      const scale = [size[0]! / mask.width, size[1]! / mask.height];
+      const rect = boundsOf(mask).map((at, i) => at * scale[i % 2]!) as Rect;
+      return [{ target, rect, mask, outline: outlineOf(mask) }];
     }
-    const place = target.box ?? (target.point && [...target.point, ...target.point]);
-    return place ? [{ target, rect: place as Rect, mask: null, outline: "" }] : [];
+    const rect = target.box ?? (target.point && [...target.point, ...target.point]);
+    return rect ? [{ target, rect: rect as Rect, mask: null, outline: "" }] : [];
   });
+}
+
+/** The mask of a response: a bit for each cell. */
+function maskOf({ width, height, bits }: NonNullable<ImageTarget["mask"]>): Mask {
+  const packed = bytes(bits);
+  const bit = (i: number): boolean => ((packed[i >> 3]! >> (7 - (i & 7))) & 1) === 1;
+  return { width, height, at: (x, y) => x >= 0 && y >= 0 && x < width && y < height && bit(y * width + x) };
 }
 
 /** The smallest shape at a point of the image, given in its pixels; shapes of less than `reach` pixels are that large. */
@@ -111,33 +110,29 @@ export function shapeAt(shapes: readonly Shape[], size: readonly number[], x: nu
     return mask.at(Math.floor((x / size[0]!) * mask.width), Math.floor((y / size[1]!) * mask.height));
   });
   const area = ({ rect: [left, top, right, bottom] }: Shape): number => (right - left) * (bottom - top);
-  return hit.sort((a, b) => area(a) - area(b))[0] ?? null;
+  return hit.toSorted((a, b) => area(a) - area(b))[0] ?? null;
 }
 
-function boundsOf(mask: Mask): Rect {
-  let [left, top, right, bottom] = [mask.width, mask.height, 0, 0];
-  for (let y = 0; y < mask.height; y++)
-    for (let x = 0; x < mask.width; x++)
-      if (mask.at(x, y))
-        [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
-  return right > left ? [left, top, right, bottom] : [0, 0, mask.width, mask.height];
+/** The cells that contain all that is inside, or all of them. */
+function boundsOf({ width, height, at }: Mask): Rect {
+  const columns = [...Array(width).keys()];
+  const rows = [...Array(height).keys()];
+  const hasRow = (y: number): boolean => columns.some((x) => at(x, y));
+  const hasColumn = (x: number): boolean => rows.some((y) => at(x, y));
+  const [left, top] = [columns.findIndex(hasColumn), rows.findIndex(hasRow)];
+  return left < 0 ? [0, 0, width, height] : [left, top, columns.findLastIndex(hasColumn) + 1, rows.findLastIndex(hasRow) + 1];
 }
 
 /** The edges between cells inside and outside, as the path of an SVG. */
-export function outlineOf(mask: Pick<Mask, "width" | "height" | "at">): string {
-  const parts: string[] = [];
-  const runs = (lines: number, length: number, edge: (line: number, i: number) => boolean, path: (line: number, from: number, to: number) => string): void => {
-    for (let line = 0; line <= lines; line++)
-      for (let i = 0, from = -1; i <= length; i++) {
-        const on = i < length && edge(line, i);
-        if (on && from < 0) from = i;
-        if (!on && from >= 0) {
-          parts.push(path(line, from, i));
-          from = -1;
-        }
-      }
-  };
-  runs(mask.height, mask.width, (y, x) => mask.at(x, y - 1) !== mask.at(x, y), (y, from, to) => `M${from} ${y}H${to}`);
-  runs(mask.width, mask.height, (x, y) => mask.at(x - 1, y) !== mask.at(x, y), (x, from, to) => `M${x} ${from}V${to}`);
-  return parts.join("");
+export function outlineOf({ width, height, at }: Mask): string {
+  /** The runs of edges along some lines, each as a path. */
+  const along = (lines: number, length: number, isEdge: (line: number, i: number) => boolean, path: (line: number, from: number, to: number) => string) =>
+    Array.from({ length: lines + 1 }, (_, line) => {
+      const edges = Array.from({ length }, (_, i) => Number(isEdge(line, i))).join("");
+      return [...edges.matchAll(/1+/g)].map((run) => path(line, run.index, run.index + run[0].length)).join("");
+    }).join("");
+  return (
+    along(height, width, (y, x) => at(x, y - 1) !== at(x, y), (y, from, to) => `M${from} ${y}H${to}`) +
+    along(width, height, (x, y) => at(x - 1, y) !== at(x, y), (x, from, to) => `M${x} ${from}V${to}`)
+  );
 }
