@@ -145,7 +145,7 @@ export class Painter {
 }
 
 /** A line round all that is inside, light with a dark edge: visible on any image. */
-function outline({ width, height, data }: ImageData, inside: Uint8Array): void {
+export function outline({ width, height, data }: ImageData, inside: Uint8Array): void {
   const reach = Math.max(1, Math.round(Math.min(width, height) / 200));
   for (const [by, colour] of [[2 * reach, [29, 29, 34]], [reach, [255, 255, 255]]] as const)
     dilated(inside, width, height, by).forEach((grown, i) => {

@@ -152,10 +152,6 @@ export function NumberField(props: {
   );
 }
 
-export const TableHead = ({ columns }: { columns: readonly string[] }) => (
-  <thead><tr>{columns.map((text) => <th scope="col" key={text}>{text}</th>)}</tr></thead>
-);
-
 /** The recommended layers of a model as options, with the size of their grids. */
 export const layerOptions = (layers: readonly LayerChoice[]): Option[] =>
   layers.map(({ name, label, grid }) => ({ value: name, text: grid ? `${label} · ${sized(grid)}` : label }));

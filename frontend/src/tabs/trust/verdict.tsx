@@ -3,7 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Schemas } from "../../api/types";
-import { outlined } from "../../maps/contour";
+import { outline } from "../../maps/painter";
 import { Field } from "../../maps/field";
 import { plainGeometry } from "../../maps/landing";
 import { type Grid, unpack } from "../../maps/packed";
@@ -223,7 +223,7 @@ function Still({ image, label, region }: { image: HTMLImageElement; label: strin
   const [width, height] = photoSize(image, STILL_PX);
   useLayoutEffect(() => {
     const pixels = photoPixels(image, width, height);
-    if (region) outlined(pixels, Uint8Array.from(onInput(region, image, false).landed(width, height), (value) => Number(value >= 0.5)));
+    if (region) outline(pixels, Uint8Array.from(onInput(region, image, false).landed(width, height), (value) => Number(value >= 0.5)));
     canvas.current!.getContext("2d")!.putImageData(pixels, 0, 0);
   }, [image]);
   return <canvas ref={canvas} role="img" aria-label={label} width={width} height={height} />;
