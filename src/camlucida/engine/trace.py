@@ -295,19 +295,15 @@ def _class_gradients(scores: Tensor, k: int, tensors: Sequence[Tensor], keep: bo
     if not scores.requires_grad:
         return [None] * len(tensors)
     keep_graph = keep or k < len(scores) - 1
-    return torch.autograd.grad(scores, tensors, _one_hot(k, scores), retain_graph=keep_graph, allow_unused=True)
+    with torch.enable_grad():
+        score = scores[k].sum()  # of one number: given a gradient to start from, `grad` imports SymPy for half a second
+    return torch.autograd.grad(score, tensors, retain_graph=keep_graph, allow_unused=True)
 
 
 def _on_grid(traced: LayerTrace, gradient: Tensor | None) -> Tensor:
     if gradient is None:
         raise LayerError(f"the score does not depend on {traced.layer.name!r}: it has no gradient there.")
     return at_least_float32(traced.layout.to_grid(gradient))
-
-
-def _one_hot(k: int, scores: Tensor) -> Tensor:
-    mask = torch.zeros_like(scores)
-    mask[k] = 1
-    return mask
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
