@@ -1,7 +1,8 @@
 """Is all of it exact on the networks people use?
 
 Random weights, seeded, as if trained a little: batch statistics and gains are perturbed, zero heads filled. In
-float64, so that rounding hides nothing. For every network: the default layer by name; the copy's output; gradients
+float64, so that rounding hides nothing. Networks with many parameters have fewer channels here, and the same modules
+under the same names. For every network: the default layer by name; the copy's output; gradients
 against autograd and reruns against a hook in the network itself, at the default, in the middle and inside a block.
 """
 
@@ -16,6 +17,8 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import swin_transformer as swin
+from torchvision.models.convnext import CNBlockConfig
 
 from camlucida.engine import LayerTrace, copy_of, default_layer, nested, resolve, trace
 from camlucida.methods import find
@@ -23,7 +26,10 @@ from camlucida.methods import find
 
 @dataclass(frozen=True)
 class Net:
-    """One network: how it is made, at which size, and the layers to look at; the first is the default."""
+    """One network: how it is made, at which size, and the layers to look at; the first is the default.
+
+    narrow   makes the network with fewer channels, where its named constructor cannot
+    """
 
     name: str
     default: str
@@ -31,11 +37,14 @@ class Net:
     inside: str
     size: int = 64
     options: dict[str, Any] = field(default_factory=dict)
+    narrow: Callable[[], nn.Module] | None = None
 
     def make(self) -> nn.Module:
         library, _, name = self.name.partition(":")
-        if library == "torchvision":
-            network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=10, **self.options)
+        if self.narrow is not None:
+            network = self.narrow()
+        elif library == "torchvision":
+            network = torchvision.models.get_model(name, weights=None, num_classes=10, **self.options)
         else:
             timm = pytest.importorskip("timm")
             network = timm.create_model(name, pretrained=False, num_classes=10, **self.options)
@@ -57,10 +66,50 @@ def with_statistics(network: nn.Module) -> nn.Module:
     return network
 
 
+def narrow_vgg() -> nn.Module:
+    with torch.device("meta"):  # its linear layers have 120 million weights
+        network = torchvision.models.vgg16(num_classes=10)
+    network.features.to_empty(device="cpu")
+    for module in network.features:
+        if isinstance(module, nn.Conv2d):
+            module.reset_parameters()
+    for place, (inputs, outputs) in {0: (512 * 49, 64), 3: (64, 64), 6: (64, 10)}.items():
+        network.classifier[place] = nn.Linear(inputs, outputs)
+    return network
+
+
+def narrow_vit() -> nn.Module:
+    return torchvision.models.VisionTransformer(64, 16, 12, 12, 96, 384, num_classes=10)
+
+
+def narrow_swin(version: int) -> nn.Module:
+    own: dict[str, Any] = (
+        {} if version == 1 else {"block": swin.SwinTransformerBlockV2, "downsample_layer": swin.PatchMergingV2}
+    )
+    window = 7 if version == 1 else 8
+    return torchvision.models.SwinTransformer(
+        [4, 4], 24, [2, 2, 6, 2], [3, 6, 12, 24], [window, window], num_classes=10, **own
+    )
+
+
+def narrow_convnext() -> nn.Module:
+    stages = [
+        CNBlockConfig(24, 48, 3),
+        CNBlockConfig(48, 96, 3),
+        CNBlockConfig(96, 192, 9),
+        CNBlockConfig(192, None, 3),
+    ]
+    return torchvision.models.ConvNeXt(stages, 0.1, num_classes=10)
+
+
+def narrow_maxvit() -> nn.Module:
+    return torchvision.models.MaxVit((64, 64), 16, 2, [16, 32, 64, 128], [2, 2, 5, 2], 8, 0.2, num_classes=10)
+
+
 TORCHVISION = [
     Net("resnet18", "layer4", "layer2", "layer4.0.bn1"),
     Net("resnet50", "layer4", "layer3", "layer4.1.bn2"),
-    Net("vgg16", "features.29", "features.15", "features.28"),
+    Net("vgg16", "features.29", "features.15", "features.28", narrow=narrow_vgg),
     Net("alexnet", "features.11", "features.7", "features.10"),
     Net("densenet121", "features", "features.denseblock3", "features.denseblock4.denselayer8.norm2"),
     Net("googlenet", "inception5b", "inception4c", "inception5a.branch2.1.bn", options={"init_weights": False}),
@@ -68,44 +117,67 @@ TORCHVISION = [
     Net("mobilenet_v2", "features", "features.7", "features.14.conv.1"),
     Net("mobilenet_v3_large", "features", "features.8", "features.12.block.1.0"),
     Net("efficientnet_b0", "features", "features.4", "features.6.1.block.1.0"),
-    Net("convnext_tiny", "features", "features.3", "features.5.4.block.2"),
+    Net("convnext_tiny", "features", "features.3", "features.5.4.block.2", narrow=narrow_convnext),
     Net(
         "vit_b_16",
         "encoder.layers.encoder_layer_11.ln_1",
         "encoder.layers.encoder_layer_6",
         "encoder.layers.encoder_layer_10.ln_2",
-        options={"image_size": 64},
+        narrow=narrow_vit,
     ),
-    Net("swin_t", "norm", "features.3", "features.5.2.norm2", 112),
-    Net("swin_v2_t", "norm", "features.3", "features.5.3.mlp", 96),
+    Net("swin_t", "norm", "features.3", "features.5.2.norm2", 112, narrow=lambda: narrow_swin(1)),
+    Net("swin_v2_t", "norm", "features.3", "features.5.3.mlp", 96, narrow=lambda: narrow_swin(2)),
     Net("regnet_y_400mf", "trunk_output", "trunk_output.block2", "trunk_output.block4.block4-1.f.b"),
     Net("shufflenet_v2_x1_0", "conv5", "stage3", "stage4.1.branch2.1"),
     Net("squeezenet1_1", "features", "features.7", "features.10.expand3x3"),
     Net("mnasnet1_0", "layers", "layers.9", "layers.12.1.layers.4"),
-    Net("maxvit_t", "blocks.3", "blocks.1", "blocks.2.layers.1.layers.MBconv", 224),
+    Net("maxvit_t", "blocks.3", "blocks.1", "blocks.2.layers.1.layers.MBconv", narrow=narrow_maxvit),
 ]
+
+
+def narrow_mixer() -> nn.Module:
+    mixer = pytest.importorskip("timm.models.mlp_mixer")
+    network: nn.Module = mixer.MlpMixer(num_classes=10, img_size=96, patch_size=32, num_blocks=8, embed_dim=128)
+    return network
+
+
+QUARTER_NFNET = {"channels": (64, 128, 384, 384), "stem_chs": 32, "group_size": 32, "num_features": 768}
 
 TIMM = [
     Net("deit_tiny_patch16_224", "blocks.11.norm1", "blocks.5", "blocks.10.mlp.fc1", options={"img_size": 64}),
     Net("efficientnetv2_rw_t", "bn2", "blocks.3", "blocks.4.1.bn2"),
-    Net("swin_tiny_patch4_window7_224", "norm", "layers.1", "layers.0.blocks.1.attn.proj", 112, {"img_size": 112}),
+    Net(
+        "swin_tiny_patch4_window7_224",
+        "norm",
+        "layers.1",
+        "layers.0.blocks.1.attn.proj",
+        112,
+        {"img_size": 112, "embed_dim": 24},
+    ),
     Net("convnextv2_atto", "stages", "stages.1", "stages.2.blocks.3.mlp"),
     Net("mobilenetv4_conv_small", "blocks", "blocks.2", "blocks.3.1.pw_exp"),
     Net("eva02_tiny_patch14_224", "blocks.11", "blocks.6", "blocks.10.norm2", 56, {"img_size": 56}),
     Net("resnext26ts", "stages", "stages.1", "stages.3.0.conv1_1x1"),
-    Net("nfnet_f0", "final_conv", "stages.1", "stages.3.1.conv2"),
+    Net("nfnet_f0", "final_conv", "stages.1", "stages.3.1.conv2", options=QUARTER_NFNET),
     Net("levit_128s", "stages.1.downsample.attn_downsample.q", "stages.1", "stages.2.blocks.1.mlp", 224),
     Net("xcit_nano_12_p16_224", "cls_attn_blocks.1.norm1", "blocks.5", "blocks.10.norm2"),
-    Net("mixer_s32_224", "norm", "blocks.3", "blocks.6.mlp_channels", 96, {"img_size": 96}),
+    Net("mixer_s32_224", "norm", "blocks.3", "blocks.6.mlp_channels", 96, narrow=narrow_mixer),
     Net("mobilevit_xxs", "final_conv", "stages.2", "stages.3.1.conv_kxk"),
-    Net("vit_base_patch16_siglip_224", "norm", "blocks.5", "blocks.10.mlp", options={"img_size": 64}),
-    Net("vit_small_patch14_reg4_dinov2", "blocks.11.norm1", "blocks.5", "blocks.10.norm2", 56, {"img_size": 56}),
+    Net("vit_base_patch16_siglip_224", "norm", "blocks.5", "blocks.10.mlp", options={"img_size": 64, "embed_dim": 192}),
+    Net(
+        "vit_small_patch14_reg4_dinov2",
+        "blocks.11.norm1",
+        "blocks.5",
+        "blocks.10.norm2",
+        56,
+        {"img_size": 56, "embed_dim": 96},
+    ),
 ]
 
 
 def _named(library: str, nets: list[Net]) -> list[Any]:
     return [
-        pytest.param(Net(f"{library}:{n.name}", n.default, n.middle, n.inside, n.size, n.options), id=n.name)
+        pytest.param(Net(f"{library}:{n.name}", n.default, n.middle, n.inside, n.size, n.options, n.narrow), id=n.name)
         for n in nets
     ]
 
