@@ -192,6 +192,14 @@ def fits(method: Method, subject: Subject) -> bool:
 
 
 @pytest.fixture
+def subject_in_turn(method: Method) -> Callable[[int], Subject]:
+    """Of the networks that the method fits, one by number: others for the next number, and for the next method."""
+    suited = [subject for subject in SUBJECTS if fits(method, subject)]
+    first = list(methods().values()).index(method)
+    return lambda number: suited[(first + number) % len(suited)]
+
+
+@pytest.fixture
 def trap() -> Iterator[type[Trap]]:
     """`trap.raises = Error` makes the networks raise it, after the layer, until the test ends."""
     yield Trap
