@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,18 +18,28 @@ from camlucida.app.app_state import Page
 from camlucida.data.datasets import ToyboxDataset
 from camlucida.data.toybox import Toybox
 from camlucida.evaluation import evaluate
+from camlucida.models.load import load
 from camlucida.user_study import Study, answers_csv, make_study, results
 from camlucida.user_study import sqlite as database_
 
 METHODS = ["grad_cam", "eigen_cam", "random_cam"]
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a study that is copied for every test: its maps are rendered once."""
+    images = [sample.image for sample in Toybox(4, seed=5)]
+    folder = tmp_path_factory.mktemp("made") / "study"
+    make_study(folder, load("toybox"), images, methods=METHODS, seed=3)
+    return folder
+
+
 @pytest.fixture
-def study(page: Page) -> Study:
+def study(page: Page, made: Path) -> Study:
     """Return a study of four images with sixteen questions in pairs and ratings."""
     assert page.study is not None
-    images = [sample.image for sample in Toybox(4, seed=5)]
-    return make_study(page.study, page.models[0], images, methods=METHODS, seed=3)
+    shutil.copytree(made, page.study)
+    return Study(page.study / "study.sqlite")
 
 
 def whose(study: Study) -> dict[str, str]:
