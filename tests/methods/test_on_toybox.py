@@ -10,7 +10,7 @@ from camlucida.data import toybox
 from camlucida.models.load import load
 
 METHODS = {"occlusion": {}, "rise": {"n": 200}, "lime": {"n": 200}, "kernel_shap": {"n": 200}}
-SCENES = 20
+SCENES = 8
 
 
 @pytest.mark.slow

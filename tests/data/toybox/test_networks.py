@@ -33,11 +33,17 @@ def inputs(images: list[np.ndarray], metadata: dict[str, str]) -> Tensor:
     return (x - mean) / std
 
 
+@cache
+def picture(scene: toybox.Scene) -> np.ndarray:
+    """The pixels of a scene, drawn once for all networks that see it."""
+    return np.asarray(scene.picture())
+
+
 @torch.no_grad()
 def probabilities(name: str, scenes: list[toybox.Scene]) -> Tensor:
     network, metadata = loaded(name)
     batches = (scenes[i : i + 50] for i in range(0, len(scenes), 50))
-    images = ([np.asarray(scene.picture()) for scene in batch] for batch in batches)
+    images = ([picture(scene) for scene in batch] for batch in batches)
     return torch.cat([network(inputs(batch, metadata)).softmax(1) for batch in images])
 
 
