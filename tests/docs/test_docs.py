@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
-import subprocess
-import sys
+import runpy
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "sources").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["torch", "torchvision"])
+
+START = """
+import os, runpy, sys, warnings
+
+os.chdir({folder!r})
+sys.stdout, sys.stderr = (open(output, "w", encoding="utf-8") for output in {outputs!r})
+sys.argv, sys.path[0] = {arguments!r}, os.path.dirname({arguments!r}[0])
+warnings.simplefilter("error")
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+class Finished(NamedTuple):
+    """What a program left."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
 
 
 def blocks(page: Path) -> str:
@@ -21,7 +44,9 @@ def blocks(page: Path) -> str:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_documented_code_runs(page: Path, tmp_path: Path) -> None:
-    process = run(["-c", blocks(page)], tmp_path)
+    program = tmp_path / "page.py"
+    program.write_text(blocks(page), encoding="utf-8")
+    process = run([str(program)], tmp_path)
     assert process.returncode == 0, process.stderr
 
 
@@ -69,8 +94,15 @@ def test_no_page_links_to_a_missing_file() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Python in a fresh process, with warnings as errors."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
+def run(arguments: list[str], folder: Path) -> Finished:
+    """Run a file in another process, with warnings as errors, and with PyTorch imported, which takes seconds.
+
+    Nothing of Camlucida is imported in it before, and its folder, arguments and output are its own.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        start, outputs = Path(name, "start.py"), (Path(name, "stdout"), Path(name, "stderr"))
+        start.write_text(START.format(arguments=arguments, folder=str(folder), outputs=[*map(str, outputs)]))
+        process = FORKS.Process(target=runpy.run_path, args=(str(start),))
+        process.start()
+        process.join()
+        return Finished(process.exitcode, *(output.read_text(encoding="utf-8") for output in outputs))
