@@ -1618,7 +1618,7 @@ export interface components {
          *           ]
          *         }
          *       },
-         *       "seconds": 0.05267
+         *       "seconds": 0.0607
          *     }
          */
         Comparison: {
@@ -1638,7 +1638,7 @@ export interface components {
         };
         /**
          * ConfidenceOut
-         * @description The distribution of the model's probabilities.
+         * @description The distribution of the model's probabilities; of a box or a class of a multi-label network, its own.
          *
          *     Attributes:
          *         margin: The difference to the second most probable class.
@@ -2221,7 +2221,7 @@ export interface components {
          *         }
          *       ],
          *       "correlation": null,
-         *       "seconds": 0.02827
+         *       "seconds": 0.02969
          *     }
          */
         ExplainResponse: {
@@ -2844,7 +2844,7 @@ export interface components {
          * @example {
          *       "name": "cam",
          *       "reason": "",
-         *       "seconds": 0.00256
+         *       "seconds": 0.002688
          *     }
          */
         MethodCostOut: {
@@ -2864,12 +2864,12 @@ export interface components {
          *         {
          *           "name": "cam",
          *           "reason": "",
-         *           "seconds": 0.00256
+         *           "seconds": 0.002688
          *         },
          *         {
          *           "name": "grad_cam",
          *           "reason": "",
-         *           "seconds": 0.01024
+         *           "seconds": 0.01075
          *         }
          *       ]
          *     }
@@ -4862,7 +4862,7 @@ export interface components {
          *         indices: Their indices in the data set.
          *         columns: The columns that can be searched.
          * @example {
-         *       "id": "8dc208eae612b1da",
+         *       "id": "50f6c404a21a1e96",
          *       "n": 4,
          *       "n_wrong": 2,
          *       "n_images": 24,
