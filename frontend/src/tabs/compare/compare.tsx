@@ -107,6 +107,7 @@ export function Compare() {
           {busy && <ProgressBar what="Explaining" progress={request.progress} stop={request.stop} />}
         </div>
         {needed && <p class="lead">{neededText(needed)}</p>}
+        {!selection.image && <p class="lead">Select an image to compare its maps.</p>}
         {!selection.targets.length && <ErrorMessage error={found.error} retry={found.retry} />}
         {!stopped && <ErrorMessage error={error} retry={request.retry} />}
         {results && (

@@ -108,6 +108,7 @@ export function Explain() {
           image={shown?.image ?? (photo.key === image ? photo.data : null)}
           name={name}
           strength={strength}
+          busy={busy}
           targets={
             targets && {
               shapes,

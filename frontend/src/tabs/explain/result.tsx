@@ -45,8 +45,9 @@ export function Result(props: {
   targets: PlacedTargets | null;
   /** The predicted classes, null while they are waited for; undefined for a model without them. */
   classes: Classes | null | undefined;
+  busy: boolean;
 }) {
-  const { answer, image, name, strength, targets, classes } = props;
+  const { answer, image, name, strength, targets, classes, busy } = props;
   const mark = useSignal<Mark | null>(null);
   const zoom = useZoom(answer?.image ?? view.image.value);
   const shared = tabValue("explain.scale") === "shared" && strength !== null;
@@ -54,8 +55,9 @@ export function Result(props: {
   const top = shared ? strength.reference.top : null;
   const field = useMemo(() => (own && top !== null ? own.scaledTo(top) : own), [own, top]);
   const common = { image, field, mark, zoom };
-  const caption = answer ? mapCaption(answer) : "No map";
-  const mapWords = own ? `Map, ${sized([own.map.height, own.map.width])}` : "No map";
+  const empty = busy ? "Computing the map …" : "No map";
+  const caption = answer ? mapCaption(answer) : empty;
+  const mapWords = own ? `Map, ${sized([own.map.height, own.map.width])}` : empty;
   const ratio = image ? image.naturalWidth / image.naturalHeight : 1;
   const marked = targets && targets.shapes.length > 0 ? targets : null;
   const pick = (x: number, y: number, perPixel: number): void => {

@@ -44,7 +44,7 @@ export function Study() {
             </div>
           )}
           {state && !study && state.can_be_created && <CreateStudy created={again} />}
-          {state && !study && !state.can_be_created && <p class="note">There is no study. Start the app with --study FOLDER.</p>}
+          {state && !study && !state.can_be_created && <p class="note">There is no study. Start the app with <code>--study FOLDER</code>.</p>}
         </>
       )}
     </div>

@@ -96,6 +96,7 @@ export function Trust() {
           change={(next) => setTabValues({ "trust.part": next === PARTS[0]!.name ? null : next })}
         />
         {needed && <p class="lead">{neededText(needed)}</p>}
+        {!image && <p class="lead">Select an image, under "Another image", to test its map.</p>}
         <Pending requests={[{ ...request, error }]} />
         {subject && !error && <Component subject={subject} key={`${name} ${subject.key}`} />}
       </div>
