@@ -1,5 +1,7 @@
 # Everything a newcomer needs: `make demo` and `make test` set up what they need themselves.
 PYTHON ?= python3
+# Compiled modules are kept, also where the environment says otherwise: the tests start many processes.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 # Modules are compiled when they are first imported: most of what is installed never is.
 PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt

@@ -268,7 +268,8 @@ def test_query_draws_without_the_model(audited: Callable[..., Any], monkeypatch:
         assert drawn.width > 400
     code, _, err = audited("query", "audited", "error", "--panel", "out.png")
     assert code == 2
-    assert "has no map: cannot read" in err
+    assert "none of these rows can be drawn" in err
+    assert "cannot read shots/cat/broken.png" in err
 
 
 def test_query_trusts_no_record(audited: Callable[..., Any]) -> None:

@@ -149,17 +149,17 @@ def tag_beside(rng: np.random.Generator, objects: Sequence[PlacedObject]) -> Wat
     across, down = first.size + half, first.size + _STAMP_HEIGHT * half
     low_x, low_y = half + 0.02, _STAMP_HEIGHT * half + 0.02
     sides = [(first.x + dx * across, first.y + dy * down) for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1))]
-    places = [(min(max(x, low_x), 1 - low_x), min(max(y, low_y), 1 - low_y)) for x, y in rng.permutation(sides)]
+    positions = [(min(max(x, low_x), 1 - low_x), min(max(y, low_y), 1 - low_y)) for x, y in rng.permutation(sides)]
 
-    def overlap(place: tuple[float, float]) -> float:
+    def overlap(centre: tuple[float, float]) -> float:
         wide, high = half, _STAMP_HEIGHT * half
         return sum(
-            max(0.0, wide + placed.size - abs(place[0] - placed.x))
-            * max(0.0, high + placed.size - abs(place[1] - placed.y))
+            max(0.0, wide + placed.size - abs(centre[0] - placed.x))
+            * max(0.0, high + placed.size - abs(centre[1] - placed.y))
             for placed in objects
         )
 
-    x, y = min(places, key=overlap)
+    x, y = min(positions, key=overlap)
     return Watermark(float(x), float(y), half, float(rng.uniform(0.75, 0.95)))
 
 
