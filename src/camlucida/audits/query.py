@@ -7,74 +7,37 @@ comparisons, `in`, `is none` and the four arithmetic operations exist; nothing e
 from __future__ import annotations
 
 import ast
-import json
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from camlucida._optional import need
+from camlucida.audits.query_columns import (
+    METADATA,
+    Mask,
+    Numbers,
+    Texts,
+    Truths,
+    as_mask,
+    column_value,
+    is_one_number,
+    kind_of,
+    metadata_value,
+)
 from camlucida.errors import DataError, nearest
 from camlucida.options import shown
 
 MAX_CHARACTERS = 2000
 """Maximum length of an expression."""
 
-METADATA = "metadata"
-"""Column with the further columns of the data set's table, as in metadata.scanner."""
-
-Mask: TypeAlias = NDArray[np.bool_]
-
 _OUTCOMES = ("missed", "false", "ignored")
 """Values of the column `outcome` that are conditions by themselves, where rows are the targets of images."""
 
 _ORDER = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}
 _ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide}
-
-
-@dataclass(frozen=True, eq=False)
-class Numbers:
-    """A column of numbers `(n,)`, or one number; NaN is missing."""
-
-    values: NDArray[np.float64]
-    name: str = ""
-
-    @property
-    def missing(self) -> Mask:
-        """Which values are missing."""
-        mask: Mask = np.isnan(self.values)
-        return mask
-
-
-@dataclass(frozen=True, eq=False)
-class Texts:
-    """A column of texts as an Arrow array, or one text."""
-
-    values: Any
-    name: str = ""
-
-    @property
-    def missing(self) -> Mask:
-        """Which values are missing."""
-        return _mask(self.values.is_null())
-
-
-@dataclass(frozen=True, eq=False)
-class Truths:
-    """A column of truth values, or the result of a condition; `missing` is None if none is missing."""
-
-    values: Mask
-    unknown: Mask | None = None
-    name: str = ""
-
-    @property
-    def missing(self) -> Mask:
-        """Which values are missing."""
-        return np.zeros(self.values.shape, dtype=np.bool_) if self.unknown is None else self.unknown
 
 
 def select(table: Any, expression: str) -> Mask:
@@ -173,7 +136,7 @@ class _Evaluator:
     def _outcome(self, name: str) -> Mask:
         """Return which rows have an outcome: `missed`, `false`, `ignored`."""
         compute = need("pyarrow.compute", extra="analysis", what="a query")
-        return self._full(_mask(compute.equal(self._column("outcome").values, name)))
+        return self._full(as_mask(compute.equal(self._column("outcome").values, name)))
 
     def _constant(self, node: ast.Constant) -> Any:
         value = node.value
@@ -242,25 +205,27 @@ class _Evaluator:
         if isinstance(a, str) and isinstance(b, Texts):
             a, b = b, a
         if isinstance(a, Texts) and isinstance(b, str | Texts):
-            return self._full(_mask(compute.equal(a.values, b if isinstance(b, str) else b.values)))
+            return self._full(as_mask(compute.equal(a.values, b if isinstance(b, str) else b.values)))
         if isinstance(a, bool) and isinstance(b, Truths):
             a, b = b, a
         if isinstance(a, Truths) and isinstance(b, bool):
             return self._full((a.values == b) & ~a.missing)
         if isinstance(a, Truths) and isinstance(b, Truths):
             return self._full((a.values == b.values) & ~a.missing & ~b.missing)
-        raise DataError(f"{self._source(left)} ({_kind(a)}) and {self._source(right)} ({_kind(b)}) cannot be compared.")
+        raise DataError(
+            f"{self._source(left)} ({kind_of(a)}) and {self._source(right)} ({kind_of(b)}) cannot be compared."
+        )
 
     def _inside(self, a: Any, b: Any, left: ast.expr, right: ast.expr) -> Mask:
         """Return where a value is in a list, or a text contains another one."""
         compute = need("pyarrow.compute", extra="analysis", what="a query")
         if isinstance(a, str) and isinstance(b, Texts):
-            return self._full(_mask(compute.match_substring(b.values, a)))
-        if isinstance(b, list) and isinstance(a, Numbers) and all(_is_one_number(one) for one in b):
+            return self._full(as_mask(compute.match_substring(b.values, a)))
+        if isinstance(b, list) and isinstance(a, Numbers) and all(is_one_number(one) for one in b):
             return self._full(np.isin(a.values, [float(one.values) for one in b]))
         if isinstance(b, list) and isinstance(a, Texts) and all(isinstance(one, str) for one in b):
             arrow = need("pyarrow", extra="analysis", what="a query")
-            return self._full(_mask(compute.is_in(a.values, value_set=arrow.array(b, type=arrow.string()))))
+            return self._full(as_mask(compute.is_in(a.values, value_set=arrow.array(b, type=arrow.string()))))
         raise DataError(
             f'{self._source(left)} in {self._source(right)}: write COLUMN in ["a", "b"], COLUMN in [1, 2], or "text" '
             "in COLUMN."
@@ -286,7 +251,7 @@ class _Evaluator:
         """Return a column of the table, or one in `metadata`."""
         stored = self._names.get(_normal(name))
         if stored is None and name.startswith(f"{METADATA}.") and METADATA in self._names:
-            return self._metadata(name.removeprefix(f"{METADATA}."))
+            return metadata_value(self._table[METADATA], name.removeprefix(f"{METADATA}."))
         if stored is None:
             raise DataError(
                 f"there is no column {shown(name)}.{nearest(name, [*self._conditions(), *self._table.column_names])}"
@@ -297,20 +262,6 @@ class _Evaluator:
     def _conditions(self) -> list[str]:
         """Return the names that are no columns."""
         return ["wrong", "size", *(_OUTCOMES if "outcome" in self._names else ())]
-
-    def _metadata(self, key: str) -> Any:
-        """Return one column of the data set's table: numbers if all its values are, else texts."""
-        rows = [json.loads(text) if text else {} for text in self._table[METADATA].to_pylist()]
-        values = [row.get(key) for row in rows]
-        known = {name for row in rows for name in row}
-        if key not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise DataError(f"the metadata has no {shown(key)}.{nearest(key, known)} It has {names}.")
-        arrow = need("pyarrow", extra="analysis", what="a query")
-        if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
-            return column_value(arrow.chunked_array([arrow.array(values, type=arrow.float64())]), key)
-        texts = [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
-        return column_value(arrow.chunked_array([arrow.array(texts, type=arrow.string())]), key)
 
     def _source(self, node: ast.expr) -> str:
         """Return the text of a part of the expression, as the user wrote it."""
@@ -334,17 +285,6 @@ class _Evaluator:
         )
 
 
-def column_value(column: Any, name: str) -> Numbers | Texts | Truths:
-    """Return a column of an Arrow table as NumPy numbers or truth values, or as the Arrow column of texts."""
-    kind = str(column.type)
-    if kind == "string":
-        return Texts(column, name)
-    if kind == "bool":
-        return Truths(_mask(column), _mask(column.is_null()), name)
-    values = np.asarray(column.cast("float64").to_numpy(), dtype=np.float64)
-    return Numbers(values, name)
-
-
 _PLACEHOLDER = "quoted_name_"
 """Begins the identifiers that stand for names in backticks."""
 
@@ -365,24 +305,6 @@ def _without_backticks(text: str) -> tuple[str, list[str]]:
 def _normal(name: str) -> str:
     """Return a name without spaces around @ and after commas, so that both spellings are found."""
     return re.sub(r"\s*([@,])\s*", r"\1", name.strip())
-
-
-def _mask(values: Any) -> Mask:
-    """Return an Arrow array of truth values as NumPy; missing ones are false."""
-    compute = need("pyarrow.compute", extra="analysis", what="a query")
-    filled = compute.fill_null(values, False)
-    if hasattr(filled, "combine_chunks") or hasattr(filled, "__len__"):
-        return np.asarray(filled, dtype=np.bool_)
-    return np.asarray(filled.as_py(), dtype=np.bool_)
-
-
-def _is_one_number(value: Any) -> bool:
-    return isinstance(value, Numbers) and value.values.ndim == 0
-
-
-def _kind(value: Any) -> str:
-    kinds: list[tuple[type, str]] = [(Numbers, "a number"), (Texts, "a text"), (str, "a text"), (list, "a list")]
-    return next((text for kind, text in kinds if isinstance(value, kind)), "a truth value")
 
 
 def _short(names: Sequence[str], most: int = 22) -> list[str]:
