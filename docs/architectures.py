@@ -165,6 +165,12 @@ def _detectors() -> Iterator[Architecture]:
     resnet = hf.ResNetConfig(depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"])
     last = hf.ResNetConfig(depths=[1, 1, 1, 1], out_features=["stage4"])
     rt_detr_resnet = hf.RTDetrResNetConfig(depths=[1, 1, 1, 1], out_features=["stage2", "stage3", "stage4"])
+    tokens = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "out_indices": [2, 4]}
+    lw_detr = hf.LwDetrViTConfig(
+        image_size=224, pretrain_image_size=224, num_windows=4, window_block_indices=[0], **tokens
+    )
+    rf_detr = hf.RfDetrDinov2Config(image_size=224, patch_size=16, num_windows=2, **tokens)
+    queries = {"decoder_layers": 2, "num_queries": 100}  # at most one for each of the 196 positions
     small = {"encoder_layers": 2, "decoder_layers": 2}
     yolos = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "intermediate_size": 192}
     configs: list[tuple[str, Any, Any]] = [
@@ -192,6 +198,12 @@ def _detectors() -> Iterator[Architecture]:
             hf.RTDetrV2ForObjectDetection,
         ),
         ("D-FINE", hf.DFineConfig(backbone_config=rt_detr_resnet, decoder_layers=2), hf.DFineForObjectDetection),
+        (
+            "LW-DETR",
+            hf.LwDetrConfig(backbone_config=lw_detr, projector_scale_factors=[1.0], **queries),
+            hf.LwDetrForObjectDetection,
+        ),
+        ("RF-DETR", hf.RfDetrConfig(backbone_config=rf_detr, **queries), hf.RfDetrForObjectDetection),
         ("YOLOS", hf.YolosConfig(image_size=[224, 224], **yolos), hf.YolosForObjectDetection),
     ]
     for name, config, kind in configs:
