@@ -156,15 +156,17 @@ def test_a_damaged_part_is_measured_again(
     assert not Store(tmp_path / "run").has(int(part.stem[-1]))
 
 
-@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9, 0.999])
-def test_no_flipped_bit_is_read(at: float, photos: Path, tmp_path: Path) -> None:
+def test_no_flipped_bit_is_read(photos: Path, tmp_path: Path) -> None:
+    """Parquet has checksums of its pages, but not of what says which columns they are: our digests do."""
     RUNS["evaluate"](folder(photos), tmp_path / "run")
     part = tmp_path / "run/parts/part-00000.parquet"
-    content = bytearray(part.read_bytes())
-    content[int(at * len(content))] ^= 4
-    part.write_bytes(content)
-    with pytest.raises(DataError, match="is damaged"):
-        _ = Evaluation(tmp_path / "run").table()
+    content = part.read_bytes()
+    for at in range(0, len(content), max(1, len(content) // 150)):
+        damaged = bytearray(content)
+        damaged[at] ^= 4
+        part.write_bytes(damaged)
+        with pytest.raises(DataError, match="is damaged"):
+            _ = Evaluation(tmp_path / "run").table()
 
 
 @pytest.mark.parametrize(
